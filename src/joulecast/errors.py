@@ -1,0 +1,96 @@
+"""Every error joulecast raises on purpose, and how its message is made.
+
+    JoulecastError
+    ├── InputError              a value the caller gave cannot be used
+    │   └── UnknownNameError    a name that no table lists; carries near matches
+    ├── FileFormatError         a file is not what it should be (truncated, edited, another version)
+    ├── TraceError              a pipeline cannot be built or traced
+    ├── FitError                the runs cannot support the fit that was asked for
+    └── MissingExtraError       an optional dependency is not installed
+
+Messages are one line: what was wrong, what was expected, what would work. The command line prints
+them and exits with status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class JoulecastError(Exception):
+    """Root of all errors joulecast raises on purpose."""
+
+
+class InputError(JoulecastError, ValueError):
+    """A value the caller gave cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """A name that no table lists.
+
+    Parameters
+    ----------
+    kind : what was looked up, e.g. ``"GPU"``.
+    name : what the caller wrote.
+    choices : every name that would have been found.
+    hint : one more sentence on what would work, e.g. ``"see `joulecast gpus`"``.
+    """
+
+    def __init__(self, kind: str, name: object, choices: Iterable[str], hint: str = "") -> None:
+        self.kind = kind
+        self.name = name
+        self.near = near_matches(str(name), choices)
+        message = f"unknown {kind} {shown(name)}"
+        if self.near:
+            message += "; did you mean " + " or ".join(self.near) + "?"
+        if hint:
+            message += ("" if self.near else ";") + " " + hint
+        super().__init__(message)
+
+
+class FileFormatError(JoulecastError, ValueError):
+    """A file is not what it should be: truncated, edited, binary, or of another version."""
+
+
+class TraceError(JoulecastError, RuntimeError):
+    """A pipeline cannot be built from its configs, or cannot be traced."""
+
+
+class FitError(JoulecastError, ValueError):
+    """The runs cannot support the fit that was asked for."""
+
+
+class MissingExtraError(JoulecastError, ImportError):
+    """An optional dependency is not installed.
+
+    Parameters
+    ----------
+    extra : the name of the extra that installs it, e.g. ``"trace"``.
+    purpose : what needs it, e.g. ``"tracing a pipeline"``.
+    """
+
+    def __init__(self, extra: str, purpose: str) -> None:
+        self.extra = extra
+        super().__init__(f"{purpose} needs the extra `{extra}`: pip install 'joulecast[{extra}]'")
+
+
+def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
+    """Names close to `name`, best first, ignoring case and punctuation between words."""
+    names = list(choices)
+    folded = {fold(choice): choice for choice in names}
+    wanted = fold(name[:100])
+    near = [folded[match] for match in difflib.get_close_matches(wanted, folded, n=most, cutoff=0.6)]
+    contained = [choice for key, choice in folded.items() if len(wanted) >= 3 and wanted in key]
+    return list(dict.fromkeys(near + contained))[:most]
+
+
+def fold(name: str) -> str:
+    """The form in which names are compared: lower case, letters and digits only."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A caller's value as an error may show it: quoted, on one line, cut when long."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"

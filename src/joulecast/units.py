@@ -1,0 +1,23 @@
+"""Units and the conversions between them. SI inside; conversion happens once, at the edge.
+
+A name carries its unit: ``energy_j``, ``power_w``, ``duration_s``, ``flop``, ``memory_bytes``.
+1 multiply-accumulate is 2 FLOP, everywhere.
+"""
+
+from __future__ import annotations
+
+JOULES_PER_WATT_HOUR = 3600.0
+JOULES_PER_KILOWATT_HOUR = 3.6e6
+FLOP_PER_TERAFLOP = 1e12
+BYTES_PER_GIBIBYTE = 2**30
+BYTES_PER_GIGABYTE = 1e9
+
+
+def joules_to_watt_hours(energy_j: float) -> float:
+    """Energy [J] as energy [Wh]."""
+    return energy_j / JOULES_PER_WATT_HOUR
+
+
+def watt_hours_to_joules(energy_wh: float) -> float:
+    """Energy [Wh] as energy [J]."""
+    return energy_wh * JOULES_PER_WATT_HOUR
