@@ -1,0 +1,177 @@
+"""The configuration of a diffusion pipeline: which classes, built how. Data only, no torch.
+
+It comes from a diffusers-format folder (``model_index.json`` and one ``config.json`` for each
+component; weights are not read) or from the packaged catalogue. Configs are data: nothing in them
+is executed, and only classes of diffusers and transformers themselves may be named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from joulecast.errors import FileFormatError, InputError, shown
+
+LIBRARIES = ("diffusers", "transformers")
+MAX_CONFIG_BYTES = 4_000_000
+MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
+MAX_LAYERS = 512
+# Entries of model_index.json that never take part in generating an image.
+IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "watermarker")
+
+
+@dataclass(frozen=True)
+class ComponentConfig:
+    """One component of a pipeline: a class of a library and the keyword arguments that build it."""
+
+    library: str
+    class_name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """A pipeline class and its components, by the names the pipeline gives them.
+
+    `settings` are the scalar entries of ``model_index.json`` that the pipeline's constructor takes.
+    """
+
+    name: str
+    pipeline: str
+    components: Mapping[str, ComponentConfig]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    hub_id: str | None = None
+
+
+def read_pipeline_folder(folder: Path) -> PipelineConfig:
+    """Read a diffusers-format folder: ``model_index.json`` and each component's ``config.json``.
+
+    Raises
+    ------
+    InputError
+        The folder does not exist or holds no ``model_index.json``.
+    FileFormatError
+        A file is missing, unreadable, names code of its own, or holds absurd values.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{shown(str(folder))} is not a folder; a diffusers-format model folder was expected")
+    index_path = folder / "model_index.json"
+    if not index_path.is_file():
+        raise InputError(
+            f"{folder} holds no model_index.json; a diffusers-format folder has one, "
+            "with a folder and a config.json for each component"
+        )
+    index = read_config_file(index_path)
+    components = {
+        key: _folder_component(folder, key, value)
+        for key, value in index.items()
+        if not key.startswith("_") and isinstance(value, list) and _is_used(key, value)
+    }
+    settings = {
+        key: value
+        for key, value in index.items()
+        if not key.startswith("_") and isinstance(value, (bool, int, float, str))
+    }
+    return PipelineConfig(
+        name=folder.resolve().name,
+        pipeline=_class_name(index, index_path),
+        components=components,
+        settings=settings,
+    )
+
+
+def pipeline_config_from_catalogue(entry: Mapping[str, Any]) -> PipelineConfig:
+    """The pipeline of a packaged architecture file (see ``data/README.md``)."""
+    return PipelineConfig(
+        name=entry["name"],
+        pipeline=entry["pipeline"],
+        components={
+            key: ComponentConfig(part["library"], part["class"], part["config"])
+            for key, part in entry["components"].items()
+        },
+        settings=entry.get("pipeline_config", {}),
+        hub_id=entry["hub_id"],
+    )
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """A JSON object from a file, with its numbers checked for sense.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing, too large, not UTF-8 JSON, not an object, or holds absurd values.
+    """
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise FileFormatError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; a config is a small JSON file")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileFormatError(f"{path} is missing; each component needs its config.json") from None
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{path} holds {type(value).__name__}, not a JSON object")
+    check_sane(value, str(path))
+    return value
+
+
+def check_sane(value: object, where: str) -> None:
+    """Refuse numbers no architecture has: huge dimensions, thousands of layers, lists without end."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if "layers" in str(key) and isinstance(item, int) and not 0 <= item <= MAX_LAYERS:
+                raise FileFormatError(f"{where}: {key} is {item}; at most {MAX_LAYERS} layers make sense")
+            check_sane(item, f"{where}: {key}")
+    elif isinstance(value, list):
+        if len(value) > 10_000:
+            raise FileFormatError(f"{where} is a list of {len(value)} items; no config has one so long")
+        for item in value:
+            check_sane(item, where)
+    elif isinstance(value, (int, float)) and not abs(value) <= MAX_INTEGER and "token_id" not in where:
+        raise FileFormatError(f"{where} is {shown(value)}; no architecture has a number beyond {MAX_INTEGER}")
+
+
+def _is_used(key: str, value: list[Any]) -> bool:
+    return key not in IGNORED_COMPONENTS and len(value) == 2 and value != [None, None]
+
+
+def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConfig:
+    library, class_name = value
+    if library not in LIBRARIES or not isinstance(class_name, str):
+        raise FileFormatError(
+            f"{folder / 'model_index.json'}: component {key} is {shown(value)}; only classes of "
+            f"{' and '.join(LIBRARIES)} can be built (code inside a model folder is never run)"
+        )
+    if key.startswith("tokenizer") or "Tokenizer" in class_name or "Processor" in class_name:
+        return ComponentConfig(library, class_name, _optional(folder / key / "tokenizer_config.json"))
+    if key.startswith("scheduler"):
+        return ComponentConfig(library, class_name, _optional(folder / key / "scheduler_config.json"))
+    return ComponentConfig(library, class_name, read_config_file(folder / key / "config.json"))
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    """A tokenizer or scheduler may lack its file: the class defaults then stand."""
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
+    return value if isinstance(value, dict) else {}
+
+
+def _class_name(index: Mapping[str, Any], path: Path) -> str:
+    name = index.get("_class_name")
+    if not isinstance(name, str):
+        raise FileFormatError(f"{path} names no pipeline (`_class_name`), e.g. FluxPipeline")
+    return name
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

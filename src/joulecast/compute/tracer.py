@@ -1,0 +1,273 @@
+"""Record the operators a module executes on the meta device: family, FLOP, bytes, launches.
+
+Conventions
+-----------
+- FLOP: 1 multiply-accumulate is 2 FLOP. Matrix products, convolutions and attention have FLOP;
+  what is bound by memory (normalisation, activation, addition, copies) is counted in bytes.
+- Bytes: every distinct element of each input read once, every element of each output written once.
+- Attention is one fused kernel: 4 * batch * heads * queries * keys * head_dim FLOP; it reads the
+  queries, keys, values and mask and writes the output. A causal mask does not reduce the count.
+- Views and empty allocations cost nothing. Every other operator on the device is one launch.
+- An operator that is not known here is an error, never a zero.
+
+Needs the extra `trace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from joulecast.errors import MissingExtraError, TraceError
+
+try:
+    import torch
+except ImportError:  # pragma: no cover - exercised in an environment without the extra
+    raise MissingExtraError("trace", "tracing a pipeline") from None
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+GEMM, CONVOLUTION, ATTENTION, MEMORY = "gemm", "convolution", "attention", "memory"
+ATTENTION_OPERATOR = "scaled_dot_product_attention"
+
+_DTYPE_NAMES = {
+    torch.float16: "half",
+    torch.bfloat16: "half",
+    torch.float32: "fp32",
+    torch.float64: "fp64",
+    torch.complex64: "fp32",
+    torch.complex128: "fp64",
+}
+# Views that the schema does not declare as such, and allocations without a kernel.
+_FREE = frozenset(
+    "_unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided "
+    "new_empty new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size".split()
+)
+# Memory-bound operators without the tag `pointwise` or `reduction`.
+_MEMORY_BOUND = frozenset(
+    "_to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax _log_softmax "
+    "_safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax argmin max min amax amin "
+    "any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy index_select "
+    "embedding arange full full_like ones ones_like zeros zeros_like new_full new_zeros new_ones scalar_tensor fill "
+    "fill_ zero_ linspace eye tril triu tril_indices triu_indices roll flip repeat repeat_interleave constant_pad_nd "
+    "reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d upsample_nearest3d upsample_bilinear2d "
+    "upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d max_pool2d_with_indices _adaptive_avg_pool2d "
+    "pixel_shuffle pixel_unshuffle channel_shuffle glu native_batch_norm _native_batch_norm_legit_no_training "
+    "masked_fill masked_fill_ masked_scatter where outer polar view_as_complex_copy slice_scatter select_scatter "
+    "complex bincount nonzero_static rand randn rand_like randn_like normal_ uniform_ bernoulli_ "
+    "native_dropout searchsorted bucketize isin unfold_copy im2col col2im logcumsumexp cross dot mv".split()
+) - {"dot", "mv"}
+# Reads only the rows it is asked for, not the whole table.
+_GATHERS = frozenset(["embedding", "index", "index_select", "gather"])
+# Overwrites its first argument without reading it.
+_WRITE_ONLY = frozenset(["copy_", "fill_", "zero_", "normal_", "uniform_"])
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One executed operator. `dtype` is ``half`` (fp16 or bf16), ``fp32``, ... of its arithmetic."""
+
+    name: str
+    family: str
+    dtype: str
+    flop: int
+    bytes_read: int
+    bytes_written: int
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What makes two operators comparable across sizes."""
+        return self.name, self.family, self.dtype
+
+
+class OperatorRecorder(TorchDispatchMode):
+    """A torch dispatch mode that appends every operator on the meta device to `operators`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[Operator] = []
+        self.paused = False
+        self._calls = _AttentionMode(self)
+
+    def __enter__(self) -> Any:
+        result = super().__enter__()
+        self._calls.__enter__()
+        return result
+
+    def __exit__(self, *details: Any) -> None:
+        self._calls.__exit__(*details)
+        super().__exit__(*details)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operator and record it."""
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        if not self.paused:
+            operator = describe(func, args, kwargs, out)
+            if operator is not None:
+                self.operators.append(operator)
+        return out
+
+
+class _AttentionMode(TorchFunctionMode):
+    """Takes the attention call itself: on meta it would decompose into a materialised score matrix."""
+
+    def __init__(self, recorder: OperatorRecorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is not torch.nn.functional.scaled_dot_product_attention or args_device(args, kwargs) != "meta":
+            return func(*args, **kwargs)
+        operator, out = describe_attention(*args, **kwargs)
+        if not self.recorder.paused:
+            self.recorder.operators.append(operator)
+        return out
+
+
+def args_device(args: Any, kwargs: Any) -> str:
+    """The device type of the first tensor among the arguments."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, torch.Tensor):
+            return value.device.type
+    return "none"
+
+
+def describe_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, *args: Any, **kwargs: Any
+) -> tuple[Operator, Any]:
+    """Scaled-dot-product attention on (batch, heads, tokens, head_dim): its operator and its output."""
+    out = query.new_empty(*query.shape[:-1], value.shape[-1])
+    *lead, queries, head_dim = query.shape
+    keys = key.shape[-2]
+    rows = queries
+    for size in lead:
+        rows *= size
+    read = sum(unique_bytes(x) for x in (query, key, value, attn_mask) if x is not None)
+    operator = Operator(
+        ATTENTION_OPERATOR,
+        ATTENTION,
+        dtype_name(query),
+        2 * rows * keys * (head_dim + value.shape[-1]),
+        read,
+        full_bytes(out),
+    )
+    return operator, out
+
+
+def describe(func: Any, args: Any, kwargs: Any, out: Any) -> Operator | None:
+    """The operator of one dispatched call, or None when it launches nothing on the device.
+
+    Raises
+    ------
+    TraceError
+        The operator is not known.
+    """
+    name = func._schema.name.partition("::")[2]
+    outputs = list(tensors(out))
+    inputs = list(tensors((args, kwargs)))
+    if name in _FREE or func.is_view or not any(x.is_meta for x in (*inputs, *outputs)):
+        return None
+    count = _FLOP_COUNTS.get(name)
+    if count is not None:
+        family, flop = count(args, outputs[0])
+        return Operator(name, family, dtype_name(inputs[0]), flop, _read(name, inputs, outputs), _written(outputs))
+    if name in _MEMORY_BOUND or name.removesuffix("_") in _MEMORY_BOUND or _is_pointwise(func):
+        dtype = dtype_name(outputs[0]) if outputs else "none"
+        return Operator(name, MEMORY, dtype, 0, _read(name, inputs, outputs), _written(outputs))
+    raise TraceError(
+        f"operator {func} is not known to the tracer, so its cost would be counted as zero; "
+        "please report it with the model's config"
+    )
+
+
+def tensors(value: Any) -> Iterable[Any]:
+    """Every tensor in nested lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors(item)
+
+
+def full_bytes(x: Any) -> int:
+    """Bytes of all elements of a tensor."""
+    return int(x.numel() * x.element_size())
+
+
+def unique_bytes(x: Any) -> int:
+    """Bytes of the distinct elements of a tensor: a broadcast (stride 0) dimension is read once."""
+    count = 1
+    for size, stride in zip(x.shape, x.stride(), strict=True):
+        count *= size if stride or size == 0 else 1
+    return int(count * x.element_size())
+
+
+def dtype_name(x: Any) -> str:
+    """``half`` for fp16 and bf16, ``fp32``, ``fp64``, else torch's own name."""
+    return _DTYPE_NAMES.get(x.dtype, str(x.dtype).removeprefix("torch."))
+
+
+def check_attention_count() -> None:
+    """Trace a known attention and compare: the count that other tools silently miss.
+
+    Raises
+    ------
+    TraceError
+        This version of torch reaches attention by a way that the tracer does not see.
+    """
+    batch, heads, queries, keys, head_dim = 2, 3, 5, 7, 11
+    q = torch.empty(batch, heads, queries, head_dim, device="meta")
+    k = torch.empty(batch, heads, keys, head_dim, device="meta")
+    with OperatorRecorder() as recorder:
+        torch.nn.functional.scaled_dot_product_attention(q, k, k)
+    flop = sum(operator.flop for operator in recorder.operators)
+    expected = 4 * batch * heads * queries * keys * head_dim
+    if flop != expected or len(recorder.operators) != 1:
+        raise TraceError(f"torch {torch.__version__} hides attention from the tracer ({flop} FLOP, not {expected})")
+
+
+def _read(name: str, inputs: list[Any], outputs: list[Any]) -> int:
+    if name in _GATHERS:
+        return sum(full_bytes(x) for x in outputs) + sum(unique_bytes(x) for x in inputs[1:])
+    return sum(unique_bytes(x) for x in (inputs[1:] if name in _WRITE_ONLY else inputs))
+
+
+def _written(outputs: list[Any]) -> int:
+    return sum(full_bytes(x) for x in outputs)
+
+
+def _is_pointwise(func: Any) -> bool:
+    return torch.Tag.pointwise in func.tags or getattr(torch.Tag, "reduction", None) in func.tags
+
+
+def _mm(args: Any, out: Any) -> tuple[str, int]:
+    return GEMM, 2 * out.numel() * args[0].shape[-1]
+
+
+def _addmm(args: Any, out: Any) -> tuple[str, int]:
+    return GEMM, 2 * out.numel() * args[1].shape[-1]
+
+
+def _convolution(args: Any, out: Any) -> tuple[str, int]:
+    x, weight, transposed = args[0], args[1], args[6]
+    # weight: (out, in / groups, *kernel), or (in, out / groups, *kernel) when transposed.
+    per_position = weight[0].numel()
+    positions = x if transposed else out
+    return CONVOLUTION, 2 * positions.numel() * per_position
+
+
+_FLOP_COUNTS: dict[str, Callable[[Any, Any], tuple[str, int]]] = {
+    "mm": _mm,
+    "bmm": _mm,
+    "addmm": _addmm,
+    "baddbmm": _addmm,
+    "convolution": _convolution,
+    "_convolution": _convolution,
+    "convolution_overrideable": _convolution,
+}
