@@ -1,0 +1,141 @@
+"""The packaged tables, and the one loader that reads them.
+
+Nothing is read at import. Names are relative to this folder, with forward slashes:
+``"gpus.csv"``, ``"runs/mlenergy_v2.csv"``. What each table holds, its units, boundaries and
+sources: ``README.md`` beside this file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from joulecast.errors import FileFormatError, InputError, shown
+
+__all__ = [
+    "decoded",
+    "names",
+    "read_bytes",
+    "read_json",
+    "read_table",
+    "read_text",
+    "shown_path",
+    "user_text",
+]
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """The rows of a packaged CSV file, every cell as text, an unknown value as ``""``.
+
+    Raises FileFormatError when the installed file is missing or damaged.
+    """
+    reader = csv.reader(io.StringIO(read_text(name), newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        rows = list(reader)
+    except csv.Error as error:
+        raise _damaged(name, str(error)) from error
+    uneven = next((number for number, row in enumerate(rows, 2) if len(row) != len(header)), None)
+    if not header or uneven is not None:
+        raise _damaged(name, f"row {uneven or 1} does not have the header's {len(header)} cells")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_json(name: str) -> Any:
+    """The content of a packaged JSON file.
+
+    Raises FileFormatError when the installed file is missing or damaged.
+    """
+    try:
+        return json.loads(read_text(name))
+    except ValueError as error:
+        raise _damaged(name, str(error)) from error
+
+
+def read_text(name: str) -> str:
+    """The text of a packaged UTF-8 file. Raises FileFormatError when it is missing or damaged."""
+    try:
+        return read_bytes(name).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _damaged(name, "it is not UTF-8 text") from error
+
+
+def read_bytes(name: str) -> bytes:
+    """The bytes of a packaged file. Raises FileFormatError when it is missing."""
+    try:
+        return _packaged(name).read_bytes()
+    except OSError as error:
+        raise _damaged(name, "it cannot be read") from error
+
+
+def names(folder: str = "", suffix: str = "") -> list[str]:
+    """Names of the packaged files in `folder` that end in `suffix`, sorted, as the readers take them."""
+    place = _packaged(folder)
+    prefix = f"{folder}/" if folder else ""
+    found = place.iterdir() if place.is_dir() else iter(())
+    return sorted(prefix + item.name for item in found if item.is_file() and item.name.endswith(suffix))
+
+
+def user_text(path: str | os.PathLike[str], kind: str, most_bytes: int) -> str:
+    """The text of a file the user named, with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path : the file.
+    kind : what it should be, for the message, e.g. ``"GPU file"``.
+    most_bytes : its largest accepted size [byte].
+
+    Raises InputError when there is no such file, FileFormatError when it is too large or not UTF-8.
+    """
+    try:
+        problem = _not_a_file(Path(path))
+        content = b"" if problem else _first_bytes(Path(path), most_bytes + 1)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    if problem:
+        raise InputError(f"{kind} {shown_path(path)} {problem}; give the path of a readable text file")
+    if len(content) > most_bytes:
+        raise FileFormatError(f"{kind} {shown_path(path)} is larger than {most_bytes:,} bytes")
+    return decoded(content, f"{kind} {shown_path(path)}")
+
+
+def decoded(content: bytes, what: str) -> str:
+    """Bytes the user gave as text; FileFormatError when they are not UTF-8 text."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+    if "\0" in text:
+        raise FileFormatError(f"{what} is a binary file; expected UTF-8 text")
+    return text
+
+
+def shown_path(path: str | os.PathLike[str], most: int = 120) -> str:
+    """A path as an error may show it: quoted, on one line, a long one without its beginning."""
+    text = repr(os.fspath(path))
+    return text if len(text) <= most else "'…" + text[-most:]
+
+
+def _not_a_file(place: Path) -> str:
+    if place.is_file():
+        return ""
+    return "is a folder" if place.is_dir() else "is not a plain file" if place.exists() else "does not exist"
+
+
+def _first_bytes(place: Path, count: int) -> bytes:
+    with place.open("rb") as file:
+        return file.read(count)
+
+
+def _packaged(name: str) -> Traversable:
+    return resources.files(__name__).joinpath(*[part for part in name.split("/") if part])
+
+
+def _damaged(name: str, problem: str) -> FileFormatError:
+    return FileFormatError(f"the packaged file {shown(name)} is damaged: {problem}; reinstall joulecast")
