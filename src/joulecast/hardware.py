@@ -1,0 +1,320 @@
+"""GPUs: the record of one, the packaged catalogue, and GPU files the user writes.
+
+A GPU file is TOML with one key a line. Required: ``name``, ``tdp_w``, ``memory_gb``,
+``bandwidth_gb_per_s`` and one of ``fp16_tflops``, ``bf16_tflops``, ``fp32_tflops``::
+
+    name = "My GPU"
+    vendor = "NVIDIA"
+    architecture = "Ada AD102"
+    generation = "Ada"            # Volta, Turing, Ampere, Ada, Hopper, Blackwell, CDNA3, ...
+    year = 2024
+    source = "vendor datasheet, 2024"
+    tdp_w = 350                   # board power limit [W]
+    idle_power_w = 35             # board power with no process on it [W]
+    fp32_tflops = 91.6            # peaks [TFLOP/s]: dense (no sparsity), fp32 accumulation
+    tf32_tflops = 183
+    fp16_tflops = 362
+    bf16_tflops = 362
+    fp8_tflops = 733
+    memory_gb = 48                # [1e9 byte]
+    bandwidth_gb_per_s = 864      # [1e9 byte/s]
+    sm_count = 142                # multiprocessors (compute units on AMD)
+    boost_clock_mhz = 2520
+    l2_cache_mib = 96             # [2**20 byte]
+
+Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``data/README.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from joulecast import data
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
+
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu"]
+
+PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
+CATALOGUE: Final = "catalogue"
+MOST_FILE_BYTES: Final = 1_000_000
+BYTES_PER_MEBIBYTE: Final = 2**20
+HERTZ_PER_MEGAHERTZ: Final = 1e6
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU as its datasheet describes it. Unknown figures are None.
+
+    Attributes
+    ----------
+    name : canonical name, e.g. ``"H100-SXM5-80GB"``.
+    vendor, architecture, generation : e.g. ``"NVIDIA"``, ``"Hopper GH100"``, ``"Hopper"``.
+    year : the year the vendor announced it.
+    tdp_w : board power limit [W].
+    idle_power_w : board power with no process on the GPU [W].
+    fp32_flop_per_s, tf32_flop_per_s, fp16_flop_per_s, bf16_flop_per_s, fp8_flop_per_s :
+        peaks [FLOP/s], dense, with fp32 accumulation; fp32 is that of the CUDA cores.
+    memory_bytes : nominal memory [byte], 1 GB = 1e9 byte, a lower bound of what the driver reports.
+    bandwidth_byte_per_s : peak memory bandwidth [byte/s].
+    sm_count : multiprocessors (compute units on AMD).
+    boost_clock_hz : boost clock [Hz].
+    l2_cache_bytes : level-2 cache [byte].
+    aliases : other names it answers to, NVML's device name among them.
+    sources : quantity (``"tdp"``, ``"fp16"``, ...) -> where its figure comes from.
+    unverified : quantities whose figure no citable source confirms.
+    origin : ``"catalogue"``, or the path of the file it was read from.
+    """
+
+    name: str
+    vendor: str
+    architecture: str
+    generation: str
+    year: int | None
+    tdp_w: float
+    memory_bytes: float
+    bandwidth_byte_per_s: float
+    idle_power_w: float | None = None
+    fp32_flop_per_s: float | None = None
+    tf32_flop_per_s: float | None = None
+    fp16_flop_per_s: float | None = None
+    bf16_flop_per_s: float | None = None
+    fp8_flop_per_s: float | None = None
+    sm_count: int | None = None
+    boost_clock_hz: float | None = None
+    l2_cache_bytes: float | None = None
+    aliases: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    unverified: frozenset[str] = frozenset()
+    origin: str = CATALOGUE
+
+    def peak_flop_per_s(self, precision: str) -> float:
+        """Peak arithmetic rate [FLOP/s], dense, in ``fp32``, ``tf32``, ``fp16``, ``bf16`` or ``fp8``.
+
+        Raises UnknownNameError for another precision, InputError when this GPU has no such mode.
+        """
+        if precision not in PRECISIONS:
+            raise UnknownNameError("precision", precision, PRECISIONS, f"use one of {', '.join(PRECISIONS)}")
+        peak = self._peak(precision)
+        if peak is None:
+            known = " or ".join(mode for mode in self.precisions if mode != "fp8")
+            stated = "has no" if self.origin == CATALOGUE else f"({self.origin}) states no"
+            raise InputError(f"{self.name} {stated} {precision} mode; {known} would work")
+        return peak
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """The precisions this GPU has a peak for, preferred first."""
+        return tuple(mode for mode in ("fp16", "bf16", "tf32", "fp32", "fp8") if self._peak(mode) is not None)
+
+    def is_named(self, text: str) -> bool:
+        """Whether `text` is this GPU's own name, not an alias that stands for it."""
+        return fold(text) == fold(self.name)
+
+    def _peak(self, precision: str) -> float | None:
+        value: float | None = getattr(self, f"{precision}_flop_per_s")
+        return value
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """How a figure is named, in which unit it is written, and what a file may say."""
+
+    attribute: str
+    unit: str
+    factor: float
+    key: str
+    low: float
+    high: float
+
+
+# The ranges are wide: they catch a wrong unit (TB/s for GB/s, FLOP/s for TFLOP/s), not a surprising GPU.
+_QUANTITIES: Final = {
+    "tdp": _Quantity("tdp_w", "W", 1.0, "tdp_w", 1.0, 20_000.0),
+    "idle_power": _Quantity("idle_power_w", "W", 1.0, "idle_power_w", 0.1, 20_000.0),
+    **{
+        mode: _Quantity(f"{mode}_flop_per_s", "TFLOP/s", FLOP_PER_TERAFLOP, f"{mode}_tflops", 0.01, 100_000.0)
+        for mode in PRECISIONS
+    },
+    "memory": _Quantity("memory_bytes", "GB", BYTES_PER_GIGABYTE, "memory_gb", 0.1, 100_000.0),
+    "bandwidth": _Quantity(
+        "bandwidth_byte_per_s", "GB/s", BYTES_PER_GIGABYTE, "bandwidth_gb_per_s", 10.0, 1_000_000.0
+    ),
+    "sm_count": _Quantity("sm_count", "1", 1, "sm_count", 1, 10_000),
+    "boost_clock": _Quantity(
+        "boost_clock_hz", "MHz", HERTZ_PER_MEGAHERTZ, "boost_clock_mhz", 100.0, 10_000.0
+    ),
+    "l2_cache": _Quantity("l2_cache_bytes", "MiB", BYTES_PER_MEBIBYTE, "l2_cache_mib", 0.1, 100_000.0),
+}
+_TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "source")
+_REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
+_PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
+_FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
+
+
+@cache
+def gpus() -> tuple[Gpu, ...]:
+    """Every GPU of the packaged catalogue, in the catalogue's order."""
+    figures: dict[str, list[dict[str, str]]] = {}
+    for row in data.read_table("gpu_figures.csv"):
+        figures.setdefault(row["gpu"], []).append(row)
+    return tuple(_catalogued(row, figures[row["gpu"]]) for row in data.read_table("gpus.csv"))
+
+
+def gpu(name: str | os.PathLike[str]) -> Gpu:
+    """A GPU by its name, an alias, or the path of a GPU file.
+
+    Case and punctuation do not matter. Text that ends in ``.toml`` or holds a path separator is
+    a path, see `load_gpu`.
+
+    Raises UnknownNameError, with near matches, for a name the catalogue does not list.
+    """
+    text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
+    if not isinstance(text, str):
+        raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
+    if not isinstance(name, str) or _is_path(text):
+        return load_gpu(text)
+    found = _by_folded_name().get(fold(text))
+    if found is None:
+        choices = [choice for known in gpus() for choice in (known.name, *known.aliases)]
+        hint = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
+        raise UnknownNameError("GPU", text, choices, hint)
+    return found
+
+
+def load_gpu(path: str | os.PathLike[str]) -> Gpu:
+    """Read a GPU file; its keys are in this module's docstring.
+
+    Raises InputError when there is no such file or a value cannot be a GPU's, FileFormatError when
+    the file is not UTF-8 TOML, is too large, or has unknown or missing keys.
+    """
+    where = f"GPU file {data.shown_path(path)}"
+    table = _toml(data.user_text(path, "GPU file", MOST_FILE_BYTES), where)
+    _check_keys(table, where)
+    texts = {key: _text(table[key], key, where) for key in _TEXT_KEYS if key in table}
+    values = {
+        quantity: _number(table[known.key], known, where)
+        for quantity, known in _QUANTITIES.items()
+        if known.key in table
+    }
+    _check_together(values, where)
+    source = texts.get("source", os.fspath(path))
+    return Gpu(
+        name=texts["name"],
+        vendor=texts.get("vendor", ""),
+        architecture=texts.get("architecture", ""),
+        generation=texts.get("generation", ""),
+        year=_year(table["year"], where) if "year" in table else None,
+        sources=dict.fromkeys(values, source),
+        origin=os.fspath(path),
+        **_attributes(values),
+    )
+
+
+def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) -> Gpu:
+    rows = {figure["quantity"]: figure for figure in figures}
+    return Gpu(
+        name=row["gpu"],
+        vendor=row["vendor"],
+        architecture=row["architecture"],
+        generation=row["generation"],
+        year=int(row["year"]),
+        aliases=tuple(alias for alias in row["aliases"].split(";") if alias),
+        sources={quantity: figure["source"] for quantity, figure in rows.items()},
+        unverified=frozenset(key for key, figure in rows.items() if figure["status"] == "unverified"),
+        **_attributes({quantity: float(figure["value"]) for quantity, figure in rows.items()}),
+    )
+
+
+def _attributes(values: Mapping[str, float]) -> dict[str, Any]:
+    """Figures in the units of the tables -> attributes of a Gpu, in SI."""
+    found: dict[str, Any] = {
+        _QUANTITIES[key].attribute: value * _QUANTITIES[key].factor for key, value in values.items()
+    }
+    if "sm_count" in found:
+        found["sm_count"] = int(found["sm_count"])
+    return found
+
+
+@cache
+def _by_folded_name() -> dict[str, Gpu]:
+    return {fold(name): known for known in gpus() for name in (known.name, *known.aliases)}
+
+
+def _is_path(text: str) -> bool:
+    return text.casefold().endswith(".toml") or "/" in text or os.sep in text
+
+
+def _toml(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        problem = " ".join(str(error).split())[:120]
+        raise FileFormatError(f"{where} is not TOML: {problem}; expected lines like tdp_w = 350") from error
+
+
+def _check_keys(table: Mapping[str, Any], where: str) -> None:
+    for key in table:
+        if key not in _FILE_KEYS:
+            near = near_matches(key, _FILE_KEYS, most=1)
+            better = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(_FILE_KEYS)}"
+            raise FileFormatError(f"{where} has the unknown key {shown(key)}; {better}")
+    missing = [key for key in _REQUIRED_KEYS if key not in table]
+    if missing:
+        raise FileFormatError(f"{where} lacks {', '.join(missing)}; required: {', '.join(_REQUIRED_KEYS)}")
+    if not any(key in table for key in _PEAK_KEYS):
+        raise FileFormatError(f"{where} states no peak; give at least one of {', '.join(_PEAK_KEYS)}")
+
+
+def _text(value: object, key: str, where: str) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= 200:
+        raise InputError(f"{where}: {key} is {_seen(value)}; expected one line of 1 to 200 characters")
+    return value.strip()
+
+
+def _number(value: object, known: _Quantity, where: str) -> float:
+    number = _in_range(value, known.key, known.low, known.high, where)
+    return _whole(number, known.key, where) if known.key == "sm_count" else number
+
+
+def _year(value: object, where: str) -> int:
+    return _whole(_in_range(value, "year", 1990, 2100, where), "year", where)
+
+
+def _in_range(value: object, key: str, low: float, high: float, where: str) -> float:
+    # bool is an int to Python, and every comparison with NaN is false: both must end as errors here.
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return float(value)
+    raise InputError(f"{where}: {key} is {_seen(value)}; expected a number from {low:g} to {high:g}")
+
+
+def _seen(value: object) -> str:
+    try:
+        return shown(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a number of thousands of digits"
+
+
+def _whole(number: float, key: str, where: str) -> int:
+    if number != int(number):
+        raise InputError(f"{where}: {key} is {number:g}; expected a whole number")
+    return int(number)
+
+
+def _check_together(values: Mapping[str, float], where: str) -> None:
+    """Figures that are possible alone but not together."""
+    idle, tdp = values.get("idle_power"), values["tdp"]
+    if idle is not None and idle >= tdp:
+        raise InputError(f"{where}: idle_power_w is {idle:g}; expected less than tdp_w, {tdp:g}")
+    fp32 = values.get("fp32", 0.0)
+    for mode in ("fp16", "bf16"):
+        if values.get(mode, fp32) < fp32 / 10:
+            raise InputError(
+                f"{where}: {mode}_tflops is {values[mode]:g}, below a tenth of fp32_tflops, {fp32:g}; "
+                "expected both in TFLOP/s"
+            )

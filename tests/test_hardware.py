@@ -1,0 +1,220 @@
+"""The GPU record, its lookup and GPU files."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joulecast.errors import FileFormatError, InputError, JoulecastError, UnknownNameError
+from joulecast.hardware import PRECISIONS, Gpu, gpu, gpus, load_gpu
+
+TEMPLATE = """\
+name = "My GPU"
+tdp_w = 350
+fp16_tflops = 362
+memory_gb = 48
+bandwidth_gb_per_s = 864
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("a100", "A100-SXM4-80GB"),
+        ("A100-sxm4_40gb", "A100-SXM4-40GB"),
+        ("NVIDIA A100 80GB PCIe", "A100-PCIe-80GB"),
+        ("h100", "H100-SXM5-80GB"),
+        ("NVIDIA H100 80GB HBM3", "H100-SXM5-80GB"),
+        ("NVIDIA H200", "H200-SXM-141GB"),
+        ("Tesla T4", "T4"),
+        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
+        ("rtxa6000", "RTX A6000"),
+        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
+    ],
+)
+def test_lookup_ignores_case_and_punctuation(written: str, name: str) -> None:
+    assert gpu(written).name == name
+    assert gpu(written).is_named(written) == (written.casefold().replace("_", "-") == name.casefold()) or (
+        written == "rtxa6000"
+    )
+
+
+def test_every_gpu_answers_to_all_its_names() -> None:
+    for known in gpus():
+        assert known.is_named(known.name.lower())
+        assert all(gpu(name) is known for name in (known.name, *known.aliases))
+
+
+def test_figures_are_in_si() -> None:
+    # NVIDIA's A100 80GB datasheet: 400 W, 312 TFLOP/s, 2039 GB/s.
+    a100 = gpu("A100-SXM4-80GB")
+    assert (a100.tdp_w, a100.idle_power_w) == (400.0, 62.0)
+    assert a100.peak_flop_per_s("fp16") == 312e12
+    assert (a100.memory_bytes, a100.bandwidth_byte_per_s) == (80e9, 2.039e12)
+    assert (a100.sm_count, a100.boost_clock_hz, a100.l2_cache_bytes) == (108, 1.41e9, 40 * 2**20)
+    assert a100.sources["idle_power"].startswith("CodeCarbon")
+    assert "fp16" not in a100.unverified
+    assert "fp16" in gpu("H100 NVL").unverified
+
+
+def test_unknown_name_offers_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"H100-SXM5-80GB.*joulecast gpus") as caught:
+        gpu("H100-SXM5-96GB")
+    assert caught.value.near
+    for name in ("", "+", "日本", "x" * 10_000):
+        with pytest.raises(UnknownNameError):
+            gpu(name)
+    with pytest.raises(InputError, match="name or file"):
+        gpu(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["T4", "V100-SXM2", "V100-PCIe"])
+def test_missing_mode_says_what_would_work(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} has no bf16 mode; fp16 or fp32 would work"):
+        gpu(name).peak_flop_per_s("bf16")
+    assert gpu(name).precisions == ("fp16", "fp32")
+
+
+def test_unknown_precision_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="fp16"):
+        gpu("T4").peak_flop_per_s("int8")
+
+
+def test_a_gpu_is_a_value() -> None:
+    assert pickle.loads(pickle.dumps(gpu("L4"))) == gpu("L4")
+    assert len({*gpus(), *gpus()}) == len(gpus())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        gpu("L4").tdp_w = 1.0  # type: ignore[misc]
+
+
+def test_gpu_file_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, TEMPLATE + "sm_count = 142\nidle_power_w = 35.5\nyear = 2024\n")
+    mine = gpu(str(path))
+    assert mine == load_gpu(path) == gpu(path)
+    assert (mine.name, mine.tdp_w, mine.idle_power_w, mine.year) == ("My GPU", 350.0, 35.5, 2024)
+    assert mine.fp16_flop_per_s == 362e12
+    assert (mine.fp32_flop_per_s, mine.l2_cache_bytes, mine.aliases) == (None, None, ())
+    assert (mine.sm_count, mine.origin, mine.sources["tdp"]) == (142, str(path), str(path))
+    with pytest.raises(InputError, match=r"states no fp32 mode; fp16 would work"):
+        mine.peak_flop_per_s("fp32")
+
+
+def test_gpu_file_with_byte_order_mark_and_crlf(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + TEMPLATE.replace("\n", "\r\n").encode())
+    assert load_gpu(path).tdp_w == 350.0
+
+
+def test_docstring_template_is_a_gpu_file(tmp_path: Path) -> None:
+    import joulecast.hardware as module
+
+    text = str(module.__doc__).split("::\n", 1)[1].split("\n\nSources", 1)[0]
+    mine = load_gpu(write(tmp_path, "\n".join(line.strip() for line in text.splitlines())))
+    assert mine.sources.keys() >= {"tdp", "idle_power", *PRECISIONS, "sm_count", "boost_clock", "l2_cache"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("tdp = 350", "unknown key 'tdp'; did you mean tdp_w"),
+        ("zzz = 350", "known keys: name"),
+        ("idle_power_w = 350", "idle_power_w is 350; expected less than tdp_w, 350"),
+        ("idle_power_w = 0", "idle_power_w is 0; expected a number"),
+        ("idle_power_w = nan", "idle_power_w is nan"),
+        ("bf16_tflops = inf", "bf16_tflops is inf"),
+        ("bf16_tflops = 362e12", r"expected a number from 0\.01 to 100000"),
+        ("bf16_tflops = -1", "bf16_tflops is -1"),
+        ("bf16_tflops = true", "bf16_tflops is True"),
+        ("bf16_tflops = '362'", "bf16_tflops is '362'"),
+        ("fp32_tflops = 3630", "fp16_tflops is 362, below a tenth of fp32_tflops, 3630"),
+        ("sm_count = 1.5", r"sm_count is 1\.5; expected a whole number"),
+        ("year = 24", "year is 24"),
+        ("source = ''", "source is ''"),
+        ("source = 'a\\nb'", None),
+        ('source = "a\\nb"', "expected one line"),
+        ("bf16_tflops = 0x" + "f" * 5000, "thousands of digits"),
+        ("bf16_tflops = " + "9" * 5000, "not TOML"),
+        ("name = 'again'", "not TOML"),
+        ("[[", "not TOML"),
+        ("a = " + "[" * 5000, "not TOML"),
+    ],
+)
+def test_bad_gpu_file_is_explained(tmp_path: Path, line: str, message: str | None) -> None:
+    path = write(tmp_path, TEMPLATE + line + "\n")
+    if message is None:
+        assert load_gpu(path)
+        return
+    with pytest.raises(JoulecastError, match=message) as caught:
+        load_gpu(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("key", ["name", "tdp_w", "fp16_tflops", "memory_gb", "bandwidth_gb_per_s"])
+def test_missing_key_is_named(tmp_path: Path, key: str) -> None:
+    text = "".join(line for line in TEMPLATE.splitlines(keepends=True) if not line.startswith(key))
+    with pytest.raises(FileFormatError, match=key):
+        load_gpu(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "line", ["tdp_w = 20001", "memory_gb = 0", "bandwidth_gb_per_s = 3.35", "fp16_tflops = 0"]
+)
+def test_absurd_required_figure_is_refused(tmp_path: Path, line: str) -> None:
+    key = line.split(" ")[0]
+    kept = [kept for kept in TEMPLATE.splitlines() if not kept.startswith(key)]
+    with pytest.raises(InputError, match=key):
+        load_gpu(write(tmp_path, "\n".join([*kept, line])))
+
+
+def test_what_is_no_gpu_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        gpu("missing.toml")
+    with pytest.raises(InputError, match="is a folder"):
+        gpu(str(tmp_path) + "/")
+    large = write(tmp_path, TEMPLATE + "#" * 1_000_001)
+    with pytest.raises(FileFormatError, match="larger than"):
+        gpu(str(large))
+    large.write_bytes(b"name = '\xff'")
+    with pytest.raises(FileFormatError, match="not UTF-8"):
+        gpu(str(large))
+
+
+def message_of(make: Callable[[], Gpu]) -> str | None:
+    """What the JoulecastError says that making a GPU raises: None without one, "" when not one line."""
+    try:
+        make()
+    except JoulecastError as error:
+        return "" if "\n" in str(error) else str(error)
+    return None
+
+
+LINES = st.sampled_from(
+    [*TEMPLATE.splitlines(), "idle_power_w = 1", "sm_count = 0", "name = 1", "[x]", "tdp_w = 1"]
+)
+
+
+@given(st.one_of(st.binary(max_size=200), st.lists(LINES).map(lambda lines: "\n".join(lines).encode())))
+def test_no_file_raises_anything_but_a_joulecast_error(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.toml"
+        path.write_bytes(content)
+        assert message_of(lambda: load_gpu(path)) != ""
+
+
+@given(st.text(max_size=60).filter(lambda text: "/" not in text and "\\" not in text))
+def test_no_name_raises_anything_but_a_joulecast_error(text: str) -> None:
+    assert message_of(lambda: gpu(text)) != ""
