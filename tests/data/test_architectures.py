@@ -1,0 +1,278 @@
+"""The architecture catalogue: every file has the schema, builds, and has the published size.
+
+The build tests need the extra `trace`; nothing is downloaded and no weight is allocated.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from functools import cache
+from typing import Any
+
+import pytest
+
+from joulecast.data import names, read_json
+from joulecast.errors import fold
+
+PRECISIONS = {"fp16", "bf16", "fp32"}
+LIBRARIES = {"diffusers", "transformers"}
+CATALOGUE = {
+    "flux.1-dev", "flux.1-schnell", "pixart-sigma", "qwen-image", "sana1.5-1.6b", "sana1.5-4.8b",
+    "sd1.5", "sd2", "sd2.1", "sd3-medium", "sd3.5-large", "sd3.5-medium", "sdxl", "sdxl-turbo", "ssd-1b",
+}  # fmt: skip
+TYPES: dict[str, type | tuple[type, ...]] = {
+    "name": str, "hub_id": str, "aliases": list, "family": str, "pipeline": str,
+    "default_width": int, "default_height": int, "default_steps": int, "default_guidance": float,
+    "default_precision": str, "min_size": int, "max_size": int, "hard_max_size": (int, type(None)),
+    "components": dict, "pipeline_config": dict, "published_parameters": dict,
+    "sources": dict, "inferred": list, "notes": list,
+}  # fmt: skip
+COUNT_KEYS = {"value", "digits", "source", "includes_position_table", "counted", "differs"}
+# Keys of a transformers config that its class takes without naming them: the base class's, and the
+# rotary ones, which transformers 5 folds into `rope_parameters`.
+INHERITED_KEYS = {"bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"}
+ROTARY_KEYS = {"rope_theta", "rope_scaling"}
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Any]]:
+    return {
+        name.rsplit("/", 1)[1][: -len(".json")]: read_json(name) for name in names("architectures", ".json")
+    }
+
+
+def test_the_catalogue_holds_these_models() -> None:
+    assert set(catalogue()) == CATALOGUE
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_schema(name: str) -> None:
+    model = catalogue()[name]
+    assert list(model) == list(TYPES)
+    for key, kind in TYPES.items():
+        assert isinstance(model[key], kind), key
+        assert not isinstance(model[key], bool), key
+    assert model["name"] == name
+    assert re.fullmatch(r"[\w.-]+/[\w.-]+", model["hub_id"])
+    assert model["pipeline"].endswith("Pipeline")
+    assert model["default_precision"] in PRECISIONS
+    assert model["default_steps"] >= 1
+    assert model["default_guidance"] >= 0
+    assert model["min_size"] <= model["default_width"] <= model["max_size"]
+    assert model["min_size"] <= model["default_height"] <= model["max_size"]
+    assert model["hard_max_size"] is None or model["max_size"] <= model["hard_max_size"]
+    assert set(model["sources"]) == {"configs", "defaults", "sizes"}
+    assert all(source.startswith("https://") for source in model["sources"].values())
+    for text in [*model["aliases"], *model["inferred"], *model["notes"]]:
+        assert text.strip() == text != ""
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_components_are_a_class_and_its_config(name: str) -> None:
+    components = catalogue()[name]["components"]
+    assert "scheduler" in components
+    assert "vae" in components
+    assert len({"unet", "transformer"} & set(components)) == 1
+    assert [
+        key.replace("tokenizer", "text_encoder") for key in components if key.startswith("tokenizer")
+    ] == [key for key in components if key.startswith("text_encoder")]
+    for key, part in components.items():
+        assert list(part) == ["library", "class", "config"], key
+        assert part["library"] in LIBRARIES
+        assert part["class"].isidentifier()
+        assert isinstance(part["config"], dict)
+        assert not any(option.startswith("_") for option in part["config"]), key
+    scalars = (str, int, float, bool)
+    assert all(isinstance(value, scalars) for value in catalogue()[name]["pipeline_config"].values())
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_published_counts_say_their_source_and_precision(name: str) -> None:
+    model = catalogue()[name]
+    modules = {key for key in model["components"] if not key.startswith(("scheduler", "tokenizer"))}
+    assert set(model["published_parameters"]) == modules
+    for key, count in model["published_parameters"].items():
+        assert set(count) <= COUNT_KEYS, key
+        assert {"value", "digits", "source"} <= set(count), key
+        assert count["source"].startswith("https://"), key
+        written = str(count["value"])
+        assert 1 <= count["digits"] <= len(written)
+        assert set(written[count["digits"] :]) <= {"0"}, (
+            f"{key}: {written} has more than {count['digits']} digits"
+        )
+        assert ("differs" in count) == ("counted" in count), key
+
+
+def test_no_two_models_share_a_name_once_folded() -> None:
+    owner: dict[str, str] = {}
+    for name, model in catalogue().items():
+        for spelling in [model["name"], model["hub_id"], *model["aliases"]]:
+            assert owner.setdefault(fold(spelling), spelling) == spelling, (
+                f"{name}: {spelling} is taken or repeated"
+            )
+
+
+def half_unit_in_last_digit(value: int, digits: int) -> float:
+    """The most a count may differ from a published `value` that was rounded to `digits` digits."""
+    return 0.5 * 10.0 ** (len(str(value)) - digits)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "most"), [(859_520_964, 9, 0.5), (1_300_000_000, 2, 5e7), (812, 1, 50.0)]
+)
+def test_half_unit_in_last_digit(value: int, digits: int, most: float) -> None:
+    assert half_unit_in_last_digit(value, digits) == most
+
+
+# ---------------------------------------------------------------- the real classes
+
+
+def parts(*, modules: bool) -> list[Any]:
+    """(model, component) of every module of the catalogue, or of every scheduler."""
+    prefixes = ("scheduler", "tokenizer") if modules else ("tokenizer",)
+    return [
+        pytest.param(name, key, id=f"{name}-{key}")
+        for name, model in sorted(catalogue().items())
+        for key in model["components"]
+        if not key.startswith(prefixes) and (modules or key == "scheduler")
+    ]
+
+
+# numpy 2 deprecates how diffusers' schedulers turn tensors into arrays: not ours to fix.
+their_warnings = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+
+
+def find_class(library: str, name: str) -> Any:
+    pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(pytest.importorskip(library), name)
+
+
+def build(part: dict[str, Any]) -> Any:
+    """The module of a component on the meta device, or the scheduler."""
+    torch = pytest.importorskip("torch")
+    found = find_class(part["library"], part["class"])
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if part["library"] == "diffusers":
+            return found.from_config(dict(part["config"]))
+        return found(found.config_class(**part["config"]))
+
+
+def build_scheduler(part: dict[str, Any]) -> Any:
+    return find_class(part["library"], part["class"]).from_config(dict(part["config"]))
+
+
+def parameters_of(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters) - {"self", "kwargs"}
+
+
+def plain(value: Any) -> Any:
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def assert_config_reached(config_class: Any, config: Any, given: dict[str, Any]) -> None:
+    """Every key of a transformers config is one its class knows, and holds what was given."""
+    for key, value in given.items():
+        held = getattr(config, key, None)
+        if isinstance(value, dict) and key.endswith("_config"):
+            assert_config_reached(type(held), held, value)
+        elif key in ROTARY_KEYS:
+            rotary = {**(getattr(config, "rope_parameters", None) or {}), **config.to_dict()}
+            rotary.update(rotary.get("rope_scaling") or {})
+            wanted = value if isinstance(value, dict) else {key: value}
+            assert {name: rotary.get(name) for name in wanted} == wanted, key
+        else:
+            assert key in parameters_of(config_class.__init__) | INHERITED_KEYS, (
+                f"{config_class.__name__} ignores {key}"
+            )
+            assert plain(held) == plain(value), key
+
+
+@pytest.mark.trace
+@pytest.mark.parametrize(("name", "component"), parts(modules=True))
+def test_module_has_the_published_number_of_parameters(name: str, component: str) -> None:
+    model = catalogue()[name]
+    module = build(model["components"][component])
+    published = model["published_parameters"][component]
+    assert {parameter.device.type for parameter in module.parameters()} == {"meta"}
+    counted = sum(parameter.numel() for parameter in module.parameters())
+    if published.get("includes_position_table"):
+        counted += module.get_buffer("pos_embed.pos_embed").numel()
+    most = half_unit_in_last_digit(published["value"], published["digits"])
+    if "differs" in published:
+        assert counted == published["counted"]
+        assert abs(counted - published["value"]) > most, "the counts agree: the explanation is out of date"
+    else:
+        assert abs(counted - published["value"]) <= most
+
+
+@pytest.mark.trace
+@pytest.mark.parametrize(("name", "component"), parts(modules=True))
+def test_module_config_is_used_whole(name: str, component: str) -> None:
+    part = catalogue()[name]["components"][component]
+    module = build(part)
+    if part["library"] == "diffusers":
+        unknown = set(part["config"]) - parameters_of(type(module).__init__)
+        assert not unknown, f"{part['class']} ignores {unknown}"
+        assert {key: plain(module.config[key]) for key in part["config"]} == part["config"]
+    else:
+        assert_config_reached(type(module).config_class, module.config, part["config"])
+
+
+@pytest.mark.trace
+@their_warnings
+@pytest.mark.parametrize(("name", "component"), parts(modules=False))
+def test_scheduler_config_is_used_whole(name: str, component: str) -> None:
+    part = catalogue()[name]["components"][component]
+    scheduler = build_scheduler(part)
+    unknown = set(part["config"]) - parameters_of(type(scheduler).__init__)
+    assert not unknown, f"{part['class']} ignores {unknown}"
+    assert {key: scheduler.config[key] for key in part["config"]} == part["config"]
+
+
+@pytest.mark.trace
+@their_warnings
+@pytest.mark.parametrize(("name", "component"), parts(modules=False))
+def test_only_pndm_calls_the_denoiser_once_more_than_the_steps_asked_for(name: str, component: str) -> None:
+    part = catalogue()[name]["components"][component]
+    scheduler = build_scheduler(part)
+    shift = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(20, **shift)
+    assert len(scheduler.timesteps) == 20 + (part["class"] == "PNDMScheduler")
+
+
+class Words:
+    """Stands in for a tokenizer: a pipeline's constructor asks only for its length limit."""
+
+    model_max_length = 77
+
+
+@pytest.mark.trace
+@their_warnings
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_pipeline_takes_these_components(name: str) -> None:
+    model = catalogue()[name]
+    found = find_class("diffusers", model["pipeline"])
+    accepted = inspect.signature(found.__init__).parameters
+    left_out = {
+        key: None
+        for key, parameter in accepted.items()
+        if key in found._optional_components and parameter.default is inspect.Parameter.empty
+    }
+    built = {
+        key: Words()
+        if key.startswith("tokenizer")
+        else build_scheduler(part)
+        if key == "scheduler"
+        else build(part)
+        for key, part in model["components"].items()
+    }
+    assert set(built) | set(model["pipeline_config"]) <= set(accepted)
+    pipeline = found(**{**left_out, **built}, **model["pipeline_config"])
+    for key, module in built.items():
+        assert getattr(pipeline, key) is module
+    assert {key: pipeline.config[key] for key in model["pipeline_config"]} == model["pipeline_config"]
