@@ -24,12 +24,16 @@ except ImportError:  # pragma: no cover - exercised in an environment without th
 
 TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 DEFAULT_CLIP_TOKENS = 77
-CHARACTERS_PER_TOKEN = 4.3  # English text in the vocabularies of current text encoders
+PROMPT_TOKENS = 96  # of a prompt that is not padded, with its template
+CHARACTERS_PER_TOKEN = 5.1  # of instructions in English, in the vocabularies of current text encoders
 UNBOUNDED_TOKENS = 1_000_000  # tokenizers without a limit carry 10^30 as model_max_length
 
 
 class StandInTokenizer:
-    """Returns token ids of the length a pipeline asks for, or of `length` where it asks for none."""
+    """Returns token ids of the length a pipeline asks for, or of `length` where it asks for none.
+
+    Padded ids come with a mask that ends in padding, as those of a real prompt do.
+    """
 
     pad_token_id = 0
     eos_token_id = 2
@@ -48,14 +52,17 @@ class StandInTokenizer:
     def __call__(
         self, text: Any = None, *args: Any, padding: Any = False, max_length: int | None = None, **kwargs: Any
     ) -> Any:
-        """Token ids of shape (prompts, tokens), int64, with an all-ones mask."""
+        """Token ids of shape (prompts, tokens), int64, and their mask."""
         from transformers import BatchEncoding
 
         prompts = len(text) if isinstance(text, (list, tuple)) else 1
         tokens = (max_length or self.model_max_length) if padding == "max_length" else self.length
         ids = torch.ones(prompts, min(tokens, UNBOUNDED_TOKENS), dtype=torch.int64)
         ids[:, -1] = self.eos_token_id
-        return BatchEncoding({"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+        mask = torch.ones_like(ids)
+        if padding == "max_length":
+            mask[:, ids.shape[1] // 2 :] = 0
+        return BatchEncoding({"input_ids": ids, "attention_mask": mask})
 
     def encode(self, text: str, **kwargs: Any) -> list[int]:
         """As many ids as English text of this length has tokens, about."""
@@ -163,7 +170,7 @@ def _nullable(pipeline_class: Any) -> list[str]:
 def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     if name.startswith("tokenizer") or "Tokenizer" in part.class_name or "Processor" in part.class_name:
         length = part.config.get("model_max_length", DEFAULT_CLIP_TOKENS)
-        return StandInTokenizer(min(int(length), UNBOUNDED_TOKENS), length=8)
+        return StandInTokenizer(min(int(length), UNBOUNDED_TOKENS), length=PROMPT_TOKENS)
     found = _class(part.library, part.class_name)
     config = {key: value for key, value in part.config.items() if not key.startswith("_")}
     try:

@@ -38,8 +38,8 @@ GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 class Request:
     """What the pipeline is asked for: images, pixels, denoising steps, text knob, guidance.
 
-    `text` is ``max_sequence_length`` where the pipeline pads to it, else the prompt's own tokens;
-    None keeps the pipeline's default.
+    `text` sets the text length by `text_knob`: ``max_sequence_length``, the maximum a pipeline pads
+    to, or ``prompt``, the prompt's own tokens. None keeps the pipeline's default.
     """
 
     batch: int = 1
@@ -47,6 +47,7 @@ class Request:
     height: int | None = None
     steps: int = 2
     text: int | None = None
+    text_knob: str | None = None
     guided: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,10 +67,17 @@ class PipelineCapture:
 
     Calls with inputs of equal shape and type are traced once. `repeat_blocks` replays equal blocks
     of a module list (the layers of a transformer) instead of running each: much faster, and checked
-    by the profiler against a run without it.
+    by the profiler against a run without it. `traced` lets captures of one pipeline share what they
+    traced: fp16 and bf16 run the same operators unless the pipeline treats them differently.
     """
 
-    def __init__(self, config: PipelineConfig, precision: str, repeat_blocks: bool = True) -> None:
+    def __init__(
+        self,
+        config: PipelineConfig,
+        precision: str,
+        repeat_blocks: bool = True,
+        traced: dict[Signature, tuple[tuple[Operator, ...], Any]] | None = None,
+    ) -> None:
         check_attention_count()
         self.pipeline = build_pipeline(config, precision)
         self.precision = precision
@@ -81,8 +89,10 @@ class PipelineCapture:
             part for part in self.pipeline.components.values() if isinstance(part, StandInTokenizer)
         ]
         self.parameter_counts = {name: count_parameters(module) for name, module in self.modules.items()}
-        self._traced: dict[Signature, tuple[tuple[Operator, ...], Any]] = {}
+        self._traced = {} if traced is None else traced
+        self._half = torch.float16 if precision == "fp16" else torch.bfloat16
         self._calls: list[Call] = []
+        self._remembers: dict[str, bool] = {}
         self._recorder = OperatorRecorder()
         for name, module in self.modules.items():
             for method in ("forward", "decode"):
@@ -132,10 +142,11 @@ class PipelineCapture:
             arguments[guidance] = 4.0 if request.guided else 1.0
             if request.guided and guidance == "true_cfg_scale":
                 arguments["negative_prompt"] = [prompt] * request.batch
-        if request.text is not None:
-            arguments["max_sequence_length"] = request.text
+        if request.text_knob == "prompt" and request.text is not None:
             for tokenizer in self.tokenizers:
                 tokenizer.length = request.text
+        elif request.text_knob is not None:
+            arguments[request.text_knob] = request.text
         arguments = {
             key: value for key, value in arguments.items() if key in self.parameters and value is not None
         }
@@ -149,31 +160,63 @@ class PipelineCapture:
             if active:  # a module calling its own method, already on meta
                 return original(*args, **kwargs)
             leaves, spec = pytree.tree_flatten((args, kwargs))
-            signature = (name, method, _precision_of(module), str(spec), tuple(_leaf_signature(x) for x in leaves))
+            full = _masks_are_full(leaves)
+            shapes_and_types = tuple(_leaf_signature(x) for x in leaves)
+            signature = (name, method, _precision_of(module), full, str(spec), shapes_and_types)
             if signature not in self._traced:
                 active = True
+                self._recorder.masks_are_full = full
                 try:
                     args, kwargs = pytree.tree_unflatten([_to_meta(x) for x in leaves], spec)
-                    self._traced[signature] = self._record(original, args, kwargs)
+                    self._traced[signature] = self._record_repeated(name, original, args, kwargs)
                 finally:
                     active = False
             operators, out = self._traced[signature]
             shapes = tuple(tuple(x.shape) for x in leaves if isinstance(x, torch.Tensor))
             self._calls.append(Call(name, shapes, signature, operators))
-            return pytree.tree_map(_to_zeros, out)
+            return pytree.tree_map(self._to_zeros, out)
 
         return call
 
+    def _to_zeros(self, x: Any) -> Any:
+        if not isinstance(x, torch.Tensor):
+            return x
+        half = x.dtype in (torch.float16, torch.bfloat16)
+        return torch.zeros(x.shape, dtype=self._half if half else x.dtype)
+
+    def _record_repeated(self, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What the component runs from its second call on: some keep tables of sizes they have seen."""
+        first = self._record(original, args, kwargs)
+        if self._remembers.get(name) is False:
+            return first
+        second = self._record(original, args, kwargs)
+        self._remembers.setdefault(name, first[0] != second[0])
+        return second
+
     def _record(self, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[tuple[Operator, ...], Any]:
         self._recorder.operators = []
-        with self._recorder, torch.device("meta"):
+        with self._recorder:
             out = original(*args, **kwargs)
         return tuple(self._recorder.operators), out
 
 
 def _precision_of(module: Any) -> int:
     """Which parameters are in half precision and which not; fp16 and bf16 count as the same."""
-    return hash(tuple(parameter.element_size() for parameter in module.parameters()))
+    first = next(iter(module.parameters()), None)
+    known = module.__dict__.setdefault("_joulecast_precisions", {})
+    key = None if first is None else first.dtype
+    if key not in known:
+        known[key] = hash(tuple(parameter.element_size() for parameter in module.parameters()))
+    return int(known[key])
+
+
+def _masks_are_full(leaves: list[Any]) -> bool:
+    """Whether no token is padding: no integer or boolean input holds a zero."""
+    return all(
+        bool((x != 0).all())
+        for x in leaves
+        if isinstance(x, torch.Tensor) and not x.is_meta and x.dim() >= 2 and not x.dtype.is_floating_point
+    )
 
 
 def _leaf_signature(x: Any) -> Any:
@@ -184,10 +227,6 @@ def _leaf_signature(x: Any) -> Any:
 
 def _to_meta(x: Any) -> Any:
     return x.to("meta") if isinstance(x, torch.Tensor) else x
-
-
-def _to_zeros(x: Any) -> Any:
-    return torch.zeros(x.shape, dtype=x.dtype) if isinstance(x, torch.Tensor) else x
 
 
 def _replay_equal_blocks(module: Any, recorder: OperatorRecorder) -> None:
@@ -234,7 +273,7 @@ def _fingerprint(block: Any) -> tuple[Any, ...]:
             for key, value in sorted(attributes.items())
             if isinstance(value, simple) and key != "layer_idx"
         )
-        shapes = tuple((key, tuple(p.shape), p.dtype) for key, p in part.named_parameters(recurse=False))
+        shapes = tuple((k, tuple(p.shape), p.dtype) for k, p in part._parameters.items() if p is not None)
         parts.append((name, type(part).__qualname__, values, shapes))
     return tuple(parts)
 

@@ -82,13 +82,19 @@ class Operator:
 
 
 class OperatorRecorder(TorchDispatchMode):
-    """A torch dispatch mode that appends every operator on the meta device to `operators`."""
+    """A torch dispatch mode that appends every operator on the meta device to `operators`.
+
+    Modules may ask whether an attention mask is all ones before they use it. Meta tensors have no
+    values, so `masks_are_full` answers.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.masks_are_full = True
         self.operators: list[Operator] = []
         self.paused = False
         self._calls = _AttentionMode(self)
+        self._known: dict[Any, tuple[Operator | None, tuple[Any, ...]]] = {}
 
     def __enter__(self) -> Any:
         result = super().__enter__()
@@ -102,12 +108,41 @@ class OperatorRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and record it."""
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        if not self.paused:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
+            return self._value_of(args[0])
+        key = (func, _signature(args), _signature(tuple(kwargs.items())))
+        known = self._known.get(key)
+        if known is not None:
+            operator, (shape, stride, dtype) = known
+            out = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+        else:
+            out = func(*args, **kwargs)
             operator = describe(func, args, kwargs, out)
-            if operator is not None:
-                self.operators.append(operator)
+            if isinstance(out, torch.Tensor) and out.is_meta and _returns_new_tensor(func):
+                self._known[key] = operator, (out.shape, out.stride(), out.dtype)
+        if operator is not None and not self.paused:
+            self.operators.append(operator)
         return out
+
+    def _value_of(self, x: Any) -> bool:
+        if x.dtype != torch.bool:
+            raise TraceError("the module's course depends on a tensor's values, which tracing does not have")
+        return self.masks_are_full
+
+
+def _returns_new_tensor(func: Any) -> bool:
+    """Whether the operator's result depends on nothing but its arguments' shapes, and aliases none."""
+    schema = func._schema
+    return not schema.is_mutable and all(r.alias_info is None for r in schema.returns) and len(schema.returns) == 1
+
+
+def _signature(value: Any) -> Any:
+    """What the shape and cost of an operator's result depend on."""
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.stride(), value.dtype, value.device.type
+    if isinstance(value, (list, tuple)):
+        return tuple(_signature(item) for item in value)
+    return type(value), value
 
 
 class _AttentionMode(TorchFunctionMode):

@@ -1,0 +1,140 @@
+"""The workload: what one call of a pipeline is asked to do, as one record or as columns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.errors import InputError, UnknownNameError, shown
+
+PRECISIONS = ("fp16", "bf16", "fp32")
+# field -> (smallest, largest) whole number that makes sense
+LIMITS: dict[str, tuple[int, int]] = {
+    "width": (16, 16384),
+    "height": (16, 16384),
+    "frames": (1, 10_000),
+    "steps": (1, 10_000),
+    "passes": (1, 2),
+    "batch_size": (1, 4096),
+    "text_tokens": (1, 100_000),
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One call of a text-to-image pipeline.
+
+    Attributes
+    ----------
+    width, height : size of an image [pixels].
+    steps : denoising steps, as given to the pipeline (``num_inference_steps``).
+    passes : denoiser passes in a step: 1, or 2 with classifier-free guidance.
+    batch_size : images generated together, each from its own prompt.
+    precision : ``fp16``, ``bf16`` or ``fp32``: the dtype the pipeline is loaded in.
+    text_tokens : text tokens the denoiser attends to; None for the model's default.
+    frames : 1 for an image.
+
+    Raises
+    ------
+    InputError
+        A value is not a whole number in its range, or the precision is unknown.
+    """
+
+    width: int
+    height: int
+    steps: int
+    passes: int = 1
+    batch_size: int = 1
+    precision: str = "fp16"
+    text_tokens: int | None = None
+    frames: int = 1
+
+    def __post_init__(self) -> None:
+        for name in LIMITS:
+            value = getattr(self, name)
+            if name != "text_tokens" or value is not None:
+                object.__setattr__(self, name, whole_number(name, value))
+        check_precision(self.precision)
+
+    def columns(self) -> WorkloadColumns:
+        """This workload as a table of one row."""
+        return WorkloadColumns.from_values(dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class WorkloadColumns:
+    """Many workloads of one model and precision: integer arrays, all of shape (workloads,).
+
+    `text_tokens` is -1 where the model's default applies.
+    """
+
+    width: NDArray[np.int64]
+    height: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    passes: NDArray[np.int64]
+    batch_size: NDArray[np.int64]
+    text_tokens: NDArray[np.int64]
+    frames: NDArray[np.int64]
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> WorkloadColumns:
+        """From scalars or arrays by field name; what is missing takes its default."""
+        defaults = {"passes": 1, "batch_size": 1, "text_tokens": None, "frames": 1}
+        given = {f.name: values.get(f.name, defaults.get(f.name)) for f in dataclasses.fields(cls)}
+        arrays = {k: np.atleast_1d(np.asarray(-1 if v is None else v, dtype=np.int64)) for k, v in given.items()}
+        size = max(len(a) for a in arrays.values())
+        return cls(**{name: np.broadcast_to(array, size) for name, array in arrays.items()})
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def take(self, rows: Any) -> WorkloadColumns:
+        """The given rows, as a table of their own."""
+        return WorkloadColumns(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
+
+
+def whole_number(name: str, value: object) -> int:
+    """`value` as a whole number within the limits of the workload field `name`.
+
+    Raises
+    ------
+    InputError
+        It is not one.
+    """
+    low, high = LIMITS[name]
+    label = name.replace("_", " ")
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{label} must be a whole number, not {shown(value)}") from None
+    if not number.is_integer() or isinstance(value, bool):
+        raise InputError(f"{label} must be a whole number, not {shown(value)}")
+    if not low <= number <= high:
+        raise InputError(f"{label} must be between {low} and {high}, not {shown(value)}")
+    return int(number)
+
+
+def check_precision(precision: object) -> str:
+    """`precision` if it is known, else UnknownNameError."""
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS, f"known: {', '.join(PRECISIONS)}")
+    return str(precision)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height from ``WIDTHxHEIGHT`` [pixels].
+
+    Raises
+    ------
+    InputError
+        It is not two whole numbers with an x between them, or out of range.
+    """
+    width, cross, height = text.lower().replace("×", "x").partition("x")
+    if not cross or not width.strip().isascii() or not height.strip().isascii():
+        raise InputError(f"size {shown(text)} is not WIDTHxHEIGHT in pixels, e.g. 1024x768")
+    return whole_number("width", width.strip()), whole_number("height", height.strip())

@@ -1,0 +1,318 @@
+"""Compute profiles: how much arithmetic a pipeline does for a workload. Needs numpy alone.
+
+A profile is made by tracing (see `joulecast.compute.profiler`) and holds, for each component and
+precision, its operators grouped by cost, each cost an exact polynomial in the workload's symbols;
+which calls the pipeline makes of each component; and the pipeline's own rules for sizes, text and
+guidance. It is read from and written to a small JSON file (see `joulecast.compute.profile_file`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.architecture.workload import Workload, WorkloadColumns
+from joulecast.compute.polynomial import evaluate_monomials
+from joulecast.errors import InputError
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+ROLES = ("text_encoder", "denoiser", "decoder")
+
+
+@dataclass(frozen=True)
+class OperatorTable:
+    """Operators of one call of a component, equal ones grouped.
+
+    Attributes
+    ----------
+    condition : symbols that must have these values for the table to apply (``{"batch": 1}``:
+        at batch 1 some copies become views); empty for every other workload.
+    monomials : column names of the three coefficient matrices.
+    names, families, dtypes : of each group, shape (groups,). ``half`` stands for fp16 or bf16.
+    launches : operators in the group, shape (groups,).
+    flop, bytes_read, bytes_written : coefficients of the whole group, shape (monomials, groups).
+    """
+
+    condition: Mapping[str, int]
+    monomials: tuple[str, ...]
+    names: tuple[str, ...]
+    families: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    launches: Array
+    flop: Array
+    bytes_read: Array
+    bytes_written: Array
+
+
+@dataclass(frozen=True)
+class CallGroup:
+    """Equal calls that the pipeline makes of a component for one batch of images.
+
+    ``count = fixed + per_step * steps``; the call's batch is ``batch_factor`` times the images, and
+    its text length is the pipeline's text length plus ``text_offset``.
+    """
+
+    fixed: int
+    per_step: int
+    batch_factor: int
+    text_offset: int
+
+
+@dataclass(frozen=True)
+class Component:
+    """A module of the pipeline: its role, size, calls by denoiser passes, operators by precision."""
+
+    name: str
+    class_name: str
+    role: str
+    parameters: int
+    calls: Mapping[int, tuple[CallGroup, ...]]
+    tables: Mapping[str, tuple[OperatorTable, ...]]
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Which sizes the pipeline accepts, and what it makes of the others.
+
+    Attributes
+    ----------
+    unit : pixels in one step of the symbols ``height`` and ``width``.
+    off_grid : what the pipeline does with a size that is no multiple of `unit`: ``refuse`` or
+        ``round_down``.
+    largest : largest side the pipeline accepts [pixels], None when it sets no limit.
+    bins : (aspect ratio, height, width) the pipeline maps every request to; empty when it does not.
+    native : smallest and largest side the model's authors name [pixels], None when unknown.
+    """
+
+    unit: int
+    off_grid: str
+    largest: int | None = None
+    bins: tuple[tuple[float, int, int], ...] = ()
+    native: tuple[int, int] | None = None
+
+    def rendered(self, width: Integers, height: Integers) -> tuple[Integers, Integers]:
+        """The size at which the pipeline really generates, each of shape (workloads,) [pixels]."""
+        if self.bins:
+            table = np.array(self.bins)
+            nearest = np.abs(table[:, 0] - (height / width)[:, None]).argmin(axis=1)
+            return table[nearest, 2].astype(np.int64), table[nearest, 1].astype(np.int64)
+        return width - width % self.unit, height - height % self.unit
+
+    def refused(self, width: Integers, height: Integers) -> NDArray[np.bool_]:
+        """Whether the pipeline refuses the size, shape (workloads,)."""
+        off = (width % self.unit != 0) | (height % self.unit != 0)
+        bad: NDArray[np.bool_] = (width < self.unit) | (height < self.unit)
+        if self.off_grid == "refuse":
+            bad |= off
+        if self.largest is not None and not self.bins:
+            bad |= (width > self.largest) | (height > self.largest)
+        return bad
+
+    def expected(self) -> str:
+        """What sizes would be accepted, in words."""
+        limit = f" up to {self.largest}" if self.largest is not None and not self.bins else ""
+        return f"sides that are multiples of {self.unit} pixels{limit}"
+
+
+@dataclass(frozen=True)
+class TextRule:
+    """How long the text is: tokens the denoiser attends to.
+
+    `adjustable` pipelines take the prompt's length or a maximum; the others always pad to `default`.
+    The pipeline's own text length is ``text_tokens - denoiser_offset``, between `smallest` and `largest`.
+    """
+
+    default: int
+    adjustable: bool
+    denoiser_offset: int = 0
+    largest: int | None = None
+    padded: bool = True
+
+
+@dataclass(frozen=True)
+class GuidanceRule:
+    """When the pipeline makes a second denoiser pass (classifier-free guidance).
+
+    `parameter` is its argument (``guidance_scale`` or ``true_cfg_scale``), None when it never does;
+    the second pass runs above 1 and, if `needs_negative_prompt`, only with a negative prompt.
+    """
+
+    parameter: str | None
+    needs_negative_prompt: bool = False
+
+    def passes(self, guidance: float | None, negative_prompt: bool) -> int:
+        """Denoiser passes in a step for a guidance scale."""
+        if self.parameter is None or guidance is None or not guidance > 1.0:
+            return 1
+        return 2 if negative_prompt or not self.needs_negative_prompt else 1
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the model's authors recommend."""
+
+    width: int
+    height: int
+    steps: int
+    guidance: float | None
+    precision: str
+
+
+@dataclass(frozen=True)
+class OperatorCosts:
+    """Costs of the operators of one group of calls, for the rows in `rows` of the workloads.
+
+    `calls` has shape (rows,), `flop` and `bytes` (rows, operators): one call each.
+    """
+
+    component: Component
+    rows: Integers
+    calls: Array
+    table: OperatorTable
+    flop: Array
+    bytes: Array
+
+
+@dataclass(frozen=True)
+class ComputeProfile:
+    """The compute of one pipeline for any workload it accepts. Pure data."""
+
+    name: str
+    pipeline: str
+    components: tuple[Component, ...]
+    size: SizeRule
+    text: TextRule
+    guidance: GuidanceRule
+    defaults: Defaults
+    call_exceptions: Mapping[int, int] = field(default_factory=dict)
+    hub_id: str | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    origin: str = "catalogue"
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of all components."""
+        return sum(component.parameters for component in self.components)
+
+    def check(self, workload: Workload) -> None:
+        """Raise InputError where the pipeline would refuse the workload."""
+        error = self.errors(workload.columns())[0]
+        if error:
+            raise InputError(error)
+
+    def errors(self, workloads: WorkloadColumns) -> list[str]:
+        """For each workload, why the pipeline would refuse it, or an empty string."""
+        out = [""] * len(workloads)
+        for row in np.flatnonzero(self.size.refused(workloads.width, workloads.height)):
+            out[row] = (
+                f"{self.name} refuses {workloads.width[row]}x{workloads.height[row]}; "
+                f"it takes {self.size.expected()}"
+            )
+        for row in np.flatnonzero(self._text_refused(workloads.text_tokens)):
+            out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))
+        for row in np.flatnonzero(workloads.frames != 1):
+            out[row] = out[row] or f"{self.name} makes images; frames must be 1, not {workloads.frames[row]}"
+        two_passes = any(2 in component.calls for component in self.components)
+        for row in np.flatnonzero(workloads.passes == 2) if not two_passes else ():
+            out[row] = out[row] or f"{self.name} never makes a second denoiser pass; passes must be 1"
+        return out
+
+    def costs(self, workloads: WorkloadColumns, precision: str) -> Iterator[OperatorCosts]:
+        """Operator costs of every group of calls, at workloads the pipeline accepts.
+
+        The bytes are read plus written. Yields each (component, call group, table) with the rows it
+        applies to; multiply by `calls` and sum for the cost of a batch of images.
+        """
+        for component, group, table, rows, symbols in self._calls(workloads, precision):
+            matrix = evaluate_monomials(table.monomials, symbols)
+            yield OperatorCosts(
+                component,
+                rows,
+                self._call_counts(component, group, workloads.steps[rows]),
+                table,
+                matrix @ table.flop,
+                matrix @ (table.bytes_read + table.bytes_written),
+            )
+
+    def flop(self, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
+        """FLOP of a whole batch of images by component name, each of shape (workloads,)."""
+        out = {component.name: np.zeros(len(workloads)) for component in self.components}
+        for component, group, table, rows, symbols in self._calls(workloads, precision):
+            per_call = evaluate_monomials(table.monomials, symbols) @ table.flop.sum(axis=1)
+            out[component.name][rows] += per_call * self._call_counts(component, group, workloads.steps[rows])
+        return out
+
+    def calls(self, workloads: WorkloadColumns) -> dict[str, Array]:
+        """Calls of each component for a batch of images, each of shape (workloads,)."""
+        out = {component.name: np.zeros(len(workloads)) for component in self.components}
+        for component in self.components:
+            for passes, groups in component.calls.items():
+                rows = np.flatnonzero(workloads.passes == passes)
+                for group in groups:
+                    out[component.name][rows] += self._call_counts(component, group, workloads.steps[rows])
+        return out
+
+    def text_tokens(self, workloads: WorkloadColumns) -> Integers:
+        """Text tokens the denoiser attends to, defaults filled in, shape (workloads,)."""
+        return np.where(workloads.text_tokens < 0, self.text.default, workloads.text_tokens)
+
+    def _calls(self, workloads: WorkloadColumns, precision: str) -> Iterator[tuple[Any, ...]]:
+        width, height = self.size.rendered(workloads.width, workloads.height)
+        text = self.text_tokens(workloads) - self.text.denoiser_offset
+        for component in self.components:
+            for passes, groups in component.calls.items():
+                of_passes = np.flatnonzero(workloads.passes == passes)
+                for group in groups if of_passes.size else ():
+                    symbols = {
+                        "batch": workloads.batch_size[of_passes] * group.batch_factor,
+                        "frames": workloads.frames[of_passes],
+                        "height": height[of_passes] // self.size.unit,
+                        "width": width[of_passes] // self.size.unit,
+                        "text": text[of_passes] + group.text_offset,
+                    }
+                    for table, rows in _split_by_condition(component.tables[precision], symbols):
+                        at_rows = {name: values[rows] for name, values in symbols.items()}
+                        yield component, group, table, of_passes[rows], at_rows
+
+    def _call_counts(self, component: Component, group: CallGroup, steps: Integers) -> Array:
+        counts = group.fixed + group.per_step * steps.astype(np.float64)
+        if group.per_step:
+            for special, surplus in self.call_exceptions.items():
+                counts = np.where(steps == special, counts + surplus * group.per_step, counts)
+        return counts
+
+    def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
+        given = text_tokens >= 0
+        if not self.text.adjustable:
+            return given & (text_tokens != self.text.default)
+        own = text_tokens - self.text.denoiser_offset
+        too_long = own > self.text.largest if self.text.largest is not None else np.zeros_like(given)
+        bad: NDArray[np.bool_] = given & ((own < 1) | too_long)
+        return bad
+
+    def _text_error(self, text_tokens: int) -> str:
+        if not self.text.adjustable:
+            return f"{self.name} always encodes {self.text.default} text tokens, not {text_tokens}"
+        low = 1 + self.text.denoiser_offset
+        high = "" if self.text.largest is None else f" and at most {self.text.largest + self.text.denoiser_offset}"
+        return f"{self.name} takes at least {max(low, 1)}{high} text tokens, not {text_tokens}"
+
+
+def _split_by_condition(
+    tables: tuple[OperatorTable, ...], symbols: Mapping[str, Integers]
+) -> Iterator[tuple[OperatorTable, Integers]]:
+    """Each table with the rows it applies to; the first whose condition holds wins."""
+    left = np.ones(len(symbols["batch"]), dtype=bool)
+    for table in tables:
+        applies = left.copy()
+        for symbol, value in table.condition.items():
+            applies &= symbols[symbol] == value
+        left &= ~applies
+        if applies.any():
+            yield table, np.flatnonzero(applies)

@@ -1,0 +1,225 @@
+"""Profile files: a compute profile as JSON, with a checksum over its content.
+
+Layout (version 1): the fields of `ComputeProfile`; each component carries its `calls`, the index
+of its operator tables by precision, and the tables. An operator row is
+``[name, family, dtype, launches, flop, bytes_read, bytes_written]``; each cost is a list of
+``[monomial index, coefficient]``. 1 multiply-accumulate is 2 FLOP.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from joulecast.compute.polynomial import parse_monomial
+from joulecast.compute.profile import (
+    ROLES,
+    CallGroup,
+    Component,
+    ComputeProfile,
+    Defaults,
+    GuidanceRule,
+    OperatorTable,
+    SizeRule,
+    TextRule,
+)
+from joulecast.errors import FileFormatError, shown
+
+FORMAT = "joulecast-profile"
+VERSION = 1
+FLOP_CONVENTION = "1 multiply-accumulate = 2 FLOP"
+MAX_FILE_BYTES = 64_000_000
+
+
+def write_profile(profile: ComputeProfile, path: Path) -> None:
+    """Write a profile file; a half-written file is never left in its place."""
+    content = encode_profile(profile)
+    content["sha256"] = checksum(content)
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(_layout(content) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_profile(path: Path) -> ComputeProfile:
+    """Read a profile file.
+
+    Raises
+    ------
+    FileFormatError
+        The file is missing, truncated, edited, of another version, or no profile.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise FileFormatError(f"{path} is larger than {MAX_FILE_BYTES} bytes; profiles are far smaller")
+        data = path.read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"profile {path} cannot be read: {error.strerror}") from None
+    return parse_profile(data, str(path), origin=str(path))
+
+
+def parse_profile(data: bytes, where: str, origin: str) -> ComputeProfile:
+    """A profile from the bytes of its file; see `read_profile`."""
+    try:
+        content = json.loads(data)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise FileFormatError(f"{where} is not a profile file: it is not valid JSON (cut short?)") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FileFormatError(f"{where} is not a profile file; `joulecast profile FOLDER` makes one")
+    if content.get("version") != VERSION:
+        raise FileFormatError(
+            f"{where} is a profile of version {shown(content.get('version'))}; this joulecast reads "
+            f"version {VERSION}: make it again with `joulecast profile`"
+        )
+    stated = content.pop("sha256", None)
+    if stated != checksum(content):
+        raise FileFormatError(f"{where} was changed after it was made (its checksum does not match its content)")
+    try:
+        return decode_profile(content, origin)
+    except FileFormatError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise FileFormatError(f"{where} is not a whole profile ({type(error).__name__}: {error})") from None
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the content as canonical JSON."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def encode_profile(profile: ComputeProfile) -> dict[str, Any]:
+    """The JSON content of a profile, without its checksum."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "flop_convention": FLOP_CONVENTION,
+        "name": profile.name,
+        "hub_id": profile.hub_id,
+        "pipeline": profile.pipeline,
+        "made_with": dict(profile.made_with),
+        "notes": list(profile.notes),
+        "defaults": dataclasses.asdict(profile.defaults),
+        "size": dataclasses.asdict(profile.size),
+        "text": dataclasses.asdict(profile.text),
+        "guidance": dataclasses.asdict(profile.guidance),
+        "call_exceptions": {str(steps): surplus for steps, surplus in profile.call_exceptions.items()},
+        "components": [_encode_component(component) for component in profile.components],
+    }
+
+
+def decode_profile(content: Mapping[str, Any], origin: str) -> ComputeProfile:
+    """The inverse of `encode_profile`; structural errors surface as built-in exceptions."""
+    size = dict(content["size"])
+    size["bins"] = tuple((float(r), int(h), int(w)) for r, h, w in size["bins"])
+    size["native"] = None if size["native"] is None else tuple(size["native"])
+    profile = ComputeProfile(
+        name=str(content["name"]),
+        hub_id=content["hub_id"],
+        pipeline=content["pipeline"],
+        made_with=content["made_with"],
+        notes=tuple(content["notes"]),
+        defaults=Defaults(**content["defaults"]),
+        size=SizeRule(**size),
+        text=TextRule(**content["text"]),
+        guidance=GuidanceRule(**content["guidance"]),
+        call_exceptions={int(steps): int(surplus) for steps, surplus in content["call_exceptions"].items()},
+        components=tuple(_decode_component(part) for part in content["components"]),
+        origin=origin,
+    )
+    if not profile.components or profile.size.unit < 1:
+        raise ValueError("no components, or no size unit")
+    return profile
+
+
+def _encode_component(component: Component) -> dict[str, Any]:
+    tables: list[tuple[OperatorTable, ...]] = []
+    index = {}
+    for precision, table in component.tables.items():
+        if not any(table is known for known in tables):
+            tables.append(table)
+        index[precision] = next(i for i, known in enumerate(tables) if known is table)
+    return {
+        "name": component.name,
+        "class": component.class_name,
+        "role": component.role,
+        "parameters": component.parameters,
+        "calls": {str(p): [dataclasses.asdict(g) for g in groups] for p, groups in component.calls.items()},
+        "tables_by_precision": index,
+        "tables": [[_encode_table(variant) for variant in table] for table in tables],
+    }
+
+
+def _decode_component(part: Mapping[str, Any]) -> Component:
+    if part["role"] not in ROLES:
+        raise ValueError(f"role {part['role']!r}")
+    tables = [tuple(_decode_table(variant) for variant in table) for table in part["tables"]]
+    return Component(
+        name=part["name"],
+        class_name=part["class"],
+        role=part["role"],
+        parameters=int(part["parameters"]),
+        calls={int(p): tuple(CallGroup(**group) for group in groups) for p, groups in part["calls"].items()},
+        tables={precision: tables[index] for precision, index in part["tables_by_precision"].items()},
+    )
+
+
+def _encode_table(table: OperatorTable) -> dict[str, Any]:
+    costs = (table.flop, table.bytes_read, table.bytes_written)
+    rows = [
+        [name, family, dtype, int(launches), *(_sparse(cost[:, i]) for cost in costs)]
+        for i, (name, family, dtype, launches) in enumerate(
+            zip(table.names, table.families, table.dtypes, table.launches, strict=True)
+        )
+    ]
+    return {"condition": dict(table.condition), "monomials": list(table.monomials), "operators": rows}
+
+
+def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
+    monomials = tuple(part["monomials"])
+    for monomial in monomials:
+        parse_monomial(monomial)
+    rows = part["operators"]
+    costs = np.zeros((3, len(monomials), len(rows)))
+    for column, row in enumerate(rows):
+        for kind, cost in enumerate(row[4:7]):
+            for index, coefficient in cost:
+                costs[kind, index, column] = coefficient
+    if not np.isfinite(costs).all():
+        raise ValueError("a coefficient is not finite")
+    return OperatorTable(
+        condition={str(symbol): int(value) for symbol, value in part["condition"].items()},
+        monomials=monomials,
+        names=tuple(row[0] for row in rows),
+        families=tuple(row[1] for row in rows),
+        dtypes=tuple(row[2] for row in rows),
+        launches=np.array([float(row[3]) for row in rows]),
+        flop=costs[0],
+        bytes_read=costs[1],
+        bytes_written=costs[2],
+    )
+
+
+def _sparse(column: Any) -> list[list[Any]]:
+    return [[int(i), _number(column[i])] for i in np.flatnonzero(column)]
+
+
+def _number(value: float) -> int | float:
+    return int(value) if math.isfinite(value) and float(value).is_integer() else float(value)
+
+
+def _layout(content: Mapping[str, Any]) -> str:
+    """JSON with one line for each operator, so that a change is readable as a diff."""
+    text = json.dumps(content, separators=(",", ":"))
+    return _LINE_STARTS.sub(r"\n\g<0>", text)
+
+
+# Where a component, a list of operators, an operator or a table starts.
+_LINE_STARTS = re.compile(r'\["[a-z_0-9]+","(?:gemm|convolution|attention|memory)"|{"name":|"tables|{"condition"')
