@@ -15,7 +15,7 @@ FOLDER = "architectures"
 @cache
 def model_names() -> tuple[str, ...]:
     """Names of the catalogue's models, sorted."""
-    return tuple(sorted(name.removesuffix(".json") for name in data.names(FOLDER, ".json")))
+    return tuple(sorted(path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json")))
 
 
 @cache

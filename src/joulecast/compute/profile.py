@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from joulecast.errors import InputError
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
+MEMORY = "memory"  # the family of operators without FLOP
 ROLES = ("text_encoder", "denoiser", "decoder")
 
 
@@ -35,6 +37,7 @@ class OperatorTable:
     monomials : column names of the three coefficient matrices.
     names, families, dtypes : of each group, shape (groups,). ``half`` stands for fp16 or bf16.
     launches : operators in the group, shape (groups,).
+    head_dims : width of an attention head, 0 for other operators, shape (groups,).
     flop, bytes_read, bytes_written : coefficients of the whole group, shape (monomials, groups).
     """
 
@@ -44,9 +47,31 @@ class OperatorTable:
     families: tuple[str, ...]
     dtypes: tuple[str, ...]
     launches: Array
+    head_dims: Array
     flop: Array
     bytes_read: Array
     bytes_written: Array
+
+    @cached_property
+    def arithmetic(self) -> Integers:
+        """The groups that have FLOP."""
+        return np.flatnonzero([family != MEMORY for family in self.families])
+
+    @cached_property
+    def bytes(self) -> Array:
+        """Coefficients of the bytes read and written, shape (monomials, groups)."""
+        return self.bytes_read + self.bytes_written
+
+    @cached_property
+    def memory_bytes(self) -> Array:
+        """Coefficients of the bytes of all groups without FLOP, shape (monomials,)."""
+        total = self.bytes.sum(axis=1) - self.bytes[:, self.arithmetic].sum(axis=1)
+        return np.asarray(total)
+
+    @cached_property
+    def total_flop(self) -> Array:
+        """Coefficients of the FLOP of all groups, shape (monomials,)."""
+        return np.asarray(self.flop.sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -165,17 +190,31 @@ class Defaults:
 
 @dataclass(frozen=True)
 class OperatorCosts:
-    """Costs of the operators of one group of calls, for the rows in `rows` of the workloads.
+    """Costs of one call of a component, for the workloads in `rows`.
 
-    `calls` has shape (rows,), `flop` and `bytes` (rows, operators): one call each.
+    Operators bound by memory add up, so they come as one sum; those with FLOP come one by one,
+    because each may be bound by arithmetic or by memory.
+
+    Attributes
+    ----------
+    component : the component that is called.
+    rows : places of the workloads, shape (rows,).
+    calls : calls of this kind for one batch of images, shape (rows,).
+    launches : operators launched in one call.
+    table : the operators; `arithmetic` are the groups with FLOP, shape (groups,).
+    flop, bytes : of each group with FLOP, shape (rows, groups).
+    memory_bytes : read and written by all other operators, shape (rows,).
     """
 
     component: Component
     rows: Integers
     calls: Array
+    launches: float
     table: OperatorTable
+    arithmetic: Integers
     flop: Array
     bytes: Array
+    memory_bytes: Array
 
 
 @dataclass(frozen=True)
@@ -224,27 +263,30 @@ class ComputeProfile:
         return out
 
     def costs(self, workloads: WorkloadColumns, precision: str) -> Iterator[OperatorCosts]:
-        """Operator costs of every group of calls, at workloads the pipeline accepts.
+        """Operator costs of every kind of call, at workloads the pipeline accepts.
 
-        The bytes are read plus written. Yields each (component, call group, table) with the rows it
-        applies to; multiply by `calls` and sum for the cost of a batch of images.
+        Yields each (component, kind of call, operator table) with the workloads it applies to;
+        multiply by `calls` and sum for the cost of a batch of images.
         """
         for component, group, table, rows, symbols in self._calls(workloads, precision):
             matrix = evaluate_monomials(table.monomials, symbols)
             yield OperatorCosts(
-                component,
-                rows,
-                self._call_counts(component, group, workloads.steps[rows]),
-                table,
-                matrix @ table.flop,
-                matrix @ (table.bytes_read + table.bytes_written),
+                component=component,
+                rows=rows,
+                calls=self._call_counts(component, group, workloads.steps[rows]),
+                launches=float(table.launches.sum()),
+                table=table,
+                arithmetic=table.arithmetic,
+                flop=matrix @ table.flop[:, table.arithmetic],
+                bytes=matrix @ table.bytes[:, table.arithmetic],
+                memory_bytes=matrix @ table.memory_bytes,
             )
 
     def flop(self, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
         """FLOP of a whole batch of images by component name, each of shape (workloads,)."""
         out = {component.name: np.zeros(len(workloads)) for component in self.components}
         for component, group, table, rows, symbols in self._calls(workloads, precision):
-            per_call = evaluate_monomials(table.monomials, symbols) @ table.flop.sum(axis=1)
+            per_call = evaluate_monomials(table.monomials, symbols) @ table.total_flop
             out[component.name][rows] += per_call * self._call_counts(component, group, workloads.steps[rows])
         return out
 

@@ -2,23 +2,24 @@
 
 Layout (version 1): the fields of `ComputeProfile`; each component carries its `calls`, the index
 of its operator tables by precision, and the tables. An operator row is
-``[name, family, dtype, launches, flop, bytes_read, bytes_written]``; each cost is a list of
-``[monomial index, coefficient]``. 1 multiply-accumulate is 2 FLOP.
+``[name, family, dtype, head_dim, launches, flop, bytes_read, bytes_written]``; each cost is a list
+of ``[monomial index, coefficient]``. 1 multiply-accumulate is 2 FLOP.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from joulecast import data
 from joulecast.compute.polynomial import parse_monomial
 from joulecast.compute.profile import (
     ROLES,
@@ -31,21 +32,16 @@ from joulecast.compute.profile import (
     SizeRule,
     TextRule,
 )
-from joulecast.errors import FileFormatError, shown
+from joulecast.data import signed_json
+from joulecast.errors import FileFormatError
 
-FORMAT = "joulecast-profile"
 VERSION = 1
 FLOP_CONVENTION = "1 multiply-accumulate = 2 FLOP"
-MAX_FILE_BYTES = 64_000_000
 
 
 def write_profile(profile: ComputeProfile, path: Path) -> None:
     """Write a profile file; a half-written file is never left in its place."""
-    content = encode_profile(profile)
-    content["sha256"] = checksum(content)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(_layout(content) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    signed_json.write(encode_profile(profile), "profile", VERSION, path, _layout)
 
 
 def read_profile(path: Path) -> ComputeProfile:
@@ -56,31 +52,12 @@ def read_profile(path: Path) -> ComputeProfile:
     FileFormatError
         The file is missing, truncated, edited, of another version, or no profile.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise FileFormatError(f"{path} is larger than {MAX_FILE_BYTES} bytes; profiles are far smaller")
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileFormatError(f"profile {path} cannot be read: {error.strerror}") from None
-    return parse_profile(data, str(path), origin=str(path))
+    return parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
 
 
-def parse_profile(data: bytes, where: str, origin: str) -> ComputeProfile:
+def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfile:
     """A profile from the bytes of its file; see `read_profile`."""
-    try:
-        content = json.loads(data)
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        raise FileFormatError(f"{where} is not a profile file: it is not valid JSON (cut short?)") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise FileFormatError(f"{where} is not a profile file; `joulecast profile FOLDER` makes one")
-    if content.get("version") != VERSION:
-        raise FileFormatError(
-            f"{where} is a profile of version {shown(content.get('version'))}; this joulecast reads "
-            f"version {VERSION}: make it again with `joulecast profile`"
-        )
-    stated = content.pop("sha256", None)
-    if stated != checksum(content):
-        raise FileFormatError(f"{where} was changed after it was made (its checksum does not match its content)")
+    content = signed_json.parse(content_bytes, where, "profile", VERSION)
     try:
         return decode_profile(content, origin)
     except FileFormatError:
@@ -89,17 +66,16 @@ def parse_profile(data: bytes, where: str, origin: str) -> ComputeProfile:
         raise FileFormatError(f"{where} is not a whole profile ({type(error).__name__}: {error})") from None
 
 
-def checksum(content: Mapping[str, Any]) -> str:
-    """SHA-256 of the content as canonical JSON."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+@cache
+def packaged_profile(name: str) -> ComputeProfile:
+    """The packaged profile of a catalogue model, by its exact name."""
+    where = f"profiles/{name}.json"
+    return parse_profile(data.read_bytes(where), where, origin="catalogue")
 
 
 def encode_profile(profile: ComputeProfile) -> dict[str, Any]:
-    """The JSON content of a profile, without its checksum."""
+    """The JSON content of a profile, without its format, version and checksum."""
     return {
-        "format": FORMAT,
-        "version": VERSION,
         "flop_convention": FLOP_CONVENTION,
         "name": profile.name,
         "hub_id": profile.hub_id,
@@ -174,9 +150,9 @@ def _decode_component(part: Mapping[str, Any]) -> Component:
 def _encode_table(table: OperatorTable) -> dict[str, Any]:
     costs = (table.flop, table.bytes_read, table.bytes_written)
     rows = [
-        [name, family, dtype, int(launches), *(_sparse(cost[:, i]) for cost in costs)]
-        for i, (name, family, dtype, launches) in enumerate(
-            zip(table.names, table.families, table.dtypes, table.launches, strict=True)
+        [name, family, dtype, int(head_dim), int(launches), *(_sparse(cost[:, i]) for cost in costs)]
+        for i, (name, family, dtype, head_dim, launches) in enumerate(
+            zip(table.names, table.families, table.dtypes, table.head_dims, table.launches, strict=True)
         )
     ]
     return {"condition": dict(table.condition), "monomials": list(table.monomials), "operators": rows}
@@ -189,7 +165,7 @@ def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
     rows = part["operators"]
     costs = np.zeros((3, len(monomials), len(rows)))
     for column, row in enumerate(rows):
-        for kind, cost in enumerate(row[4:7]):
+        for kind, cost in enumerate(row[5:8]):
             for index, coefficient in cost:
                 costs[kind, index, column] = coefficient
     if not np.isfinite(costs).all():
@@ -200,7 +176,8 @@ def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
         names=tuple(row[0] for row in rows),
         families=tuple(row[1] for row in rows),
         dtypes=tuple(row[2] for row in rows),
-        launches=np.array([float(row[3]) for row in rows]),
+        head_dims=np.array([float(row[3]) for row in rows]),
+        launches=np.array([float(row[4]) for row in rows]),
         flop=costs[0],
         bytes_read=costs[1],
         bytes_written=costs[2],

@@ -506,6 +506,7 @@ def _table(condition: Mapping[str, int], rows: Sequence[tuple[Any, int, list[Coe
         families=tuple(kind[1] for kind, _, _ in rows),
         dtypes=tuple(kind[2] for kind, _, _ in rows),
         launches=np.array([float(count) for _, count, _ in rows]),
+        head_dims=np.array([float(kind[3]) for kind, _, _ in rows]),
         flop=matrices[0],
         bytes_read=matrices[1],
         bytes_written=matrices[2],

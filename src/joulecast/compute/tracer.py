@@ -66,7 +66,11 @@ _WRITE_ONLY = frozenset(["copy_", "fill_", "zero_", "normal_", "uniform_"])
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One executed operator. `dtype` is ``half`` (fp16 or bf16), ``fp32``, ... of its arithmetic."""
+    """One executed operator.
+
+    `dtype` is that of its arithmetic: ``half`` (fp16 or bf16), ``fp32``, ...; `head_dim` is the width
+    of an attention head, 0 for other operators: FLOP / (4 * head_dim) scores pass through a softmax.
+    """
 
     name: str
     family: str
@@ -74,11 +78,12 @@ class Operator:
     flop: int
     bytes_read: int
     bytes_written: int
+    head_dim: int = 0
 
     @property
-    def kind(self) -> tuple[str, str, str]:
+    def kind(self) -> tuple[str, str, str, int]:
         """What makes two operators comparable across sizes."""
-        return self.name, self.family, self.dtype
+        return self.name, self.family, self.dtype, self.head_dim
 
 
 class OperatorRecorder(TorchDispatchMode):
@@ -188,6 +193,7 @@ def describe_attention(
         2 * rows * keys * (head_dim + value.shape[-1]),
         read,
         full_bytes(out),
+        head_dim,
     )
     return operator, out
 

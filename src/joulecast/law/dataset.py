@@ -1,0 +1,135 @@
+"""Runs made ready for a law: grouped by model and precision, with profiles, workloads and GPUs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import FitError, JoulecastError
+from joulecast.hardware import Gpu, gpu
+from joulecast.law.fitted import FittedOn, idle_power_w
+from joulecast.law.prediction import Array, GpuColumns
+from joulecast.runs import MeasuredRun, RunTable
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one model in one precision: `rows` are their places in the dataset."""
+
+    profile: ComputeProfile
+    precision: str
+    rows: NDArray[np.int64]
+    workloads: WorkloadColumns
+    gpus: GpuColumns
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Measured runs with what a law needs to predict them.
+
+    Attributes
+    ----------
+    runs : the runs, in order.
+    groups : the same runs by model and precision.
+    energy_j : measured energy of one image [J], nan when unknown, shape (runs,).
+    duration_s : measured time of one batch [s], nan when unknown.
+    is_dynamic : whether the energy is dynamic (idle power subtracted).
+    loop_only : whether time and energy cover the denoising loop alone.
+    idle_power_w : of each run's GPU.
+    """
+
+    runs: RunTable
+    groups: tuple[Group, ...]
+    gpus: tuple[Gpu, ...]
+    energy_j: Array
+    duration_s: Array
+    is_dynamic: NDArray[np.bool_]
+    loop_only: NDArray[np.bool_]
+    idle_power_w: Array
+
+    @classmethod
+    def build(cls, runs: RunTable, load: Callable[[str], ComputeProfile]) -> Dataset:
+        """Look up each run's profile and GPU.
+
+        Raises
+        ------
+        FitError
+            There are no runs, a run's model is unknown, or its pipeline would refuse the workload.
+        """
+        if not len(runs):
+            raise FitError("there are no runs to work on")
+        members: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for row, run in enumerate(runs):
+            members[run.model, run.precision].append(row)
+        gpus = tuple(gpu(run.gpu) for run in runs)
+        return cls(
+            runs=runs,
+            groups=tuple(_group(runs, gpus, key, rows, load) for key, rows in members.items()),
+            gpus=gpus,
+            energy_j=runs.column("energy_j").astype(np.float64),
+            duration_s=runs.column("duration_s").astype(np.float64),
+            is_dynamic=np.array([run.boundary == "dynamic" for run in runs]),
+            loop_only=np.array([run.scope == "denoising_loop" for run in runs]),
+            idle_power_w=np.array([idle_power_w(g) for g in gpus]),
+        )
+
+    def fitted_on(self) -> FittedOn:
+        """A description of the runs, for the law that was fitted on them."""
+        flop = np.zeros(len(self.runs))
+        for group in self.groups:
+            total = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+            flop[group.rows] = total / group.workloads.batch_size
+        pixels = [run.width * run.height for run in self.runs]
+        spans = {
+            "flop": flop,
+            "pixels": pixels,
+            "steps": [run.steps for run in self.runs],
+            "batch_size": [run.batch_size for run in self.runs],
+        }
+        return FittedOn(
+            runs=len(self.runs),
+            models=tuple(sorted({run.model for run in self.runs})),
+            gpus=tuple(sorted({run.gpu for run in self.runs})),
+            precisions=tuple(sorted({run.precision for run in self.runs})),
+            ranges={name: (float(np.min(values)), float(np.max(values))) for name, values in spans.items()},
+            sources=tuple(sorted({run.source for run in self.runs if run.source})),
+        )
+
+
+def _group(
+    runs: RunTable,
+    gpus: tuple[Gpu, ...],
+    key: tuple[str, str],
+    rows: list[int],
+    load: Callable[[str], ComputeProfile],
+) -> Group:
+    model, precision = key
+    members: list[MeasuredRun] = [runs[row] for row in rows]
+    try:
+        profile = load(model)
+    except JoulecastError as error:
+        raise FitError(f"run {members[0].run_id}: {error}") from error
+    workloads = WorkloadColumns.from_values(
+        {name: [getattr(run, name) for run in members] for name in ("width", "height", "frames", "steps", "passes")}
+        | {"batch_size": [run.batch_size for run in members]}
+        | {"text_tokens": [-1 if run.text_tokens is None else run.text_tokens for run in members]}
+    )
+    for run, problem in zip(members, profile.errors(workloads), strict=True):
+        if problem:
+            raise FitError(f"run {run.run_id}: {problem}")
+    names = tuple(dict.fromkeys(gpus[row].name for row in rows))
+    distinct = tuple(next(g for g in gpus if g.name == name) for name in names)
+    index = np.array([names.index(gpus[row].name) for row in rows], dtype=np.int64)
+    return Group(profile, precision, np.array(rows, dtype=np.int64), workloads, GpuColumns(distinct, index))
+
+
+def subsets(dataset: Dataset, by: Callable[[MeasuredRun], str]) -> Iterator[tuple[str, RunTable, RunTable]]:
+    """(key, runs outside, runs inside) for every value of a key: whole groups held out."""
+    for key in sorted({by(run) for run in dataset.runs}):
+        yield key, dataset.runs.filter(lambda r, k=key: by(r) != k), dataset.runs.filter(lambda r, k=key: by(r) == k)

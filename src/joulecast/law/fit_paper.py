@@ -1,0 +1,113 @@
+"""Fit the paper's law by least squares on logarithms, with the covariance of its coefficients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from joulecast.errors import FitError
+from joulecast.law.dataset import Dataset
+from joulecast.law.paper import PaperLaw, paper_regressors
+from joulecast.law.prediction import Array
+
+SLOPES = ("intercept", "alpha", "beta_res", "beta_dtype")
+# 90 % half-width (log) before any validation has been done: a factor of two.
+UNVALIDATED_HALF_WIDTH = 0.7
+
+
+def fit_paper(dataset: Dataset, name: str = "paper") -> PaperLaw:
+    """The paper's law fitted on runs of whole pipelines.
+
+    Gross energies become dynamic by the GPU's idle power and the run's time; a run with neither a
+    dynamic energy nor a time is left out.
+
+    Raises
+    ------
+    FitError
+        Too few runs, or all alike.
+    """
+    regressors = dataset_regressors(dataset)
+    dynamic = dynamic_energy_j(dataset)
+    seconds = dataset.duration_s / np.array([run.batch_size for run in dataset.runs])
+    seconds[dataset.loop_only] = np.nan
+    gpu_names = np.array([run.gpu for run in dataset.runs])
+    energy = _fit(regressors, dynamic, gpu_names, "energy")
+    duration = _fit(regressors, seconds, gpu_names, "duration")
+    reference = next(gpu for gpu in dataset.gpus if gpu.name == energy["reference"])
+    parameters = {
+        "energy": energy,
+        "duration": _rebased(duration, energy["reference"]),
+        "reference_gpu": {
+            "name": reference.name,
+            "tdp_w": reference.tdp_w,
+            "peak_flop_per_s": reference.fp16_flop_per_s,
+        },
+    }
+    half = dict.fromkeys(("seen", "unseen_model", "unseen_gpu", "unseen_both"), UNVALIDATED_HALF_WIDTH)
+    return PaperLaw(name, parameters, dataset.fitted_on(), half, half)
+
+
+def dataset_regressors(dataset: Dataset) -> Array:
+    """The law's regressors for every run, shape (runs, 4)."""
+    out = np.zeros((len(dataset.runs), len(SLOPES)))
+    for group in dataset.groups:
+        flop = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+        out[group.rows] = paper_regressors(flop / group.workloads.batch_size, group.workloads, group.precision)
+    return out
+
+
+def dynamic_energy_j(dataset: Dataset) -> Array:
+    """Dynamic energy of one image [J], nan where it cannot be known, shape (runs,)."""
+    batch = np.array([run.batch_size for run in dataset.runs])
+    from_gross = dataset.energy_j - dataset.idle_power_w * dataset.duration_s / batch
+    energy = np.where(dataset.is_dynamic, dataset.energy_j, from_gross)
+    return np.where(dataset.loop_only, np.nan, energy)
+
+
+def _fit(regressors: Array, target: Array, gpu_names: Any, kind: str) -> dict[str, Any]:
+    known = np.isfinite(target) & (target > 0)
+    names, counts = np.unique(gpu_names[known], return_counts=True)
+    if known.sum() < 6:
+        raise FitError(f"{known.sum()} runs with {kind}; the paper's law needs at least 6")
+    reference = str(names[np.argmax(counts)])
+    others = [str(n) for n in names if n != reference]
+    dummies = np.column_stack([gpu_names[known] == n for n in others]) if others else np.zeros((known.sum(), 0))
+    varying = _varying(regressors[known])
+    design = np.column_stack([regressors[known][:, varying], dummies]).astype(np.float64)
+    if np.linalg.matrix_rank(design) < design.shape[1] or len(design) <= design.shape[1]:
+        raise FitError(f"the runs with {kind} are too alike to fit {design.shape[1]} coefficients; vary size and steps")
+    solution, *_ = np.linalg.lstsq(design, np.log(target[known]), rcond=None)
+    residuals = np.log(target[known]) - design @ solution
+    spread = float(residuals @ residuals / (len(design) - design.shape[1]))
+    covariance = spread * np.linalg.inv(design.T @ design)
+    slopes = dict.fromkeys(SLOPES, 0.0) | {SLOPES[i]: float(c) for i, c in zip(varying, solution, strict=False)}
+    betas = {reference: 0.0} | {n: float(c) for n, c in zip(others, solution[len(varying) :], strict=True)}
+    return {
+        "target": kind,
+        **slopes,
+        "beta_gpu": betas,
+        "reference": reference,
+        "runs": int(known.sum()),
+        "residual_sd": spread**0.5,
+        "r2": float(1 - residuals @ residuals / np.sum((np.log(target[known]) - np.log(target[known]).mean()) ** 2)),
+        "columns": [SLOPES[i] for i in varying] + others,
+        "covariance": covariance.tolist(),
+    }
+
+
+def _varying(regressors: Array) -> list[int]:
+    """The intercept and the regressors that are not the same in every run."""
+    return [0] + [i for i in range(1, regressors.shape[1]) if np.ptp(regressors[:, i]) > 0]
+
+
+def _rebased(coefficients: dict[str, Any], reference: str) -> dict[str, Any]:
+    """The same fit with another GPU as the one whose beta is zero."""
+    betas = coefficients["beta_gpu"]
+    if reference not in betas:
+        raise FitError(f"no run on {reference} has a time")
+    shift = betas[reference]
+    return coefficients | {
+        "intercept": coefficients["intercept"] + shift,
+        "beta_gpu": {name: beta - shift for name, beta in betas.items()},
+    }

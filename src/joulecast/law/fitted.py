@@ -1,0 +1,125 @@
+"""What every fitted law carries besides its equations: the runs behind it, its range, its errors."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.profile import ComputeProfile
+from joulecast.hardware import Gpu
+from joulecast.law.prediction import Array, GpuColumns, Prediction
+
+# Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
+UNKNOWN_IDLE_SHARE = 0.13
+SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts as inside
+
+
+@dataclass(frozen=True)
+class FittedOn:
+    """The runs a law was fitted on.
+
+    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
+    ``batch_size``; `precisions` those that occurred.
+    """
+
+    runs: int
+    models: tuple[str, ...]
+    gpus: tuple[str, ...]
+    precisions: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FittedLaw(ABC):
+    """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors."""
+
+    form: ClassVar[str]
+
+    name: str
+    parameters: Mapping[str, Any]
+    fitted_on: FittedOn
+    half_widths: Mapping[str, float]
+    duration_half_widths: Mapping[str, float]
+    errors: Mapping[str, Any] = field(default_factory=dict)
+    covariance: Mapping[str, Any] = field(default_factory=dict)
+
+    @abstractmethod
+    def gross(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> tuple[dict[str, Array], Array]:
+        """Gross energy of one image by component [J], and time of one batch [s]."""
+
+    def predict(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Prediction:
+        """See `Law.predict`."""
+        parts, duration = self.gross(profile, workloads, precision, gpus)
+        known = self.familiarity(profile, gpus.gpus)
+        return Prediction(
+            energy_j=sum(parts.values(), np.zeros(len(workloads))),
+            duration_s=duration,
+            log_half_width=np.array([self.half_widths[k] for k in known])[gpus.index],
+            duration_log_half_width=np.array([self.duration_half_widths[k] for k in known])[gpus.index],
+            idle_power_w=gpus.column(idle_power_w),
+            component_energy_j=parts,
+        )
+
+    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        """See `Law.familiarity`."""
+        model = profile.origin == "catalogue" and profile.name in self.fitted_on.models
+        seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
+        return [seen if gpu.name in self.fitted_on.gpus else unseen for gpu in gpus]
+
+    def outside(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> list[list[str]]:
+        """See `Law.outside`."""
+        out: list[list[str]] = [[] for _ in range(len(workloads))]
+        if precision not in self.fitted_on.precisions:
+            for words in out:
+                words.append(f"no run in {precision} was fitted on")
+        for label, values in self._measures(profile, workloads, precision).items():
+            low, high = self.fitted_on.ranges[label]
+            beyond = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
+            for row in np.flatnonzero(beyond):
+                out[row].append(f"{_LABELS[label]} {values[row]:.4g} lies outside the fitted {low:.4g} to {high:.4g}")
+        return out
+
+    @staticmethod
+    def _measures(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
+        total = sum(profile.flop(workloads, precision).values(), np.zeros(len(workloads)))
+        return {
+            "flop": total / workloads.batch_size,
+            "pixels": (workloads.width * workloads.height).astype(np.float64),
+            "steps": workloads.steps.astype(np.float64),
+            "batch_size": workloads.batch_size.astype(np.float64),
+        }
+
+    def describe(self) -> Mapping[str, Any]:
+        """See `Law.describe`."""
+        return {
+            "name": self.name,
+            "form": self.form,
+            "fitted_on": dataclasses.asdict(self.fitted_on),
+            "errors": dict(self.errors),
+        }
+
+
+_LABELS = {
+    "flop": "compute per image [FLOP]",
+    "pixels": "image size [pixels]",
+    "steps": "steps",
+    "batch_size": "batch size",
+}
+
+
+def idle_power_w(gpu: Gpu) -> float:
+    """Idle power [W]: measured where known, else the usual share of the TDP."""
+    return gpu.idle_power_w if gpu.idle_power_w is not None else UNKNOWN_IDLE_SHARE * gpu.tdp_w

@@ -1,0 +1,53 @@
+"""Law files: a fitted law as JSON, with a checksum over its content."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from joulecast.data import signed_json
+from joulecast.errors import FileFormatError, shown
+from joulecast.law.fitted import FittedLaw, FittedOn
+from joulecast.law.paper import PaperLaw
+from joulecast.law.prediction import FAMILIARITY
+
+VERSION = 1
+FORMS: Mapping[str, type[FittedLaw]] = {law.form: law for law in (PaperLaw,)}
+
+
+def write_law(law: FittedLaw, path: Path) -> None:
+    """Write a law file in one step."""
+    content = {"form": law.form} | dataclasses.asdict(law)
+    signed_json.write(content, "law", VERSION, path, lambda value: json.dumps(value, indent=1))
+
+
+def parse_law(content: bytes, where: str) -> FittedLaw:
+    """A law from the bytes of its file.
+
+    Raises
+    ------
+    FileFormatError
+        It is no law file, was edited or cut, or is of another version or form.
+    """
+    value = signed_json.parse(content, where, "law", VERSION)
+    form = value.pop("form", None)
+    if form not in FORMS:
+        raise FileFormatError(f"{where} holds a law of the form {shown(form)}; known: {', '.join(FORMS)}")
+    try:
+        return _decode(FORMS[form], value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileFormatError(f"{where} is not a whole law ({type(error).__name__}: {error})") from None
+
+
+def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
+    fields = {k: v for k, v in value.items() if k not in ("format", "version", "fitted_on")}
+    fitted = dict(value["fitted_on"])
+    for key in ("models", "gpus", "precisions", "sources"):
+        fitted[key] = tuple(fitted[key])
+    fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
+    for widths in ("half_widths", "duration_half_widths"):
+        fields[widths] = {known: float(fields[widths][known]) for known in FAMILIARITY}
+    return law(fitted_on=FittedOn(**fitted), **fields)

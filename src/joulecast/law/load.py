@@ -1,0 +1,46 @@
+"""Laws by name or file: those that ship with the package, and a user's own."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from joulecast import data
+from joulecast.data import signed_json
+from joulecast.errors import UnknownNameError
+from joulecast.law.fitted import FittedLaw
+from joulecast.law.law_file import parse_law
+
+FOLDER = "laws"
+DEFAULT_LAW = "paper"
+
+
+@cache
+def law_names() -> tuple[str, ...]:
+    """Names of the packaged laws."""
+    return tuple(path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json"))
+
+
+def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
+    """A law by its packaged name or by the path of a law file; None for the default.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such law.
+    FileFormatError
+        The file is no law file, or was edited or cut.
+    """
+    text = DEFAULT_LAW if name is None else os.fspath(name)
+    if text.endswith(".json") or os.sep in text:
+        return parse_law(signed_json.read_bytes(Path(text), "law"), text)
+    if text not in law_names():
+        raise UnknownNameError("law", text, law_names(), f"known: {', '.join(law_names())}, or a law file (.json)")
+    return _packaged(text)
+
+
+@cache
+def _packaged(name: str) -> FittedLaw:
+    where = f"{FOLDER}/{name}.json"
+    return parse_law(data.read_bytes(where), where)

@@ -1,0 +1,108 @@
+"""What a law is asked and what it answers. The seam between laws and everything that uses them.
+
+A law is a pure function of (compute profile at workloads, GPU) with parameters fitted from runs.
+It predicts the gross energy of the GPU, the time, and how far off it may be; everything is
+computed in columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.profile import ComputeProfile
+from joulecast.hardware import Gpu
+
+Array = NDArray[np.float64]
+
+# What a law knows of a (model, GPU) pair, from most to least; the key of its published errors.
+FAMILIARITY = ("seen", "unseen_model", "unseen_gpu", "unseen_both")
+
+
+@dataclass(frozen=True)
+class GpuColumns:
+    """The GPU of each workload: distinct GPUs, and their index by workload, shape (workloads,)."""
+
+    gpus: tuple[Gpu, ...]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, gpu: Gpu, workloads: int) -> GpuColumns:
+        """The same GPU for all workloads."""
+        return cls((gpu,), np.zeros(workloads, dtype=np.int64))
+
+    def column(self, value: Callable[[Gpu], float]) -> Array:
+        """A figure of each workload's GPU, shape (workloads,)."""
+        return np.array([value(gpu) for gpu in self.gpus], dtype=np.float64)[self.index]
+
+    def take(self, rows: Any) -> GpuColumns:
+        """The given workloads."""
+        return GpuColumns(self.gpus, self.index[rows])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A law's answer, every array of shape (workloads,).
+
+    Attributes
+    ----------
+    energy_j : gross GPU energy of one image [J].
+    duration_s : time of one batch [s].
+    log_half_width : the 90 % interval of the energy is ``energy_j * exp(+-log_half_width)``.
+    duration_log_half_width : the same for the time.
+    idle_power_w : power that the dynamic boundary subtracts [W].
+    component_energy_j : gross energy of one image by component name [J].
+    """
+
+    energy_j: Array
+    duration_s: Array
+    log_half_width: Array
+    duration_log_half_width: Array
+    idle_power_w: Array
+    component_energy_j: Mapping[str, Array]
+
+    def dynamic(self, batch_size: NDArray[np.int64]) -> Prediction:
+        """The same without idle power: gross energy minus idle power times time, per image.
+
+        The interval keeps its width in joules where that leaves the energy positive.
+        """
+        from dataclasses import replace
+
+        share = np.clip(1 - self.idle_power_w * self.duration_s / batch_size / self.energy_j, 0.05, 1.0)
+        return replace(
+            self,
+            energy_j=self.energy_j * share,
+            component_energy_j={name: e * share for name, e in self.component_energy_j.items()},
+        )
+
+
+class Law(Protocol):
+    """A fitted law. `form` names its equations, `name` this fit of them."""
+
+    name: str
+    form: str
+
+    def predict(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Prediction:
+        """Gross energy and time of workloads of one model and precision, each on its GPU."""
+        ...
+
+    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        """For each GPU, one of FAMILIARITY: whether runs of the model and the GPU were fitted on."""
+        ...
+
+    def outside(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> list[list[str]]:
+        """For each workload, in words, how it lies outside what the law was fitted on."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Name, form, the runs it was fitted on with their sources, and its published errors."""
+        ...
