@@ -23,6 +23,7 @@ ORDER = [
     ("compute",),
     ("runs",),
     ("measure", "law"),
+    ("forecast",),
     ("footprint",),
     ("plan",),
     ("report",),
