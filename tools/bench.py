@@ -86,8 +86,8 @@ def prediction() -> None:
     done = subprocess.run([python, "-c", PREDICT, str(ROWS)], capture_output=True, text=True, check=True)
     took, before, peak, answered = (float(word) for word in done.stdout.split())
     report(
-        f"joulecast.predict: {ROWS:,} rows ({answered:,.0f} answered) in {took:.2f} s, {ROWS / took:,.0f} rows/s, "
-        f"peak memory {peak:.0f} MiB ({before:.0f} MiB before)",
+        f"joulecast.predict: {ROWS:,} rows ({answered:,.0f} answered) in {took:.2f} s, "
+        f"{ROWS / took:,.0f} rows/s, peak memory {peak:.0f} MiB ({before:.0f} MiB before)",
         f">= {LEAST_ROWS_PER_S:,.0f} rows/s",
         ROWS / took >= LEAST_ROWS_PER_S,
     )

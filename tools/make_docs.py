@@ -1,0 +1,158 @@
+"""Regenerate docs/cli.md from the command line's own parsers and docs/api.md from its docstrings.
+
+    python tools/make_docs.py
+
+With the versions in `constraints.txt`; a test holds that the pages have not drifted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joulecast
+from joulecast.cli import commands, parser
+
+DOCS = Path(__file__).parents[1] / "docs"
+MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
+MOST_SIGNATURE = 100
+
+
+def main() -> None:
+    """Write the generated pages."""
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The generated pages by file name."""
+    return {"cli.md": _page(_cli()), "api.md": _page(_api())}
+
+
+def _page(lines: Iterator[str]) -> str:
+    return re.sub(r"\n{3,}", "\n\n", "\n".join([MADE_BY, "", *lines])).rstrip() + "\n"
+
+
+# --- command line -------------------------------------------------------------------------------
+
+
+def _cli() -> Iterator[str]:
+    yield from ("# Command line", "", str(parser().description), "")
+    yield from (
+        "Exit status: 0; 1 when `predict` could not predict some rows; 2 for an error, told in one line.",
+        "",
+    )
+    for name, command in commands().items():
+        yield from (f"## joulecast {name}", "", f"    {_usage(command)}", "", str(command.description), "")
+        yield from ("| option | meaning |", "|---|---|")
+        actions = [action for action in command._actions if action.dest != "help"]
+        yield from (f"| `{_names(action)}` | {_cell(action.help or '')} |" for action in actions)
+        yield ""
+
+
+def _usage(command: argparse.ArgumentParser) -> str:
+    needed = [_names(action) for action in command._actions if action.required]
+    return " ".join([command.prog, *needed, "[options]"])
+
+
+def _names(action: argparse.Action) -> str:
+    """How an option is written, with its value's name."""
+    if not action.option_strings:
+        return str(action.metavar or action.dest.upper())
+    takes_value = action.nargs is None and not isinstance(action, argparse.BooleanOptionalAction)
+    value = f" {action.metavar or action.dest.upper()}" if takes_value else ""
+    return ", ".join(action.option_strings) + value
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("%%", "%").replace("|", "\\|").strip()
+
+
+# --- Python -------------------------------------------------------------------------------------
+
+
+def _api() -> Iterator[str]:
+    yield from (
+        "# Python API",
+        "",
+        "What `import joulecast` offers. Shapes and units are in the docstrings.",
+        "",
+    )
+    for name in joulecast.__all__:
+        item = getattr(joulecast, name)
+        if not name.startswith("__"):
+            yield from (f"## {name}", "", *_described(name, item))
+            for method, function in _methods(item):
+                yield from (f"### {name}.{method}", "", *_described(method, function))
+
+
+def _described(name: str, item: Any) -> Iterator[str]:
+    if not (isinstance(item, property) or _is_error(item)):
+        yield from ("```python", _signature(name, item), "```", "")
+    yield from (_markdown(inspect.getdoc(item) or ""), "")
+
+
+def _methods(item: Any) -> Iterator[tuple[str, Any]]:
+    """Documented public methods and properties that the class itself defines."""
+    if not isinstance(item, type) or _is_error(item):
+        return
+    for name, value in vars(item).items():
+        function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        if not name.startswith("_") and (inspect.isfunction(function) or isinstance(function, property)):
+            yield name, function
+
+
+def _is_error(item: Any) -> bool:
+    return isinstance(item, type) and issubclass(item, Exception)
+
+
+def _signature(name: str, item: Any) -> str:
+    signature = inspect.signature(item)
+    parameters = [p for p in signature.parameters.values() if p.name not in ("self", "cls")]
+    signature = signature.replace(parameters=parameters)
+    text = f"{name}{signature}"
+    return _QUOTED.sub(r"\1\2", text if len(text) <= MOST_SIGNATURE else _on_many_lines(name, signature))
+
+
+_QUOTED = re.compile(r"(: |-> )'([^']*)'")  # an annotation, as Python before 3.14 shows it
+
+
+def _on_many_lines(name: str, signature: inspect.Signature) -> str:
+    lines, star = [], False
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not star:
+            lines.append("    *,")
+        star = star or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_POSITIONAL)
+        lines.append(f"    {parameter},")
+    result = str(signature.replace(parameters=[])).removeprefix("()")
+    return "\n".join([f"{name}(", *lines, f"){result}"])
+
+
+def _markdown(docstring: str) -> str:
+    """A numpy-style docstring as Markdown: sections in bold, their items as a list."""
+    lines = docstring.replace("``", "`").splitlines()
+    out: list[str] = []
+    in_section = False
+    for index, line in enumerate(lines):
+        following = lines[index + 1] if index + 1 < len(lines) else ""
+        if following and not following.strip("-") and line and not line.startswith(" "):
+            in_section = True
+            out += [f"**{line}**", ""]
+        elif line and not line.strip("-"):
+            continue
+        elif in_section and line and not line.startswith(" "):
+            term, _, words = f"{line} ".partition(" : ")
+            out.append(f"- `{term.strip()}`" + (f": {words.strip()}" if words.strip() else ""))
+        elif in_section and line:
+            out[-1] += (": " if out[-1].endswith("`") else " ") + line.strip()
+        else:
+            out.append(line)
+    return "\n".join(out)
+
+
+if __name__ == "__main__":
+    main()
