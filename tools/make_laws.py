@@ -1,28 +1,43 @@
-"""Regenerate the packaged laws from the packaged runs.
+"""Regenerate the packaged laws, their hold-out predictions and the choice of the default law.
 
     python tools/make_laws.py
 
-Needs scipy (the extra `fit`).
+Fits every form on the packaged eager runs, holds out whole groups, calibrates the intervals and
+writes ``data/laws/*.json``, ``data/held_out.csv`` and ``data/default_law.json``. Needs scipy.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
-from joulecast.law.fit_paper import fit_paper
+from joulecast.law.forms import FITS, fit_law
 from joulecast.law.law_file import write_law
+from joulecast.law.validation import RULE, calibrated, choose_default, held_out_rows, validate
 from joulecast.runs import packaged_runs
 
-FOLDER = Path(__file__).parents[1] / "src/joulecast/data/laws"
+DATA = Path(__file__).parents[1] / "src/joulecast/data"
 
 
 def main() -> None:
-    """Fit each law on the packaged eager runs and write it."""
-    FOLDER.mkdir(exist_ok=True)
-    dataset = Dataset.build(packaged_runs().filter(runtime="eager"), packaged_profile)
-    write_law(fit_paper(dataset), FOLDER / "paper.json")
+    """Fit, validate, calibrate, choose and write."""
+    (DATA / "laws").mkdir(exist_ok=True)
+    runs = packaged_runs().filter(runtime="eager")
+    held = validate(tuple(FITS), runs, packaged_profile)
+    dataset = Dataset.build(runs, packaged_profile)
+    for form in FITS:
+        write_law(calibrated(fit_law(form, dataset), held[form]), DATA / "laws" / f"{form}.json")
+    with (DATA / "held_out.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = list(held_out_rows(held))
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    chosen = {"default": choose_default(held), "rule": RULE}
+    (DATA / "default_law.json").write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
+    print(chosen["default"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ A GPU file is TOML with one key a line. Required: ``name``, ``tdp_w``, ``memory_
     vendor = "NVIDIA"
     architecture = "Ada AD102"
     generation = "Ada"            # Volta, Turing, Ampere, Ada, Hopper, Blackwell, CDNA3, ...
+    process = "TSMC 4N"           # as in data/process_nodes.csv
     year = 2024
     source = "vendor datasheet, 2024"
     tdp_w = 350                   # board power limit [W]
@@ -38,7 +39,7 @@ from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu"]
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
@@ -63,6 +64,7 @@ class Gpu:
     memory_bytes : nominal memory [byte], 1 GB = 1e9 byte, a lower bound of what the driver reports.
     bandwidth_byte_per_s : peak memory bandwidth [byte/s].
     sm_count : multiprocessors (compute units on AMD).
+    process : what the chip is made in, one of `process_nodes`.
     boost_clock_hz : boost clock [Hz].
     l2_cache_bytes : level-2 cache [byte].
     aliases : other names it answers to, NVML's device name among them.
@@ -88,6 +90,7 @@ class Gpu:
     sm_count: int | None = None
     boost_clock_hz: float | None = None
     l2_cache_bytes: float | None = None
+    process: str | None = None
     aliases: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
     unverified: frozenset[str] = frozenset()
@@ -151,7 +154,7 @@ _QUANTITIES: Final = {
     ),
     "l2_cache": _Quantity("l2_cache_bytes", "MiB", BYTES_PER_MEBIBYTE, "l2_cache_mib", 0.1, 100_000.0),
 }
-_TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "source")
+_TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", "source")
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
 _PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
 _FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
@@ -209,6 +212,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         vendor=texts.get("vendor", ""),
         architecture=texts.get("architecture", ""),
         generation=texts.get("generation", ""),
+        process=_process(texts.get("process"), where),
         year=_year(table["year"], where) if "year" in table else None,
         sources=dict.fromkeys(values, source),
         origin=os.fspath(path),
@@ -223,6 +227,7 @@ def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) ->
         vendor=row["vendor"],
         architecture=row["architecture"],
         generation=row["generation"],
+        process=row["process"],
         year=int(row["year"]),
         aliases=tuple(alias for alias in row["aliases"].split(";") if alias),
         sources={quantity: figure["source"] for quantity, figure in rows.items()},
@@ -244,6 +249,19 @@ def _attributes(values: Mapping[str, float]) -> dict[str, Any]:
 @cache
 def _by_folded_name() -> dict[str, Gpu]:
     return {fold(name): known for known in gpus() for name in (known.name, *known.aliases)}
+
+
+@cache
+def process_nodes() -> Mapping[str, float]:
+    """Energy to switch a transistor at equal speed, by process, relative to TSMC's 16FF+."""
+    rows = data.read_table("process_nodes.csv")
+    return {row["process"]: float(row["relative_switching_energy"]) for row in rows}
+
+
+def _process(name: str | None, where: str) -> str | None:
+    if name is None or name in process_nodes():
+        return name
+    raise UnknownNameError("process", name, process_nodes(), f"{where} may leave it out")
 
 
 def _is_path(text: str) -> bool:

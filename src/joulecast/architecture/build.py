@@ -99,9 +99,7 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
     """
     with quiet():
         pipeline_class = _class("diffusers", config.pipeline)
-        parts = {
-            name: _build_component(name, part, precision) for name, part in config.components.items()
-        }
+        parts = {name: _build_component(name, part, precision) for name, part in config.components.items()}
         traced = type(pipeline_class.__name__, (pipeline_class,), {"_execution_device": torch.device("cpu")})
         accepted = _constructor_parameters(pipeline_class)
         missing = {name: None for name in accepted if name not in parts and name not in config.settings}
@@ -110,7 +108,9 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
         try:
             pipeline = traced(**parts, **optional, **settings)
         except Exception as error:
-            raise TraceError(f"{config.pipeline} cannot be built from these components: {one_line(error)}") from error
+            raise TraceError(
+                f"{config.pipeline} cannot be built from these components: {one_line(error)}"
+            ) from error
         pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -148,7 +148,9 @@ def _class(library: str, name: str) -> Any:
     module = __import__(library)
     found = getattr(module, name, None) if not name.startswith("_") else None
     if not isinstance(found, type):
-        raise UnknownNameError(f"{library} class", name, dir(module), f"{library} {module.__version__} has none")
+        raise UnknownNameError(
+            f"{library} class", name, dir(module), f"{library} {module.__version__} has none"
+        )
     return found
 
 
@@ -178,7 +180,9 @@ def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
             return found.from_config(config)
         return _build_module(found, part.library, config, TORCH_DTYPES[precision])
     except Exception as error:
-        raise TraceError(f"component {name} ({part.class_name}) cannot be built: {one_line(error)}") from error
+        raise TraceError(
+            f"component {name} ({part.class_name}) cannot be built: {one_line(error)}"
+        ) from error
 
 
 def _build_module(found: Any, library: str, config: Mapping[str, Any], dtype: torch.dtype) -> Any:

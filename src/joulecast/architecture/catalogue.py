@@ -15,7 +15,9 @@ FOLDER = "architectures"
 @cache
 def model_names() -> tuple[str, ...]:
     """Names of the catalogue's models, sorted."""
-    return tuple(sorted(path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json")))
+    return tuple(
+        sorted(path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json"))
+    )
 
 
 @cache
@@ -46,6 +48,9 @@ def find_model(name: str) -> str:
     found = _names_by_folded().get(fold(name))
     if found is None:
         raise UnknownNameError(
-            "model", name, model_names(), "see `joulecast models`, or make a profile with `joulecast profile FOLDER`"
+            "model",
+            name,
+            model_names(),
+            "see `joulecast models`, or make a profile with `joulecast profile FOLDER`",
         )
     return found

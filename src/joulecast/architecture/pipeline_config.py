@@ -57,7 +57,9 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
         A file is missing, unreadable, names code of its own, or holds absurd values.
     """
     if not folder.is_dir():
-        raise InputError(f"{shown(str(folder))} is not a folder; a diffusers-format model folder was expected")
+        raise InputError(
+            f"{shown(str(folder))} is not a folder; a diffusers-format model folder was expected"
+        )
     index_path = folder / "model_index.json"
     if not index_path.is_file():
         raise InputError(
@@ -107,7 +109,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise FileFormatError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; a config is a small JSON file")
+            raise FileFormatError(
+                f"{path} is larger than {MAX_CONFIG_BYTES} bytes; a config is a small JSON file"
+            )
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileFormatError(f"{path} is missing; each component needs its config.json") from None

@@ -86,7 +86,9 @@ class WorkloadColumns:
         """From scalars or arrays by field name; what is missing takes its default."""
         defaults = {"passes": 1, "batch_size": 1, "text_tokens": None, "frames": 1}
         given = {f.name: values.get(f.name, defaults.get(f.name)) for f in dataclasses.fields(cls)}
-        arrays = {k: np.atleast_1d(np.asarray(-1 if v is None else v, dtype=np.int64)) for k, v in given.items()}
+        arrays = {
+            k: np.atleast_1d(np.asarray(-1 if v is None else v, dtype=np.int64)) for k, v in given.items()
+        }
         size = max(len(a) for a in arrays.values())
         return cls(**{name: np.broadcast_to(array, size) for name, array in arrays.items()})
 

@@ -152,7 +152,9 @@ class PipelineCapture:
         }
         return arguments | dict(request.arguments)
 
-    def _intercept(self, name: str, module: Any, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _intercept(
+        self, name: str, module: Any, method: str, original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         active = False
 
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -193,7 +195,9 @@ class PipelineCapture:
         self._remembers.setdefault(name, first[0] != second[0])
         return second
 
-    def _record(self, original: Callable[..., Any], args: Any, kwargs: Any) -> tuple[tuple[Operator, ...], Any]:
+    def _record(
+        self, original: Callable[..., Any], args: Any, kwargs: Any
+    ) -> tuple[tuple[Operator, ...], Any]:
         self._recorder.operators = []
         with self._recorder:
             out = original(*args, **kwargs)
@@ -239,7 +243,9 @@ def _replay_equal_blocks(module: Any, recorder: OperatorRecorder) -> None:
                     _share_records(block, records, recorder)
 
 
-def _share_records(block: Any, records: dict[Any, tuple[list[Operator], Any]], recorder: OperatorRecorder) -> None:
+def _share_records(
+    block: Any, records: dict[Any, tuple[list[Operator], Any]], recorder: OperatorRecorder
+) -> None:
     original = block.forward
     identity = _fingerprint(block)
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,9 @@ class ExactFitter:
 class _System:
     """One basis at fixed points: the exact inverse on a full-rank subset, and the rest to check."""
 
-    def __init__(self, basis: Sequence[str], rows: list[int], inverse: list[list[Fraction]], table: Any) -> None:
+    def __init__(
+        self, basis: Sequence[str], rows: list[int], inverse: list[list[Fraction]], table: Any
+    ) -> None:
         self.basis, self.rows, self.inverse, self.table = basis, rows, inverse, table
 
     @classmethod
@@ -190,7 +193,7 @@ def candidate_bases(has_image: bool, has_text: bool, batch_varies: bool, levels:
     bases += [["1", area, _times(area, area)] for area in areas]
     if has_image:
         bases.append(["1", "height", "width", "height*width"])
-    bases += [["1", a, b] for a, b in zip(areas, areas[1:], strict=False)]
+    bases += [["1", a, b] for a, b in pairwise(areas)]
     if not batch_varies:
         return sorted(bases, key=len)
     fitted: list[list[str]] = [["1"], ["batch"], ["1", "batch"]]

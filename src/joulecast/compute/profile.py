@@ -332,7 +332,8 @@ class ComputeProfile:
     def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
         given = text_tokens >= 0
         if not self.text.adjustable:
-            return given & (text_tokens != self.text.default)
+            wrong: NDArray[np.bool_] = given & (text_tokens != self.text.default)
+            return wrong
         own = text_tokens - self.text.denoiser_offset
         too_long = own > self.text.largest if self.text.largest is not None else np.zeros_like(given)
         bad: NDArray[np.bool_] = given & ((own < 1) | too_long)
@@ -342,7 +343,11 @@ class ComputeProfile:
         if not self.text.adjustable:
             return f"{self.name} always encodes {self.text.default} text tokens, not {text_tokens}"
         low = 1 + self.text.denoiser_offset
-        high = "" if self.text.largest is None else f" and at most {self.text.largest + self.text.denoiser_offset}"
+        high = (
+            ""
+            if self.text.largest is None
+            else f" and at most {self.text.largest + self.text.denoiser_offset}"
+        )
         return f"{self.name} takes at least {max(low, 1)}{high} text tokens, not {text_tokens}"
 
 

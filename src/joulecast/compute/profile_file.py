@@ -199,4 +199,6 @@ def _layout(content: Mapping[str, Any]) -> str:
 
 
 # Where a component, a list of operators, an operator or a table starts.
-_LINE_STARTS = re.compile(r'\["[a-z_0-9]+","(?:gemm|convolution|attention|memory)"|{"name":|"tables|{"condition"')
+_LINE_STARTS = re.compile(
+    r'\["[a-z_0-9]+","(?:gemm|convolution|attention|memory)"|{"name":|"tables|{"condition"'
+)

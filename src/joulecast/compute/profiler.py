@@ -10,9 +10,7 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
-import inspect
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.architecture.build import torch
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.capture import Call, PipelineCapture, Request
@@ -140,10 +137,12 @@ class _Profiler:
         counts = [Counter(call.component for call in calls) for calls in (few, many)]
         repeated = {name for name in counts[1] if counts[1][name] > counts[0][name]}
         if not repeated:
-            raise TraceError(f"{self.config.pipeline} calls no component once for each step: no denoiser found")
+            raise TraceError(
+                f"{self.config.pipeline} calls no component once for each step: no denoiser found"
+            )
         order = [call.component for call in few]
         first = min(order.index(name) for name in repeated)
-        roles = {}
+        roles: dict[str, str] = {}
         for index, name in enumerate(order):
             role = "denoiser" if name in repeated else "text_encoder" if index < first else "decoder"
             roles.setdefault(name, role)
@@ -161,7 +160,9 @@ class _Profiler:
             if shapes != reference:
                 return step, off_grid
             off_grid = "round_down"
-        raise TraceError(f"{self.config.pipeline} makes images of one size only, or refuses sizes near {self.native}")
+        raise TraceError(
+            f"{self.config.pipeline} makes images of one size only, or refuses sizes near {self.native}"
+        )
 
     def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]]:
         calls = self._run(width=width)
@@ -263,7 +264,11 @@ class _Profiler:
             encoder = next((c for c in self._small() if self.roles[c.component] == "text_encoder"), None)
             return TextRule(default=encoder.shapes[0][-1] if encoder else 1, adjustable=False)
         padded = self.text_knob == "max_sequence_length"
-        default = self.capture.parameters[self.text_knob].default + denoiser_offset if padded else DEFAULT_PROMPT_TOKENS
+        default = (
+            self.capture.parameters[self.text_knob].default + denoiser_offset
+            if padded
+            else DEFAULT_PROMPT_TOKENS
+        )
         return TextRule(
             default=self.facts.get("default_text_tokens") or default,
             adjustable=True,
@@ -374,7 +379,9 @@ class _Profiler:
         own = self._sample([native[0], native[-1]])
         if any(not _sequences(own[name]) <= _sequences(traces[name]) for name in self.roles):
             own = self._sample(native)
-        return {name: [*traces[name], *(t for t in own[name] if t not in traces[name])] for name in self.roles}
+        return {
+            name: [*traces[name], *(t for t in own[name] if t not in traces[name])] for name in self.roles
+        }
 
     def _sample(
         self, samples: Sequence[tuple[int, int, int, int]], capture: PipelineCapture | None = None
@@ -382,7 +389,11 @@ class _Profiler:
         """For each component, its local symbols and operators at each sample point, without repeats."""
         traces: dict[str, dict[tuple[int, ...], Any]] = defaultdict(dict)
         for batch, height, width, text in samples:
-            request = {"batch": batch, "height": height * self.unit, "width": width * self.unit}
+            request: dict[str, Any] = {
+                "batch": batch,
+                "height": height * self.unit,
+                "width": width * self.unit,
+            }
             calls = (capture or self.capture).run(Request(**request, **self._text(text + 40)))
             for call in calls:
                 place = self.text_place.get(call.component)
@@ -409,7 +420,9 @@ class _Profiler:
             found = [float((matrix @ m).sum()) for m in (table.flop, table.bytes_read, table.bytes_written)]
             fresh = [sum(getattr(o, k) for o in operators) for k in ("flop", "bytes_read", "bytes_written")]
             if [*found, table.launches.sum()] != [*fresh, len(operators)]:
-                raise TraceError(f"the profile of {name} differs from a fresh trace at {symbols}: {found}, not {fresh}")
+                raise TraceError(
+                    f"the profile of {name} differs from a fresh trace at {symbols}: {found}, not {fresh}"
+                )
 
 
 def _solve(name: str, traces: Sequence[Trace], native: tuple[int, int]) -> tuple[OperatorTable, ...]:
@@ -436,16 +449,16 @@ def _sequences(traces: Sequence[Trace]) -> set[Any]:
     return {tuple(o.kind for o in operators) for _, operators in traces}
 
 
-def _solve_one(
-    name: str, condition: Mapping[str, int], traces: Sequence[Trace]
-) -> OperatorTable:
+def _solve_one(name: str, condition: Mapping[str, int], traces: Sequence[Trace]) -> OperatorTable:
     if len(_sequences(traces)) != 1:
         raise TraceError(f"the operators of {name} change with its size")
     points = [symbols for symbols, _ in traces]
     fitter = _LazyFitter(points)
     groups: Counter[Any] = Counter()
     for column in zip(*(operators for _, operators in traces), strict=True):
-        costs = tuple(tuple(getattr(o, key) for o in column) for key in ("flop", "bytes_read", "bytes_written"))
+        costs = tuple(
+            tuple(getattr(o, key) for o in column) for key in ("flop", "bytes_read", "bytes_written")
+        )
         groups[column[0].kind, costs] += 1
     rows = []
     for (kind, costs), count in groups.items():
@@ -490,7 +503,9 @@ class _LazyFitter:
         return self.fitters[levels]
 
 
-def _table(condition: Mapping[str, int], rows: Sequence[tuple[Any, int, list[Coefficients]]]) -> OperatorTable:
+def _table(
+    condition: Mapping[str, int], rows: Sequence[tuple[Any, int, list[Coefficients]]]
+) -> OperatorTable:
     """Gather solved groups; groups of one kind with equal polynomials in all costs are merged already."""
     monomials = tuple(dict.fromkeys(m for _, _, costs in rows for cost in costs for m in cost)) or ("1",)
     place = {monomial: index for index, monomial in enumerate(monomials)}
@@ -563,10 +578,11 @@ class _result_shape:  # noqa: N801 - reads as a verb phrase where it is used
 
 def _versions() -> dict[str, str]:
     import diffusers
+    import torch
     import transformers
 
     return {
-        "torch": torch.__version__.split("+")[0],
+        "torch": str(torch.__version__).split("+")[0],
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
     }

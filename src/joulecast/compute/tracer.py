@@ -41,23 +41,24 @@ _DTYPE_NAMES = {
 }
 # Views that the schema does not declare as such, and allocations without a kernel.
 _FREE = frozenset(
-    "_unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided "
-    "new_empty new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size".split()
+    """_unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided new_empty
+    new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size""".split()
 )
 # Memory-bound operators without the tag `pointwise` or `reduction`.
 _MEMORY_BOUND = frozenset(
-    "_to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax _log_softmax "
-    "_safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax argmin max min amax amin "
-    "any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy index_select "
-    "embedding arange full full_like ones ones_like zeros zeros_like new_full new_zeros new_ones scalar_tensor fill "
-    "fill_ zero_ linspace eye tril triu tril_indices triu_indices roll flip repeat repeat_interleave constant_pad_nd "
-    "reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d upsample_nearest3d upsample_bilinear2d "
-    "upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d max_pool2d_with_indices _adaptive_avg_pool2d "
-    "pixel_shuffle pixel_unshuffle channel_shuffle glu native_batch_norm _native_batch_norm_legit_no_training "
-    "masked_fill masked_fill_ masked_scatter where outer polar view_as_complex_copy slice_scatter select_scatter "
-    "complex bincount nonzero_static rand randn rand_like randn_like normal_ uniform_ bernoulli_ "
-    "native_dropout searchsorted bucketize isin unfold_copy im2col col2im logcumsumexp cross dot mv".split()
-) - {"dot", "mv"}
+    """_to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax _log_softmax
+    _safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax argmin max min amax
+    amin any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy
+    index_select embedding arange full full_like ones ones_like zeros zeros_like new_full new_zeros new_ones
+    scalar_tensor fill fill_ zero_ linspace eye tril triu tril_indices triu_indices roll flip repeat
+    repeat_interleave constant_pad_nd reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d
+    upsample_nearest3d upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d
+    max_pool2d_with_indices _adaptive_avg_pool2d pixel_shuffle pixel_unshuffle channel_shuffle glu
+    native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter where
+    polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static rand randn
+    rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted bucketize isin unfold_copy
+    im2col col2im logcumsumexp cross""".split()
+)
 # Reads only the rows it is asked for, not the whole table.
 _GATHERS = frozenset(["embedding", "index", "index_select", "gather"])
 # Overwrites its first argument without reading it.
@@ -138,7 +139,11 @@ class OperatorRecorder(TorchDispatchMode):
 def _returns_new_tensor(func: Any) -> bool:
     """Whether the operator's result depends on nothing but its arguments' shapes, and aliases none."""
     schema = func._schema
-    return not schema.is_mutable and all(r.alias_info is None for r in schema.returns) and len(schema.returns) == 1
+    return (
+        not schema.is_mutable
+        and all(r.alias_info is None for r in schema.returns)
+        and len(schema.returns) == 1
+    )
 
 
 def _signature(value: Any) -> Any:
@@ -159,7 +164,10 @@ class _AttentionMode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is not torch.nn.functional.scaled_dot_product_attention or args_device(args, kwargs) != "meta":
+        if (
+            func is not torch.nn.functional.scaled_dot_product_attention
+            or args_device(args, kwargs) != "meta"
+        ):
             return func(*args, **kwargs)
         operator, out = describe_attention(*args, **kwargs)
         if not self.recorder.paused:
@@ -214,7 +222,9 @@ def describe(func: Any, args: Any, kwargs: Any, out: Any) -> Operator | None:
     count = _FLOP_COUNTS.get(name)
     if count is not None:
         family, flop = count(args, outputs[0])
-        return Operator(name, family, dtype_name(inputs[0]), flop, _read(name, inputs, outputs), _written(outputs))
+        return Operator(
+            name, family, dtype_name(inputs[0]), flop, _read(name, inputs, outputs), _written(outputs)
+        )
     if name in _MEMORY_BOUND or name.removesuffix("_") in _MEMORY_BOUND or _is_pointwise(func):
         dtype = dtype_name(outputs[0]) if outputs else "none"
         return Operator(name, MEMORY, dtype, 0, _read(name, inputs, outputs), _written(outputs))
@@ -251,7 +261,8 @@ def unique_bytes(x: Any) -> int:
 
 def dtype_name(x: Any) -> str:
     """``half`` for fp16 and bf16, ``fp32``, ``fp64``, else torch's own name."""
-    return _DTYPE_NAMES.get(x.dtype, str(x.dtype).removeprefix("torch."))
+    name: str = _DTYPE_NAMES.get(x.dtype, str(x.dtype).removeprefix("torch."))
+    return name
 
 
 def check_attention_count() -> None:
@@ -270,7 +281,9 @@ def check_attention_count() -> None:
     flop = sum(operator.flop for operator in recorder.operators)
     expected = 4 * batch * heads * queries * keys * head_dim
     if flop != expected or len(recorder.operators) != 1:
-        raise TraceError(f"torch {torch.__version__} hides attention from the tracer ({flop} FLOP, not {expected})")
+        raise TraceError(
+            f"torch {torch.__version__} hides attention from the tracer ({flop} FLOP, not {expected})"
+        )
 
 
 def _read(name: str, inputs: list[Any], outputs: list[Any]) -> int:

@@ -23,7 +23,9 @@ def read_bytes(path: Path, kind: str) -> bytes:
     """The bytes of a user's file; FileFormatError when it is missing, unreadable or huge."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise FileFormatError(f"{kind} {path} is larger than {MAX_FILE_BYTES} bytes, far more than any {kind}")
+            raise FileFormatError(
+                f"{kind} {path} is larger than {MAX_FILE_BYTES} bytes, far more than any {kind}"
+            )
         return path.read_bytes()
     except OSError as error:
         raise FileFormatError(f"{kind} {path} cannot be read: {error.strerror}") from None
@@ -47,12 +49,14 @@ def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]
         raise FileFormatError(f"{where} is not a joulecast {kind} file")
     if value.get("version") != version:
         raise FileFormatError(
-            f"{where} is a {kind} of version {shown(value.get('version'))}; this joulecast reads version {version}: "
-            "make it again"
+            f"{where} is a {kind} of version {shown(value.get('version'))}; "
+            f"this joulecast reads version {version}: make it again"
         )
     stated = value.pop("sha256", None)
     if stated != checksum(value):
-        raise FileFormatError(f"{where} was changed after it was made (its checksum does not match its content)")
+        raise FileFormatError(
+            f"{where} was changed after it was made (its checksum does not match its content)"
+        )
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,21 +83,22 @@ class Dataset:
         """A description of the runs, for the law that was fitted on them."""
         flop = np.zeros(len(self.runs))
         for group in self.groups:
-            total = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+            total = sum(
+                group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows))
+            )
             flop[group.rows] = total / group.workloads.batch_size
-        pixels = [run.width * run.height for run in self.runs]
-        spans = {
-            "flop": flop,
-            "pixels": pixels,
-            "steps": [run.steps for run in self.runs],
-            "batch_size": [run.batch_size for run in self.runs],
+        spans: dict[str, list[float]] = {
+            "flop": flop.tolist(),
+            "pixels": [float(run.width * run.height) for run in self.runs],
+            "steps": [float(run.steps) for run in self.runs],
+            "batch_size": [float(run.batch_size) for run in self.runs],
         }
         return FittedOn(
             runs=len(self.runs),
             models=tuple(sorted({run.model for run in self.runs})),
             gpus=tuple(sorted({run.gpu for run in self.runs})),
             precisions=tuple(sorted({run.precision for run in self.runs})),
-            ranges={name: (float(np.min(values)), float(np.max(values))) for name, values in spans.items()},
+            ranges={name: (float(min(values)), float(max(values))) for name, values in spans.items()},
             sources=tuple(sorted({run.source for run in self.runs if run.source})),
         )
 
@@ -116,7 +117,10 @@ def _group(
     except JoulecastError as error:
         raise FitError(f"run {members[0].run_id}: {error}") from error
     workloads = WorkloadColumns.from_values(
-        {name: [getattr(run, name) for run in members] for name in ("width", "height", "frames", "steps", "passes")}
+        {
+            name: [getattr(run, name) for run in members]
+            for name in ("width", "height", "frames", "steps", "passes")
+        }
         | {"batch_size": [run.batch_size for run in members]}
         | {"text_tokens": [-1 if run.text_tokens is None else run.text_tokens for run in members]}
     )
@@ -127,9 +131,3 @@ def _group(
     distinct = tuple(next(g for g in gpus if g.name == name) for name in names)
     index = np.array([names.index(gpus[row].name) for row in rows], dtype=np.int64)
     return Group(profile, precision, np.array(rows, dtype=np.int64), workloads, GpuColumns(distinct, index))
-
-
-def subsets(dataset: Dataset, by: Callable[[MeasuredRun], str]) -> Iterator[tuple[str, RunTable, RunTable]]:
-    """(key, runs outside, runs inside) for every value of a key: whole groups held out."""
-    for key in sorted({by(run) for run in dataset.runs}):
-        yield key, dataset.runs.filter(lambda r, k=key: by(r) != k), dataset.runs.filter(lambda r, k=key: by(r) == k)

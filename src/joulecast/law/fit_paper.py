@@ -53,7 +53,9 @@ def dataset_regressors(dataset: Dataset) -> Array:
     out = np.zeros((len(dataset.runs), len(SLOPES)))
     for group in dataset.groups:
         flop = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
-        out[group.rows] = paper_regressors(flop / group.workloads.batch_size, group.workloads, group.precision)
+        out[group.rows] = paper_regressors(
+            flop / group.workloads.batch_size, group.workloads, group.precision
+        )
     return out
 
 
@@ -72,16 +74,22 @@ def _fit(regressors: Array, target: Array, gpu_names: Any, kind: str) -> dict[st
         raise FitError(f"{known.sum()} runs with {kind}; the paper's law needs at least 6")
     reference = str(names[np.argmax(counts)])
     others = [str(n) for n in names if n != reference]
-    dummies = np.column_stack([gpu_names[known] == n for n in others]) if others else np.zeros((known.sum(), 0))
+    dummies = (
+        np.column_stack([gpu_names[known] == n for n in others]) if others else np.zeros((known.sum(), 0))
+    )
     varying = _varying(regressors[known])
     design = np.column_stack([regressors[known][:, varying], dummies]).astype(np.float64)
     if np.linalg.matrix_rank(design) < design.shape[1] or len(design) <= design.shape[1]:
-        raise FitError(f"the runs with {kind} are too alike to fit {design.shape[1]} coefficients; vary size and steps")
+        raise FitError(
+            f"the runs with {kind} are too alike to fit {design.shape[1]} coefficients; vary size and steps"
+        )
     solution, *_ = np.linalg.lstsq(design, np.log(target[known]), rcond=None)
     residuals = np.log(target[known]) - design @ solution
     spread = float(residuals @ residuals / (len(design) - design.shape[1]))
     covariance = spread * np.linalg.inv(design.T @ design)
-    slopes = dict.fromkeys(SLOPES, 0.0) | {SLOPES[i]: float(c) for i, c in zip(varying, solution, strict=False)}
+    slopes = dict.fromkeys(SLOPES, 0.0) | {
+        SLOPES[i]: float(c) for i, c in zip(varying, solution, strict=False)
+    }
     betas = {reference: 0.0} | {n: float(c) for n, c in zip(others, solution[len(varying) :], strict=True)}
     return {
         "target": kind,
@@ -90,7 +98,9 @@ def _fit(regressors: Array, target: Array, gpu_names: Any, kind: str) -> dict[st
         "reference": reference,
         "runs": int(known.sum()),
         "residual_sd": spread**0.5,
-        "r2": float(1 - residuals @ residuals / np.sum((np.log(target[known]) - np.log(target[known]).mean()) ** 2)),
+        "r2": float(
+            1 - residuals @ residuals / np.sum((np.log(target[known]) - np.log(target[known]).mean()) ** 2)
+        ),
         "columns": [SLOPES[i] for i in varying] + others,
         "covariance": covariance.tolist(),
     }

@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -36,9 +36,29 @@ class FittedOn:
     sources: tuple[str, ...]
 
 
+class Gross(NamedTuple):
+    """A law's bare answer, every array of shape (workloads,).
+
+    Attributes
+    ----------
+    component_energy_j : gross energy of one image by component [J].
+    duration_s : time of one batch [s].
+    energy_scale, duration_scale : how much wider than usual the intervals must be (1: as usual).
+    """
+
+    component_energy_j: dict[str, Array]
+    duration_s: Array
+    energy_scale: Array
+    duration_scale: Array
+
+
 @dataclass(frozen=True)
 class FittedLaw(ABC):
-    """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors."""
+    """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
+
+    The half-widths are calibrated on held-out runs (see `joulecast.law.validation`) and apply where
+    a law's own scale is 1.
+    """
 
     form: ClassVar[str]
 
@@ -53,20 +73,21 @@ class FittedLaw(ABC):
     @abstractmethod
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> tuple[dict[str, Array], Array]:
-        """Gross energy of one image by component [J], and time of one batch [s]."""
+    ) -> Gross:
+        """Gross energy by component, time, and how uncertain they are for such a workload."""
 
     def predict(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Prediction:
         """See `Law.predict`."""
-        parts, duration = self.gross(profile, workloads, precision, gpus)
+        parts, duration, scale, duration_scale = self.gross(profile, workloads, precision, gpus)
         known = self.familiarity(profile, gpus.gpus)
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
-            log_half_width=np.array([self.half_widths[k] for k in known])[gpus.index],
-            duration_log_half_width=np.array([self.duration_half_widths[k] for k in known])[gpus.index],
+            log_half_width=np.array([self.half_widths[k] for k in known])[gpus.index] * scale,
+            duration_log_half_width=np.array([self.duration_half_widths[k] for k in known])[gpus.index]
+            * duration_scale,
             idle_power_w=gpus.column(idle_power_w),
             component_energy_j=parts,
         )
@@ -89,7 +110,9 @@ class FittedLaw(ABC):
             low, high = self.fitted_on.ranges[label]
             beyond = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
             for row in np.flatnonzero(beyond):
-                out[row].append(f"{_LABELS[label]} {values[row]:.4g} lies outside the fitted {low:.4g} to {high:.4g}")
+                out[row].append(
+                    f"{_LABELS[label]} {values[row]:.4g} lies outside the fitted {low:.4g} to {high:.4g}"
+                )
         return out
 
     @staticmethod

@@ -10,18 +10,29 @@ from typing import Any
 
 from joulecast.data import signed_json
 from joulecast.errors import FileFormatError, shown
+from joulecast.law.baseline import BaselineLaw
 from joulecast.law.fitted import FittedLaw, FittedOn
 from joulecast.law.paper import PaperLaw
 from joulecast.law.prediction import FAMILIARITY
+from joulecast.law.roofline import RooflineLaw
 
 VERSION = 1
-FORMS: Mapping[str, type[FittedLaw]] = {law.form: law for law in (PaperLaw,)}
+FORMS: Mapping[str, type[FittedLaw]] = {law.form: law for law in (BaselineLaw, PaperLaw, RooflineLaw)}
 
 
 def write_law(law: FittedLaw, path: Path) -> None:
     """Write a law file in one step."""
-    content = {"form": law.form} | dataclasses.asdict(law)
+    content = {"form": law.form} | rounded(dataclasses.asdict(law))
     signed_json.write(content, "law", VERSION, path, lambda value: json.dumps(value, indent=1))
+
+
+def rounded(value: Any) -> Any:
+    """The same with floats to 6 significant digits: more than any fit on these runs can know."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def parse_law(content: bytes, where: str) -> FittedLaw:

@@ -13,13 +13,20 @@ from joulecast.law.fitted import FittedLaw
 from joulecast.law.law_file import parse_law
 
 FOLDER = "laws"
-DEFAULT_LAW = "paper"
 
 
 @cache
 def law_names() -> tuple[str, ...]:
     """Names of the packaged laws."""
-    return tuple(path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json"))
+    return tuple(
+        path.removeprefix(f"{FOLDER}/").removesuffix(".json") for path in data.names(FOLDER, ".json")
+    )
+
+
+@cache
+def default_law() -> str:
+    """The law that validated best, by the rule in ``data/default_law.json``."""
+    return str(data.read_json("default_law.json")["default"])
 
 
 def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
@@ -32,11 +39,13 @@ def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
     FileFormatError
         The file is no law file, or was edited or cut.
     """
-    text = DEFAULT_LAW if name is None else os.fspath(name)
+    text = default_law() if name is None else os.fspath(name)
     if text.endswith(".json") or os.sep in text:
         return parse_law(signed_json.read_bytes(Path(text), "law"), text)
     if text not in law_names():
-        raise UnknownNameError("law", text, law_names(), f"known: {', '.join(law_names())}, or a law file (.json)")
+        raise UnknownNameError(
+            "law", text, law_names(), f"known: {', '.join(law_names())}, or a law file (.json)"
+        )
     return _packaged(text)
 
 

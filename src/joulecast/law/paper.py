@@ -20,7 +20,7 @@ import numpy as np
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.fitted import FittedLaw, idle_power_w
+from joulecast.law.fitted import FittedLaw, Gross, idle_power_w
 from joulecast.law.prediction import Array, GpuColumns
 
 PIXELS_PER_TOKEN = 256.0
@@ -35,17 +35,19 @@ class PaperLaw(FittedLaw):
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> tuple[dict[str, Array], Array]:
-        """Gross energy of one image by component [J], and time of one batch [s]."""
+    ) -> Gross:
+        """See `FittedLaw.gross`; the uncertainty is the same for every workload."""
         by_component = profile.flop(workloads, precision)
         total = sum(by_component.values(), np.zeros(len(workloads)))
         regressors = paper_regressors(total / workloads.batch_size, workloads, precision)
         dynamic, seconds = (
-            np.exp(self._log_prediction(self.parameters[target], regressors, gpus)) for target in ("energy", "duration")
+            np.exp(self._log_prediction(self.parameters[target], regressors, gpus))
+            for target in ("energy", "duration")
         )
         energy = dynamic + gpus.column(idle_power_w) * seconds
         shares = {name: energy * flop / total for name, flop in by_component.items()}
-        return shares, seconds * workloads.batch_size
+        usual = np.ones(len(workloads))
+        return Gross(shares, seconds * workloads.batch_size, usual, usual)
 
     def _log_prediction(self, coefficients: Mapping[str, Any], regressors: Array, gpus: GpuColumns) -> Array:
         slopes = np.array([coefficients[name] for name in ("intercept", "alpha", "beta_res", "beta_dtype")])

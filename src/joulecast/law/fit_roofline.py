@@ -1,0 +1,243 @@
+"""Fit the roofline law: penalised least squares on log energies and log times. Needs scipy.
+
+Every parameter has a prior (what physics or datasheets say before any run), so that few runs move
+it little; effects of single chips and sources are drawn to zero, which pools them partially.
+Source effects (a software stack's launch time, and its energy level) are estimated to keep them
+out of the other parameters; predictions use their mean over the runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.errors import FitError
+from joulecast.law.dataset import Dataset
+from joulecast.law.prediction import FAMILIARITY, Array, GpuColumns
+from joulecast.law.roofline import (
+    CLASSES,
+    GpuTraits,
+    RooflineLaw,
+    Work,
+    chip_factor,
+    chip_of,
+    demand,
+    settle,
+)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Median and spread (log) of a parameter before any run; shares lie between 0 and 1 (logit)."""
+
+    median: float
+    spread: float
+    is_share: bool = False
+
+    def internal(self, value: float) -> float:
+        """The unbounded scale on which the fit works."""
+        return float(np.log(value / (1 - value)) if self.is_share else np.log(value))
+
+    def natural(self, value: float) -> float:
+        """The inverse of `internal`."""
+        return float(1 / (1 + np.exp(-value)) if self.is_share else np.exp(value))
+
+
+# Orders of magnitude from datasheets (a board's power over its peak; DRAM at tens of pJ a byte),
+# microbenchmarks (kernels of a few us, launches of tens of us), and the usual shares of a peak
+# that libraries reach. They are wide; where the runs speak, the runs decide.
+PRIORS: Mapping[str, Prior] = {
+    "energy_per_flop_j": Prior(1.5e-12, 0.7),
+    "energy_per_score_j": Prior(400e-12, 0.4),
+    "energy_per_byte_j": Prior(40e-12, 0.5),
+    "energy_per_fp32_flop_j": Prior(12e-12, 1.0),
+    "convolution_energy": Prior(1.35, 0.3),
+    "convolution_traffic": Prior(3.0, 0.4),
+    "gemm_efficiency": Prior(0.75, 0.5, is_share=True),
+    "convolution_efficiency": Prior(0.5, 0.6, is_share=True),
+    "attention_efficiency": Prior(0.5, 0.4, is_share=True),
+    "fp32_efficiency": Prior(0.85, 0.5, is_share=True),
+    "bandwidth_efficiency": Prior(0.75, 0.5, is_share=True),
+    "kernel_time_s": Prior(4e-6, 0.5),
+    "launch_time_s": Prior(35e-6, 0.5),
+    "static_power_share": Prior(0.2, 0.35, is_share=True),
+    "power_limit_share": Prior(0.97, 0.4, is_share=True),
+    "lowest_clock": Prior(0.6, 0.35, is_share=True),
+    "node_exponent": Prior(1.0, 0.2),
+    "clock_exponent": Prior(0.9, 0.3),
+}
+CHIP_SPREAD = 0.15
+LAUNCH_SPREAD = 0.3
+SOURCE_SPREAD = 0.1
+# Spread (log) of a run around the law: what remains of model and software differences.
+ENERGY_SPREAD, DURATION_SPREAD = 0.06, 0.08
+LEAST_RUNS = 4
+UNVALIDATED_HALF_WIDTH = 0.7
+
+
+def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
+    """The roofline law fitted on runs with energies, times or both.
+
+    Raises
+    ------
+    FitError
+        Too few runs, or runs that are all the same workload.
+    """
+    problem = _Problem(dataset)
+    solution = problem.solve()
+    shared, chips, launch, level = problem.unpack(solution)
+    shared["launch_time_s"] *= float(np.exp(launch[problem.source_index].mean()))
+    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
+    return RooflineLaw(
+        name,
+        {
+            "shared": shared,
+            "chip_effects": {c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
+            "level": float(np.exp(level[problem.source_index].mean())),
+            "launch_variation": float(np.hypot(LAUNCH_SPREAD, np.std(launch)) / ENERGY_SPREAD),
+        },
+        dataset.fitted_on(),
+        half,
+        half,
+        covariance=problem.covariance(solution),
+    )
+
+
+class _Problem:
+    """The runs as padded arrays, and the residuals of a parameter vector."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        if len(dataset.runs) < LEAST_RUNS:
+            raise FitError(f"{len(dataset.runs)} runs; the roofline law needs at least {LEAST_RUNS}")
+        if (
+            len(
+                {
+                    (r.model, r.width, r.height, r.steps, r.batch_size, r.precision, r.gpu)
+                    for r in dataset.runs
+                }
+            )
+            < 3
+        ):
+            raise FitError("the runs are all of the same workload; vary size, steps or batch size")
+        self.dataset = dataset
+        gpus = {gpu.name: gpu for gpu in dataset.gpus}
+        names = list(gpus)
+        index = np.array([names.index(gpu.name) for gpu in dataset.gpus], dtype=np.int64)
+        self.traits = GpuTraits.of(GpuColumns(tuple(gpus.values()), index))
+        self.chips = tuple(sorted({chip_of(gpu) for gpu in dataset.gpus}))
+        self.sources = tuple(sorted({run.source or "" for run in dataset.runs}))
+        self.source_index = np.array([self.sources.index(run.source or "") for run in dataset.runs])
+        self.batch = np.array([run.batch_size for run in dataset.runs], dtype=np.float64)
+        self.work = padded_work(dataset)
+        self.has_energy = np.isfinite(dataset.energy_j)
+        self.has_duration = np.isfinite(dataset.duration_s)
+        self.log_energy = np.log(np.where(self.has_energy, dataset.energy_j, 1.0))
+        self.log_duration = np.log(np.where(self.has_duration, dataset.duration_s, 1.0))
+        self.centre = np.array([prior.internal(prior.median) for prior in PRIORS.values()])
+        self.spread = np.array([prior.spread for prior in PRIORS.values()])
+
+    def unpack(self, x: Array) -> tuple[dict[str, float], Array, Array, Array]:
+        """Shared parameters, and effects (log) of chips, of sources on launch time and on energy."""
+        ends = np.cumsum([len(PRIORS), len(self.chips), len(self.sources)])
+        shared, chips, launch, level = np.split(x, ends)
+        named = {n: p.natural(v) for (n, p), v in zip(PRIORS.items(), shared, strict=True)}
+        return named, chips, launch, level
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Energy of one image within each run's boundary [J], and time of its batch [s]."""
+        p, chips, launch, level = self.unpack(x)
+        effects = dict(zip(self.chips, chips, strict=True))
+        asked = demand(self.work, self.traits, p)
+        source = np.exp(level[self.source_index])
+        total = type(asked)(
+            asked.busy_s * source,
+            asked.energy_j * chip_factor(self.traits, p, effects) * source,
+            asked.launches,
+        )
+        duration, dynamic, static = settle(
+            total, self.traits, p, p["launch_time_s"] * np.exp(launch[self.source_index])
+        )
+        gross = static * duration + total.energy_j * dynamic
+        idle = np.where(self.dataset.is_dynamic, self.dataset.idle_power_w * duration, 0.0)
+        return np.maximum(gross - idle, 0.05 * gross) / self.batch, duration
+
+    def residuals(self, x: Array) -> Array:
+        """Of energies, times, and parameters against their priors, each over its spread."""
+        energy, duration = self.predict(x)
+        _, chips, launch, level = self.unpack(x)
+        return np.concatenate(
+            [
+                np.where(self.has_energy, np.log(energy) - self.log_energy, 0.0) / ENERGY_SPREAD,
+                np.where(self.has_duration, np.log(duration) - self.log_duration, 0.0) / DURATION_SPREAD,
+                (x[: len(PRIORS)] - self.centre) / self.spread,
+                chips / CHIP_SPREAD,
+                launch / LAUNCH_SPREAD,
+                level / SOURCE_SPREAD,
+            ]
+        )
+
+    def solve(self) -> Array:
+        """The most probable parameters; residuals beyond their spread count less (soft L1)."""
+        from scipy.optimize import least_squares
+
+        start = np.concatenate([self.centre, np.zeros(len(self.chips) + 2 * len(self.sources))])
+        result = least_squares(self.residuals, start, loss="soft_l1", max_nfev=200, ftol=1e-6)
+        if not np.isfinite(result.x).all() or not np.isfinite(result.fun).all():
+            raise FitError("the fit did not settle on finite parameters; check the runs' energies and times")
+        return np.asarray(result.x)
+
+    def covariance(self, x: Array) -> dict[str, Any]:
+        """Laplace approximation at the solution, on the fit's internal (log or logit) scale."""
+        step = 1e-5
+        base = self.residuals(x)
+        jacobian = np.column_stack(
+            [(self.residuals(x + step * unit) - base) / step for unit in np.eye(len(x))]
+        )
+        matrix = np.linalg.inv(jacobian.T @ jacobian)[: len(PRIORS), : len(PRIORS)]
+        return {
+            "parameters": list(PRIORS),
+            "scale": "log, logit for shares",
+            "matrix": matrix.round(8).tolist(),
+        }
+
+
+def padded_work(dataset: Dataset) -> Work:
+    """The work of every run as arrays with the same number of columns, zeros where a run has fewer."""
+    runs = len(dataset.runs)
+    columns: dict[str, list[tuple[NDArray[np.int64], Array, Array, Array]]] = {name: [] for name in CLASSES}
+    memory, launches = np.zeros(runs), np.zeros(runs)
+    for group in dataset.groups:
+        for costs in group.profile.costs(group.workloads, group.precision):
+            rows = group.rows[costs.rows]
+            keep = ~dataset.loop_only[rows] | (costs.component.role == "denoiser")
+            work = Work.of(costs)
+            memory[rows] += work.memory_bytes * keep
+            launches[rows] += work.launches * keep
+            for name, (flop, moved, scores) in work.classes.items():
+                full = np.broadcast_to(scores, flop.shape)
+                columns[name].append(
+                    (rows, flop * keep[:, None], moved * keep[:, None], full * keep[:, None])
+                )
+    classes = {name: _padded(runs, parts) for name, parts in columns.items() if parts}
+    return Work(classes, memory, launches)
+
+
+def _padded(
+    runs: int, parts: list[tuple[NDArray[np.int64], Array, Array, Array]]
+) -> tuple[Array, Array, Array]:
+    used = np.zeros(runs, dtype=np.int64)
+    width = np.zeros(runs, dtype=np.int64)
+    for rows, flop, _, _ in parts:
+        width[rows] += flop.shape[1]
+    out = np.zeros((3, runs, int(width.max())))
+    for rows, *costs in parts:
+        count = costs[0].shape[1]
+        places = used[rows][:, None] + np.arange(count)
+        for kind, cost in enumerate(costs):
+            out[kind, rows[:, None], places] = cost
+        used[rows] += count
+    return out[0], out[1], out[2]

@@ -1,0 +1,282 @@
+"""The roofline law: each operator bound by arithmetic or memory, and the board by its power limit.
+
+For one call of a component, over its operators i with FLOP F, bytes B and attention scores S:
+
+    busy time     t0 = sum_i max(F_i / rate, B_i / bandwidth) + launches * kernel_time
+    dynamic E     E0 = m * sum_i (e_flop * F_i + e_score * S_i + e_byte * B_i)
+
+Rates are fitted shares of the datasheet's peaks; an fp32 matrix product runs on the CUDA cores, an
+fp32 convolution in TF32 (torch's defaults). Convolutions move `convolution_traffic` times their
+tensors' bytes. A score is one query-key pair of one head; its softmax costs energy that no FLOP
+count shows, which is why small heads cost more per FLOP.
+
+Energy to do one operation follows the chip: m = node^a * (clock / 1.41 GHz)^k * chip effect, where
+node is the process's switching energy (hardware.process_nodes), because voltage rises with clock.
+
+The board's power limit P binds (a saturated GPU runs at it): if E0 / t0 exceeds what the limit
+leaves over static power, the clock falls by phi = s^(-1/(1+k)), s being the excess. Energy falls as
+phi^k (not below the lowest voltage), time grows as 1/phi: time follows from energy. Where even
+the host cannot launch kernels fast enough, time is launches * launch_time. Then
+
+    E = static_power * t + E0 * phi^k        t = busy or launch time, whichever is longer
+
+All parameters but the chip effects are shared by all GPUs: a GPU that nobody measured gets its
+prediction from its datasheet. Parameters, units and sources: docs/methodology.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.profile import ComputeProfile, OperatorCosts
+from joulecast.hardware import Gpu, process_nodes
+from joulecast.law.fitted import FittedLaw, Gross
+from joulecast.law.prediction import Array, GpuColumns
+
+REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
+REFERENCE_NODE = "TSMC N7"
+UNKNOWN_CLOCK_HZ = 1.8e9  # of a GPU file that does not say
+# Process of a GPU file that does not say, by its year: the one most GPUs of that time are made in.
+PROCESS_BY_YEAR = ((2019, "TSMC 12FFN"), (2021, "TSMC N7"), (2100, "TSMC 4N"))
+# How sharply two limits meet, as the power of a norm: operators of one call overlap a little.
+HOST_SHARPNESS = 6.0
+POWER_SHARPNESS = 12.0
+
+# (family, dtype class) of operators with FLOP; everything but fp32 and fp64 runs on tensor cores.
+CLASSES = ("gemm", "convolution", "attention", "gemm32", "convolution32", "attention32")
+
+
+@dataclass(frozen=True)
+class GpuTraits:
+    """What the law takes from a GPU's record, each of shape (workloads, 1)."""
+
+    half_flop_per_s: Array
+    tf32_flop_per_s: Array
+    fp32_flop_per_s: Array
+    bandwidth_byte_per_s: Array
+    tdp_w: Array
+    log_node: Array
+    log_clock: Array
+    chip: tuple[str, ...]
+    chip_index: Any
+
+    @classmethod
+    def of(cls, gpus: GpuColumns) -> GpuTraits:
+        """Traits of each workload's GPU."""
+
+        def column(value: Any) -> Array:
+            return gpus.column(value)[:, None]
+
+        chips = tuple(dict.fromkeys(chip_of(gpu) for gpu in gpus.gpus))
+        return cls(
+            half_flop_per_s=column(half_peak),
+            tf32_flop_per_s=column(lambda g: g.tf32_flop_per_s or _fp32_peak(g)),
+            fp32_flop_per_s=column(_fp32_peak),
+            bandwidth_byte_per_s=column(lambda g: g.bandwidth_byte_per_s),
+            tdp_w=column(lambda g: g.tdp_w),
+            log_node=column(_log_node),
+            log_clock=column(lambda g: np.log((g.boost_clock_hz or UNKNOWN_CLOCK_HZ) / REFERENCE_CLOCK_HZ)),
+            chip=chips,
+            chip_index=np.array([chips.index(chip_of(gpu)) for gpu in gpus.gpus])[gpus.index],
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """The operators of some calls, by class: FLOP, bytes and scores, each (workloads, groups).
+
+    `memory_bytes` and `launches` are sums over all operators, shape (workloads,). Everything is for
+    one batch of images (calls multiplied in).
+    """
+
+    classes: Mapping[str, tuple[Array, Array, Array]]
+    memory_bytes: Array
+    launches: Array
+
+    @classmethod
+    def of(cls, costs: OperatorCosts) -> Work:
+        """The work of all calls in `costs`."""
+        calls = costs.calls[:, None]
+        head = costs.table.head_dims[costs.arithmetic]
+        classes = {}
+        for name, columns in _classes_of(costs).items():
+            flop, moved = costs.flop[:, columns] * calls, costs.bytes[:, columns] * calls
+            scores = flop / (4 * head[columns]) if name.startswith("attention") else np.zeros((1, 1))
+            classes[name] = (flop, moved, scores)
+        return cls(classes, costs.memory_bytes * costs.calls, costs.launches * costs.calls)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What work asks of a GPU: busy time [s], dynamic energy at full clock [J], launches; (workloads,)."""
+
+    busy_s: Array
+    energy_j: Array
+    launches: Array
+
+    def __add__(self, other: Demand) -> Demand:
+        return Demand(
+            self.busy_s + other.busy_s, self.energy_j + other.energy_j, self.launches + other.launches
+        )
+
+
+def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
+    """Busy time and dynamic energy of `work`, before the power limit and without the chip's factor."""
+    bandwidth = p["bandwidth_efficiency"] * traits.bandwidth_byte_per_s
+    busy = work.memory_bytes / bandwidth[:, 0] + p["kernel_time_s"] * work.launches
+    energy = p["energy_per_byte_j"] * work.memory_bytes
+    for name, (flop, moved, scores) in work.classes.items():
+        rate, per_flop, traffic = class_constants(name, traits, p)
+        moved = moved * traffic
+        busy = busy + np.maximum(flop / rate, moved / bandwidth).sum(axis=1)
+        energy = energy + per_flop * flop.sum(axis=1) + p["energy_per_byte_j"] * moved.sum(axis=1)
+        energy = energy + p["energy_per_score_j"] * scores.sum(axis=1)
+    return Demand(busy, energy, work.launches)
+
+
+def class_constants(name: str, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Array, float, float]:
+    """(rate [FLOP/s], energy per FLOP [J], traffic factor) of a class of operators."""
+    if name == "convolution32":
+        rate = p["convolution_efficiency"] * traits.tf32_flop_per_s
+        return rate, 2 * p["energy_per_flop_j"] * p["convolution_energy"], p["convolution_traffic"]
+    if name.endswith("32"):
+        return p["fp32_efficiency"] * traits.fp32_flop_per_s, p["energy_per_fp32_flop_j"], 1.0
+    rate = p[f"{name}_efficiency"] * traits.half_flop_per_s
+    if name == "convolution":
+        return rate, p["energy_per_flop_j"] * p["convolution_energy"], p["convolution_traffic"]
+    return rate, p["energy_per_flop_j"], 1.0
+
+
+def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
+    """Energy of one operation at full clock relative to the reference chip's, shape (workloads,)."""
+    log = p["node_exponent"] * traits.log_node[:, 0] + p["clock_exponent"] * traits.log_clock[:, 0]
+    effect = np.array([effects.get(chip, 0.0) for chip in traits.chip])[traits.chip_index]
+    factor: Array = np.exp(log + effect)
+    return factor
+
+
+def settle(
+    total: Demand, traits: GpuTraits, p: Mapping[str, float], launch_time_s: Any
+) -> tuple[Array, Array, Array]:
+    """Where the board settles: (duration [s], dynamic energy factor, static power [W]); (workloads,).
+
+    `total.energy_j` includes the chip's factor. The dynamic energy is ``total.energy_j`` times the factor.
+    """
+    k, tdp = p["clock_exponent"], traits.tdp_w[:, 0]
+    static = p["static_power_share"] * tdp
+    room = p["power_limit_share"] * tdp - static
+    excess = _smooth_maximum(total.energy_j / total.busy_s / room, 1.0, POWER_SHARPNESS)
+    lowest = p["lowest_clock"]
+    clock = excess ** (-1 / (1 + k))
+    factor = np.maximum(clock, lowest) ** k
+    slowdown = np.where(clock >= lowest, 1 / clock, excess * lowest**k)
+    duration = _smooth_maximum(total.busy_s * slowdown, launch_time_s * total.launches, HOST_SHARPNESS)
+    return duration, factor, static
+
+
+def launch_share(total: Demand, duration_s: Array, launch_time_s: float) -> Array:
+    """How far the duration follows the launch time: d log(duration) / d log(launch time), 0 to 1."""
+    share: Array = (launch_time_s * total.launches / duration_s) ** HOST_SHARPNESS
+    return np.minimum(share, 1.0)
+
+
+class RooflineLaw(FittedLaw):
+    """See the module's docstring.
+
+    Parameters: ``shared`` by name; ``chip_effects`` (log) by chip; ``level``, the mean energy level of
+    the sources; ``launch_variation``, the spread of launch times between software stacks over that of runs.
+    """
+
+    form = "roofline"
+
+    def gross(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Gross:
+        """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
+        p = self.parameters["shared"]
+        size = len(workloads)
+        traits = GpuTraits.of(gpus)
+        factor = chip_factor(traits, p, self.parameters["chip_effects"])
+        parts = {component.name: [np.zeros(size) for _ in range(3)] for component in profile.components}
+        for costs in profile.costs(workloads, precision):
+            rows = costs.rows
+            whole = len(rows) == size
+            asked = demand(Work.of(costs), traits if whole else _at(traits, rows), p)
+            for place, value in zip(
+                parts[costs.component.name], (asked.busy_s, asked.energy_j, asked.launches), strict=True
+            ):
+                place[rows] += value
+        level = self.parameters["level"]
+        by_component = {name: Demand(b * level, e * factor * level, n) for name, (b, e, n) in parts.items()}
+        total = sum(by_component.values(), Demand(np.zeros(size), np.zeros(size), np.zeros(size)))
+        duration, dynamic, static = settle(total, traits, p, p["launch_time_s"])
+        share = {name: d.busy_s / total.busy_s for name, d in by_component.items()}
+        parts_j = {
+            name: (static * duration * share[name] + d.energy_j * dynamic) / workloads.batch_size
+            for name, d in by_component.items()
+        }
+        host = launch_share(total, duration, p["launch_time_s"])
+        static_share = static * duration / (static * duration + total.energy_j * dynamic)
+        variation = self.parameters["launch_variation"]
+        return Gross(
+            parts_j, duration, np.hypot(1.0, variation * host * static_share), np.hypot(1.0, variation * host)
+        )
+
+
+def chip_of(gpu: Gpu) -> str:
+    """What GPUs of the same silicon share."""
+    return gpu.architecture or gpu.name
+
+
+def _at(traits: GpuTraits, rows: Any) -> GpuTraits:
+    columns = {
+        name: getattr(traits, name)[rows]
+        for name in ("half_flop_per_s", "tf32_flop_per_s", "fp32_flop_per_s", "bandwidth_byte_per_s", "tdp_w")
+    }
+    return GpuTraits(
+        **columns,
+        log_node=traits.log_node[rows],
+        log_clock=traits.log_clock[rows],
+        chip=traits.chip,
+        chip_index=traits.chip_index[rows],
+    )
+
+
+def _classes_of(costs: OperatorCosts) -> dict[str, Any]:
+    """Columns of the groups with FLOP, by class; remembered on the table."""
+    known = costs.table.__dict__.get("_roofline_classes")
+    if known is None:
+        names = [
+            costs.table.families[i] + ("32" if costs.table.dtypes[i] in ("fp32", "fp64") else "")
+            for i in costs.arithmetic
+        ]
+        known = {name: np.flatnonzero([n == name for n in names]) for name in CLASSES if name in names}
+        costs.table.__dict__["_roofline_classes"] = known
+    return dict(known)
+
+
+def _smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:
+    high, low = np.maximum(a, b), np.minimum(a, b)
+    result: Array = high * (1 + (low / high) ** sharpness) ** (1 / sharpness)
+    return result
+
+
+def half_peak(gpu: Gpu) -> float:
+    """Peak of 16-bit arithmetic [FLOP/s]; where a GPU file states none, that of fp32."""
+    return gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or _fp32_peak(gpu)
+
+
+def _fp32_peak(gpu: Gpu) -> float:
+    """CUDA-core peak; where a GPU file states none, a sixteenth of the 16-bit peak."""
+    return gpu.fp32_flop_per_s or (gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or 0.0) / 16
+
+
+def _log_node(gpu: Gpu) -> float:
+    nodes = process_nodes()
+    name = gpu.process or next(p for year, p in PROCESS_BY_YEAR if (gpu.year or 2100) <= year)
+    return float(np.log(nodes[name] / nodes[REFERENCE_NODE]))
