@@ -1,0 +1,69 @@
+"""A law simple enough to check by hand: energy per FLOP and time per FLOP are constants of the GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.profile import ComputeProfile
+from joulecast.hardware import Gpu
+from joulecast.law.prediction import GpuColumns, Prediction
+
+UTILISATION = 0.4
+POWER_SHARE = 0.9
+IDLE_W = 50.0
+LARGEST_STEPS = 100
+SCORE = {"runs": 7, "median": 9.6, "p90": 30.0, "worst": 61.2, "coverage": 88.0}
+
+
+class FakeLaw:
+    """Runs at 40 % of the peak and 90 % of the power limit; fitted on flux.1-dev and the A100-SXM4-80GB."""
+
+    name = "fake"
+    form = "constant"
+
+    def predict(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Prediction:
+        flop = profile.flop(workloads, precision)
+        rate = gpus.column(lambda gpu: UTILISATION * gpu.peak_flop_per_s(precision))
+        power = gpus.column(lambda gpu: POWER_SHARE * gpu.tdp_w)
+        parts = {name: power * f / rate / workloads.batch_size for name, f in flop.items()}
+        ones = np.ones(len(workloads))
+        return Prediction(
+            energy_j=sum(parts.values(), 0 * ones),
+            duration_s=sum(flop.values(), 0 * ones) / rate,
+            log_half_width=0.3 * ones,
+            duration_log_half_width=0.2 * ones,
+            idle_power_w=IDLE_W * ones,
+            component_energy_j=parts,
+        )
+
+    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        model = "seen" if profile.name == "flux.1-dev" else "unseen_model"
+        other = "unseen_gpu" if model == "seen" else "unseen_both"
+        return [model if gpu.name == "A100-SXM4-80GB" else other for gpu in gpus]
+
+    def outside(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> list[list[str]]:
+        return [
+            [f"{n} steps are more than {LARGEST_STEPS}"] * (n > LARGEST_STEPS)
+            for n in workloads.steps.tolist()
+        ]
+
+    def describe(self) -> Mapping[str, Any]:
+        return {
+            "name": self.name,
+            "form": self.form,
+            "fitted_on": {
+                "runs": 3,
+                "models": ["flux.1-dev"],
+                "gpus": ["A100-SXM4-80GB"],
+                "sources": ["a table"],
+            },
+            "errors": {"seen": {"energy": SCORE, "duration": SCORE}, "unseen_model": {"energy": SCORE}},
+        }
