@@ -1,0 +1,60 @@
+"""Quantities as people read them: three significant digits and the unit that suits the size."""
+
+from __future__ import annotations
+
+import math
+
+from joulecast.units import FLOP_PER_TERAFLOP, JOULES_PER_KILOWATT_HOUR, JOULES_PER_WATT_HOUR
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number to some significant digits, with thousands separated: ``0.0123``, ``1.20``, ``3,740``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    exponent = math.floor(math.log10(abs(value)))
+    rounded = round(value, digits - 1 - exponent)
+    exponent = math.floor(math.log10(abs(rounded)))  # 9.996 became 10.0
+    if exponent < -4:
+        return f"{value:.{digits - 1}e}"
+    return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def energy(energy_j: float) -> str:
+    """Energy [J] in J."""
+    return f"{number(energy_j)} J"
+
+
+def energy_wh(energy_j: float) -> str:
+    """Energy [J] in Wh, or kWh when large."""
+    if energy_j >= JOULES_PER_KILOWATT_HOUR:
+        return f"{number(energy_j / JOULES_PER_KILOWATT_HOUR)} kWh"
+    return f"{number(energy_j / JOULES_PER_WATT_HOUR)} Wh"
+
+
+def duration(duration_s: float) -> str:
+    """Time [s] in ms, s, min or h."""
+    if duration_s < 1:
+        return f"{number(duration_s * 1e3)} ms"
+    if duration_s < 600:
+        return f"{number(duration_s)} s"
+    return f"{number(duration_s / 60)} min" if duration_s < 36_000 else f"{number(duration_s / 3600)} h"
+
+
+def power(power_w: float) -> str:
+    """Power [W] in W."""
+    return f"{number(power_w)} W"
+
+
+def teraflop(flop: float) -> str:
+    """Compute [FLOP] in TFLOP."""
+    return f"{number(flop / FLOP_PER_TERAFLOP)} TFLOP"
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent, one decimal."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def parameters(count: int) -> str:
+    """Parameters in millions or billions."""
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.0f} M"
