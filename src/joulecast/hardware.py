@@ -15,6 +15,7 @@ A GPU file is TOML with one key a line. Required: ``name``, ``tdp_w``, ``memory_
     fp32_tflops = 91.6            # peaks [TFLOP/s]: dense (no sparsity), fp32 accumulation
     tf32_tflops = 183
     fp16_tflops = 362
+    fp16_accumulate_tflops = 362  # fp16 accumulation; twice fp16_tflops on GeForce cards
     bf16_tflops = 362
     fp8_tflops = 733
     memory_gb = 48                # [1e9 byte]
@@ -63,6 +64,7 @@ class Gpu:
         peaks [FLOP/s], dense, with fp32 accumulation; fp32 is that of the CUDA cores.
     memory_bytes : nominal memory [byte], 1 GB = 1e9 byte, a lower bound of what the driver reports.
     bandwidth_byte_per_s : peak memory bandwidth [byte/s].
+    fp16_accumulate_flop_per_s : peak of fp16 that accumulates in fp16 [FLOP/s], where it differs.
     sm_count : multiprocessors (compute units on AMD).
     process : what the chip is made in, one of `process_nodes`.
     boost_clock_hz : boost clock [Hz].
@@ -87,6 +89,7 @@ class Gpu:
     fp16_flop_per_s: float | None = None
     bf16_flop_per_s: float | None = None
     fp8_flop_per_s: float | None = None
+    fp16_accumulate_flop_per_s: float | None = None
     sm_count: int | None = None
     boost_clock_hz: float | None = None
     l2_cache_bytes: float | None = None
@@ -142,7 +145,7 @@ _QUANTITIES: Final = {
     "idle_power": _Quantity("idle_power_w", "W", 1.0, "idle_power_w", 0.1, 20_000.0),
     **{
         mode: _Quantity(f"{mode}_flop_per_s", "TFLOP/s", FLOP_PER_TERAFLOP, f"{mode}_tflops", 0.01, 100_000.0)
-        for mode in PRECISIONS
+        for mode in (*PRECISIONS, "fp16_accumulate")
     },
     "memory": _Quantity("memory_bytes", "GB", BYTES_PER_GIGABYTE, "memory_gb", 0.1, 100_000.0),
     "bandwidth": _Quantity(

@@ -40,15 +40,15 @@ _DTYPE_NAMES = {
     torch.complex128: "fp64",
 }
 # Views that the schema does not declare as such, and allocations without a kernel.
-_FREE = frozenset(
-    """_unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided new_empty
-    new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size""".split()
-)
+_FREE_NAMES = """
+    _unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided new_empty
+    new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size
+"""
 # Memory-bound operators without the tag `pointwise` or `reduction`.
-_MEMORY_BOUND = frozenset(
-    """_to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax _log_softmax
-    _safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax argmin max min amax
-    amin any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy
+_MEMORY_BOUND_NAMES = """
+    _to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax
+    _log_softmax _safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax
+    argmin max min amax amin any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy
     index_select embedding arange full full_like ones ones_like zeros zeros_like new_full new_zeros new_ones
     scalar_tensor fill fill_ zero_ linspace eye tril triu tril_indices triu_indices roll flip repeat
     repeat_interleave constant_pad_nd reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d
@@ -57,8 +57,10 @@ _MEMORY_BOUND = frozenset(
     native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter where
     polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static rand randn
     rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted bucketize isin unfold_copy
-    im2col col2im logcumsumexp cross""".split()
-)
+    im2col col2im logcumsumexp cross
+"""
+_FREE = frozenset(_FREE_NAMES.split())
+_MEMORY_BOUND = frozenset(_MEMORY_BOUND_NAMES.split())
 # Reads only the rows it is asked for, not the whole table.
 _GATHERS = frozenset(["embedding", "index", "index_select", "gather"])
 # Overwrites its first argument without reading it.
@@ -261,8 +263,8 @@ def unique_bytes(x: Any) -> int:
 
 def dtype_name(x: Any) -> str:
     """``half`` for fp16 and bf16, ``fp32``, ``fp64``, else torch's own name."""
-    name: str = _DTYPE_NAMES.get(x.dtype, str(x.dtype).removeprefix("torch."))
-    return name
+    name = str(_DTYPE_NAMES.get(x.dtype, x.dtype))
+    return name.removeprefix("torch.")
 
 
 def check_attention_count() -> None:

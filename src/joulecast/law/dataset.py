@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,12 +95,18 @@ class Dataset:
         }
         return FittedOn(
             runs=len(self.runs),
-            models=tuple(sorted({run.model for run in self.runs})),
-            gpus=tuple(sorted({run.gpu for run in self.runs})),
+            models=_names(run.model for run in self.runs if run.energy_j is not None),
+            gpus=_names(run.gpu for run in self.runs if run.energy_j is not None),
+            timed_models=_names(run.model for run in self.runs if run.duration_s is not None),
+            timed_gpus=_names(run.gpu for run in self.runs if run.duration_s is not None),
             precisions=tuple(sorted({run.precision for run in self.runs})),
             ranges={name: (float(min(values)), float(max(values))) for name, values in spans.items()},
             sources=tuple(sorted({run.source for run in self.runs if run.source})),
         )
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
 
 
 def _group(

@@ -24,6 +24,8 @@ SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts 
 class FittedOn:
     """The runs a law was fitted on.
 
+    `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
+    measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
     `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
     ``batch_size``; `precisions` those that occurred.
     """
@@ -31,6 +33,8 @@ class FittedOn:
     runs: int
     models: tuple[str, ...]
     gpus: tuple[str, ...]
+    timed_models: tuple[str, ...]
+    timed_gpus: tuple[str, ...]
     precisions: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]]
     sources: tuple[str, ...]
@@ -82,11 +86,12 @@ class FittedLaw(ABC):
         """See `Law.predict`."""
         parts, duration, scale, duration_scale = self.gross(profile, workloads, precision, gpus)
         known = self.familiarity(profile, gpus.gpus)
+        timed = _familiarity(profile, gpus.gpus, self.fitted_on.timed_models, self.fitted_on.timed_gpus)
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
             log_half_width=np.array([self.half_widths[k] for k in known])[gpus.index] * scale,
-            duration_log_half_width=np.array([self.duration_half_widths[k] for k in known])[gpus.index]
+            duration_log_half_width=np.array([self.duration_half_widths[k] for k in timed])[gpus.index]
             * duration_scale,
             idle_power_w=gpus.column(idle_power_w),
             component_energy_j=parts,
@@ -94,9 +99,7 @@ class FittedLaw(ABC):
 
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
         """See `Law.familiarity`."""
-        model = profile.origin == "catalogue" and profile.name in self.fitted_on.models
-        seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
-        return [seen if gpu.name in self.fitted_on.gpus else unseen for gpu in gpus]
+        return _familiarity(profile, gpus, self.fitted_on.models, self.fitted_on.gpus)
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -133,6 +136,14 @@ class FittedLaw(ABC):
             "fitted_on": dataclasses.asdict(self.fitted_on),
             "errors": dict(self.errors),
         }
+
+
+def _familiarity(
+    profile: ComputeProfile, gpus: Sequence[Gpu], models: Sequence[str], known: Sequence[str]
+) -> list[str]:
+    model = profile.origin == "catalogue" and profile.name in models
+    seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
+    return [seen if gpu.name in known else unseen for gpu in gpus]
 
 
 _LABELS = {

@@ -56,7 +56,7 @@ def parse_law(content: bytes, where: str) -> FittedLaw:
 def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
     fields = {k: v for k, v in value.items() if k not in ("format", "version", "fitted_on")}
     fitted = dict(value["fitted_on"])
-    for key in ("models", "gpus", "precisions", "sources"):
+    for key in ("models", "gpus", "timed_models", "timed_gpus", "precisions", "sources"):
         fitted[key] = tuple(fitted[key])
     fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
     for widths in ("half_widths", "duration_half_widths"):

@@ -60,6 +60,7 @@ class GpuTraits:
     fp32_flop_per_s: Array
     bandwidth_byte_per_s: Array
     tdp_w: Array
+    lane_cost: Array
     log_node: Array
     log_clock: Array
     chip: tuple[str, ...]
@@ -79,6 +80,7 @@ class GpuTraits:
             fp32_flop_per_s=column(_fp32_peak),
             bandwidth_byte_per_s=column(lambda g: g.bandwidth_byte_per_s),
             tdp_w=column(lambda g: g.tdp_w),
+            lane_cost=column(_lane_cost),
             log_node=column(_log_node),
             log_clock=column(lambda g: np.log((g.boost_clock_hz or UNKNOWN_CLOCK_HZ) / REFERENCE_CLOCK_HZ)),
             chip=chips,
@@ -139,17 +141,20 @@ def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
     return Demand(busy, energy, work.launches)
 
 
-def class_constants(name: str, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Array, float, float]:
+def class_constants(
+    name: str, traits: GpuTraits, p: Mapping[str, float]
+) -> tuple[Array, Array | float, float]:
     """(rate [FLOP/s], energy per FLOP [J], traffic factor) of a class of operators."""
+    tensor_flop_j = p["energy_per_flop_j"] * traits.lane_cost[:, 0]
     if name == "convolution32":
         rate = p["convolution_efficiency"] * traits.tf32_flop_per_s
-        return rate, 2 * p["energy_per_flop_j"] * p["convolution_energy"], p["convolution_traffic"]
+        return rate, 2 * tensor_flop_j * p["convolution_energy"], p["convolution_traffic"]
     if name.endswith("32"):
         return p["fp32_efficiency"] * traits.fp32_flop_per_s, p["energy_per_fp32_flop_j"], 1.0
     rate = p[f"{name}_efficiency"] * traits.half_flop_per_s
     if name == "convolution":
-        return rate, p["energy_per_flop_j"] * p["convolution_energy"], p["convolution_traffic"]
-    return rate, p["energy_per_flop_j"], 1.0
+        return rate, tensor_flop_j * p["convolution_energy"], p["convolution_traffic"]
+    return rate, tensor_flop_j, 1.0
 
 
 def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
@@ -236,7 +241,14 @@ def chip_of(gpu: Gpu) -> str:
 def _at(traits: GpuTraits, rows: Any) -> GpuTraits:
     columns = {
         name: getattr(traits, name)[rows]
-        for name in ("half_flop_per_s", "tf32_flop_per_s", "fp32_flop_per_s", "bandwidth_byte_per_s", "tdp_w")
+        for name in (
+            "half_flop_per_s",
+            "tf32_flop_per_s",
+            "fp32_flop_per_s",
+            "bandwidth_byte_per_s",
+            "tdp_w",
+            "lane_cost",
+        )
     }
     return GpuTraits(
         **columns,
@@ -274,6 +286,16 @@ def half_peak(gpu: Gpu) -> float:
 def _fp32_peak(gpu: Gpu) -> float:
     """CUDA-core peak; where a GPU file states none, a sixteenth of the 16-bit peak."""
     return gpu.fp32_flop_per_s or (gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or 0.0) / 16
+
+
+def _lane_cost(gpu: Gpu) -> float:
+    """Energy of a tensor-core FLOP on a card whose rate with fp32 accumulation is cut, over the chip's own.
+
+    GeForce cards issue at half the rate of their chip, and run at their power limit all the same.
+    """
+    if gpu.fp16_accumulate_flop_per_s is None or gpu.fp16_flop_per_s is None:
+        return 1.0
+    return max(1.0, gpu.fp16_accumulate_flop_per_s / gpu.fp16_flop_per_s)
 
 
 def _log_node(gpu: Gpu) -> float:
