@@ -47,17 +47,18 @@ _FREE_NAMES = """
 # Memory-bound operators without the tag `pointwise` or `reduction`.
 _MEMORY_BOUND_NAMES = """
     _to_copy clone copy_ cat stack native_layer_norm native_group_norm _fused_rms_norm _softmax
-    _log_softmax _safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod argmax
-    argmin max min amax amin any all prod sort topk gather scatter scatter_ scatter_add index index_put index_put_ index_copy
-    index_select embedding arange full full_like ones ones_like zeros zeros_like new_full new_zeros new_ones
-    scalar_tensor fill fill_ zero_ linspace eye tril triu tril_indices triu_indices roll flip repeat
-    repeat_interleave constant_pad_nd reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d
-    upsample_nearest3d upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d
+    _log_softmax _safe_softmax mean sum var std var_mean norm linalg_vector_norm cumsum cumprod
+    argmax argmin max min amax amin any all prod sort topk gather scatter scatter_ scatter_add index
+    index_put index_put_ index_copy index_select embedding arange full full_like ones ones_like
+    zeros zeros_like new_full new_zeros new_ones scalar_tensor fill fill_ zero_ linspace eye tril
+    triu tril_indices triu_indices roll flip repeat repeat_interleave constant_pad_nd
+    reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d upsample_nearest3d
+    upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d
     max_pool2d_with_indices _adaptive_avg_pool2d pixel_shuffle pixel_unshuffle channel_shuffle glu
-    native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter where
-    polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static rand randn
-    rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted bucketize isin unfold_copy
-    im2col col2im logcumsumexp cross
+    native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter
+    where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
+    rand randn rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted
+    bucketize isin unfold_copy im2col col2im logcumsumexp cross
 """
 _FREE = frozenset(_FREE_NAMES.split())
 _MEMORY_BOUND = frozenset(_MEMORY_BOUND_NAMES.split())
@@ -181,7 +182,7 @@ def args_device(args: Any, kwargs: Any) -> str:
     """The device type of the first tensor among the arguments."""
     for value in (*args, *kwargs.values()):
         if isinstance(value, torch.Tensor):
-            return value.device.type
+            return str(value.device.type)
     return "none"
 
 
