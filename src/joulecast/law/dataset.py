@@ -60,7 +60,8 @@ class Dataset:
         Raises
         ------
         FitError
-            There are no runs, a run's model is unknown, or its pipeline would refuse the workload.
+            There are no runs, a run's model is unknown, its pipeline would refuse the workload, or two
+            different GPUs have the same name.
         """
         if not len(runs):
             raise FitError("there are no runs to work on")
@@ -68,6 +69,7 @@ class Dataset:
         for row, run in enumerate(runs):
             members[run.model, run.precision].append(row)
         gpus = tuple(gpu(run.gpu) for run in runs)
+        _check_names(gpus)
         return cls(
             runs=runs,
             groups=tuple(_group(runs, gpus, key, rows, load) for key, rows in members.items()),
@@ -93,16 +95,25 @@ class Dataset:
             "steps": [float(run.steps) for run in self.runs],
             "batch_size": [float(run.batch_size) for run in self.runs],
         }
+        on = list(zip(self.gpus, self.runs, strict=True))
         return FittedOn(
             runs=len(self.runs),
             models=_names(run.model for run in self.runs if run.energy_j is not None),
-            gpus=_names(run.gpu for run in self.runs if run.energy_j is not None),
+            gpus=_names(gpu.name for gpu, run in on if run.energy_j is not None),
             timed_models=_names(run.model for run in self.runs if run.duration_s is not None),
-            timed_gpus=_names(run.gpu for run in self.runs if run.duration_s is not None),
+            timed_gpus=_names(gpu.name for gpu, run in on if run.duration_s is not None),
             precisions=tuple(sorted({run.precision for run in self.runs})),
             ranges={name: (float(min(values)), float(max(values))) for name, values in spans.items()},
             sources=tuple(sorted({run.source for run in self.runs if run.source})),
         )
+
+
+def _check_names(gpus: Iterable[Gpu]) -> None:
+    known: dict[str, Gpu] = {}
+    for found in gpus:
+        if known.setdefault(found.name, found) != found:
+            places = sorted({found.origin, known[found.name].origin})
+            raise FitError(f"two different GPUs are named {found.name} ({' and '.join(places)}); rename one")
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:

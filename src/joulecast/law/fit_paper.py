@@ -14,6 +14,7 @@ from joulecast.law.prediction import Array
 SLOPES = ("intercept", "alpha", "beta_res", "beta_dtype")
 # 90 % half-width (log) before any validation has been done: a factor of two.
 UNVALIDATED_HALF_WIDTH = 0.7
+FEWEST_RUNS = 6
 
 
 def fit_paper(dataset: Dataset, name: str = "paper") -> PaperLaw:
@@ -31,9 +32,9 @@ def fit_paper(dataset: Dataset, name: str = "paper") -> PaperLaw:
     dynamic = dynamic_energy_j(dataset)
     seconds = dataset.duration_s / np.array([run.batch_size for run in dataset.runs])
     seconds[dataset.loop_only] = np.nan
-    gpu_names = np.array([run.gpu for run in dataset.runs])
-    energy = _fit(regressors, dynamic, gpu_names, "energy")
-    duration = _fit(regressors, seconds, gpu_names, "duration")
+    gpu_names = np.array([gpu.name for gpu in dataset.gpus])
+    energy = fit_logarithms(regressors, dynamic, gpu_names, "energy")
+    duration = fit_logarithms(regressors, seconds, gpu_names, "duration")
     reference = next(gpu for gpu in dataset.gpus if gpu.name == energy["reference"])
     parameters = {
         "energy": energy,
@@ -67,11 +68,36 @@ def dynamic_energy_j(dataset: Dataset) -> Array:
     return np.where(dataset.loop_only, np.nan, energy)
 
 
-def _fit(regressors: Array, target: Array, gpu_names: Any, kind: str) -> dict[str, Any]:
+def fit_logarithms(
+    regressors: Array, target: Array, gpu_names: Any, kind: str, fewest: int = FEWEST_RUNS
+) -> dict[str, Any]:
+    """Least squares of log(target) on the regressors and one beta a GPU.
+
+    A regressor that is the same in every run is left out (its coefficient is 0); the GPU with the
+    most runs is the reference, whose beta is 0.
+
+    Parameters
+    ----------
+    regressors : see `joulecast.law.paper.paper_regressors`, shape (runs, 4).
+    target : energy [J] or time [s], nan where unknown, shape (runs,).
+    gpu_names : shape (runs,).
+    kind : what `target` is, ``"energy"`` or ``"duration"``.
+    fewest : fewer known targets than this are an error.
+
+    Returns
+    -------
+    The coefficients by name, ``beta_gpu`` by GPU, ``covariance`` of those in ``columns``,
+    ``residual_sd``, ``r2`` and ``runs``.
+
+    Raises
+    ------
+    FitError
+        Too few runs, or runs too alike for as many coefficients.
+    """
     known = np.isfinite(target) & (target > 0)
     names, counts = np.unique(gpu_names[known], return_counts=True)
-    if known.sum() < 6:
-        raise FitError(f"{known.sum()} runs with {kind}; the paper's law needs at least 6")
+    if known.sum() < fewest:
+        raise FitError(f"{known.sum()} runs with {kind}; the paper's law needs at least {fewest}")
     reference = str(names[np.argmax(counts)])
     others = [str(n) for n in names if n != reference]
     dummies = (
