@@ -200,7 +200,7 @@ class OperatorCosts:
     component : the component that is called.
     rows : places of the workloads, shape (rows,).
     calls : calls of this kind for one batch of images, shape (rows,).
-    launches : operators launched in one call.
+    launches, arithmetic_launches : operators launched in one call, and those of them with FLOP.
     table : the operators; `arithmetic` are the groups with FLOP, shape (groups,).
     flop, bytes : of each group with FLOP, shape (rows, groups).
     memory_bytes : read and written by all other operators, shape (rows,).
@@ -210,6 +210,7 @@ class OperatorCosts:
     rows: Integers
     calls: Array
     launches: float
+    arithmetic_launches: float
     table: OperatorTable
     arithmetic: Integers
     flop: Array
@@ -275,6 +276,7 @@ class ComputeProfile:
                 rows=rows,
                 calls=self._call_counts(component, group, workloads.steps[rows]),
                 launches=float(table.launches.sum()),
+                arithmetic_launches=float(table.launches[table.arithmetic].sum()),
                 table=table,
                 arithmetic=table.arithmetic,
                 flop=matrix @ table.flop[:, table.arithmetic],

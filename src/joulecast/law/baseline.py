@@ -72,9 +72,9 @@ class BaselineLaw(FittedLaw):
             name: self.parameters["energy_factor"] * energy * flop / total
             for name, flop in by_component.items()
         }
-        usual = np.ones(len(workloads))
+        none = np.zeros(len(workloads))
         duration = self.parameters["duration_factor"] * seconds * workloads.batch_size
-        return Gross(parts, duration, usual, usual)
+        return Gross(parts, duration, none, none)
 
 
 def fit_baseline(dataset: Dataset, quantity: str) -> BaselineLaw:

@@ -63,7 +63,8 @@ PRIORS: Mapping[str, Prior] = {
     "fp32_efficiency": Prior(0.85, 0.5, is_share=True),
     "bandwidth_efficiency": Prior(0.75, 0.5, is_share=True),
     "kernel_time_s": Prior(4e-6, 0.5),
-    "launch_time_s": Prior(35e-6, 0.5),
+    "launch_time_s": Prior(10e-6, 0.5),
+    "module_time_s": Prior(40e-6, 0.5),
     "static_power_share": Prior(0.2, 0.35, is_share=True),
     "power_limit_share": Prior(0.97, 0.4, is_share=True),
     "lowest_clock": Prior(0.6, 0.35, is_share=True),
@@ -71,11 +72,11 @@ PRIORS: Mapping[str, Prior] = {
     "clock_exponent": Prior(0.9, 0.3),
 }
 CHIP_SPREAD = 0.15
-LAUNCH_SPREAD = 0.3
+HOST_SPREAD = 0.3
 SOURCE_SPREAD = 0.1
 # Spread (log) of a run around the law: what remains of model and software differences.
 ENERGY_SPREAD, DURATION_SPREAD = 0.06, 0.08
-LEAST_RUNS = 4
+LEAST_RUNS, LEAST_SETTINGS = 4, 3
 UNVALIDATED_HALF_WIDTH = 0.7
 
 
@@ -89,8 +90,9 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
     """
     problem = _Problem(dataset)
     solution = problem.solve()
-    shared, chips, launch, level = problem.unpack(solution)
-    shared["launch_time_s"] *= float(np.exp(launch[problem.source_index].mean()))
+    shared, chips, host, level = problem.unpack(solution)
+    for name_of_time in ("launch_time_s", "module_time_s"):
+        shared[name_of_time] *= float(np.exp(host[problem.source_index].mean()))
     half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
     return RooflineLaw(
         name,
@@ -98,7 +100,7 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
             "shared": shared,
             "chip_effects": {c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
             "level": float(np.exp(level[problem.source_index].mean())),
-            "launch_variation": float(np.hypot(LAUNCH_SPREAD, np.std(launch)) / ENERGY_SPREAD),
+            "host_spread": max(float(np.std(host)), HOST_SPREAD),
         },
         dataset.fitted_on(),
         half,
@@ -113,15 +115,8 @@ class _Problem:
     def __init__(self, dataset: Dataset) -> None:
         if len(dataset.runs) < LEAST_RUNS:
             raise FitError(f"{len(dataset.runs)} runs; the roofline law needs at least {LEAST_RUNS}")
-        if (
-            len(
-                {
-                    (r.model, r.width, r.height, r.steps, r.batch_size, r.precision, r.gpu)
-                    for r in dataset.runs
-                }
-            )
-            < 3
-        ):
+        settings = {(r.model, r.width, r.height, r.steps, r.batch_size, r.precision) for r in dataset.runs}
+        if len(settings) < LEAST_SETTINGS:
             raise FitError("the runs are all of the same workload; vary size, steps or batch size")
         self.dataset = dataset
         gpus = {gpu.name: gpu for gpu in dataset.gpus}
@@ -141,26 +136,24 @@ class _Problem:
         self.spread = np.array([prior.spread for prior in PRIORS.values()])
 
     def unpack(self, x: Array) -> tuple[dict[str, float], Array, Array, Array]:
-        """Shared parameters, and effects (log) of chips, of sources on launch time and on energy."""
+        """Shared parameters, and effects (log) of chips, of sources on host time and on energy."""
         ends = np.cumsum([len(PRIORS), len(self.chips), len(self.sources)])
-        shared, chips, launch, level = np.split(x, ends)
+        shared, chips, host, level = np.split(x, ends)
         named = {n: p.natural(v) for (n, p), v in zip(PRIORS.items(), shared, strict=True)}
-        return named, chips, launch, level
+        return named, chips, host, level
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Energy of one image within each run's boundary [J], and time of its batch [s]."""
-        p, chips, launch, level = self.unpack(x)
+        p, chips, host, level = self.unpack(x)
         effects = dict(zip(self.chips, chips, strict=True))
         asked = demand(self.work, self.traits, p)
         source = np.exp(level[self.source_index])
         total = type(asked)(
             asked.busy_s * source,
             asked.energy_j * chip_factor(self.traits, p, effects) * source,
-            asked.launches,
+            asked.host_s * np.exp(host[self.source_index]),
         )
-        duration, dynamic, static = settle(
-            total, self.traits, p, p["launch_time_s"] * np.exp(launch[self.source_index])
-        )
+        duration, dynamic, static = settle(total, self.traits, p)
         gross = static * duration + total.energy_j * dynamic
         idle = np.where(self.dataset.is_dynamic, self.dataset.idle_power_w * duration, 0.0)
         return np.maximum(gross - idle, 0.05 * gross) / self.batch, duration
@@ -168,14 +161,14 @@ class _Problem:
     def residuals(self, x: Array) -> Array:
         """Of energies, times, and parameters against their priors, each over its spread."""
         energy, duration = self.predict(x)
-        _, chips, launch, level = self.unpack(x)
+        _, chips, host, level = self.unpack(x)
         return np.concatenate(
             [
                 np.where(self.has_energy, np.log(energy) - self.log_energy, 0.0) / ENERGY_SPREAD,
                 np.where(self.has_duration, np.log(duration) - self.log_duration, 0.0) / DURATION_SPREAD,
                 (x[: len(PRIORS)] - self.centre) / self.spread,
                 chips / CHIP_SPREAD,
-                launch / LAUNCH_SPREAD,
+                host / HOST_SPREAD,
                 level / SOURCE_SPREAD,
             ]
         )
@@ -209,7 +202,7 @@ def padded_work(dataset: Dataset) -> Work:
     """The work of every run as arrays with the same number of columns, zeros where a run has fewer."""
     runs = len(dataset.runs)
     columns: dict[str, list[tuple[NDArray[np.int64], Array, Array, Array]]] = {name: [] for name in CLASSES}
-    memory, launches = np.zeros(runs), np.zeros(runs)
+    memory, launches, modules = np.zeros(runs), np.zeros(runs), np.zeros(runs)
     for group in dataset.groups:
         for costs in group.profile.costs(group.workloads, group.precision):
             rows = group.rows[costs.rows]
@@ -217,13 +210,14 @@ def padded_work(dataset: Dataset) -> Work:
             work = Work.of(costs)
             memory[rows] += work.memory_bytes * keep
             launches[rows] += work.launches * keep
+            modules[rows] += work.modules * keep
             for name, (flop, moved, scores) in work.classes.items():
                 full = np.broadcast_to(scores, flop.shape)
                 columns[name].append(
                     (rows, flop * keep[:, None], moved * keep[:, None], full * keep[:, None])
                 )
     classes = {name: _padded(runs, parts) for name, parts in columns.items() if parts}
-    return Work(classes, memory, launches)
+    return Work(classes, memory, launches, modules)
 
 
 def _padded(

@@ -40,6 +40,16 @@ class FittedOn:
     sources: tuple[str, ...]
 
 
+# Half of a 90 % interval of a normal distribution, in standard deviations.
+NORMAL_90 = 1.645
+
+
+def widened(half_width: Array | float, spread: Array) -> Array:
+    """The half-width (log) of a 90 % interval with a further spread (standard deviation, log) in it."""
+    result: Array = np.hypot(half_width, NORMAL_90 * spread)
+    return result
+
+
 class Gross(NamedTuple):
     """A law's bare answer, every array of shape (workloads,).
 
@@ -47,21 +57,22 @@ class Gross(NamedTuple):
     ----------
     component_energy_j : gross energy of one image by component [J].
     duration_s : time of one batch [s].
-    energy_scale, duration_scale : how much wider than usual the intervals must be (1: as usual).
+    energy_spread, duration_spread : standard deviation (log) of what the law knows to vary between
+        workloads of this kind, 0 where it knows of nothing; the interval widens by it.
     """
 
     component_energy_j: dict[str, Array]
     duration_s: Array
-    energy_scale: Array
-    duration_scale: Array
+    energy_spread: Array
+    duration_spread: Array
 
 
 @dataclass(frozen=True)
 class FittedLaw(ABC):
     """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
 
-    The half-widths are calibrated on held-out runs (see `joulecast.law.validation`) and apply where
-    a law's own scale is 1.
+    The half-widths are calibrated on held-out runs (see `joulecast.law.validation`); the law's own
+    spread for a workload is added to them in quadrature.
     """
 
     form: ClassVar[str]
@@ -84,15 +95,16 @@ class FittedLaw(ABC):
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Prediction:
         """See `Law.predict`."""
-        parts, duration, scale, duration_scale = self.gross(profile, workloads, precision, gpus)
+        parts, duration, spread, duration_spread = self.gross(profile, workloads, precision, gpus)
         known = self.familiarity(profile, gpus.gpus)
         timed = _familiarity(profile, gpus.gpus, self.fitted_on.timed_models, self.fitted_on.timed_gpus)
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
-            log_half_width=np.array([self.half_widths[k] for k in known])[gpus.index] * scale,
-            duration_log_half_width=np.array([self.duration_half_widths[k] for k in timed])[gpus.index]
-            * duration_scale,
+            log_half_width=widened(np.array([self.half_widths[k] for k in known])[gpus.index], spread),
+            duration_log_half_width=widened(
+                np.array([self.duration_half_widths[k] for k in timed])[gpus.index], duration_spread
+            ),
             idle_power_w=gpus.column(idle_power_w),
             component_energy_j=parts,
         )

@@ -46,8 +46,8 @@ class PaperLaw(FittedLaw):
         )
         energy = dynamic + gpus.column(idle_power_w) * seconds
         shares = {name: energy * flop / total for name, flop in by_component.items()}
-        usual = np.ones(len(workloads))
-        return Gross(shares, seconds * workloads.batch_size, usual, usual)
+        none = np.zeros(len(workloads))
+        return Gross(shares, seconds * workloads.batch_size, none, none)
 
     def _log_prediction(self, coefficients: Mapping[str, Any], regressors: Array, gpus: GpuColumns) -> Array:
         slopes = np.array([coefficients[name] for name in ("intercept", "alpha", "beta_res", "beta_dtype")])

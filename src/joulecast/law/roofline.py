@@ -15,8 +15,9 @@ node is the process's switching energy (hardware.process_nodes), because voltage
 
 The board's power limit P binds (a saturated GPU runs at it): if E0 / t0 exceeds what the limit
 leaves over static power, the clock falls by phi = s^(-1/(1+k)), s being the excess. Energy falls as
-phi^k (not below the lowest voltage), time grows as 1/phi: time follows from energy. Where even
-the host cannot launch kernels fast enough, time is launches * launch_time. Then
+phi^k (not below the lowest voltage), time grows as 1/phi: time follows from energy. Where the host
+cannot launch kernels fast enough, time is what it needs: launch_time for each operator, and
+module_time more for those with FLOP, each of which is a call of a Python module. Then
 
     E = static_power * t + E0 * phi^k        t = busy or launch time, whichever is longer
 
@@ -92,13 +93,14 @@ class GpuTraits:
 class Work:
     """The operators of some calls, by class: FLOP, bytes and scores, each (workloads, groups).
 
-    `memory_bytes` and `launches` are sums over all operators, shape (workloads,). Everything is for
-    one batch of images (calls multiplied in).
+    `memory_bytes`, `launches` and `modules` (launches with FLOP) are sums, shape (workloads,).
+    Everything is for one batch of images (calls multiplied in).
     """
 
     classes: Mapping[str, tuple[Array, Array, Array]]
     memory_bytes: Array
     launches: Array
+    modules: Array
 
     @classmethod
     def of(cls, costs: OperatorCosts) -> Work:
@@ -110,21 +112,24 @@ class Work:
             flop, moved = costs.flop[:, columns] * calls, costs.bytes[:, columns] * calls
             scores = flop / (4 * head[columns]) if name.startswith("attention") else np.zeros((1, 1))
             classes[name] = (flop, moved, scores)
-        return cls(classes, costs.memory_bytes * costs.calls, costs.launches * costs.calls)
+        return cls(
+            classes,
+            costs.memory_bytes * costs.calls,
+            costs.launches * costs.calls,
+            costs.arithmetic_launches * costs.calls,
+        )
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What work asks of a GPU: busy time [s], dynamic energy at full clock [J], launches; (workloads,)."""
+    """What work asks: GPU busy time [s], dynamic energy at full clock [J], host time [s]; (workloads,)."""
 
     busy_s: Array
     energy_j: Array
-    launches: Array
+    host_s: Array
 
     def __add__(self, other: Demand) -> Demand:
-        return Demand(
-            self.busy_s + other.busy_s, self.energy_j + other.energy_j, self.launches + other.launches
-        )
+        return Demand(self.busy_s + other.busy_s, self.energy_j + other.energy_j, self.host_s + other.host_s)
 
 
 def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
@@ -138,7 +143,8 @@ def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
         busy = busy + np.maximum(flop / rate, moved / bandwidth).sum(axis=1)
         energy = energy + per_flop * flop.sum(axis=1) + p["energy_per_byte_j"] * moved.sum(axis=1)
         energy = energy + p["energy_per_score_j"] * scores.sum(axis=1)
-    return Demand(busy, energy, work.launches)
+    host = p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules
+    return Demand(busy, energy, host)
 
 
 def class_constants(
@@ -165,9 +171,7 @@ def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str,
     return factor
 
 
-def settle(
-    total: Demand, traits: GpuTraits, p: Mapping[str, float], launch_time_s: Any
-) -> tuple[Array, Array, Array]:
+def settle(total: Demand, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Array, Array, Array]:
     """Where the board settles: (duration [s], dynamic energy factor, static power [W]); (workloads,).
 
     `total.energy_j` includes the chip's factor. The dynamic energy is ``total.energy_j`` times the factor.
@@ -180,13 +184,13 @@ def settle(
     clock = excess ** (-1 / (1 + k))
     factor = np.maximum(clock, lowest) ** k
     slowdown = np.where(clock >= lowest, 1 / clock, excess * lowest**k)
-    duration = _smooth_maximum(total.busy_s * slowdown, launch_time_s * total.launches, HOST_SHARPNESS)
+    duration = _smooth_maximum(total.busy_s * slowdown, total.host_s, HOST_SHARPNESS)
     return duration, factor, static
 
 
-def launch_share(total: Demand, duration_s: Array, launch_time_s: float) -> Array:
-    """How far the duration follows the launch time: d log(duration) / d log(launch time), 0 to 1."""
-    share: Array = (launch_time_s * total.launches / duration_s) ** HOST_SHARPNESS
+def host_share(total: Demand, duration_s: Array) -> Array:
+    """How far the duration follows the host's time: d log(duration) / d log(host time), 0 to 1."""
+    share: Array = (total.host_s / duration_s) ** HOST_SHARPNESS
     return np.minimum(share, 1.0)
 
 
@@ -194,7 +198,7 @@ class RooflineLaw(FittedLaw):
     """See the module's docstring.
 
     Parameters: ``shared`` by name; ``chip_effects`` (log) by chip; ``level``, the mean energy level of
-    the sources; ``launch_variation``, the spread of launch times between software stacks over that of runs.
+    the sources; ``host_spread``, the spread (log) of host times between software stacks.
     """
 
     form = "roofline"
@@ -213,24 +217,22 @@ class RooflineLaw(FittedLaw):
             whole = len(rows) == size
             asked = demand(Work.of(costs), traits if whole else _at(traits, rows), p)
             for place, value in zip(
-                parts[costs.component.name], (asked.busy_s, asked.energy_j, asked.launches), strict=True
+                parts[costs.component.name], (asked.busy_s, asked.energy_j, asked.host_s), strict=True
             ):
                 place[rows] += value
         level = self.parameters["level"]
         by_component = {name: Demand(b * level, e * factor * level, n) for name, (b, e, n) in parts.items()}
         total = sum(by_component.values(), Demand(np.zeros(size), np.zeros(size), np.zeros(size)))
-        duration, dynamic, static = settle(total, traits, p, p["launch_time_s"])
+        duration, dynamic, static = settle(total, traits, p)
         share = {name: d.busy_s / total.busy_s for name, d in by_component.items()}
         parts_j = {
             name: (static * duration * share[name] + d.energy_j * dynamic) / workloads.batch_size
             for name, d in by_component.items()
         }
-        host = launch_share(total, duration, p["launch_time_s"])
+        host = host_share(total, duration)
         static_share = static * duration / (static * duration + total.energy_j * dynamic)
-        variation = self.parameters["launch_variation"]
-        return Gross(
-            parts_j, duration, np.hypot(1.0, variation * host * static_share), np.hypot(1.0, variation * host)
-        )
+        spread = self.parameters["host_spread"]
+        return Gross(parts_j, duration, spread * host * static_share, spread * host)
 
 
 def chip_of(gpu: Gpu) -> str:

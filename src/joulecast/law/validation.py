@@ -9,7 +9,7 @@ Hold-outs, each the key of what a user's question may be to a law:
 
 Errors are of the energy of one image within the run's own boundary, and of the time of one batch.
 The 90 % intervals are conformal: a hold-out's half-width is the quantile of its errors over the
-law's own scale, with each group covered by the width that the other groups' errors give. Few groups
+law's own spread, with each group covered by the width that the other groups' errors give. Few groups
 say little about the next one, so the width of whole-group hold-outs grows by sqrt(1 + 1 / groups).
 """
 
@@ -25,7 +25,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError
 from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw
+from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
 from joulecast.law.forms import fit_law
 from joulecast.law.prediction import FAMILIARITY, Array
 from joulecast.runs import MeasuredRun, RunTable
@@ -46,7 +46,7 @@ class HeldOut:
     runs : every run, in order.
     group : the group each run was held out with.
     energy_j, duration_s : predicted, in the run's boundary and scope.
-    energy_scale, duration_scale : the law's own scale of its interval.
+    energy_spread, duration_spread : what the law itself knows to vary (log), see `Gross`.
     """
 
     law: str
@@ -55,8 +55,8 @@ class HeldOut:
     group: tuple[str, ...]
     energy_j: Array
     duration_s: Array
-    energy_scale: Array
-    duration_scale: Array
+    energy_spread: Array
+    duration_spread: Array
 
     def log_errors(self, quantity: str) -> Array:
         """log(predicted / measured) of ``energy_j`` or ``duration_s``."""
@@ -64,15 +64,19 @@ class HeldOut:
         result: Array = np.log(getattr(self, quantity) / measured)
         return result
 
-    def normalised(self, quantity: str) -> Array:
-        """Absolute log errors over the law's scale."""
-        scale = self.energy_scale if quantity == "energy_j" else self.duration_scale
-        result: Array = np.abs(self.log_errors(quantity)) / scale
+    def spread(self, quantity: str) -> Array:
+        """The law's own spread (log) for each run."""
+        return self.energy_spread if quantity == "energy_j" else self.duration_spread
+
+    def excess(self, quantity: str) -> Array:
+        """The part of the absolute log errors that the law's own spread does not account for."""
+        own = NORMAL_90 * self.spread(quantity)
+        result: Array = np.sqrt(np.maximum(self.log_errors(quantity) ** 2 - own**2, 0.0))
         return result
 
     def half_width(self, quantity: str) -> float:
-        """Half-width (log) that covers 90 % of the held-out runs where the law's scale is 1."""
-        return self._width(self.normalised(quantity))
+        """Half-width (log) that covers 90 % of the held-out runs when the law's own spread is added."""
+        return self._width(self.excess(quantity))
 
     def _width(self, errors: Array) -> float:
         """The conformal quantile, wider when it rests on the errors of few groups."""
@@ -82,7 +86,7 @@ class HeldOut:
 
     def covered(self, quantity: str) -> Array:
         """1 where the interval calibrated on the other groups covers the run, else 0; nan where none."""
-        errors = self.normalised(quantity)
+        errors = self.excess(quantity)
         group = np.array(self.group)
         out = np.full(len(errors), np.nan)
         for name in dict.fromkeys(self.group):
@@ -127,7 +131,8 @@ def hold_out(form: str, holdout: str, runs: RunTable, load: Load) -> HeldOut:
     """
     groups = groups_of(holdout, runs)
     result = {
-        name: np.full(len(runs), np.nan) for name in ("energy", "duration", "energy_scale", "duration_scale")
+        name: np.full(len(runs), np.nan)
+        for name in ("energy", "duration", "energy_spread", "duration_spread")
     }
     for name in dict.fromkeys(groups):
         inside = [place for place, group in enumerate(groups) if group == name]
@@ -151,15 +156,15 @@ def _kept(holdout: str, runs: RunTable, inside: Sequence[int]) -> RunTable:
 
 
 def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array, Array]:
-    """Energy of one image and time of a batch within each run's boundary and scope, and the scales.
+    """Energy of one image and time of a batch within each run's boundary and scope, and the spreads.
 
     For a run of the denoising loop alone, the time is the whole pipeline's times the denoiser's
     share of the energy.
     """
     size = len(dataset.runs)
-    energy, duration, scale, duration_scale = (np.full(size, np.nan) for _ in range(4))
+    energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
     for group in dataset.groups:
-        parts, seconds, e_scale, d_scale = law.gross(
+        parts, seconds, e_spread, d_spread = law.gross(
             group.profile, group.workloads, group.precision, group.gpus
         )
         gross = sum(parts.values(), np.zeros(len(group.rows)))
@@ -172,8 +177,8 @@ def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array,
         dynamic = np.maximum(gross - idle, 0.05 * gross)
         energy[group.rows] = np.where(dataset.is_dynamic[group.rows], dynamic, gross) * loop
         duration[group.rows] = seconds * loop
-        scale[group.rows], duration_scale[group.rows] = e_scale, d_scale
-    return energy, duration, scale, duration_scale
+        spread[group.rows], duration_spread[group.rows] = e_spread, d_spread
+    return energy, duration, spread, duration_spread
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,7 @@ def score(held: HeldOut, quantity: str, rows: Array | None = None) -> Score:
     e = errors[known]
     percent = np.abs(np.expm1(e)) * 100
     covered = held.covered(quantity)[known]
-    scale = held.energy_scale if quantity == "energy_j" else held.duration_scale
+    width = widened(held.half_width(quantity), held.spread(quantity)[known])
     spread = float(np.sum((call - call.mean()) ** 2))
     return Score(
         runs=int(known.sum()),
@@ -223,7 +228,7 @@ def score(held: HeldOut, quantity: str, rows: Array | None = None) -> Score:
         spearman=spearman(call + e, call),
         kendall=kendall(call + e, call),
         coverage=float(np.nanmean(covered) * 100) if np.isfinite(covered).any() else float("nan"),
-        width=float(np.exp(held.half_width(quantity) * np.median(scale[known]))),
+        width=float(np.exp(np.median(width))),
     )
 
 
