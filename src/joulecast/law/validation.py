@@ -203,20 +203,34 @@ class Score:
 
 def score(held: HeldOut, quantity: str, rows: Array | None = None) -> Score:
     """The score of the runs in `rows` (default: all) that have a measurement and a prediction."""
-    errors = held.log_errors(quantity)
+    width = widened(held.half_width(quantity), held.spread(quantity))
+    chosen = slice(None) if rows is None else rows
+    return score_errors(
+        held.log_errors(quantity)[chosen],
+        log_of_call(held.runs, quantity)[chosen],
+        held.covered(quantity)[chosen],
+        width[chosen],
+    )
+
+
+def log_of_call(runs: RunTable, quantity: str) -> Array:
+    """Log of the measured energy [J] or time [s] of a whole call, nan where unknown, shape (runs,)."""
+    measured = runs.column(quantity).astype(np.float64)
+    batch = np.array([run.batch_size for run in runs], dtype=np.float64)
+    return np.log(measured * batch if quantity == "energy_j" else measured)
+
+
+def score_errors(errors: Array, log_measured: Array, covered: Array, log_width: Array) -> Score:
+    """The score of log errors, nan where there is none; every array of shape (runs,).
+
+    `log_measured` is of the whole call, `covered` 1 or 0 (nan: unknown), `log_width` the interval's
+    half-width (log).
+    """
     known = np.isfinite(errors)
-    if rows is not None:
-        known &= rows
     if not known.any():
-        nan = float("nan")
-        return Score(0, *[nan] * 9)
-    batch = np.array([run.batch_size for run in held.runs], dtype=np.float64)
-    measured = held.runs.column(quantity).astype(np.float64)
-    call = np.log(measured * batch if quantity == "energy_j" else measured)[known]
-    e = errors[known]
+        return Score(0, *[float("nan")] * 9)
+    e, call, covered = errors[known], log_measured[known], covered[known]
     percent = np.abs(np.expm1(e)) * 100
-    covered = held.covered(quantity)[known]
-    width = widened(held.half_width(quantity), held.spread(quantity)[known])
     spread = float(np.sum((call - call.mean()) ** 2))
     return Score(
         runs=int(known.sum()),
@@ -228,7 +242,7 @@ def score(held: HeldOut, quantity: str, rows: Array | None = None) -> Score:
         spearman=spearman(call + e, call),
         kendall=kendall(call + e, call),
         coverage=float(np.nanmean(covered) * 100) if np.isfinite(covered).any() else float("nan"),
-        width=float(np.exp(np.median(width))),
+        width=float(np.exp(np.median(log_width[known]))),
     )
 
 
