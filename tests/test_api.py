@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_law import IDLE_W, POWER_SHARE, SCORE, UTILISATION, FakeLaw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import joulecast
+from fake_law import IDLE_W, POWER_SHARE, SCORE, UTILISATION, FakeLaw
 from joulecast import (
     Estimate,
     FileFormatError,
@@ -205,7 +205,7 @@ def test_aliases_are_noted_and_ambiguous_ones_warned_of() -> None:
     assert any("'flux' is flux.1-dev" in note for note in answer.notes)
     exact = estimate("flux.1-dev", "NVIDIA GeForce RTX 4090", law=LAW)
     assert any("RTX 4090" in note for note in exact.notes)
-    assert not any("could also mean" in warning for warning in exact.warnings)
+    assert not any("but could also mean" in warning for warning in exact.warnings)
 
 
 def test_a_default_precision_gives_way_but_an_asked_one_does_not() -> None:
@@ -313,12 +313,13 @@ def test_bad_values_are_one_line(given: dict[str, Any], words: str) -> None:
 )
 @settings(max_examples=100, deadline=None)
 def test_any_values_give_an_estimate_or_one_line(given: dict[str, Any]) -> None:
+    answer, message = None, ""
     try:
         answer = estimate("sd3.5-medium", "L40S", law=LAW, **given)
     except JoulecastError as error:
-        assert "\n" not in str(error)
-    else:
-        assert answer.energy_j > 0
+        message = str(error)
+    assert answer.energy_j > 0 if answer else message
+    assert "\n" not in message
 
 
 # --- profiles by name ----------------------------------------------------------------------------

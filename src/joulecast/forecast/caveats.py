@@ -45,7 +45,7 @@ def pair_caveats(
     if weights > gpu.memory_bytes:
         found.append(
             f"the weights alone, {weights / BYTES_PER_GIGABYTE:.1f} GB in {precision}, do not fit the "
-            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name}; offloading costs time and energy"
+            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name} (offloading costs time and energy)"
         )
     doubtful = [words for figure, words in _figures(precision, boundary).items() if figure in gpu.unverified]
     if doubtful:
@@ -64,7 +64,7 @@ def ambiguous_gpu(asked: str, gpu: Gpu) -> str:
     others = [g.name for g in gpus() if g is not gpu and fold(asked) in fold(g.name)]
     if not others:
         return ""
-    return f"GPU {shown(asked)} was taken as {gpu.name}; it could also mean {' or '.join(others)}"
+    return f"GPU {shown(asked)} was taken as {gpu.name}, but could also mean {' or '.join(others)}"
 
 
 def workload_caveats(profile: ComputeProfile, workloads: WorkloadColumns) -> dict[str, Mask]:

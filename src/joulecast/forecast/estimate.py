@@ -205,8 +205,15 @@ class _Answer:
                 self.profile, self.gpu, precision, self.question.boundary, self.familiarity
             ),
             *(self._in_full(words) for words, holds in of_workload.items() if holds[0]),
-            *self.law.outside(self.profile, self.columns, precision, self.on_gpu)[0],
+            *self._outside(),
         ]
+
+    def _outside(self) -> list[str]:
+        """How the workload lies outside what the law was fitted on."""
+        found: Any = self.law.outside(self.profile, self.columns, self.workload.precision, self.on_gpu)
+        if isinstance(found, Mapping):
+            return [words for words, holds in found.items() if holds[0]]
+        return list(found[0])
 
     def _in_full(self, words: str) -> str:
         """A table's warning with this workload's size, where that says more."""

@@ -188,7 +188,7 @@ class Predictor:
             answers.refuse(column)
         values = {name: column.values for name, column in checked.items()}
         self._answer(values, answers)
-        law = np.full(rows, self.law.name, dtype=object)
+        law = np.full(rows, self.law.name)
         return {**answers.numbers, "law": law, "warning": answers.warning, "error": answers.error}
 
     def _checked(self, columns: Mapping[str, Any], rows: int) -> dict[str, Column]:
@@ -302,12 +302,16 @@ class Predictor:
             **caveats.workload_caveats(chunk.profile, workloads),
             **caveats.power_caveat(power, on_gpu.column(lambda gpu: gpu.tdp_w)),
         }
+        outside: Any = self.law.outside(chunk.profile, workloads, chunk.precision, on_gpu)
+        if isinstance(outside, Mapping):
+            masks.update(outside)
+            outside = ()
         code = on_gpu.index * len(BOUNDARIES) + is_dynamic
         for mask in masks.values():
             code = code * 2 + mask
         codes, place = np.unique(code, return_inverse=True)
         words = np.array([_joined(pairs, list(masks), int(c)) for c in codes], dtype=object)[place]
-        for row, further in enumerate(self.law.outside(chunk.profile, workloads, chunk.precision, on_gpu)):
+        for row, further in enumerate(outside):
             if further:
                 words[row] = SEPARATOR.join([words[row]] * bool(words[row]) + further)
         return words
