@@ -24,8 +24,6 @@ from typing import NamedTuple
 
 import pytest
 
-from joulecast import data
-
 ROOT = Path(__file__).parents[1]
 RUN = ["README.md", "docs/quickstart.md"]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -110,17 +108,6 @@ def test_generated_pages_have_not_drifted() -> None:
     for name, text in made.items():
         written = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert written == text, f"docs/{name} is out of date: python tools/make_docs.py"
-
-
-def test_the_data_page_lists_every_table_with_its_rows() -> None:
-    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-    stated = {
-        name: int(rows) for name, rows in re.findall(r"^\| `([\w/]+\.csv)` \| (\d+) \|", page, re.MULTILINE)
-    }
-    tables = [*data.names(suffix=".csv"), *data.names("runs", ".csv")]
-    assert stated == {name: len(data.read_table(name)) for name in tables}
-    for folder, files in re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE):
-        assert len(data.names(folder, ".json")) == int(files), folder
 
 
 def test_every_command_is_in_the_quickstart() -> None:

@@ -1,4 +1,5 @@
-"""Regenerate docs/cli.md from the command line's own parsers and docs/api.md from its docstrings.
+"""Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings and the
+list of tables in docs/data.md from the packaged tables.
 
     python tools/make_docs.py
 
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import joulecast
+from joulecast import data
 from joulecast.cli import commands, parser
+from joulecast.runs import columns
 
 DOCS = Path(__file__).parents[1] / "docs"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
@@ -30,7 +33,7 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """The generated pages by file name."""
-    return {"cli.md": _page(_cli()), "api.md": _page(_api())}
+    return {"cli.md": _page(_cli()), "api.md": _page(_api()), "data.md": _data()}
 
 
 def _page(lines: Iterator[str]) -> str:
@@ -152,6 +155,32 @@ def _markdown(docstring: str) -> str:
         else:
             out.append(line)
     return "\n".join(out)
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+_TABLES = re.compile(r"(<!-- tables: .* -->\n).*(<!-- end of tables -->)", re.DOTALL)
+PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
+
+
+def _data() -> str:
+    """The data page with its list of tables as they are now."""
+    listed = "\n".join(_tables())
+    page = (DOCS / "data.md").read_text(encoding="utf-8")
+    return _TABLES.sub(lambda match: f"{match[1]}{listed}\n{match[2]}", page)
+
+
+def _tables() -> Iterator[str]:
+    yield from ("| table | rows | columns |", "|---|---|---|")
+    for path in sorted(PACKAGED.rglob("*.csv")):
+        name = path.relative_to(PACKAGED).as_posix()
+        rows = data.read_table(name)
+        header = list(rows[0]) if rows else []
+        shown = "those of `runs/columns.csv`" if header == list(columns()) else ", ".join(header)
+        yield f"| `{name}` | {len(rows)} | {shown} |"
+    yield from ("", "| folder | files |", "|---|---|")
+    for folder in sorted({path.parent for path in PACKAGED.rglob("*.json")} - {PACKAGED}):
+        yield f"| `{folder.relative_to(PACKAGED).as_posix()}` | {len(list(folder.glob('*.json')))} |"
 
 
 if __name__ == "__main__":
