@@ -6,6 +6,7 @@
     ├── FileFormatError         a file is not what it should be (truncated, edited, another version)
     ├── TraceError              a pipeline cannot be built or traced
     ├── FitError                the runs cannot support the fit that was asked for
+    ├── MeasureError            nothing can be measured here, or a measurement is not sound
     └── MissingExtraError       an optional dependency is not installed
 
 Messages are one line: what was wrong, what was expected, what would work. The command line prints
@@ -59,6 +60,10 @@ class TraceError(JoulecastError, RuntimeError):
 
 class FitError(JoulecastError, ValueError):
     """The runs cannot support the fit that was asked for."""
+
+
+class MeasureError(JoulecastError, RuntimeError):
+    """Nothing can be measured here (no GPU, no permission), or a measurement is not sound."""
 
 
 class MissingExtraError(JoulecastError, ImportError):

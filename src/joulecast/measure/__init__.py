@@ -1,0 +1,1 @@
+"""HOW a run is obtained: meters, the protocol of a measurement, real pipelines, campaigns."""

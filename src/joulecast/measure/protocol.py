@@ -1,0 +1,399 @@
+"""How a measurement is made: warm-up, idle before and after, repeated windows, and their statistics.
+
+A window is opened and closed with the GPU synchronised, by a monotonic clock, and the work is
+repeated inside it until it is long enough for the sensor. Windows follow each other without a
+pause: what a stale counter credits to one window it takes from the next, so the mean over all of
+them is better than each.
+
+``gross`` is what the board drew; ``dynamic`` is gross minus idle power times time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from joulecast.errors import InputError, MeasureError, near_matches, shown
+from joulecast.measure.meter import Meter, TelemetryRecorder, summary
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond, the next lower entry.
+T_95: Final = {
+    1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228,
+    11: 2.201, 12: 2.179, 13: 2.160, 14: 2.145, 15: 2.131, 16: 2.120, 17: 2.110, 18: 2.101, 19: 2.093,
+    20: 2.086, 25: 2.060, 30: 2.042, 40: 2.021, 60: 2.000, 120: 1.980,
+}  # fmt: skip
+IDLE_CHANGE: Final = 0.1  # of the idle power, above which the baseline is in doubt
+DRIFT: Final = 0.02  # of the energy over all repeats, above which the GPU was not in a steady state
+TEMPERATURE_CHANGE_C: Final = 5.0  # over all repeats, likewise
+METERS_APART: Final = 0.05  # between the counter and integrated power
+FEWEST_REPEATS: Final = 3  # when time is short
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How thoroughly to measure.
+
+    Attributes
+    ----------
+    window_s : shortest window [s]; the work is repeated inside until it is that long.
+    repeats, most_repeats : windows at least, and at most.
+    target : relative half width of the 95 % interval of the mean at which repeating ends.
+    warmup : calls before the first window.
+    idle_s : length of each of the two measurements of idle power [s].
+    settle_s : pause before each of them [s].
+    most_s : time [s] after which 3 repeats are enough and no more are begun; None for no limit.
+    """
+
+    window_s: float = 1.0
+    repeats: int = 5
+    most_repeats: int = 15
+    target: float = 0.01
+    warmup: int = 1
+    idle_s: float = 3.0
+    settle_s: float = 1.0
+    most_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, low, high in _LIMITS:
+            value = getattr(self, name)
+            if value is None and name == "most_s":
+                continue
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                raise InputError(f"{name} must be between {low:g} and {high:g}, not {shown(value)}")
+        for name in ("repeats", "most_repeats", "warmup"):
+            if not isinstance(getattr(self, name), int):
+                raise InputError(f"{name} must be a whole number, not {shown(getattr(self, name))}")
+        if self.most_repeats < self.repeats:
+            raise InputError(f"most_repeats ({self.most_repeats}) is less than repeats ({self.repeats})")
+
+    @classmethod
+    def of(cls, values: dict[str, Any], where: str = "protocol") -> Settings:
+        """From a table of a plan. Raises InputError, with near matches, for a key that is none."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                near = near_matches(key, known, most=1)
+                better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                raise InputError(f"unknown key {shown(key)} in {where}; {better}")
+        return cls(**values)
+
+
+_LIMITS: Final = (
+    ("window_s", 1e-6, 3600),
+    ("repeats", 1, 1000),
+    ("most_repeats", 1, 1000),
+    ("target", 0, 1),
+    ("warmup", 0, 100),
+    ("idle_s", 0, 600),
+    ("settle_s", 0, 600),
+    ("most_s", 0, 1e6),
+)
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Idle power [W] over a stretch of time [s]."""
+
+    power_w: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One window: calls of the work in it, their energy [J] and time [s] together, and telemetry.
+
+    `offset_s` is when the window began, from the first one's beginning [s].
+    """
+
+    calls: int
+    energy_j: float
+    duration_s: float
+    offset_s: float
+    telemetry: dict[str, float]
+
+    @property
+    def energy_per_call_j(self) -> float:
+        """Gross energy of one call [J]."""
+        return self.energy_j / self.calls
+
+    @property
+    def duration_per_call_s(self) -> float:
+        """Time of one call [s]."""
+        return self.duration_s / self.calls
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the protocol found. Energies and times are of one call of the work.
+
+    Attributes
+    ----------
+    energy_j, energy_half_width_j : gross: mean over the repeats, half of its 95 % interval [J].
+    duration_s, duration_half_width_s : likewise of the time [s].
+    dynamic_j : gross minus idle power times time [J]; None without idle, or when it is not above 0.
+    idle_power_w : mean of before and after [W]; None when it was not measured.
+    spread : standard deviation over mean of the repeats' energies.
+    drift : trend of the energy over all repeats, over its mean.
+    """
+
+    repeats: tuple[Repeat, ...]
+    idle_before: Idle | None
+    idle_after: Idle | None
+    energy_j: float
+    energy_half_width_j: float
+    duration_s: float
+    duration_half_width_s: float
+    dynamic_j: float | None
+    idle_power_w: float | None
+    spread: float
+    drift: float
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As one JSON object."""
+        return dataclasses.asdict(self)
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean."""
+    return math.fsum(values) / len(values)
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """Of a sample, n - 1 in the denominator; nan for fewer than 2 values."""
+    if len(values) < 2:
+        return math.nan
+    middle = mean(values)
+    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
+
+
+def t_95(degrees_of_freedom: int) -> float:
+    """Student's two-sided 95 % quantile; infinite without a degree of freedom."""
+    if degrees_of_freedom < 1:
+        return math.inf
+    return T_95[max(known for known in T_95 if known <= degrees_of_freedom)]
+
+
+def half_width_95(values: Sequence[float]) -> float:
+    """Half of the 95 % interval of the mean, t * s / sqrt(n); infinite for one value."""
+    if len(values) < 2:
+        return math.inf
+    return t_95(len(values) - 1) * standard_deviation(values) / math.sqrt(len(values))
+
+
+def drift(values: Sequence[float]) -> float:
+    """The least-squares line's change from the first value to the last, over the mean."""
+    if len(values) < 2:
+        return 0.0
+    middle, centre = mean(values), (len(values) - 1) / 2
+    slope = math.fsum((i - centre) * (value - middle) for i, value in enumerate(values)) / math.fsum(
+        (i - centre) ** 2 for i in range(len(values))
+    )
+    return slope * (len(values) - 1) / middle
+
+
+def is_enough(values: Sequence[float], settings: Settings, elapsed_s: float = 0.0) -> bool:
+    """Whether the repeats suffice: the interval is narrow, or a cap is reached."""
+    count = len(values)
+    if settings.most_s is not None and elapsed_s >= settings.most_s and count >= FEWEST_REPEATS:
+        return True
+    if count < settings.repeats:
+        return False
+    return count >= settings.most_repeats or half_width_95(values) <= settings.target * mean(values)
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def measure_idle(meter: Meter, settings: Settings) -> Idle | None:
+    """Idle power, after a pause. None when the settings ask for none.
+
+    Raises MeasureError when no energy was drawn.
+    """
+    if settings.idle_s <= 0:
+        return None
+    meter.clock.sleep(settings.settle_s)
+    start, before = meter.clock.now(), meter.energy_j()
+    meter.clock.sleep(settings.idle_s)
+    end, after = meter.clock.now(), meter.energy_j()
+    return Idle(_positive(after - before, "the idle GPU", end - start) / (end - start), end - start)
+
+
+def measure(
+    work: Callable[[], object],
+    meter: Meter,
+    settings: Settings | None = None,
+    *,
+    synchronize: Callable[[], None] = lambda: None,
+    on_repeat: Callable[[Repeat], None] = lambda repeat: None,
+    idle: bool = True,
+) -> Measurement:
+    """Measure the energy and time of one call of `work`.
+
+    Parameters
+    ----------
+    synchronize : waits until the GPU has done all it was given, e.g. ``torch.cuda.synchronize``.
+    on_repeat : called with each repeat as soon as it is there.
+    idle : whether to measure idle power before and after.
+
+    Raises
+    ------
+    MeasureError
+        The meter shows no energy for a window.
+    """
+    chosen = settings or Settings()
+    clock = meter.clock
+    synchronize()
+    before = measure_idle(meter, chosen) if idle else None
+    repeats: list[Repeat] = []
+    started = clock.now()
+    estimate = _warm_up(work, meter, chosen, synchronize)
+    with TelemetryRecorder(meter) as recorder:
+        for repeat in _windows(work, meter, chosen, synchronize, estimate, recorder):
+            repeats.append(repeat)
+            on_repeat(repeat)
+            if is_enough([r.energy_per_call_j for r in repeats], chosen, clock.now() - started):
+                break
+    after = measure_idle(meter, chosen) if idle else None
+    return summarise(repeats, before, after, chosen)
+
+
+def _warm_up(
+    work: Callable[[], object], meter: Meter, settings: Settings, synchronize: Callable[[], None]
+) -> float:
+    """Seconds of the last warm-up call; 0 when there is none."""
+    took = 0.0
+    for _ in range(settings.warmup):
+        start = meter.clock.now()
+        work()
+        synchronize()
+        took = meter.clock.now() - start
+    return took
+
+
+def _windows(
+    work: Callable[[], object],
+    meter: Meter,
+    settings: Settings,
+    synchronize: Callable[[], None],
+    call_s: float,
+    recorder: TelemetryRecorder,
+) -> Iterator[Repeat]:
+    """Windows without end, each beginning with the reading at which the one before it ended."""
+    clock = meter.clock
+    first = start = clock.now()
+    energy = meter.energy_j()
+    while True:
+        calls = 0
+        while True:
+            for _ in range(_calls_for(settings.window_s - (clock.now() - start), call_s)):
+                work()
+                calls += 1
+            synchronize()
+            end = clock.now()
+            call_s = (end - start) / calls
+            if end - start >= settings.window_s:
+                break
+        reading = meter.energy_j()
+        recorder.take()
+        drawn = _positive(reading - energy, "a window", end - start)
+        yield Repeat(calls, drawn, end - start, start - first, summary(recorder.between(start, clock.now())))
+        start, energy = end, reading
+
+
+def _calls_for(seconds: float, call_s: float) -> int:
+    """Calls that fill a time, one at least; one when it is not known how long a call takes."""
+    if call_s <= 0:
+        return 1
+    return max(1, min(math.ceil(seconds / call_s * 1.02), 1_000_000))
+
+
+def _positive(energy_j: float, what: str, duration_s: float) -> float:
+    if not 0 < energy_j < math.inf:
+        raise MeasureError(
+            f"the meter shows {energy_j:g} J for {what} of {duration_s:.3g} s: it does not follow the "
+            "GPU; a longer window may help (window_s)"
+        )
+    return energy_j
+
+
+def summarise(
+    repeats: Sequence[Repeat], before: Idle | None, after: Idle | None, settings: Settings
+) -> Measurement:
+    """Repeats and idle powers as one measurement, with what makes it doubtful."""
+    energies = [repeat.energy_per_call_j for repeat in repeats]
+    times = [repeat.duration_per_call_s for repeat in repeats]
+    idles = [found.power_w for found in (before, after) if found is not None]
+    idle_power = mean(idles) if idles else None
+    energy, duration = weighted(repeats)
+    dynamic = None if idle_power is None else energy - idle_power * duration
+    return Measurement(
+        repeats=tuple(repeats),
+        idle_before=before,
+        idle_after=after,
+        energy_j=energy,
+        energy_half_width_j=half_width_95(energies),
+        duration_s=duration,
+        duration_half_width_s=half_width_95(times),
+        dynamic_j=dynamic if dynamic is not None and dynamic > 0 else None,
+        idle_power_w=idle_power,
+        spread=standard_deviation(energies) / energy,
+        drift=drift(energies),
+        warnings=tuple(_doubts(repeats, idles, dynamic, settings)),
+    )
+
+
+def weighted(repeats: Sequence[Repeat]) -> tuple[float, float]:
+    """Energy [J] and time [s] of one call, over all repeats together: what a stale counter shifts
+    between neighbouring windows cancels."""
+    calls = sum(repeat.calls for repeat in repeats)
+    energy = math.fsum(repeat.energy_j for repeat in repeats) / calls
+    return energy, math.fsum(repeat.duration_s for repeat in repeats) / calls
+
+
+def _doubts(
+    repeats: Sequence[Repeat], idles: Sequence[float], dynamic: float | None, settings: Settings
+) -> Iterator[str]:
+    energies = [repeat.energy_per_call_j for repeat in repeats]
+    if len(repeats) < settings.repeats:
+        yield f"{len(repeats)} repeats instead of {settings.repeats}: the time was up"
+    width = half_width_95(energies) / mean(energies)
+    if width > settings.target:
+        yield f"the 95 % interval is +-{100 * width:.1f} %, not within {100 * settings.target:g} %"
+    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * mean(idles):
+        yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
+    if dynamic is not None and dynamic <= 0:
+        yield "the GPU drew no more than its idle power: no dynamic energy"
+    if abs(drift(energies)) > max(DRIFT, width):
+        yield f"the energy drifted by {100 * drift(energies):+.1f} % over the repeats"
+    warm = [
+        repeat.telemetry[name]
+        for repeat in repeats
+        for name in ("temperature_start_c", "temperature_end_c")
+        if name in repeat.telemetry
+    ]
+    if warm and max(warm) - min(warm) > TEMPERATURE_CHANGE_C:
+        yield f"the chip's temperature moved from {warm[0]:g} to {warm[-1]:g} degrees over the repeats"
+    others = max((repeat.telemetry.get("other_processes", 0) for repeat in repeats), default=0)
+    if others:
+        yield f"{others:g} other processes computed on the card: their energy is counted in"
+    yield from _meters_apart(repeats)
+
+
+def _meters_apart(repeats: Sequence[Repeat]) -> Iterator[str]:
+    """Whether the counter and the integrated power disagree; per second, as samples end early."""
+    integral = math.fsum(repeat.telemetry.get("power_integral_j", 0.0) for repeat in repeats)
+    seconds = math.fsum(repeat.telemetry.get("power_integral_s", 0.0) for repeat in repeats)
+    if seconds <= 0 or integral <= 0:
+        return
+    counter = math.fsum(r.energy_j for r in repeats) / math.fsum(r.duration_s for r in repeats)
+    apart = integral / seconds / counter - 1
+    if abs(apart) > METERS_APART:
+        yield f"integrated power is {100 * apart:+.1f} % off the energy reading"
