@@ -42,6 +42,7 @@ class Dataset:
     is_dynamic : whether the energy is dynamic (idle power subtracted).
     loop_only : whether time and energy cover the denoising loop alone.
     idle_power_w : of each run's GPU.
+    own : the runs for whose software a law is to predict; by default all.
     """
 
     runs: RunTable
@@ -52,9 +53,15 @@ class Dataset:
     is_dynamic: NDArray[np.bool_]
     loop_only: NDArray[np.bool_]
     idle_power_w: Array
+    own: NDArray[np.bool_]
 
     @classmethod
-    def build(cls, runs: RunTable, load: Callable[[str], ComputeProfile]) -> Dataset:
+    def build(
+        cls,
+        runs: RunTable,
+        load: Callable[[str], ComputeProfile],
+        own: Callable[[MeasuredRun], bool] = lambda run: True,
+    ) -> Dataset:
         """Look up each run's profile and GPU.
 
         Raises
@@ -79,6 +86,7 @@ class Dataset:
             is_dynamic=np.array([run.boundary == "dynamic" for run in runs]),
             loop_only=np.array([run.scope == "denoising_loop" for run in runs]),
             idle_power_w=np.array([idle_power_w(g) for g in gpus]),
+            own=np.array([own(run) for run in runs]),
         )
 
     def fitted_on(self) -> FittedOn:

@@ -3,7 +3,7 @@
 Every parameter has a prior (what physics or datasheets say before any run), so that few runs move
 it little; effects of single chips and sources are drawn to zero, which pools them partially.
 Source effects (a software stack's launch time, and its energy level) are estimated to keep them
-out of the other parameters; predictions use their mean over the runs.
+out of the other parameters; predictions use their mean over the runs that are `Dataset.own`.
 """
 
 from __future__ import annotations
@@ -91,15 +91,16 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
     problem = _Problem(dataset)
     solution = problem.solve()
     shared, chips, host, level = problem.unpack(solution)
+    own = problem.source_index[dataset.own]
     for name_of_time in ("launch_time_s", "module_time_s"):
-        shared[name_of_time] *= float(np.exp(host[problem.source_index].mean()))
+        shared[name_of_time] *= float(np.exp(host[own].mean()))
     half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
     return RooflineLaw(
         name,
         {
             "shared": shared,
             "chip_effects": {c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
-            "level": float(np.exp(level[problem.source_index].mean())),
+            "level": float(np.exp(level[own].mean())),
             "host_spread": max(float(np.std(host)), HOST_SPREAD),
         },
         dataset.fitted_on(),

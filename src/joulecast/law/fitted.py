@@ -97,7 +97,7 @@ class FittedLaw(ABC):
         """See `Law.predict`."""
         parts, duration, spread, duration_spread = self.gross(profile, workloads, precision, gpus)
         known = self.familiarity(profile, gpus.gpus)
-        timed = _familiarity(profile, gpus.gpus, self.fitted_on.timed_models, self.fitted_on.timed_gpus)
+        timed = self.timed_familiarity(profile, gpus.gpus)
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
@@ -112,6 +112,10 @@ class FittedLaw(ABC):
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
         """See `Law.familiarity`."""
         return _familiarity(profile, gpus, self.fitted_on.models, self.fitted_on.gpus)
+
+    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        """The same of times: a GPU may have measured times alone."""
+        return _familiarity(profile, gpus, self.fitted_on.timed_models, self.fitted_on.timed_gpus)
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -153,7 +157,9 @@ class FittedLaw(ABC):
 def _familiarity(
     profile: ComputeProfile, gpus: Sequence[Gpu], models: Sequence[str], known: Sequence[str]
 ) -> list[str]:
-    model = profile.origin == "catalogue" and profile.name in models
+    from_file = profile.origin.casefold().endswith(".json")
+    name = profile.origin if from_file else profile.name
+    model = (from_file or profile.origin == "catalogue") and name in models
     seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
     return [seen if gpu.name in known else unseen for gpu in gpus]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,12 @@ def write_law(law: FittedLaw, path: Path) -> None:
 
 
 def rounded(value: Any) -> Any:
-    """The same with floats to 6 significant digits: more than any fit on these runs can know."""
+    """The same with floats to 6 significant digits: more than any fit on these runs can know.
+
+    JSON has no infinity: a width of which nothing is known is written as null.
+    """
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: rounded(item) for key, item in value.items()}
     return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
@@ -60,5 +64,9 @@ def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
         fitted[key] = tuple(fitted[key])
     fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
     for widths in ("half_widths", "duration_half_widths"):
-        fields[widths] = {known: float(fields[widths][known]) for known in FAMILIARITY}
+        fields[widths] = {known: _width(fields[widths][known]) for known in FAMILIARITY}
     return law(fitted_on=FittedOn(**fitted), **fields)
+
+
+def _width(value: Any) -> float:
+    return math.inf if value is None else float(value)

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -34,6 +36,7 @@ LEVEL = 0.9
 FOLDS = 5
 
 Load = Callable[[str], ComputeProfile]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -312,9 +315,28 @@ def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float
     return out
 
 
-def validate(forms: Sequence[str], runs: RunTable, load: Load) -> dict[str, dict[str, HeldOut]]:
-    """Every law under every hold-out: ``{law: {holdout: HeldOut}}``."""
-    return {form: {holdout: hold_out(form, holdout, runs, load) for holdout in FAMILIARITY} for form in forms}
+def validate(
+    forms: Sequence[str], runs: RunTable, load: Load, workers: int = 1, say: Say = lambda words: None
+) -> dict[str, dict[str, HeldOut]]:
+    """Every law under every hold-out: ``{law: {holdout: HeldOut}}``.
+
+    With more than one of `workers`, processes share the work (`load` must then be importable by name);
+    the answer is the same. `say` is told of each hold-out that is done.
+    """
+    tasks = [(form, holdout) for form in forms for holdout in reversed(FAMILIARITY)]
+    done: dict[tuple[str, str], HeldOut] = {}
+    if workers == 1:
+        for task in tasks:
+            done[task] = hold_out(*task, runs, load)
+            say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
+    else:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            pending = {pool.submit(hold_out, *task, runs, load): task for task in tasks}
+            for future in as_completed(pending):
+                task = pending[future]
+                done[task] = future.result()
+                say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
+    return {form: {holdout: done[form, holdout] for holdout in FAMILIARITY} for form in forms}
 
 
 def calibrated(law: FittedLaw, held: Mapping[str, HeldOut]) -> FittedLaw:
@@ -327,8 +349,8 @@ def calibrated(law: FittedLaw, held: Mapping[str, HeldOut]) -> FittedLaw:
     }
     errors = {
         holdout: {
-            "energy": _plain(score(held[holdout], "energy_j")),
-            "duration": _plain(score(held[holdout], "duration_s")),
+            "energy": plain(score(held[holdout], "energy_j")),
+            "duration": plain(score(held[holdout], "duration_s")),
         }
         for holdout in FAMILIARITY
     }
@@ -383,7 +405,7 @@ def _monotone(widths: Mapping[str, float]) -> dict[str, float]:
     return {"seen": seen, "unseen_model": model, "unseen_gpu": chip_width, "unseen_both": both}
 
 
-def _plain(result: Score) -> dict[str, float | int | None]:
+def plain(result: Score) -> dict[str, float | int | None]:
     """A score as JSON: rounded to four digits, None for what has no meaning."""
     return {
         name: (value if isinstance(value, int) else float(f"{value:.4g}") if np.isfinite(value) else None)

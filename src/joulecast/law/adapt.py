@@ -1,0 +1,187 @@
+"""A law fitted on a user's runs: alone, or with the packaged ones, which adapts it to the user's GPU.
+
+With the packaged runs, the user's move what they speak of (their chip, their software's host time
+and level) and the rest stays as physics and the packaged runs have it. Intervals: runs that were
+held out of the fit a fifth at a time say how wide the interval of a known model on a known GPU must
+be, once there are enough of them; for what the user did not measure, the packaged law's widths stay.
+No width is ever narrower than the packaged law's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from joulecast.law.dataset import Dataset
+from joulecast.law.fitted import FittedLaw
+from joulecast.law.forms import fit_law
+from joulecast.law.load import load_law
+from joulecast.law.on_runs import OnRuns, on_runs
+from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
+from joulecast.law.prediction import FAMILIARITY
+from joulecast.law.validation import HeldOut, Say, calibrated, groups_of, plain, predict_runs, score, validate
+from joulecast.runs import MeasuredRun, RunTable, packaged_runs
+
+# Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.
+FEWEST_FOR_INTERVAL = 9
+OWN_SOURCE = "your runs"
+QUANTITIES: Mapping[str, str] = {"energy_j": "energy", "duration_s": "duration"}
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A fit on a user's runs.
+
+    Attributes
+    ----------
+    law : the fitted law.
+    before, after : how the packaged law of the same form does on the user's runs, and how `law` does,
+        which has seen them.
+    held_out : how laws do that did not see a fifth of the user's runs at a time.
+    moved : parameters that changed: name -> (packaged, fitted), None where there is none.
+    left_out : runs that no law can use, by reason.
+    """
+
+    law: FittedLaw
+    before: OnRuns
+    after: OnRuns
+    held_out: HeldOut
+    moved: Mapping[str, tuple[float | None, float | None]]
+    left_out: Mapping[str, int]
+
+
+def adapt(
+    runs: RunTable, form: str, name: str, alone: bool = False, say: Say = lambda words: None
+) -> Adaptation:
+    """Fit a law of `form` on a user's runs, with the packaged ones unless `alone`.
+
+    `name` becomes the law's name; `say` is told what is being done.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such form.
+    FitError
+        The runs cannot support the fit: too few or degenerate, one GPU only (`alone`), both boundaries,
+        a measurement that occurs twice, an unknown model.
+    """
+    packaged = load_law(form)
+    own, left_out = usable(named(runs))
+    others = RunTable() if alone else packaged_runs().filter(runtime=EAGER)
+    check(own, others, alone)
+    own = _with_source(own)
+    say(f"fitting {form} on {len(own)} runs of yours and {len(others)} packaged ones")
+    dataset = _dataset(others, own)
+    law = fit_law(form, dataset)
+    say("fitting again without a fifth of your runs at a time")
+    if alone:
+        held = validate((form,), own, load_run_profile)[form]
+        law = _wider(calibrated(law, held), packaged)
+        own_held = held["seen"]
+    else:
+        own_held = _hold_out_own(form, others, own)
+        law = _with_packaged_widths(law, packaged, own_held, dataset)
+    law = dataclasses.replace(law, name=name)
+    mine = Dataset.build(own, load_run_profile)
+    return Adaptation(
+        law, on_runs(packaged, mine), on_runs(law, mine), own_held, moved(packaged, law), left_out
+    )
+
+
+def moved(before: FittedLaw, after: FittedLaw) -> dict[str, tuple[float | None, float | None]]:
+    """Parameters that differ by more than rounding, by dotted name."""
+    old, new = (dict(_numbers(law.parameters)) for law in (before, after))
+    names = list(dict.fromkeys([*old, *new]))
+    pairs = {name: (old.get(name), new.get(name)) for name in names}
+    return {
+        name: (a, b)
+        for name, (a, b) in pairs.items()
+        if a is None or b is None or not math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4)
+    }
+
+
+_NO_PARAMETERS = ("covariance", "runs", "residual_sd", "r2", "reference_gpu", "host_spread")
+
+
+def _numbers(parameters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    out: list[tuple[str, float]] = []
+    for key, value in parameters.items():
+        if key in _NO_PARAMETERS:
+            continue
+        if isinstance(value, Mapping):
+            out += _numbers(value, f"{prefix}{key}.")
+        elif isinstance(value, int | float):
+            out.append((prefix + key, float(value)))
+    return out
+
+
+def _dataset(others: RunTable, own: RunTable) -> Dataset:
+    mine = {run.run_id for run in own}
+    return Dataset.build(others + own, load_run_profile, own=lambda run: run.run_id in mine)
+
+
+def _with_source(own: RunTable) -> RunTable:
+    """The runs with a source, so that their software's effects are told apart from the packaged ones'."""
+
+    def sourced(run: MeasuredRun) -> MeasuredRun:
+        return run if run.source else dataclasses.replace(run, source=OWN_SOURCE)
+
+    return RunTable(map(sourced, own), own.ignored_columns)
+
+
+def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
+    """The user's runs predicted by laws fitted without a fifth of them at a time."""
+    folds = groups_of("seen", own)
+    result = np.full((4, len(own)), np.nan)
+    for fold in dict.fromkeys(folds):
+        inside = np.array([f == fold for f in folds])
+        rest = RunTable(run for run, out in zip(own, inside, strict=True) if not out)
+        law = fit_law(form, _dataset(others, rest))
+        left = RunTable(run for run, out in zip(own, inside, strict=True) if out)
+        result[:, inside] = predict_runs(law, Dataset.build(left, load_run_profile))
+    return HeldOut(form, "seen", own, folds, *result)
+
+
+def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, dataset: Dataset) -> FittedLaw:
+    """The packaged widths, at least as wide as the user's held-out runs ask for.
+
+    Too few runs to tell, on a GPU that the packaged law had not seen: it stays as uncertain as one.
+    """
+    names = {gpu.name for gpu, own in zip(dataset.gpus, dataset.own, strict=True) if own}
+    errors = {known: dict(packaged.errors.get(known) or {}) for known in FAMILIARITY}
+    widths = {}
+    for quantity, label in QUANTITIES.items():
+        fitted = packaged.fitted_on
+        known, old = (
+            (fitted.gpus, packaged.half_widths)
+            if label == "energy"
+            else (fitted.timed_gpus, packaged.duration_half_widths)
+        )
+        count = int(np.isfinite(held.log_errors(quantity)).sum())
+        if count >= FEWEST_FOR_INTERVAL:
+            base, errors["seen"][label] = "seen", plain(score(held, quantity))
+        else:
+            base = "seen" if names <= set(known) else "unseen_gpu"
+            errors["seen"][label] = errors[base].get(label)
+        seen = max(old[base], held.half_width(quantity) if count else 0.0)
+        widths[label] = {name: max(old[name], seen) for name in FAMILIARITY}
+    return dataclasses.replace(
+        law, half_widths=widths["energy"], duration_half_widths=widths["duration"], errors=errors
+    )
+
+
+def _wider(law: FittedLaw, packaged: FittedLaw) -> FittedLaw:
+    """Widths at least the packaged law's: few runs of one user cannot prove a law better."""
+    widths = [
+        {known: max(mine[known], old[known]) for known in FAMILIARITY}
+        for mine, old in (
+            (law.half_widths, packaged.half_widths),
+            (law.duration_half_widths, packaged.duration_half_widths),
+        )
+    ]
+    return dataclasses.replace(law, half_widths=widths[0], duration_half_widths=widths[1])

@@ -1,0 +1,126 @@
+"""A user's runs, made ready: models by their catalogue names, what no law can use left out, and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from joulecast.architecture.catalogue import find_model
+from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import packaged_profile, read_profile
+from joulecast.errors import FitError, JoulecastError, UnknownNameError
+from joulecast.hardware import gpu
+from joulecast.runs import MeasuredRun, RunTable
+
+FEWEST_RUNS, FEWEST_SETTINGS = 3, 2
+EAGER = "eager"
+# What two rows of the same measurement share.
+MEASUREMENT = (
+    "model", "gpu", "gpu_count", "batch_size", "width", "height", "frames", "steps", "passes", "text_tokens",
+    "precision", "energy_j", "boundary", "duration_s", "scope", "runtime", "attention", "software",
+)  # fmt: skip
+SETTING = ("model", "batch_size", "width", "height", "steps", "passes", "precision")
+
+
+def load_run_profile(model: str) -> ComputeProfile:
+    """The profile of a run's model: a name, alias or hub id of the catalogue, else a profile file.
+
+    Raises
+    ------
+    UnknownNameError
+        It is neither.
+    FileFormatError
+        The file is no profile file, was cut or edited, or is of another version.
+    """
+    try:
+        return packaged_profile(find_model(model))
+    except UnknownNameError:
+        if model.casefold().endswith(".json") and Path(model).is_file():
+            return read_profile(Path(model))
+        raise
+
+
+def named(runs: RunTable) -> RunTable:
+    """The same runs with the catalogue's names for its models.
+
+    Raises
+    ------
+    FitError
+        A run's model is unknown, or its profile file cannot be read.
+    """
+    return RunTable((_named(run) for run in runs), runs.ignored_columns)
+
+
+def usable(runs: RunTable) -> tuple[RunTable, Mapping[str, int]]:
+    """The runs that laws are made for, and how many are left out by reason.
+
+    Laws are of one GPU and of eager execution: compiled graphs, caching and other runtimes change what
+    the same model costs.
+    """
+    reasons = [left_out_because(run) for run in runs]
+    kept = RunTable(run for run, reason in zip(runs, reasons, strict=True) if not reason)
+    return kept, Counter(reason for reason in reasons if reason)
+
+
+def left_out_because(run: MeasuredRun) -> str:
+    """Why no law can use a run, or an empty string."""
+    if run.runtime != EAGER:
+        return f"runtime {run.runtime}: laws are of eager execution"
+    if run.gpu_count != 1:
+        return "more than one GPU: laws are of one"
+    return ""
+
+
+def check(own: RunTable, packaged: RunTable, alone: bool) -> None:
+    """Refuse runs that cannot support a fit.
+
+    `packaged` are the runs fitted with them; with `alone` there are none.
+
+    Raises
+    ------
+    FitError
+        Too few or degenerate runs, both boundaries, a measurement that occurs twice, or, with `alone`,
+        one GPU only.
+    """
+    if len(own) < FEWEST_RUNS:
+        raise FitError(f"{_runs(len(own))} that a law can use; expected at least {FEWEST_RUNS}")
+    if len({_values(run, SETTING) for run in own}) < FEWEST_SETTINGS:
+        raise FitError("the runs are all of one workload; vary model, size, steps or batch size")
+    boundaries = Counter(run.boundary for run in own if run.boundary)
+    if len(boundaries) > 1:
+        counts = " and ".join(f"{count} {name}" for name, count in sorted(boundaries.items()))
+        raise FitError(f"the runs mix boundaries: {counts} energies; fit one boundary at a time")
+    _check_twice([*packaged, *own])
+    if alone and len({gpu(run.gpu).name for run in own}) == 1:
+        raise FitError(
+            f"all runs are on {gpu(own[0].gpu).name}, and one GPU says nothing about others; without --alone "
+            "they adapt the packaged law to this GPU"
+        )
+
+
+def _check_twice(runs: Iterable[MeasuredRun]) -> None:
+    seen: dict[tuple[Any, ...], str] = {}
+    for run in runs:
+        first = seen.setdefault(_values(run, MEASUREMENT), run.run_id)
+        if first != run.run_id:
+            raise FitError(f"runs {first} and {run.run_id} are the same measurement; give it once")
+
+
+def _named(run: MeasuredRun) -> MeasuredRun:
+    try:
+        profile = load_run_profile(run.model)
+    except JoulecastError as error:
+        raise FitError(f"run {run.run_id}: {error}") from error
+    known = profile.name if profile.origin == "catalogue" else run.model
+    return run if known == run.model else dataclasses.replace(run, model=known)
+
+
+def _values(run: MeasuredRun, names: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(getattr(run, name) for name in names)
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
