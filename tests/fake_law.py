@@ -49,11 +49,8 @@ class FakeLaw:
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> list[list[str]]:
-        return [
-            [f"{n} steps are more than {LARGEST_STEPS}"] * (n > LARGEST_STEPS)
-            for n in workloads.steps.tolist()
-        ]
+    ) -> Mapping[str, Any]:
+        return {f"steps are more than {LARGEST_STEPS}": workloads.steps > LARGEST_STEPS}
 
     def describe(self) -> Mapping[str, Any]:
         return {

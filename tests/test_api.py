@@ -235,7 +235,7 @@ def test_a_plain_estimate_has_no_warning() -> None:
     [
         ({"size": "1000x1000"}, "1000x1000 is generated at 992x992"),
         ({"model": "pixart-sigma", "size": "1008x1008"}, "generated at 1024x1024"),
-        ({"steps": 101}, "101 steps are more than 100"),
+        ({"steps": 101}, "steps are more than 100"),
         ({"model": "sdxl"}, "no run of sdxl was fitted on"),
         ({"gpu": "H100-SXM5-80GB"}, "no run on H100-SXM5-80GB was fitted on"),
         ({"model": "sdxl", "gpu": "L40S"}, "no run of sdxl and none on L40S"),

@@ -210,10 +210,8 @@ class _Answer:
 
     def _outside(self) -> list[str]:
         """How the workload lies outside what the law was fitted on."""
-        found: Any = self.law.outside(self.profile, self.columns, self.workload.precision, self.on_gpu)
-        if isinstance(found, Mapping):
-            return [words for words, holds in found.items() if holds[0]]
-        return list(found[0])
+        found = self.law.outside(self.profile, self.columns, self.workload.precision, self.on_gpu)
+        return [words for words, holds in found.items() if holds[0]]
 
     def _in_full(self, words: str) -> str:
         """A table's warning with this workload's size, where that says more."""

@@ -301,20 +301,13 @@ class Predictor:
         masks = {
             **caveats.workload_caveats(chunk.profile, workloads),
             **caveats.power_caveat(power, on_gpu.column(lambda gpu: gpu.tdp_w)),
+            **self.law.outside(chunk.profile, workloads, chunk.precision, on_gpu),
         }
-        outside: Any = self.law.outside(chunk.profile, workloads, chunk.precision, on_gpu)
-        if isinstance(outside, Mapping):
-            masks.update(outside)
-            outside = ()
         code = on_gpu.index * len(BOUNDARIES) + is_dynamic
         for mask in masks.values():
             code = code * 2 + mask
         codes, place = np.unique(code, return_inverse=True)
-        words = np.array([_joined(pairs, list(masks), int(c)) for c in codes], dtype=object)[place]
-        for row, further in enumerate(outside):
-            if further:
-                words[row] = SEPARATOR.join([words[row]] * bool(words[row]) + further)
-        return words
+        return np.array([_joined(pairs, list(masks), int(c)) for c in codes], dtype=object)[place]
 
 
 def _workloads(values: Mapping[str, Rows], chunk: _Chunk) -> WorkloadColumns:

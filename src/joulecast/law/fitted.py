@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
@@ -119,19 +120,15 @@ class FittedLaw(ABC):
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> list[list[str]]:
+    ) -> Mapping[str, NDArray[np.bool_]]:
         """See `Law.outside`."""
-        out: list[list[str]] = [[] for _ in range(len(workloads))]
+        out: dict[str, NDArray[np.bool_]] = {}
         if precision not in self.fitted_on.precisions:
-            for words in out:
-                words.append(f"no run in {precision} was fitted on")
+            out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
         for label, values in self._measures(profile, workloads, precision).items():
             low, high = self.fitted_on.ranges[label]
-            beyond = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
-            for row in np.flatnonzero(beyond):
-                out[row].append(
-                    f"{_LABELS[label]} {values[row]:.4g} lies outside the fitted {low:.4g} to {high:.4g}"
-                )
+            words = f"{_LABELS[label]} outside the fitted {low:.4g} to {high:.4g}"
+            out[words] = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
         return out
 
     @staticmethod

@@ -99,8 +99,8 @@ class Law(Protocol):
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> list[list[str]]:
-        """For each workload, in words, how it lies outside what the law was fitted on."""
+    ) -> Mapping[str, NDArray[np.bool_]]:
+        """Ways, in words, in which workloads lie outside what the law was fitted on, and which do."""
         ...
 
     def describe(self) -> Mapping[str, Any]:
