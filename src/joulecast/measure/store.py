@@ -1,0 +1,440 @@
+"""The store of a campaign: what is to be run and what was found, in one sqlite file.
+
+Several processes may share it. A worker claims a task with a lease that it renews; each repeat is
+recorded as soon as it is measured, under the attempt it belongs to, and a task is finished by the
+attempt that still holds it and by no other. A worker that dies leaves its repeats, and its task to
+be claimed again: at once on the same machine, else when the lease ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from joulecast.data import shown_path
+from joulecast.errors import FileFormatError, InputError, MeasureError
+
+FORMAT: Final = "joulecast store 1"
+LEASE_S: Final = 120.0
+BUSY_S: Final = 60.0  # how long to wait for another process's transaction
+STATES: Final = ("pending", "running", "done", "too_large", "failed", "refused")
+MOST_ATTEMPTS: Final = 3  # of a task that fails; a worker that dies is no failure of the task
+
+_SCHEMA: Final = """
+create table if not exists facts (name text primary key, value text not null);
+create table if not exists tasks (
+    id integer primary key,
+    key text not null unique,
+    spec text not null,
+    position integer not null,
+    cost_s real not null,
+    gpu text,
+    state text not null default 'pending',
+    attempt integer not null default 0,
+    failures integer not null default 0,
+    worker text,
+    lease_until real,
+    took_s real,
+    message text
+);
+create index if not exists tasks_by_state on tasks (state, position);
+create table if not exists environments (id text primary key, facts text not null);
+create table if not exists repeats (
+    task integer not null references tasks,
+    attempt integer not null,
+    part text not null,
+    number integer not null,
+    environment text not null references environments,
+    measured_at real not null,
+    content text not null,
+    primary key (task, attempt, part, number)
+);
+create table if not exists results (
+    task integer primary key references tasks,
+    attempt integer not null,
+    environment text not null references environments,
+    finished_at real not null,
+    content text not null
+);
+"""
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task to queue: its specification, and the time [s] it is expected to take."""
+
+    spec: Mapping[str, Any]
+    cost_s: float = 0.0
+    gpu: str | None = None
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A task that this worker holds, and which attempt at it this is."""
+
+    task: int
+    attempt: int
+    spec: Mapping[str, Any]
+    cost_s: float
+
+
+class LostError(MeasureError):
+    """The task is no longer this worker's: its lease ended and another took it over."""
+
+
+class Store:
+    """One campaign's queue and results in a sqlite file; a connection for each process and thread.
+
+    Raises
+    ------
+    InputError
+        The file cannot be opened, or does not exist and `create` is false.
+    FileFormatError
+        The file is no store.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True, worker: str = "") -> None:
+        self.path = Path(path)
+        self.worker = worker or worker_name()
+        if not create and not self.path.is_file():
+            raise InputError(f"there is no store {shown_path(path)}; `joulecast campaign run` makes one")
+        try:
+            self._db = sqlite3.connect(
+                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            if "unable to open" in str(error):
+                raise InputError(
+                    f"the store {shown_path(path)} cannot be opened; is its folder there?"
+                ) from None
+            raise FileFormatError(f"{shown_path(path)} is no campaign store ({error})") from error
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    # --- the queue ------------------------------------------------------------------------------
+
+    def add(self, tasks: Iterable[NewTask]) -> int:
+        """Queue tasks in order; those already there are left alone. Returns how many were new."""
+        added = 0
+        with self._transaction():
+            (last,) = self._db.execute("select coalesce(max(position), 0) from tasks").fetchone()
+            for place, task in enumerate(tasks, last + 1):
+                text = canonical(task.spec)
+                added += self._db.execute(
+                    "insert or ignore into tasks (key, spec, position, cost_s, gpu, state, message) "
+                    "values (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        canonical({"spec": task.spec, "gpu": task.gpu}),
+                        text,
+                        place,
+                        task.cost_s,
+                        task.gpu,
+                        "refused" if task.refused else "pending",
+                        task.refused or None,
+                    ),
+                ).rowcount
+        return added
+
+    def claim(self, *, gpu: str | None = None, most_s: float | None = None) -> Claim | None:
+        """Take the next task, or None: the first in order that is free, fits the GPU, and whose
+        expected time is at most `most_s` [s]."""
+        with self._transaction():
+            self._free_abandoned()
+            row = self._db.execute(
+                "select id, attempt, spec, cost_s from tasks where state = 'pending' "
+                "and (gpu is null or gpu = ?) and cost_s <= ? order by position limit 1",
+                (gpu, float("inf") if most_s is None else most_s),
+            ).fetchone()
+            if row is None:
+                return None
+            self._db.execute(
+                "update tasks set state = 'running', attempt = attempt + 1, worker = ?, lease_until = ? "
+                "where id = ?",
+                (self.worker, time.time() + LEASE_S, row[0]),
+            )
+        return Claim(row[0], row[1] + 1, json.loads(row[2]), row[3])
+
+    def renew(self, claim: Claim) -> None:
+        """Extend the lease. Raises LostError when another holds the task."""
+        with self._transaction():
+            self._hold(claim)
+
+    def release(self, claim: Claim) -> None:
+        """Give the task back unfinished."""
+        with self._transaction():
+            self._hold(claim)
+            self._db.execute(
+                "update tasks set state = 'pending', worker = null, lease_until = null where id = ?",
+                (claim.task,),
+            )
+
+    # --- what was found -------------------------------------------------------------------------
+
+    def environment(self, facts: Mapping[str, Any]) -> str:
+        """Record an environment once; returns its id."""
+        text = canonical(facts)
+        identity = hashlib.sha256(text.encode()).hexdigest()[:16]
+        with self._transaction():
+            self._db.execute("insert or ignore into environments values (?, ?)", (identity, text))
+        return identity
+
+    def record(
+        self, claim: Claim, part: str, number: int, content: Mapping[str, Any], environment: str
+    ) -> None:
+        """Record one repeat of a part (``pipeline``, or a component) and extend the lease.
+
+        Raises LostError when another holds the task.
+        """
+        with self._transaction():
+            self._hold(claim)
+            self._db.execute(
+                "insert into repeats values (?, ?, ?, ?, ?, ?, ?)",
+                (claim.task, claim.attempt, part, number, environment, time.time(), canonical(content)),
+            )
+
+    def finish(self, claim: Claim, content: Mapping[str, Any], environment: str, took_s: float) -> None:
+        """Record a task's result. Raises LostError when another holds the task."""
+        with self._transaction():
+            self._hold(claim)
+            self._db.execute(
+                "insert into results values (?, ?, ?, ?, ?)",
+                (claim.task, claim.attempt, environment, time.time(), canonical(content)),
+            )
+            self._end(claim, "done", None, took_s)
+
+    def fail(self, claim: Claim, message: str, *, state: str = "failed", took_s: float = 0.0) -> None:
+        """Record that a task cannot be done: ``too_large`` for the memory, ``refused``, or
+        ``failed``, which is tried again a few times. Raises LostError when another holds the task."""
+        with self._transaction():
+            self._hold(claim)
+            (failures,) = self._db.execute(
+                "select failures + 1 from tasks where id = ?", (claim.task,)
+            ).fetchone()
+            again = state == "failed" and failures < MOST_ATTEMPTS
+            self._db.execute("update tasks set failures = ? where id = ?", (failures, claim.task))
+            self._end(claim, "pending" if again else state, message, took_s)
+            if again:  # behind the others: a failure that repeats itself must not stop the campaign
+                self._db.execute(
+                    "update tasks set position = (select max(position) + 1 from tasks) where id = ?",
+                    (claim.task,),
+                )
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Every task in order: spec, state, attempt, expected and taken time [s], message."""
+        rows = self._db.execute(
+            "select id, spec, state, attempt, cost_s, took_s, message, gpu, worker from tasks "
+            "order by position"
+        )
+        names = ("task", "spec", "state", "attempt", "cost_s", "took_s", "message", "gpu", "worker")
+        return [{**dict(zip(names, row, strict=True)), "spec": json.loads(row[1])} for row in rows.fetchall()]
+
+    def counts(self) -> dict[str, int]:
+        """Tasks by state, all states named."""
+        found = dict(self._db.execute("select state, count(*) from tasks group by state").fetchall())
+        return {state: int(found.get(state, 0)) for state in STATES}
+
+    def results(self) -> list[dict[str, Any]]:
+        """Every finished task in order: task, spec, attempt, environment, finished_at, content."""
+        rows = self._db.execute(
+            "select tasks.id, spec, results.attempt, facts, finished_at, content from results "
+            "join tasks on tasks.id = results.task join environments on environments.id = environment "
+            "order by position"
+        )
+        names = ("task", "spec", "attempt", "environment", "finished_at", "content")
+        parsed = ("spec", "environment", "content")
+        return [
+            {n: json.loads(v) if n in parsed else v for n, v in zip(names, row, strict=True)}
+            for row in rows.fetchall()
+        ]
+
+    def repeats(self) -> list[dict[str, Any]]:
+        """Every repeat ever recorded; ``in_result`` tells those of the attempt that finished."""
+        rows = self._db.execute(
+            "select repeats.task, spec, repeats.attempt, part, number, repeats.environment, measured_at, "
+            "repeats.content, coalesce(results.attempt = repeats.attempt, 0) from repeats "
+            "join tasks on tasks.id = repeats.task left join results on results.task = repeats.task "
+            "order by position, repeats.attempt, measured_at, part, number"
+        )
+        names = (
+            "task", "spec", "attempt", "part", "number", "environment", "measured_at", "content", "in_result"
+        )  # fmt: skip
+        parsed = ("spec", "content")
+        return [
+            {n: json.loads(v) if n in parsed else v for n, v in zip(names, row, strict=True)}
+            for row in rows.fetchall()
+        ]
+
+    def environments(self) -> dict[str, dict[str, Any]]:
+        """Environments by id."""
+        return {
+            identity: json.loads(facts)
+            for identity, facts in self._db.execute("select id, facts from environments")
+        }
+
+    def facts(self) -> dict[str, str]:
+        """What is noted of the store as a whole."""
+        return dict(self._db.execute("select name, value from facts").fetchall())
+
+    def note(self, name: str, value: str) -> None:
+        """Note a fact of the store as a whole."""
+        with self._transaction():
+            self._db.execute("insert or replace into facts values (?, ?)", (name, value))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        self._db.execute(f"pragma busy_timeout = {int(BUSY_S * 1000)}")
+        for _ in range(100):  # changing to WAL needs the file alone, and does not wait for that
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
+                time.sleep(0.02)
+        self._db.execute("pragma synchronous = full")
+        existing = self._db.execute("select name from sqlite_master where name = 'facts'").fetchone()
+        anything = self._db.execute("select count(*) from sqlite_master").fetchone()[0]
+        if anything and not existing:
+            raise sqlite3.DatabaseError("its tables are not ours")
+        with self._transaction():
+            for statement in _SCHEMA.split(";"):
+                self._db.execute(statement)
+            self._db.execute("insert or ignore into facts values ('format', ?)", (FORMAT,))
+        if self.facts()["format"] != FORMAT:
+            raise sqlite3.DatabaseError(f"its format is {self.facts()['format']}, not {FORMAT}")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    def _hold(self, claim: Claim) -> None:
+        """Extend the lease of a claim that is still valid."""
+        changed = self._db.execute(
+            "update tasks set lease_until = ? "
+            "where id = ? and attempt = ? and state = 'running' and worker = ?",
+            (time.time() + LEASE_S, claim.task, claim.attempt, self.worker),
+        ).rowcount
+        if changed != 1:
+            raise LostError("another worker took this task over; nothing more is recorded for it here")
+
+    def _end(self, claim: Claim, state: str, message: str | None, took_s: float) -> None:
+        self._db.execute(
+            "update tasks set state = ?, message = ?, took_s = ?, worker = null, lease_until = null "
+            "where id = ?",
+            (state, message, took_s, claim.task),
+        )
+
+    def _free_abandoned(self) -> None:
+        running = self._db.execute(
+            "select id, worker, lease_until from tasks where state = 'running'"
+        ).fetchall()
+        for task, worker, lease_until in running:
+            if lease_until < time.time() or is_dead(worker):
+                self._db.execute("update tasks set state = 'pending', worker = null where id = ?", (task,))
+
+
+class Heartbeat:
+    """Renews a claim's lease while work goes on, from a thread with a connection of its own."""
+
+    def __init__(self, store: Store, claim: Claim) -> None:
+        self._path, self._worker, self._claim = store.path, store.worker, claim
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="joulecast-lease", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LEASE_S / 4):
+            with (
+                contextlib.suppress(sqlite3.Error, LostError),
+                Store(self._path, worker=self._worker) as store,
+            ):
+                store.renew(self._claim)
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """JSON in one form only: sorted keys, no blanks, no nan."""
+    return json.dumps(_finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:  # nan or infinite: unknown
+        return None
+    return value
+
+
+def worker_name() -> str:
+    """This process, so that others on the same machine can tell whether it lives."""
+    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def is_dead(worker: str | None) -> bool:
+    """Whether a worker of this very machine is gone; False where that cannot be told."""
+    machine, _, rest = (worker or "").partition(":")
+    pid, _, started = rest.partition(":")
+    if machine != _machine() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return _started(int(pid)) != started
+
+
+def _machine() -> str:
+    """The machine and, in containers, the space of process numbers."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}/{boot.read_text().strip()[:8]}/{space.readlink().name}".replace(
+            ":", "-"
+        )
+    return socket.gethostname().replace(":", "-")
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since boot; empty where that is not told."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    return ""

@@ -1,0 +1,185 @@
+"""The store: a queue for many workers; killed at any instant nothing is lost and nothing is twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from joulecast.errors import FileFormatError, InputError
+from joulecast.measure import store as stores
+from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store
+
+WORKER = Path(__file__).with_name("crashing_worker.py")
+KILLS = 100
+
+
+def numbered(count: int) -> list[NewTask]:
+    return [NewTask({"n": n}, cost_s=float(n)) for n in range(count)]
+
+
+def claimed(store: Store) -> Claim:
+    found = store.claim()
+    assert found is not None
+    return found
+
+
+def test_a_task_from_queue_to_result(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        assert store.add(numbered(2)) == 2
+        assert store.add(numbered(3)) == 1  # the first two are known
+        claim = claimed(store)
+        assert claim.spec == {"n": 0}
+        environment = store.environment({"gpu": "X", "odd": float("nan")})
+        assert store.environment({"odd": None, "gpu": "X"}) == environment
+        store.record(claim, "pipeline", 0, {"energy_j": 5.0}, environment)
+        store.finish(claim, {"energy_j": 5.0}, environment, took_s=2.0)
+        assert store.counts() == {
+            "pending": 2, "running": 0, "done": 1, "too_large": 0, "failed": 0, "refused": 0
+        }  # fmt: skip
+    with Store(tmp_path / "s.db", create=False) as again:
+        assert again.results()[0]["content"] == {"energy_j": 5.0}
+        assert again.results()[0]["environment"] == {"gpu": "X", "odd": None}
+        assert again.repeats()[0]["in_result"] == 1
+        assert again.tasks()[0]["took_s"] == 2.0
+
+
+def test_tasks_are_chosen_by_gpu_and_time(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add([NewTask({"n": 1}, 100.0), NewTask({"n": 2}, 1.0, gpu="A"), NewTask({"n": 3}, 1.0)])
+        short = store.claim(most_s=10)
+        assert short is not None
+        assert short.spec == {"n": 3}
+        assert store.claim(most_s=10) is None
+        of_a = store.claim(gpu="A", most_s=10)
+        assert of_a is not None
+        assert of_a.spec == {"n": 2}
+
+
+def test_failures_are_tried_again_behind_the_others(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add([*numbered(2), NewTask({"n": 9}, refused="too odd")])
+        store.fail(claimed(store), "broke")
+        order = []
+        while claim := store.claim():
+            order.append(claim.spec["n"])
+            store.fail(claim, "broke", state="too_large" if claim.spec["n"] else "failed")
+        assert order == [1, 0, 0]
+        states = {task["spec"]["n"]: (task["state"], task["message"]) for task in store.tasks()}
+        assert states == {0: ("failed", "broke"), 1: ("too_large", "broke"), 9: ("refused", "too odd")}
+
+
+def test_a_released_task_comes_back(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(numbered(1))
+        store.release(claimed(store))
+        assert claimed(store).attempt == 2
+
+
+def test_a_lease_that_ended_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(tmp_path / "s.db", worker="elsewhere:1:1") as slow, Store(tmp_path / "s.db") as other:
+        slow.add(numbered(1))
+        mine = claimed(slow)
+        assert other.claim() is None
+        slow.renew(mine)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + stores.LEASE_S + 1)
+        theirs = claimed(other)
+        environment = slow.environment({})
+        attempts: tuple[Callable[[], None], ...] = (
+            lambda: slow.record(mine, "pipeline", 0, {}, environment),
+            lambda: slow.finish(mine, {}, environment, 1.0),
+            lambda: slow.fail(mine, "x"),
+            lambda: slow.renew(mine),
+        )
+        for act in attempts:
+            with pytest.raises(LostError):
+                act()
+        other.finish(theirs, {}, environment, 1.0)
+        assert len(other.results()) == 1
+
+
+def test_the_heartbeat_renews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "LEASE_S", 0.2)
+    with Store(tmp_path / "s.db", worker="elsewhere:1:1") as store, Store(tmp_path / "s.db") as other:
+        store.add(numbered(1))
+        claim = claimed(store)
+        with Heartbeat(store, claim):
+            time.sleep(0.5)
+            assert other.claim() is None
+        time.sleep(0.3)
+        assert other.claim() is not None
+
+
+def test_the_living_are_not_dead() -> None:
+    me = stores.worker_name()
+    assert not stores.is_dead(me)
+    assert stores.is_dead(me[: me.rindex(":")] + ":1")  # our number, but begun at another time
+    assert not stores.is_dead("elsewhere:1:1")
+    assert not stores.is_dead(None)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert stores.is_dead(f"{me.split(':')[0]}:{gone.pid}:5")
+
+
+def test_what_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no store"):
+        Store(tmp_path / "none.db", create=False)
+    with pytest.raises(InputError, match="is its folder there"):
+        Store(tmp_path / "nowhere" / "s.db")
+    (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at " * 5)
+    with pytest.raises(FileFormatError, match="no campaign store"):
+        Store(tmp_path / "text.db")
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("create table songs (name)")
+    other.commit()
+    other.close()
+    with pytest.raises(FileFormatError, match="not ours"):
+        Store(tmp_path / "other.db")
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_twice(tmp_path: Path) -> None:
+    """Workers, two at a time on one store, are killed 100 times; another takes over each time."""
+    path, chance = tmp_path / "s.db", random.Random(4)
+    count, kills = 0, 0
+    with Store(path) as store:
+        printed: list[str] = []
+        while kills < KILLS:
+            if store.counts()["pending"] < 150:
+                store.add([NewTask({"n": count + n}) for n in range(200)])
+                count += 200
+            before = {row["task"] for row in store.results()}
+            workers = [
+                subprocess.Popen([sys.executable, str(WORKER), str(path)], stdout=subprocess.PIPE, text=True)
+                for _ in range(2)
+            ]
+            first = workers[0].stdout
+            assert first is not None
+            printed.append(first.readline())  # it is at work
+            time.sleep(chance.uniform(0, 0.03))
+            for worker in workers:
+                os.kill(worker.pid, signal.SIGKILL)
+            for worker in workers:
+                printed += worker.communicate()[0].splitlines()
+                kills += worker.returncode == -signal.SIGKILL
+            assert before <= {row["task"] for row in store.results()}
+        subprocess.run([sys.executable, str(WORKER), str(path)], check=True, timeout=60, capture_output=True)
+        counts = store.counts()
+        assert counts["done"] == count
+        done = [row["task"] for row in store.results()]
+        assert len(done) == len(set(done)) == count
+        assert {int(line) for line in printed if line.strip()} <= set(done)
+        found = Counter((row["task"], row["number"]) for row in store.repeats() if row["in_result"])
+        assert found == Counter((task, number) for task in done for number in range(3))
+        for row in store.repeats():
+            assert row["content"]["energy_j"] == row["spec"]["n"] + row["number"]
