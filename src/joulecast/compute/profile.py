@@ -62,6 +62,18 @@ class OperatorTable:
         """Coefficients of the bytes read and written, shape (monomials, groups)."""
         return self.bytes_read + self.bytes_written
 
+    def arithmetic_costs(self, dtype: type[np.floating[Any]]) -> Any:
+        """Coefficients of the FLOP, then of the bytes, of the groups with FLOP, side by side."""
+        known = self._arithmetic_costs
+        if dtype not in known:
+            parts = [cost[:, self.arithmetic] for cost in (self.flop, self.bytes)]
+            known[dtype] = np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=dtype)
+        return known[dtype]
+
+    @cached_property
+    def _arithmetic_costs(self) -> dict[Any, Any]:
+        return {}
+
     @cached_property
     def memory_bytes(self) -> Array:
         """Coefficients of the bytes of all groups without FLOP, shape (monomials,)."""
@@ -263,14 +275,19 @@ class ComputeProfile:
             out[row] = out[row] or f"{self.name} never makes a second denoiser pass; passes must be 1"
         return out
 
-    def costs(self, workloads: WorkloadColumns, precision: str) -> Iterator[OperatorCosts]:
+    def costs(
+        self, workloads: WorkloadColumns, precision: str, dtype: type[np.floating[Any]] = np.float64
+    ) -> Iterator[OperatorCosts]:
         """Operator costs of every kind of call, at workloads the pipeline accepts.
 
         Yields each (component, kind of call, operator table) with the workloads it applies to;
-        multiply by `calls` and sum for the cost of a batch of images.
+        multiply by `calls` and sum for the cost of a batch of images. In float64 whole numbers below
+        2**53 are exact; float32 is enough for a law, and twice as fast.
         """
         for component, group, table, rows, symbols in self._calls(workloads, precision):
             matrix = evaluate_monomials(table.monomials, symbols)
+            costs = matrix.astype(dtype, copy=False) @ table.arithmetic_costs(dtype)
+            groups = len(table.arithmetic)
             yield OperatorCosts(
                 component=component,
                 rows=rows,
@@ -279,8 +296,8 @@ class ComputeProfile:
                 arithmetic_launches=float(table.launches[table.arithmetic].sum()),
                 table=table,
                 arithmetic=table.arithmetic,
-                flop=matrix @ table.flop[:, table.arithmetic],
-                bytes=matrix @ table.bytes[:, table.arithmetic],
+                flop=costs[:, :groups],
+                bytes=costs[:, groups:],
                 memory_bytes=matrix @ table.memory_bytes,
             )
 

@@ -202,37 +202,31 @@ class _Problem:
 def padded_work(dataset: Dataset) -> Work:
     """The work of every run as arrays with the same number of columns, zeros where a run has fewer."""
     runs = len(dataset.runs)
-    columns: dict[str, list[tuple[NDArray[np.int64], Array, Array, Array]]] = {name: [] for name in CLASSES}
-    memory, launches, modules = np.zeros(runs), np.zeros(runs), np.zeros(runs)
+    columns: dict[str, list[tuple[NDArray[np.int64], Array, Array]]] = {name: [] for name in CLASSES}
+    sums = {name: np.zeros(runs) for name in ("scores", "memory_bytes", "launches", "modules")}
     for group in dataset.groups:
         for costs in group.profile.costs(group.workloads, group.precision):
             rows = group.rows[costs.rows]
-            keep = ~dataset.loop_only[rows] | (costs.component.role == "denoiser")
+            kept = ~dataset.loop_only[rows] | (costs.component.role == "denoiser")
             work = Work.of(costs)
-            memory[rows] += work.memory_bytes * keep
-            launches[rows] += work.launches * keep
-            modules[rows] += work.modules * keep
-            for name, (flop, moved, scores) in work.classes.items():
-                full = np.broadcast_to(scores, flop.shape)
-                columns[name].append(
-                    (rows, flop * keep[:, None], moved * keep[:, None], full * keep[:, None])
-                )
-    classes = {name: _padded(runs, parts) for name, parts in columns.items() if parts}
-    return Work(classes, memory, launches, modules)
+            calls = work.calls * kept
+            for name, total in sums.items():
+                total[rows] += getattr(work, name) * calls
+            for name, (flop, moved) in work.classes.items():
+                columns[name].append((rows, flop * calls[:, None], moved * calls[:, None]))
+    return Work({name: _padded(runs, parts) for name, parts in columns.items() if parts}, **sums)
 
 
-def _padded(
-    runs: int, parts: list[tuple[NDArray[np.int64], Array, Array, Array]]
-) -> tuple[Array, Array, Array]:
+def _padded(runs: int, parts: list[tuple[NDArray[np.int64], Array, Array]]) -> tuple[Array, Array]:
     used = np.zeros(runs, dtype=np.int64)
     width = np.zeros(runs, dtype=np.int64)
-    for rows, flop, _, _ in parts:
+    for rows, flop, _ in parts:
         width[rows] += flop.shape[1]
-    out = np.zeros((3, runs, int(width.max())))
+    out = np.zeros((2, runs, int(width.max())))
     for rows, *costs in parts:
         count = costs[0].shape[1]
         places = used[rows][:, None] + np.arange(count)
         for kind, cost in enumerate(costs):
             out[kind, rows[:, None], places] = cost
         used[rows] += count
-    return out[0], out[1], out[2]
+    return out[0], out[1]

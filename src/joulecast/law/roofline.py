@@ -91,32 +91,31 @@ class GpuTraits:
 
 @dataclass(frozen=True)
 class Work:
-    """The operators of some calls, by class: FLOP, bytes and scores, each (workloads, groups).
+    """The operators of one call, by class: FLOP and bytes, each of shape (workloads, groups).
 
-    `memory_bytes`, `launches` and `modules` (launches with FLOP) are sums, shape (workloads,).
-    Everything is for one batch of images (calls multiplied in).
+    `scores` (of attention), `memory_bytes`, `launches` and `modules` (launches with FLOP) are sums
+    over all its operators, and `calls` how often it is made for one batch of images; (workloads,).
     """
 
-    classes: Mapping[str, tuple[Array, Array, Array]]
+    classes: Mapping[str, tuple[Array, Array]]
+    scores: Array
     memory_bytes: Array
-    launches: Array
-    modules: Array
+    launches: Array | float
+    modules: Array | float
+    calls: Array | float = 1.0
 
     @classmethod
     def of(cls, costs: OperatorCosts) -> Work:
-        """The work of all calls in `costs`."""
-        calls = costs.calls[:, None]
+        """The work of a call in `costs`, and how often it is made."""
+        classes = {
+            name: (costs.flop[:, columns], costs.bytes[:, columns])
+            for name, columns in _classes_of(costs).items()
+        }
         head = costs.table.head_dims[costs.arithmetic]
-        classes = {}
-        for name, columns in _classes_of(costs).items():
-            flop, moved = costs.flop[:, columns] * calls, costs.bytes[:, columns] * calls
-            scores = flop / (4 * head[columns]) if name.startswith("attention") else np.zeros((1, 1))
-            classes[name] = (flop, moved, scores)
+        per_flop = np.divide(1, 4 * head, out=np.zeros(len(head)), where=head > 0)
+        scores = (costs.flop @ per_flop.astype(costs.flop.dtype)).astype(np.float64)
         return cls(
-            classes,
-            costs.memory_bytes * costs.calls,
-            costs.launches * costs.calls,
-            costs.arithmetic_launches * costs.calls,
+            classes, scores, costs.memory_bytes, costs.launches, costs.arithmetic_launches, costs.calls
         )
 
 
@@ -136,15 +135,15 @@ def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
     """Busy time and dynamic energy of `work`, before the power limit and without the chip's factor."""
     bandwidth = p["bandwidth_efficiency"] * traits.bandwidth_byte_per_s
     busy = work.memory_bytes / bandwidth[:, 0] + p["kernel_time_s"] * work.launches
-    energy = p["energy_per_byte_j"] * work.memory_bytes
-    for name, (flop, moved, scores) in work.classes.items():
+    energy = p["energy_per_byte_j"] * work.memory_bytes + p["energy_per_score_j"] * work.scores
+    for name, (flop, moved) in work.classes.items():
         rate, per_flop, traffic = class_constants(name, traits, p)
-        moved = moved * traffic
-        busy = busy + np.maximum(flop / rate, moved / bandwidth).sum(axis=1)
-        energy = energy + per_flop * flop.sum(axis=1) + p["energy_per_byte_j"] * moved.sum(axis=1)
-        energy = energy + p["energy_per_score_j"] * scores.sum(axis=1)
-    host = p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules
-    return Demand(busy, energy, host)
+        kind, ones = flop.dtype, np.ones(flop.shape[1], flop.dtype)
+        seconds = np.maximum(flop * (1 / rate).astype(kind), moved * (traffic / bandwidth).astype(kind))
+        busy = busy + seconds @ ones
+        energy = energy + per_flop * (flop @ ones) + p["energy_per_byte_j"] * traffic * (moved @ ones)
+    host = np.zeros_like(busy) + p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules
+    return Demand(busy * work.calls, energy * work.calls, host * work.calls)
 
 
 def class_constants(
@@ -212,7 +211,7 @@ class RooflineLaw(FittedLaw):
         traits = GpuTraits.of(gpus)
         factor = chip_factor(traits, p, self.parameters["chip_effects"])
         parts = {component.name: [np.zeros(size) for _ in range(3)] for component in profile.components}
-        for costs in profile.costs(workloads, precision):
+        for costs in profile.costs(workloads, precision, np.float32):
             rows = costs.rows
             whole = len(rows) == size
             asked = demand(Work.of(costs), traits if whole else _at(traits, rows), p)
