@@ -198,7 +198,7 @@ def _error(law: Mapping[str, Any]) -> str:
     ]
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
-    return f"{case}. Error on runs held out whole: {'; '.join(scores)}"
+    return f"{case}. Error on runs held out: {'; '.join(scores)}"
 
 
 def _score(score: Mapping[str, Any]) -> str:
@@ -212,9 +212,11 @@ def _score(score: Mapping[str, Any]) -> str:
 
 
 def _paragraph(label: str, words: str) -> list[str]:
-    return textwrap.wrap(
-        f"{label}: {words}", WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    joined = f"{label}: {words}".replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
+    lines = textwrap.wrap(
+        joined, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _role(role: str) -> str:
