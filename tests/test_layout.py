@@ -29,6 +29,7 @@ ORDER = [
     ("report",),
     ("api",),
     ("joulecast",),  # the package itself: what `joulecast/__init__.py` offers
+    ("cli_footprint",),
     ("cli", "web"),
     ("__main__",),
 ]

@@ -1,0 +1,127 @@
+"""What to publish beside a model or a service: energy and carbon of an image, and how they were had."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from joulecast.errors import InputError, UnknownNameError
+from joulecast.footprint.account import Footprint, Site
+from joulecast.footprint.table import Row, row_footprint
+from joulecast.units import JOULES_PER_WATT_HOUR
+
+FORMATS = ("markdown", "json", "huggingface")
+MADE_BY = "joulecast"
+_SETTINGS = ("model", "gpu", "width", "height", "steps", "passes", "precision", "batch_size")
+_BOUNDARY = {
+    "gross": "gross GPU energy: all that the board drew, idle power included",
+    "dynamic": "dynamic GPU energy: idle power subtracted",
+}
+
+
+def card(rows: Sequence[Row], form: str, at: Site | None = None, made_by: str = MADE_BY) -> str:
+    """A card of measured runs or predictions, a row each; carbon where a site is given.
+
+    Raises UnknownNameError for another form, InputError when no row has an energy.
+    """
+    if form not in FORMATS:
+        raise UnknownNameError("format", form, FORMATS, f"known: {', '.join(FORMATS)}")
+    entries = [_entry(row, at) for row in rows if row.get("energy_j")]
+    if not entries:
+        raise InputError("no row has an energy_j: there is nothing to put on a card")
+    if form == "json":
+        return json.dumps({"made_by": made_by, "entries": entries}, indent=2, allow_nan=False)
+    if form == "huggingface":
+        return _huggingface(entries, at, made_by)
+    return _markdown(entries, at, made_by)
+
+
+def _entry(row: Row, at: Site | None) -> dict[str, Any]:
+    low, high = row.get("energy_low_j"), row.get("energy_high_j")
+    made = f"predicted, law {row['law']}" if row.get("law") else "measured"
+    entry: dict[str, Any] = {
+        **{name: row[name] for name in _SETTINGS if row.get(name)},
+        "energy_j": float(row["energy_j"]),
+        "energy_low_j": float(low) if low else None,
+        "energy_high_j": float(high) if high else None,
+        "boundary": row.get("boundary") or "gross",
+        "duration_s": float(row["duration_s"]) if row.get("duration_s") else None,
+        "obtained": made,
+        "software": row.get("software") or None,
+        "source": row.get("source") or None,
+    }
+    if at is not None:
+        if entry["boundary"] == "gross" and entry["duration_s"]:
+            entry["footprint"] = row_footprint(row, at, 1).to_dict()
+        else:
+            entry["footprint"] = None
+    return entry
+
+
+def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
+    head = ["model", "GPU", "size", "steps", "precision", "batch", "Wh per image", "range", "obtained"]
+    head += ["g CO2e per image", "range"] if at else []
+    lines = ["## Energy of an image", "", _row(head), _row(["---"] * len(head))]
+    lines += [_row(_cells(entry, at is not None)) for entry in entries]
+    boundaries = dict.fromkeys(entry["boundary"] for entry in entries)
+    lines += ["", *(f"- {_BOUNDARY.get(name, name)}." for name in boundaries)]
+    if at is not None:
+        found = next((entry["footprint"] for entry in entries if entry["footprint"]), None)
+        lines += [
+            f"- Carbon: {at.grid.accounting}, {at.grid.source} ({at.grid.boundary}), embodied carbon "
+            "included; ranges are the widest that the factors allow.",
+            *(f"- {name}: {source}." for name, source in (found["sources"] if found else {}).items()),
+            *(f"- Beware: {words}." for words in at.grid.warnings),
+        ]
+    lines.append(f"- Made by {made_by}.")
+    return "\n".join(lines)
+
+
+def _cells(entry: dict[str, Any], with_carbon: bool) -> list[str]:
+    size = f"{entry.get('width', '?')}x{entry.get('height', '?')}"
+    energy = entry["energy_j"] / JOULES_PER_WATT_HOUR
+    low, high = entry["energy_low_j"], entry["energy_high_j"]
+    spread = f"{low / JOULES_PER_WATT_HOUR:.3g} to {high / JOULES_PER_WATT_HOUR:.3g}" if low and high else ""
+    cells = [entry.get(name, "") for name in ("model", "gpu")]
+    cells += [size, *(entry.get(name, "") for name in ("steps", "precision", "batch_size"))]
+    cells += [f"{energy:.3g}", spread, entry["obtained"]]
+    if with_carbon:
+        carbon = entry["footprint"]["carbon_g"] if entry["footprint"] else None
+        known = carbon is not None and carbon["high"] is not None
+        cells += [f"{carbon['value']:.3g}" if carbon else ""]
+        cells += [f"{carbon['low']:.3g} to {carbon['high']:.3g}" if carbon and known else ""]
+    return [str(cell).replace("|", "/") for cell in cells]
+
+
+def _huggingface(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
+    """The model card's metadata block: ``co2_eq_emissions`` of one image, in grams, of the first entry."""
+    first = entries[0]
+    if at is None or first.get("footprint") is None:
+        raise InputError(
+            "a Hugging Face card states carbon: give --region, and rows of gross energy with a time"
+        )
+    grams = first["footprint"]["carbon_g"]["value"]
+    return "\n".join(
+        [
+            "---",
+            "co2_eq_emissions:",
+            f"  emissions: {grams!r}  # g CO2e of one image",
+            f"  source: {json.dumps(made_by + ', ' + first['obtained'])}",
+            '  training_type: "inference"',
+            f"  geographical_location: {json.dumps(at.grid.region)}",
+            f"  hardware_used: {json.dumps(first.get('gpu', ''))}",
+            "---",
+        ]
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def grams_per_image(answer: Footprint, bound: str) -> float:
+    """What a budget is held against: the ``value``, ``low`` or ``high`` end of the carbon of an image [g]."""
+    if bound not in ("value", "low", "high"):
+        raise UnknownNameError("bound", bound, ("value", "low", "high"), "known: value, low, high")
+    return float(getattr(answer.sci.amount, bound))
