@@ -54,7 +54,7 @@ def test_the_public_surface_is_sorted_and_real() -> None:
     for name in joulecast.__all__:
         assert getattr(joulecast, name) is not None
     with pytest.raises(AttributeError):
-        _ = joulecast.nothing  # type: ignore[attr-defined]
+        _ = joulecast.nothing
 
 
 def test_import_alone_loads_next_to_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -206,6 +207,19 @@ def test_a_law_that_cannot_answer_is_a_row_s_error() -> None:
             raise InputError("this law knows nothing")
 
     assert predict(table(), law=Narrow())["error"][0] == "this law knows nothing"
+
+
+def test_no_finite_answer_is_a_row_s_error() -> None:
+    class Broken(FakeLaw):
+        def predict(self, *args: Any) -> Any:
+            answer = super().predict(*args)
+            return dataclasses.replace(answer, energy_j=np.array([np.inf, np.nan, 0.0, 1.0]))
+
+    answers = predict(table(model=["sd1.5"] * 4), law=Broken())
+    assert [bool(error) for error in answers["error"]] == [True, True, True, False]
+    assert np.isnan(answers["flop"][:3]).all()
+    with pytest.raises(InputError, match="no finite energy"):
+        estimate("sd1.5", "a100", law=Broken())
 
 
 # --- tables that are none ------------------------------------------------------------------------

@@ -140,6 +140,11 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
+def no_answer(law: Law) -> str:
+    """The error of a workload for which a law's equations have no finite result."""
+    return f"the law {law.name} gives no finite energy and time for this workload"
+
+
 class _Answer:
     """What a law says to a question."""
 
@@ -157,7 +162,7 @@ class _Answer:
         answer = self.gross.dynamic(batch) if boundary == "dynamic" else self.gross
         energy, seconds = float(answer.energy_j[0]), float(answer.duration_s[0])
         if not (0 < energy < math.inf and 0 < seconds < math.inf):
-            raise InputError(f"the law {self.law.name} gives no finite energy and time for this workload")
+            raise InputError(no_answer(self.law))
         spread = _factor(float(answer.log_half_width[0]))
         time_spread = _factor(float(answer.duration_log_half_width[0]))
         components = self._components(answer)

@@ -23,7 +23,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, near_matches, shown
 from joulecast.forecast import caveats
 from joulecast.forecast.columns import Column, Words, is_missing, length, look_up, text_of, whole_numbers
-from joulecast.forecast.estimate import LawChoice, resolve_law
+from joulecast.forecast.estimate import LawChoice, no_answer, resolve_law
 from joulecast.forecast.profiles import catalogue_name, load_profile
 from joulecast.forecast.question import BOUNDARIES, check_boundary
 from joulecast.hardware import Gpu, gpus
@@ -164,6 +164,12 @@ class _Answers:
             first = (self.error == "") & (column.problem != "")
             self.error[first] = column.problem[first]
 
+    def refuse_rows(self, rows: Rows, words: str) -> None:
+        """Take back the numbers of rows, and say why."""
+        self.error[rows], self.warning[rows] = words, ""
+        for numbers in self.numbers.values():
+            numbers[rows] = np.nan
+
 
 class Predictor:
     """Predicts tables of workloads with one law; remembers the names it has looked up."""
@@ -246,39 +252,34 @@ class Predictor:
                 yield _Chunk(models[model], PRECISIONS[precision], rows[part[start : start + CHUNK]])
 
     def _answer_chunk(self, values: Mapping[str, Rows], answers: _Answers, chunk: _Chunk) -> None:
-        profile, precision = chunk.profile, chunk.precision
-        asked, index = np.unique(values["gpu"][chunk.rows], return_inverse=True)
+        rows, precision = chunk.rows, chunk.precision
+        asked, index = np.unique(values["gpu"][rows], return_inverse=True)
         devices = [self._gpus.records[place] for place in asked]
         workloads = _workloads(values, chunk)
-        problem = np.array(profile.errors(workloads), dtype=object)
-        for place, device in enumerate(devices):
-            words = _unsupported(device.gpu, precision)
-            if words:
-                problem[(index == place) & (problem == "")] = words
-        answers.error[chunk.rows] = problem
-        kept = np.flatnonzero(problem == "")
-        if not kept.size:
-            return
-        rows, workloads = chunk.rows[kept], workloads.take(kept)
-        on_gpu = GpuColumns(tuple(device.gpu for device in devices), index[kept])
+        problem = _problems(chunk, workloads, devices, index)
+        if problem is not None:
+            answers.error[rows] = problem
+            kept = np.flatnonzero(problem == "")
+            if not kept.size:
+                return
+            rows, workloads, index = rows[kept], workloads.take(kept), index[kept]
+        on_gpu = GpuColumns(tuple(device.gpu for device in devices), index)
         is_dynamic = values["boundary"][rows] == BOUNDARIES.index("dynamic")
         try:
-            gross = self.law.predict(profile, workloads, precision, on_gpu)
-            flop = sum(profile.flop(workloads, precision).values(), np.zeros(len(kept)))
+            gross = self.law.predict(chunk.profile, workloads, precision, on_gpu)
+            flop = sum(chunk.profile.flop(workloads, precision).values(), np.zeros(len(rows)))
         except JoulecastError as error:
             answers.error[rows] = str(error)
             return
-        energy = gross.energy_j
-        half_width = gross.log_half_width
-        if is_dynamic.any():
-            dynamic = gross.dynamic(workloads.batch_size)
-            energy = np.where(is_dynamic, dynamic.energy_j, energy)
-            half_width = np.where(is_dynamic, dynamic.log_half_width, half_width)
+        answers.warning[rows] = self._warnings(chunk, workloads, on_gpu, devices, is_dynamic, gross)
+        energy, half_width = _within_boundary(gross, is_dynamic, workloads)
         spread = np.exp(half_width)
         found = (energy, energy / spread, energy * spread, gross.duration_s, flop / workloads.batch_size)
         for name, numbers in zip(NUMBERS, found, strict=True):
             answers.numbers[name][rows] = numbers
-        answers.warning[rows] = self._warnings(chunk, workloads, on_gpu, devices, is_dynamic, gross)
+        usable = np.isfinite(energy) & (energy > 0) & np.isfinite(gross.duration_s) & (gross.duration_s > 0)
+        if not usable.all():
+            answers.refuse_rows(rows[~usable], no_answer(self.law))
 
     def _warnings(
         self,
@@ -308,6 +309,30 @@ class Predictor:
             code = code * 2 + mask
         codes, place = np.unique(code, return_inverse=True)
         return np.array([_joined(pairs, list(masks), int(c)) for c in codes], dtype=object)[place]
+
+
+def _problems(chunk: _Chunk, workloads: WorkloadColumns, devices: list[_Device], index: Rows) -> Words | None:
+    """Why the pipeline or the GPU would refuse each workload; None when none is refused."""
+    refusals = chunk.profile.errors(workloads)
+    unsupported = [_unsupported(device.gpu, chunk.precision) for device in devices]
+    if not any(refusals) and not any(unsupported):
+        return None
+    problem = np.array(refusals, dtype=object)
+    by_gpu = np.array(unsupported, dtype=object)[index]
+    return np.where(problem == "", by_gpu, problem)
+
+
+def _within_boundary(
+    gross: Prediction, is_dynamic: NDArray[np.bool_], workloads: WorkloadColumns
+) -> tuple[Floats, Floats]:
+    """Energy of one image [J] and the log half-width of its interval, each row in its own boundary."""
+    if not is_dynamic.any():
+        return gross.energy_j, gross.log_half_width
+    dynamic = gross.dynamic(workloads.batch_size)
+    return (
+        np.where(is_dynamic, dynamic.energy_j, gross.energy_j),
+        np.where(is_dynamic, dynamic.log_half_width, gross.log_half_width),
+    )
 
 
 def _workloads(values: Mapping[str, Rows], chunk: _Chunk) -> WorkloadColumns:
