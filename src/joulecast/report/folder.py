@@ -1,0 +1,152 @@
+"""A validation as a folder: ``index.html`` with its pictures inside, and the data beside it.
+
+- ``index.html``: the text and the pictures; it needs no other file and no network.
+- ``validation.json``: everything in the text, as data.
+- ``held_out.csv``: every held-out prediction; ``reproduction.csv``: the paper's fits and ours.
+- ``*.svg``: the pictures.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from joulecast.architecture.workload import Workload
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.errors import InputError
+from joulecast.hardware import gpu
+from joulecast.law.fitted import FittedLaw
+from joulecast.law.roofline import RooflineLaw
+from joulecast.law.validation import HeldOut, held_out_rows
+from joulecast.report import charts
+from joulecast.report.chart_data import Rows, coverage, held_out_points, law_errors, waterfall_steps
+from joulecast.report.validation import held_out_text
+from joulecast.runs import RunTable
+
+# Whose joules the waterfalls show: model, GPU, workload.
+EXAMPLES: Sequence[tuple[str, str, Workload]] = (
+    ("flux.1-dev", "H100-SXM5-80GB", Workload(1024, 1024, 50, precision="bf16")),
+    ("sdxl", "A100-SXM4-40GB", Workload(1024, 1024, 25, passes=2)),
+    ("sd1.5", "A100-SXM4-40GB", Workload(512, 512, 25, passes=2)),
+)
+_STYLE = (
+    "body{font-family:system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#111}"
+    "figure{margin:2em 0}figcaption{color:#444;margin-top:.5em}svg{max-width:100%;height:auto}"
+    "pre{overflow-x:auto;font-size:12px;line-height:1.35}"
+)
+Picture = tuple[str, str, Any]  # file name without its ending, caption, chart
+
+
+def write_folder(
+    folder: Path,
+    report: Mapping[str, Any],
+    held: Mapping[str, Mapping[str, HeldOut]],
+    law: FittedLaw,
+) -> list[Path]:
+    """Write the report of a validation; the files that were written.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made or written to.
+    MissingExtraError
+        The extra `plot` is not installed.
+    """
+    runs = next(iter(next(iter(held.values())).values())).runs
+    rows = list(held_out_rows(held))
+    drawn = [
+        (name, caption, charts.to_svg(chart)) for name, caption, chart in pictures(rows, runs, law, set(held))
+    ]
+    files = {
+        "index.html": _page(held_out_text(report), drawn),
+        "validation.json": json.dumps(report, indent=1) + "\n",
+        "held_out.csv": _csv(rows),
+        "reproduction.csv": _csv(report["reproduction"]),
+        **{f"{name}.svg": svg for name, _, svg in drawn},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write the report to {folder}: {error.strerror}") from error
+    return [folder / name for name in files]
+
+
+def pictures(
+    rows: Iterable[Mapping[str, Any]], runs: RunTable, law: FittedLaw, forms: set[str]
+) -> list[Picture]:
+    """The pictures of a validation: `rows` as of `held_out_rows`, of the laws in `forms`."""
+    points = held_out_points(rows, runs, law, packaged_profile)
+    shown = law.form if law.form in forms else next(iter(sorted(forms)))
+    found = _of_law(points, shown)
+    if len(forms) > 1:
+        caption = "Every law on whole groups held out of its fit; the scale is logarithmic."
+        found.append(("laws", caption, charts.errors_by_law(law_errors(points))))
+    return found + (waterfalls(law) if isinstance(law, RooflineLaw) else [])
+
+
+def _of_law(points: Rows, law: str) -> list[Picture]:
+    return [
+        (
+            "predicted-energy",
+            "Each dot is a run that the law had not seen; on the line, predicted equals measured.",
+            charts.predicted_against_measured(points, law),
+        ),
+        (
+            "predicted-time",
+            "The same for the time of a batch, with the GPUs that have times alone.",
+            charts.predicted_against_measured(points, law, "duration"),
+        ),
+        (
+            "residuals",
+            "Where the errors are: 100 % on the left axis means that the host's kernel launches alone set "
+            "the time.",
+            charts.residuals_by_regime(points, law),
+        ),
+        (
+            "coverage",
+            "How often the 90 % interval held, each group covered by a width from the other groups.",
+            charts.interval_coverage(coverage(points), law),
+        ),
+    ]
+
+
+def waterfalls(law: FittedLaw) -> list[Picture]:
+    """Where the joules of a few typical images go."""
+    found: list[Picture] = []
+    for model, device, workload in EXAMPLES:
+        title = (
+            f"Where the joules of a {model} image go on {device} "
+            f"({workload.width}x{workload.height}, {workload.steps} steps)"
+        )
+        steps = waterfall_steps(law, packaged_profile(model), workload, gpu(device))
+        caption = "Parts of the predicted energy; they add up to the whole."
+        found.append((f"joules-{model}", caption, charts.waterfall(steps, title)))
+    return found
+
+
+def _page(text: str, drawn: Sequence[tuple[str, str, str]]) -> str:
+    figures = "\n".join(
+        f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for _, caption, svg in drawn
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>joulecast: validation of laws</title><style>{_STYLE}</style></head>\n<body>\n"
+        f"<h1>Validation of laws</h1>\n"
+        "<p>Errors are on runs that were held out of the fit.</p>\n"
+        f"{figures}\n<h2>Tables</h2>\n<pre>{html.escape(text)}</pre>\n</body>\n</html>\n"
+    )
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
