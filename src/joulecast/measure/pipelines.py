@@ -1,0 +1,434 @@
+"""Real diffusers pipelines as the subject of a campaign, on a GPU or, for tests, on the CPU.
+
+Without weights at hand a pipeline is built from the catalogue with random ones, made directly on
+the device in the right number format: the same kernels run on the same shapes. Energy depends a
+little on the numbers themselves (random bits toggle more wires than trained weights do), so every
+run says which weights it had. Needs the extra `trace`.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from joulecast.architecture import build
+from joulecast.architecture.build import StandInTokenizer, quiet
+from joulecast.architecture.catalogue import model_entry
+from joulecast.architecture.pipeline_config import (
+    ComponentConfig,
+    PipelineConfig,
+    pipeline_config_from_catalogue,
+)
+from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.errors import InputError, MeasureError, shown
+from joulecast.measure.campaign import ComponentWork, TooLargeError
+
+import torch  # isort: skip - after build, which says so when the extra is missing
+from torch.utils import _pytree as pytree
+
+PROMPT: Final = "an image of a red fox in the snow, early in the morning"
+NEGATIVE: Final = "blurry, dark"
+GUIDED: Final = 4.0
+UNGUIDED: Final = 1.0
+SEED: Final = 20251117
+ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
+
+
+class PipelineSubject:
+    """Runs tasks of a campaign with real pipelines; keeps those that fit beside each other.
+
+    Parameters
+    ----------
+    device : where to run, ``"cuda"`` or ``"cpu"``.
+    weights : a diffusers-format folder or a hub id whose weights are loaded; None for random ones.
+    config_of : the pipeline of a model by name; the catalogue's by default.
+    profile_of : the rules of a model by name; the catalogue's by default.
+    """
+
+    def __init__(
+        self,
+        device: str = "cuda",
+        weights: str | None = None,
+        config_of: Callable[[str], PipelineConfig] | None = None,
+        profile_of: Callable[[str], ComputeProfile] = packaged_profile,
+    ) -> None:
+        self.device = torch.device(device)
+        self.weights = weights
+        self._config_of = config_of or (lambda name: pipeline_config_from_catalogue(model_entry(name)))
+        self._profile_of = profile_of
+        self._loaded: dict[tuple[Any, ...], Any] = {}
+        self._pipeline: Any = None
+        self._arguments: dict[str, Any] = {}
+        self._is_finite: bool | None = None
+
+    def load(self, spec: Mapping[str, Any]) -> None:
+        """Build or fetch the pipeline of a task, set its options, and run it once.
+
+        Raises
+        ------
+        TooLargeError
+            It does not fit the GPU's memory.
+        InputError
+            The pipeline cannot do what the task asks.
+        """
+        set_tf32(bool(spec["tf32"]))
+        key = tuple(spec[name] for name in ("model", "precision", "runtime"))
+        try:
+            self._ready(key, spec)
+        except torch.OutOfMemoryError:
+            self._keep_only(key)
+            try:
+                self._ready(key, spec)
+            except torch.OutOfMemoryError as error:
+                self._keep_only(None)
+                raise TooLargeError(f"out of memory: {_first_line(error)}") from error
+
+    def call(self) -> None:
+        """Generate one batch of images."""
+        with torch.no_grad(), quiet():
+            try:
+                self._pipeline(**self._arguments)
+            except torch.OutOfMemoryError as error:
+                raise TooLargeError(f"out of memory: {_first_line(error)}") from error
+
+    def synchronize(self) -> None:
+        """Wait for the GPU; nothing to wait for on the CPU."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def components(self) -> Sequence[ComponentWork]:
+        """Every kind of component call, with the inputs of a real run."""
+        with recorded_calls(self._pipeline) as calls:
+            self.call()
+        return [
+            ComponentWork(call.name, call.kind, call.count, call.shapes, call.again)
+            for call in distinct(calls)
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """Weights, attention, libraries, and the GPU as torch sees it."""
+        return {
+            "weights": self.weights or "random",
+            "attention": attention_of(self._pipeline),
+            "libraries": versions(),
+            "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+            "device": str(self.device.type),
+        }
+
+    def output(self) -> dict[str, Any]:
+        """Whether the images were finite numbers, and the most memory that was used [byte]."""
+        found: dict[str, Any] = {"is_finite": self._is_finite}
+        if self.device.type == "cuda":
+            found["memory_bytes"] = int(torch.cuda.max_memory_allocated(self.device))
+        return found
+
+    def close(self) -> None:
+        """Free what is loaded."""
+        self._keep_only(None)
+
+    def _ready(self, key: tuple[Any, ...], spec: Mapping[str, Any]) -> None:
+        profile = self._profile_of(spec["model"])
+        if key not in self._loaded:
+            self._make_room(profile, spec["precision"])
+            self._loaded[key] = self._made(spec)
+        self._pipeline = self._loaded[key]
+        self._arguments = arguments_for(self._pipeline, spec, profile)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        with torch.no_grad(), quiet():
+            images = self._pipeline(**self._arguments).images
+        self._is_finite = bool(torch.isfinite(images).all())
+
+    def _made(self, spec: Mapping[str, Any]) -> Any:
+        config = self._config_of(spec["model"])
+        if self.weights is None:
+            pipeline = random_pipeline(config, spec["precision"], self.device)
+        else:
+            pipeline = loaded_pipeline(config, self.weights, spec["precision"], self.device)
+        if spec["runtime"] == "compiled":
+            denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
+            denoiser.compile()
+        return pipeline
+
+    def _make_room(self, profile: ComputeProfile, precision: str) -> None:
+        """Drop what is loaded where the new pipeline would not fit beside it."""
+        if self.device.type != "cuda" or not self._loaded:
+            return
+        needed = ROOM * profile.parameters * (4 if precision == "fp32" else 2) + 8e9
+        if torch.cuda.mem_get_info(self.device)[0] < needed:
+            self._keep_only(None)
+
+    def _keep_only(self, key: tuple[Any, ...] | None) -> None:
+        self._pipeline = None
+        self._loaded = {known: pipeline for known, pipeline in self._loaded.items() if known == key}
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+# --- building -------------------------------------------------------------------------------------
+
+
+def random_pipeline(config: PipelineConfig, precision: str, device: torch.device) -> Any:
+    """A pipeline with random weights, made on the device in the right number format.
+
+    Parameters and the buffers that checkpoints hold are in `precision`, as loading would have
+    them; tables that modules compute for themselves stay as computed.
+    """
+    torch.manual_seed(SEED)
+    with quiet():
+        pipeline_class = build._class("diffusers", config.pipeline)
+        parts = {
+            name: _random_part(name, part, precision, device) for name, part in config.components.items()
+        }
+        accepted = build._constructor_parameters(pipeline_class)
+        missing = [name for name in accepted if name not in parts and name not in config.settings]
+        optional = dict.fromkeys(set(missing) & set(build._nullable(pipeline_class)))
+        settings = {name: value for name, value in config.settings.items() if name in accepted}
+        pipeline = pipeline_class(**parts, **optional, **settings)
+        pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def loaded_pipeline(config: PipelineConfig, weights: str, precision: str, device: torch.device) -> Any:
+    """A pipeline with the weights of a folder or of the hub.
+
+    Raises InputError when they cannot be loaded or belong to another pipeline.
+    """
+    import diffusers
+
+    try:
+        with quiet():
+            pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                weights,
+                torch_dtype=build.TORCH_DTYPES[precision],
+                local_files_only=Path(weights).exists(),
+                safety_checker=None,
+            )
+    except Exception as error:
+        raise InputError(f"weights {shown(weights)} cannot be loaded: {build.one_line(error)}") from error
+    if type(pipeline).__name__ != config.pipeline:
+        raise InputError(
+            f"weights {shown(weights)} are of a {type(pipeline).__name__}; "
+            f"{config.name} is a {config.pipeline}"
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def _random_part(name: str, part: ComponentConfig, precision: str, device: torch.device) -> Any:
+    is_module = not (
+        name.startswith(("tokenizer", "scheduler"))
+        or "Tokenizer" in part.class_name
+        or "Processor" in part.class_name
+    )
+    if not is_module:
+        return build._build_component(name, part, precision)
+    found = build._class(part.library, part.class_name)
+    config = {key: value for key, value in part.config.items() if not key.startswith("_")}
+    dtype = build.TORCH_DTYPES[precision]
+    with _default_dtype(dtype), torch.device(device):
+        module = (
+            found.from_config(config) if part.library == "diffusers" else found(found.config_class(**config))
+        )
+    module.eval().requires_grad_(False)
+    kept = _kept_in_fp32(module, dtype)
+    for path, child in module.named_modules():
+        wanted = torch.float32 if any(piece in kept for piece in path.split(".")) else dtype
+        for table in (child._parameters, child._buffers):
+            for key, tensor in table.items():
+                if tensor is None or not tensor.is_floating_point() or tensor.dtype == wanted:
+                    continue
+                if table is child._parameters or key not in child._non_persistent_buffers_set:
+                    tensor.data = tensor.data.to(wanted)
+    return module
+
+
+def _kept_in_fp32(module: Any, dtype: torch.dtype) -> list[str]:
+    """Names of parts that loading leaves in fp32."""
+    kept = getattr(module, "_keep_in_fp32_modules", None) or [] if dtype == torch.float16 else []
+    return list(kept) + list(getattr(module, "_keep_in_fp32_modules_strict", None) or [])
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def set_tf32(allowed: bool) -> None:
+    """Whether fp32 matrix products and convolutions may round their inputs to TF32."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+# --- calling --------------------------------------------------------------------------------------
+
+
+def arguments_for(pipeline: Any, spec: Mapping[str, Any], profile: ComputeProfile) -> dict[str, Any]:
+    """What the pipeline is called with, so that it makes the passes and sees the tokens asked for.
+
+    Raises InputError when it cannot make two passes.
+    """
+    batch, parameters = spec["batch_size"], inspect.signature(type(pipeline).__call__).parameters
+    arguments: dict[str, Any] = {
+        "prompt": [PROMPT] * batch,
+        "num_inference_steps": spec["steps"],
+        "width": spec["width"],
+        "height": spec["height"],
+        "output_type": "pt",
+    }
+    rule = profile.guidance
+    if spec["passes"] == 2 and rule.parameter is None:
+        raise InputError(f"{spec['model']} never makes a second denoiser pass")
+    if rule.parameter is not None:
+        arguments[rule.parameter] = GUIDED if spec["passes"] == 2 else UNGUIDED
+        if spec["passes"] == 2 and rule.needs_negative_prompt:
+            arguments["negative_prompt"] = [NEGATIVE] * batch
+    tokens = profile.text.default if spec["text_tokens"] is None else spec["text_tokens"]
+    own = tokens - profile.text.denoiser_offset
+    if profile.text.adjustable and profile.text.padded and "max_sequence_length" in parameters:
+        arguments["max_sequence_length"] = own
+    elif profile.text.adjustable:
+        for part in pipeline.components.values():
+            if isinstance(part, StandInTokenizer):
+                part.length = own
+    return {name: value for name, value in arguments.items() if name in parameters}
+
+
+# --- components -----------------------------------------------------------------------------------
+
+
+@dataclass
+class RecordedCall:
+    """One call of a component in a pipeline's run: what it was given, and how to make it again."""
+
+    name: str
+    shapes: str
+    method: Callable[..., Any] = field(repr=False)
+    args: tuple[Any, ...] = field(repr=False)
+    kwargs: dict[str, Any] = field(repr=False)
+    count: int = 1
+    kind: int = 0
+
+    def again(self) -> None:
+        """Make the call once more, with the same inputs."""
+        with torch.no_grad():
+            self.method(*self.args, **self.kwargs)
+
+
+@contextmanager
+def recorded_calls(pipeline: Any) -> Iterator[list[RecordedCall]]:
+    """Within the block, every outermost call of a component is noted with its inputs."""
+    calls: list[RecordedCall] = []
+    wrapped: list[tuple[Any, str]] = []
+    depth = 0
+
+    def wrap(name: str, module: Any, method: str) -> None:
+        original = getattr(module, method)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal depth
+            if not depth:
+                calls.append(RecordedCall(name, _shapes((args, kwargs)), original, args, dict(kwargs)))
+            depth += 1
+            try:
+                return original(*args, **kwargs)
+            finally:
+                depth -= 1
+
+        setattr(module, method, call)
+        wrapped.append((module, method))
+
+    for name, part in pipeline.components.items():
+        if isinstance(part, torch.nn.Module):
+            for method in ("forward", "decode"):
+                if hasattr(part, method):
+                    wrap(name, part, method)
+    try:
+        yield calls
+    finally:
+        for module, method in wrapped:
+            delattr(module, method)
+
+
+def distinct(calls: Sequence[RecordedCall]) -> list[RecordedCall]:
+    """Calls of one component with inputs of equal shape as one, counted; the last inputs are kept."""
+    found: dict[tuple[str, str], RecordedCall] = {}
+    kinds: dict[str, int] = {}
+    for call in calls:
+        key = call.name, call.shapes
+        if key in found:
+            found[key].count += 1
+            found[key].args, found[key].kwargs = call.args, call.kwargs
+        else:
+            call.kind = kinds.get(call.name, 0)
+            kinds[call.name] = call.kind + 1
+            found[key] = call
+    return list(found.values())
+
+
+def _shapes(inputs: Any) -> str:
+    leaves = pytree.tree_leaves(inputs)
+    return " ".join(
+        "x".join(map(str, x.shape)) for x in leaves if isinstance(x, torch.Tensor) and x.dim() > 1
+    )
+
+
+# --- facts ----------------------------------------------------------------------------------------
+
+
+def attention_of(pipeline: Any) -> str:
+    """The attention backend of diffusers' models: its own choice is torch's sdpa."""
+    try:
+        from diffusers.models.attention_dispatch import get_active_backend
+
+        name = str(getattr(get_active_backend()[0], "value", get_active_backend()[0]))
+    except (ImportError, AttributeError, TypeError, IndexError):
+        return "sdpa"
+    return "sdpa" if name in ("native", "sdpa") else name
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that run the pipeline."""
+    import diffusers
+    import transformers
+
+    found = {
+        "torch": str(torch.__version__),
+        "diffusers": str(diffusers.__version__),
+        "transformers": str(transformers.__version__),
+        "joulecast": metadata.version("joulecast"),
+    }
+    if torch.version.cuda:
+        found["cuda"] = str(torch.version.cuda)
+        found["cudnn"] = str(torch.backends.cudnn.version())
+    return found
+
+
+def cuda_uuid() -> str | None:
+    """The UUID of torch's current GPU as NVML writes it; None where torch does not tell.
+
+    Raises MeasureError when torch has no GPU.
+    """
+    if not torch.cuda.is_available():
+        raise MeasureError(
+            "torch finds no GPU: this needs an NVIDIA GPU and a CUDA build of torch; or try --dry-run"
+        )
+    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return None if uuid is None else "GPU-" + str(uuid).removeprefix("GPU-")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:200]
