@@ -6,7 +6,6 @@ Files are read, predicted and written block by block, so memory stays bounded ho
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import sys
@@ -18,6 +17,8 @@ from typing import IO, Any
 
 from joulecast.data import shown_path
 from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.forecast.paths import not_a_file
+from joulecast.forecast.paths import replacing as replacing
 from joulecast.forecast.predict import NUMBERS, OUTPUTS, REQUIRED, Predictor, check_columns
 from joulecast.law.prediction import Law
 
@@ -54,8 +55,8 @@ def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] 
     in full precision and empty cells where there is none. Parameters and errors otherwise as of
     `predict`; InputError also when the target cannot be written, and nothing is left of it then.
     """
-    source = Path(source)
-    if target is not None and Path(target).exists() and Path(target).samefile(_existing(source)):
+    source = _existing(Path(source))
+    if target is not None and not not_a_file(Path(target)) and Path(target).samefile(source):
         raise InputError(f"the output {shown_path(target)} is the input itself; give another name")
     predictor, summary = Predictor(law), Summary()
 
@@ -103,14 +104,8 @@ def _blocks(source: Path) -> Iterator[Columns]:
 
 
 def _existing(source: Path) -> Path:
-    if not source.is_file():
-        problem = (
-            "is a folder"
-            if source.is_dir()
-            else "is not a plain file"
-            if source.exists()
-            else "does not exist"
-        )
+    problem = not_a_file(source)
+    if problem:
         raise InputError(f"{shown_path(source)} {problem}; expected a CSV or Parquet file of workloads")
     return source
 
@@ -220,7 +215,10 @@ def _arrow_blocks(source: Path, where: str) -> Iterator[Columns]:
 def _polars_blocks(source: Path, where: str) -> Iterator[Columns]:
     import polars
 
-    frame = polars.read_parquet(source)
+    try:
+        frame = polars.read_parquet(source)
+    except polars.exceptions.PolarsError as error:
+        raise ValueError(str(error)) from None
     _check_names(frame.columns, where)
     for start in range(0, max(1, frame.height), BLOCK_ROWS):
         part = frame.slice(start, BLOCK_ROWS)
@@ -266,33 +264,6 @@ def _write(blocks: Iterator[Columns], target: Path | None) -> None:
     else:
         with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             _write_csv(blocks, list(first), file)
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which takes the target's place when the block ends without an error.
-
-    A target that is no plain file (a device, a pipe) is written to directly. Raises InputError when
-    it cannot be written; nothing is left of it then, and an older file stays as it was.
-    """
-    place, where = Path(os.path.realpath(target)), f"the output {shown_path(target)}"
-    if place.is_dir():
-        raise InputError(f"{where} is a folder; give the name of a file")
-    if not place.parent.is_dir():
-        raise InputError(f"{where} cannot be written: there is no folder {shown_path(place.parent)}")
-    is_device = place.exists() and not place.is_file()
-    temporary = place if is_device else place.with_name(f".{place.name[:200]}.{os.getpid()}.part")
-    try:
-        yield temporary
-        if not is_device:
-            temporary.replace(place)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"{where} cannot be written: {error.strerror or error}") from None
-    finally:
-        if not is_device:
-            temporary.unlink(missing_ok=True)
 
 
 def _write_csv(blocks: Iterable[Columns], names: list[str], file: IO[str]) -> None:

@@ -12,6 +12,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.data import shown_path
 from joulecast.errors import InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.forecast.paths import not_a_file
 
 HINT = "see `joulecast models`, or make a profile with `joulecast profile FOLDER`"
 
@@ -79,7 +80,7 @@ def load_profile(model: str | os.PathLike[str]) -> ComputeProfile:
     name = catalogue_name(text)
     if name is not None:
         return packaged_profile(name)
-    if _has_separator(text) and Path(text).exists():
+    if _has_separator(text) and not_a_file(Path(text)) != "does not exist":
         return _read(Path(text))
     raise UnknownNameError("model", text, _choices(text), HINT)
 
@@ -128,12 +129,8 @@ def _model(profile: ComputeProfile, aliases: tuple[str, ...]) -> Model:
 
 
 def _read(path: Path) -> ComputeProfile:
-    if path.is_dir():
-        raise InputError(
-            f"{shown_path(path)} is a folder; make a profile: `joulecast profile FOLDER --out FILE.json`"
-        )
-    if not path.is_file():
-        problem = "is not a plain file" if path.exists() else "does not exist"
+    problem = not_a_file(path)
+    if problem:
         raise InputError(
             f"profile {shown_path(path)} {problem}; `joulecast profile FOLDER --out FILE.json` makes one"
         )
