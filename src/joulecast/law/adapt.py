@@ -101,7 +101,7 @@ def moved(before: FittedLaw, after: FittedLaw) -> dict[str, tuple[float | None, 
     return {
         name: (a, b)
         for name, (a, b) in pairs.items()
-        if a is None or b is None or not math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-4)
+        if a is None or b is None or not math.isclose(a, b, rel_tol=1e-3)
     }
 
 

@@ -188,7 +188,7 @@ def unpublished_gpu_rows(model: str, runs: RunTable, load: Load, law: FittedLaw)
     cells = _paper_cells(runs, model).filter(precision="fp16")
     ours = predicted_beta(law, Dataset.build(cells, load), UNPUBLISHED_GPU, PAPER_GPU)
     close = abs(ours - published["beta_gpu"]) <= TOLERANCES["beta_gpu"]
-    why = f"{no_cell}; ours is what the {law.name} law predicts from the datasheet, without an A6000 run"
+    why = f"{no_cell}; ours: the {law.name} law's, from the datasheet"
     verdict = AGREES if close else DIFFERS
     yield Row(name, "traced", "beta_gpu", "=", published["beta_gpu"], ours, None, len(cells), verdict, why)
 
@@ -220,14 +220,14 @@ def architecture_rows(runs: RunTable, load: Load, count: str) -> Iterator[Row]:
         verdict = AGREES if value > stated else DIFFERS
         yield Row(name, count, quantity, ">", stated, value, None, len(measured), verdict, how)
     level = float(np.exp(np.median(predicted - measured)))
-    why = "median of predicted over measured: what the order does not show"
+    why = "median of predicted over measured"
     yield Row(name, count, "level", "=", None, level, None, len(measured), ALONE, why)
 
 
 def _verdict(
     quantity: str, published: float | None, ours: float, error: float | None, fit: Fit
 ) -> tuple[str, str]:
-    few = f"{fit.runs} cells for {fit.runs - fit.freedom} coefficients"
+    few = f"{fit.runs} runs for {fit.runs - fit.freedom} coefficients"
     left = f"; left out: {', '.join(fit.left_out)}" if fit.left_out else ""
     if published is None:
         return ALONE, few + left

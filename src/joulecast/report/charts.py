@@ -215,6 +215,12 @@ def waterfall(steps: Rows, title: str) -> alt.TopLevelMixin:
     return _finished((bars + words).properties(width=560, height=26 * len(steps)), title)
 
 
+def check_extra() -> None:
+    """Raise MissingExtraError when the extra `plot` is not installed."""
+    _altair()
+    _converter()
+
+
 def to_svg(chart: alt.TopLevelMixin) -> str:
     """A picture as SVG text. Raises MissingExtraError without the extra `plot`."""
     text: str = _converter().vegalite_to_svg(chart.to_dict())

@@ -142,7 +142,8 @@ def held_out_text(report: Mapping[str, Any]) -> str:
         lines += ["", *_within_lines(report["within_groups_r2"])]
     if report["reproduction"]:
         lines += ["", "The paper's fits (arXiv 2511.17031, quoted second-hand) and ours", ""]
-        lines += reproduction_table(report["reproduction"])
+        lines += reproduction_table([row for row in report["reproduction"] if _is_telling(row)])
+        lines += ["", "  Every coefficient of every fit: --json, or reproduction.csv of --report."]
     return "\n".join(lines)
 
 
@@ -253,6 +254,11 @@ def _within_lines(groups: Mapping[str, float]) -> Iterator[str]:
     yield ""
     rows = [[name, f"{value:.4f}"] for name, value in sorted(groups.items(), key=lambda item: item[1])]
     yield from table(["group", "R2"], rows, right={1})
+
+
+def _is_telling(row: Mapping[str, Any]) -> bool:
+    """Whether the paper has a value for it, or it says what the paper's figures do not show."""
+    return row["published"] is not None or row["quantity"] in ("beta_gpu", "level")
 
 
 def _published(row: Mapping[str, Any]) -> str:
