@@ -23,6 +23,7 @@ from joulecast.architecture.build import (
     quiet,
 )
 from joulecast.architecture.pipeline_config import PipelineConfig
+from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.tracer import Operator, OperatorRecorder, check_attention_count
 from joulecast.errors import TraceError
 
@@ -30,6 +31,7 @@ import torch  # isort: skip - after build, which says so when the extra is missi
 from torch.utils import _pytree as pytree
 
 Signature = tuple[Any, ...]
+Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on meta
 # How guidance is switched on, in the order in which a pipeline is asked.
 GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 
@@ -67,8 +69,9 @@ class PipelineCapture:
 
     Calls with inputs of equal shape and type are traced once. `repeat_blocks` replays equal blocks
     of a module list (the layers of a transformer) instead of running each: much faster, and checked
-    by the profiler against a run without it. `traced` lets captures of one pipeline share what they
-    traced: fp16 and bf16 run the same operators unless the pipeline treats them differently.
+    by the profiler against a run without it. `traced` lets captures of one pipeline in several
+    precisions share what they traced: a method that ran the same operators at its first call (fp16
+    and bf16 mostly do) is not traced again at the same shapes.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class PipelineCapture:
         config: PipelineConfig,
         precision: str,
         repeat_blocks: bool = True,
-        traced: dict[Signature, tuple[tuple[Operator, ...], Any]] | None = None,
+        traced: dict[Signature, Traced] | None = None,
     ) -> None:
         check_attention_count()
         self.pipeline = build_pipeline(config, precision)
@@ -90,6 +93,7 @@ class PipelineCapture:
         ]
         self.parameter_counts = {name: count_parameters(module) for name, module in self.modules.items()}
         self._traced = {} if traced is None else traced
+        self._alike: dict[tuple[str, str, str], bool] = {}
         self._half = torch.float16 if precision == "fp16" else torch.bfloat16
         self._calls: list[Call] = []
         self._remembers: dict[str, bool] = {}
@@ -165,20 +169,39 @@ class PipelineCapture:
             full = _masks_are_full(leaves)
             shapes_and_types = tuple(_leaf_signature(x) for x in leaves)
             signature = (name, method, _precision_of(module), full, str(spec), shapes_and_types)
-            if signature not in self._traced:
+            traced = self._traced.get((self.precision, *signature)) or self._traced_alike(signature)
+            if traced is None:
                 active = True
                 self._recorder.masks_are_full = full
                 try:
                     args, kwargs = pytree.tree_unflatten([_to_meta(x) for x in leaves], spec)
-                    self._traced[signature] = self._record_repeated(name, original, args, kwargs)
+                    traced = self._record_repeated(name, original, args, kwargs)
                 finally:
                     active = False
-            operators, out = self._traced[signature]
+                self._compare(signature, traced)
+            self._traced[(self.precision, *signature)] = traced
+            operators, out = traced
             shapes = tuple(tuple(x.shape) for x in leaves if isinstance(x, torch.Tensor))
             self._calls.append(Call(name, shapes, signature, operators))
             return pytree.tree_map(self._to_zeros, out)
 
         return call
+
+    def _traced_alike(self, signature: Signature) -> Traced | None:
+        """The same call in another precision, if this method runs the same operators there."""
+        for precision in PRECISIONS:
+            if self._alike.get((precision, *signature[:2])):
+                known = self._traced.get((precision, *signature))
+                if known is not None:
+                    return known
+        return None
+
+    def _compare(self, signature: Signature, traced: Traced) -> None:
+        """Learn from a method's first call whether it runs the same operators in another precision."""
+        for precision in PRECISIONS:
+            known = self._traced.get((precision, *signature))
+            if known is not None:
+                self._alike.setdefault((precision, *signature[:2]), known[0] == traced[0])
 
     def _to_zeros(self, x: Any) -> Any:
         if not isinstance(x, torch.Tensor):
