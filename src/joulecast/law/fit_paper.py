@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,8 @@ def fit_logarithms(
         np.column_stack([gpu_names[known] == n for n in others]) if others else np.zeros((known.sum(), 0))
     )
     varying = _varying(regressors[known])
+    if varying == [0]:
+        raise FitError(f"the runs with {kind} are all of one workload; vary size, steps or model")
     design = np.column_stack([regressors[known][:, varying], dummies]).astype(np.float64)
     if np.linalg.matrix_rank(design) < design.shape[1] or len(design) <= design.shape[1]:
         raise FitError(
@@ -112,6 +115,7 @@ def fit_logarithms(
     solution, *_ = np.linalg.lstsq(design, np.log(target[known]), rcond=None)
     residuals = np.log(target[known]) - design @ solution
     spread = float(residuals @ residuals / (len(design) - design.shape[1]))
+    variance = float(np.sum((np.log(target[known]) - np.log(target[known]).mean()) ** 2))
     covariance = spread * np.linalg.inv(design.T @ design)
     slopes = dict.fromkeys(SLOPES, 0.0) | {
         SLOPES[i]: float(c) for i, c in zip(varying, solution, strict=False)
@@ -124,9 +128,7 @@ def fit_logarithms(
         "reference": reference,
         "runs": int(known.sum()),
         "residual_sd": spread**0.5,
-        "r2": float(
-            1 - residuals @ residuals / np.sum((np.log(target[known]) - np.log(target[known]).mean()) ** 2)
-        ),
+        "r2": 1 - float(residuals @ residuals) / variance if variance > 0 else math.nan,
         "columns": [SLOPES[i] for i in varying] + others,
         "covariance": covariance.tolist(),
     }
