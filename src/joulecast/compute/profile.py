@@ -8,7 +8,7 @@ guidance. It is read from and written to a small JSON file (see `joulecast.compu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,8 @@ from joulecast.errors import InputError
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 MEMORY = "memory"  # the family of operators without FLOP
-ROLES = ("text_encoder", "denoiser", "decoder")
+TEXT_ENCODER, DENOISER, DECODER = "text_encoder", "denoiser", "decoder"
+ROLES = (TEXT_ENCODER, DENOISER, DECODER)
 
 
 @dataclass(frozen=True)
@@ -141,18 +142,20 @@ class SizeRule:
         return width - width % self.unit, height - height % self.unit
 
     def refused(self, width: Integers, height: Integers) -> NDArray[np.bool_]:
-        """Whether the pipeline refuses the size, shape (workloads,)."""
+        """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any."""
+        if self.bins:
+            return np.zeros(len(width), dtype=bool)
         off = (width % self.unit != 0) | (height % self.unit != 0)
         bad: NDArray[np.bool_] = (width < self.unit) | (height < self.unit)
         if self.off_grid == "refuse":
             bad |= off
-        if self.largest is not None and not self.bins:
+        if self.largest is not None:
             bad |= (width > self.largest) | (height > self.largest)
         return bad
 
     def expected(self) -> str:
         """What sizes would be accepted, in words."""
-        limit = f" up to {self.largest}" if self.largest is not None and not self.bins else ""
+        limit = f" up to {self.largest}" if self.largest is not None else ""
         return f"sides that are multiples of {self.unit} pixels{limit}"
 
 
@@ -276,15 +279,19 @@ class ComputeProfile:
         return out
 
     def costs(
-        self, workloads: WorkloadColumns, precision: str, dtype: type[np.floating[Any]] = np.float64
+        self,
+        workloads: WorkloadColumns,
+        precision: str,
+        dtype: type[np.floating[Any]] = np.float64,
+        roles: Collection[str] = ROLES,
     ) -> Iterator[OperatorCosts]:
-        """Operator costs of every kind of call, at workloads the pipeline accepts.
+        """Operator costs of every kind of call to components of these roles.
 
         Yields each (component, kind of call, operator table) with the workloads it applies to;
         multiply by `calls` and sum for the cost of a batch of images. In float64 whole numbers below
         2**53 are exact; float32 is enough for a law, and twice as fast.
         """
-        for component, group, table, rows, symbols in self._calls(workloads, precision):
+        for component, group, table, rows, symbols in self._calls(workloads, precision, roles):
             matrix = evaluate_monomials(table.monomials, symbols)
             costs = matrix.astype(dtype, copy=False) @ table.arithmetic_costs(dtype)
             groups = len(table.arithmetic)
@@ -323,11 +330,13 @@ class ComputeProfile:
         """Text tokens the denoiser attends to, defaults filled in, shape (workloads,)."""
         return np.where(workloads.text_tokens < 0, self.text.default, workloads.text_tokens)
 
-    def _calls(self, workloads: WorkloadColumns, precision: str) -> Iterator[tuple[Any, ...]]:
+    def _calls(
+        self, workloads: WorkloadColumns, precision: str, roles: Collection[str] = ROLES
+    ) -> Iterator[tuple[Any, ...]]:
         width, height = self.size.rendered(workloads.width, workloads.height)
         text = self.text_tokens(workloads) - self.text.denoiser_offset
         for component in self.components:
-            for passes, groups in component.calls.items():
+            for passes, groups in component.calls.items() if component.role in roles else ():
                 of_passes = np.flatnonzero(workloads.passes == passes)
                 for group in groups if of_passes.size else ():
                     symbols = {

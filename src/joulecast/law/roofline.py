@@ -27,14 +27,15 @@ prediction from its datasheet. Parameters, units and sources: docs/methodology.m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ComputeProfile, OperatorCosts
+from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
 from joulecast.hardware import Gpu, process_nodes
 from joulecast.law.fitted import FittedLaw, Gross
 from joulecast.law.prediction import Array, GpuColumns
@@ -87,6 +88,14 @@ class GpuTraits:
             chip=chips,
             chip_index=np.array([chips.index(chip_of(gpu)) for gpu in gpus.gpus])[gpus.index],
         )
+
+    def take(self, rows: Any) -> GpuTraits:
+        """The given workloads."""
+        columns = {name: getattr(self, name)[rows] for name in _TRAIT_COLUMNS}
+        return GpuTraits(**columns, chip=self.chip, chip_index=self.chip_index[rows])
+
+
+_TRAIT_COLUMNS = tuple(f.name for f in dataclasses.fields(GpuTraits) if not f.name.startswith("chip"))
 
 
 @dataclass(frozen=True)
@@ -210,17 +219,18 @@ class RooflineLaw(FittedLaw):
         size = len(workloads)
         traits = GpuTraits.of(gpus)
         factor = chip_factor(traits, p, self.parameters["chip_effects"])
-        parts = {component.name: [np.zeros(size) for _ in range(3)] for component in profile.components}
-        for costs in profile.costs(workloads, precision, np.float32):
-            rows = costs.rows
-            whole = len(rows) == size
-            asked = demand(Work.of(costs), traits if whole else _at(traits, rows), p)
-            for place, value in zip(
-                parts[costs.component.name], (asked.busy_s, asked.energy_j, asked.host_s), strict=True
-            ):
-                place[rows] += value
+        asked = demands(profile, workloads, precision, traits, p, (DENOISER, DECODER))
+        # A text encoder knows nothing of sizes and steps: few workloads differ for it.
+        rows, places = _distinct(workloads, gpus)
+        for name, once in demands(
+            profile, workloads.take(rows), precision, traits.take(rows), p, (TEXT_ENCODER,)
+        ).items():
+            asked[name] = Demand(once.busy_s[places], once.energy_j[places], once.host_s[places])
+        parts = {component.name: asked[component.name] for component in profile.components}
         level = self.parameters["level"]
-        by_component = {name: Demand(b * level, e * factor * level, n) for name, (b, e, n) in parts.items()}
+        by_component = {
+            name: Demand(d.busy_s * level, d.energy_j * factor * level, d.host_s) for name, d in parts.items()
+        }
         total = sum(by_component.values(), Demand(np.zeros(size), np.zeros(size), np.zeros(size)))
         duration, dynamic, static = settle(total, traits, p)
         share = {name: d.busy_s / total.busy_s for name, d in by_component.items()}
@@ -239,25 +249,33 @@ def chip_of(gpu: Gpu) -> str:
     return gpu.architecture or gpu.name
 
 
-def _at(traits: GpuTraits, rows: Any) -> GpuTraits:
-    columns = {
-        name: getattr(traits, name)[rows]
-        for name in (
-            "half_flop_per_s",
-            "tf32_flop_per_s",
-            "fp32_flop_per_s",
-            "bandwidth_byte_per_s",
-            "tdp_w",
-            "lane_cost",
-        )
-    }
-    return GpuTraits(
-        **columns,
-        log_node=traits.log_node[rows],
-        log_clock=traits.log_clock[rows],
-        chip=traits.chip,
-        chip_index=traits.chip_index[rows],
-    )
+def demands(
+    profile: ComputeProfile,
+    workloads: WorkloadColumns,
+    precision: str,
+    traits: GpuTraits,
+    p: Mapping[str, float],
+    roles: Collection[str],
+) -> dict[str, Demand]:
+    """What each component of these roles asks for one batch, without the chip's factor."""
+    size = len(workloads)
+    sums = {c.name: [np.zeros(size) for _ in range(3)] for c in profile.components if c.role in roles}
+    for costs in profile.costs(workloads, precision, np.float32, roles):
+        one = demand(Work.of(costs), traits if len(costs.rows) == size else traits.take(costs.rows), p)
+        for total, value in zip(
+            sums[costs.component.name], (one.busy_s, one.energy_j, one.host_s), strict=True
+        ):
+            total[costs.rows] += value
+    return {name: Demand(*totals) for name, totals in sums.items()}
+
+
+def _distinct(workloads: WorkloadColumns, gpus: GpuColumns) -> tuple[Any, Any]:
+    """Rows that differ in batch, passes, text or GPU, and the place of each workload among them."""
+    code = gpus.index
+    for column in (workloads.passes, workloads.text_tokens, workloads.batch_size):
+        code = code * (int(column.max()) + 2) + column + 1
+    _, rows, places = np.unique(code, return_index=True, return_inverse=True)
+    return rows, places
 
 
 def _classes_of(costs: OperatorCosts) -> dict[str, Any]:
