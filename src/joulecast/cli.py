@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from joulecast import __version__, cli_footprint
+from joulecast import __version__, cli_footprint, cli_laws, cli_measure
 from joulecast.errors import InputError, JoulecastError, TraceError, near_matches, shown
 
 if TYPE_CHECKING:
@@ -179,7 +179,9 @@ _COMMANDS: dict[
     "models": (_models, _add_json),
     "gpus": (_gpus, _add_json),
 }
+cli_laws.register(_COMMANDS)
 cli_footprint.register(_COMMANDS)
+cli_measure.register(_COMMANDS)
 
 
 # --- parsing and errors ---------------------------------------------------------------------------

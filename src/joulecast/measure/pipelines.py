@@ -29,6 +29,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
 from joulecast.measure.campaign import ComponentWork, TooLargeError
+from joulecast.measure.meter import NvmlMeter
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
@@ -428,6 +429,23 @@ def cuda_uuid() -> str | None:
         )
     uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
     return None if uuid is None else "GPU-" + str(uuid).removeprefix("GPU-")
+
+
+def gpu_meter() -> NvmlMeter:
+    """The meter of the GPU that torch uses, opened before torch: who is on the card already is seen.
+
+    Raises MeasureError when there is no GPU, MissingExtraError without nvidia-ml-py.
+    """
+    meter = NvmlMeter()
+    try:
+        uuid = cuda_uuid()
+    except MeasureError:
+        meter.close()
+        raise
+    if uuid is None or uuid == meter.device.uuid:
+        return meter
+    meter.close()
+    return NvmlMeter(uuid=uuid)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,387 @@
+"""The commands that measure: `measure`, `campaign` and `compare`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from joulecast.errors import InputError, JoulecastError, MeasureError, UnknownNameError
+
+if TYPE_CHECKING:
+    from joulecast.measure.campaign import Progress, Subject
+    from joulecast.measure.meter import Meter
+    from joulecast.measure.store import Store
+
+UNFINISHED = 1
+ACTIONS = ("run", "status", "export")
+
+Commands = dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]]
+
+
+def register(commands: Commands) -> None:
+    """Add this module's commands to the table of the command line."""
+    commands["measure"] = (_measure, _measure_options)
+    commands["campaign"] = (_campaign, _campaign_options)
+    commands["compare"] = (_compare, _compare_options)
+
+
+# --- measure --------------------------------------------------------------------------------------
+
+
+def _measure_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`)")
+    add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
+    add("--steps", type=_whole, help="denoising steps; by default the model's")
+    add("--precision", help="fp16, bf16 or fp32; by default the model's")
+    add("--passes", type=_whole, help="denoiser passes a step: 1, or 2 with guidance")
+    add("--batch", type=_whole, default=1, help="images generated together; 1 by default")
+    add(
+        "--text-tokens",
+        type=_whole,
+        metavar="TOKENS",
+        help="text tokens; by default the model's",
+    )
+    add("--runtime", default="eager", help="eager (default) or compiled")
+    add("--tf32", action="store_true", help="let fp32 products round their inputs to TF32")
+    add("--components", action="store_true", help="measure each component alone as well")
+    add("--window", type=_seconds, metavar="TIME", help="shortest window; 1s by default")
+    add("--repeats", type=_whole, help="windows at least; 5 by default")
+    add("--out", metavar="FILE", help="also write the run (.csv), its repeats and environment")
+    add("--json", action="store_true", help="print JSON instead of text")
+    _add_source(command)
+
+
+def _measure(options: argparse.Namespace) -> int:
+    """Energy of one image, measured on this computer's GPU: real pipeline, random weights, repeats."""
+    from joulecast.measure.campaign import run_campaign
+    from joulecast.measure.export import export
+    from joulecast.measure.plan import make_spec
+    from joulecast.measure.protocol import Settings
+    from joulecast.measure.store import NewTask, Store
+
+    asked = {
+        "model": options.model,
+        "size": options.size,
+        "steps": options.steps,
+        "precision": options.precision,
+        "passes": options.passes,
+        "batch_size": options.batch,
+        "text_tokens": options.text_tokens,
+        "runtime": options.runtime,
+        "tf32": options.tf32,
+        "components": options.components,
+    }
+    spec = make_spec({name: value for name, value in asked.items() if value is not None})
+    _check(spec)
+    given = {"window_s": options.window, "repeats": options.repeats}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    told: list[Progress] = []
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "one.db") as store:
+        store.note("name", "measure")
+        store.add([NewTask(spec)])
+        subject, meter = _source(options)
+        try:
+            while store.counts()["pending"] and not told:
+                run_campaign(store, subject, meter, settings, on_progress=told.append)
+        finally:
+            meter.close()
+        if not store.results():
+            raise MeasureError(told[-1].outcome)
+        result = store.results()[0]
+        if options.out:
+            export(store, options.out, gpu=options.gpu)
+    if options.json:
+        print(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        print(measured_text(result))
+    return 0
+
+
+def _check(spec: Mapping[str, Any]) -> None:
+    from joulecast.compute.profile_file import packaged_profile
+    from joulecast.measure.plan import workload_of
+
+    packaged_profile(spec["model"]).check(workload_of(spec))
+
+
+def measured_text(result: Mapping[str, Any]) -> str:
+    """A measured task: energy and time of one image with their intervals, idle, repeats, components."""
+    from joulecast.report import quantity
+    from joulecast.report.text import table
+
+    spec, found, environment = result["spec"], result["content"], result["environment"]
+    batch = spec["batch_size"]
+    energy = found["energy_j"] / batch
+    rows = [
+        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), _within(found, "energy")],
+        [
+            "time per image" if batch == 1 else f"time per batch of {batch}",
+            quantity.duration(found["duration_s"]),
+            "",
+            _within(found, "duration"),
+        ],
+        ["average power", quantity.power(found["energy_j"] / found["duration_s"]), "", ""],
+    ]
+    if found["idle_power_w"] is not None:
+        rows.append(["idle power", quantity.power(found["idle_power_w"]), "", "before and after"])
+    if found["dynamic_j"] is not None:
+        rows.append(["dynamic energy", quantity.energy(found["dynamic_j"] / batch), "", "gross minus idle"])
+    lines = [
+        f"{describe(spec)} on {environment['gpu']}, weights: {environment['weights']}",
+        "",
+        *table(rows[0], rows[1:], right={1, 2}),
+        "",
+        f"  repeats differ by {quantity.share(found['spread'] or 0, 1)} (standard deviation), "
+        f"drift {100 * found['drift']:+.1f} %; {environment['reading']}, driver {environment['driver']}",
+    ]
+    if found.get("components"):
+        lines += ["", *_components(found, batch)]
+    lines += [f"  Warning: {words}" for words in found["warnings"]]
+    if not environment["is_real"]:
+        lines += ["  Dry run: replayed numbers, not a measurement."]
+    return "\n".join(lines)
+
+
+def _within(found: Mapping[str, Any], name: str) -> str:
+    unit = "j" if name == "energy" else "s"
+    width = found[f"{name}_half_width_{unit}"]
+    return "" if width is None else f"95 %: +-{100 * width / found[f'{name}_{unit}']:.2g} %"
+
+
+def _components(found: Mapping[str, Any], batch: int) -> list[str]:
+    from joulecast.report import quantity
+    from joulecast.report.text import table
+
+    rows = [
+        [
+            part["name"],
+            part["role"].replace("_", " "),
+            str(part["calls"]),
+            quantity.duration(part["duration_s"]) if part["is_resolved"] else "",
+            quantity.energy(part["energy_j"] / batch) if part["is_resolved"] else "unresolved",
+            quantity.share(part["energy_j"], found["energy_j"]) if part["is_resolved"] else "",
+        ]
+        for part in found["components"]
+    ]
+    return table(["measured alone", "role", "calls", "time", "energy", "of whole"], rows, right={2, 3, 4, 5})
+
+
+def describe(spec: Mapping[str, Any]) -> str:
+    """A task in a few words."""
+    passes = f" x {spec['passes']} passes" if spec["passes"] != 1 else ""
+    batch = f", batch {spec['batch_size']}" if spec["batch_size"] != 1 else ""
+    runtime = "" if spec["runtime"] == "eager" else f", {spec['runtime']}"
+    return (
+        f"{spec['model']}: {spec['width']}x{spec['height']}, {spec['steps']} steps{passes}, "
+        f"{spec['precision']}{' (tf32)' if spec['tf32'] else ''}{batch}{runtime}"
+    )
+
+
+# --- campaign -------------------------------------------------------------------------------------
+
+
+def _campaign_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("action", metavar="ACTION", help="run, status or export")
+    add("file", metavar="FILE", help="run: a plan (.toml, or calibrate, paper-sweep); else a store (.db)")
+    add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
+    add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
+    add("--out", metavar="FILE", help="export: the runs (.csv); repeats, components, environments beside it")
+    add("--boundary", default="gross", help="export: gross (default), dynamic or both")
+    add("--json", action="store_true", help="status: print JSON instead of text")
+    _add_source(command)
+
+
+def _campaign(options: argparse.Namespace) -> int:
+    """Measure a plan of many runs, resumable: run it, see how far it is, export what was found."""
+    actions = {"run": _campaign_run, "status": _campaign_status, "export": _campaign_export}
+    if options.action not in actions:
+        raise UnknownNameError("action", options.action, ACTIONS, f"known: {', '.join(ACTIONS)}")
+    return actions[options.action](options)
+
+
+def _campaign_run(options: argparse.Namespace) -> int:
+    from joulecast.measure.campaign import run_campaign
+    from joulecast.measure.plan import parse_duration, read_plan
+    from joulecast.measure.store import Store
+
+    plan = read_plan(options.file)
+    budget = plan.budget_s if options.budget is None else parse_duration(options.budget)
+    settings = plan.settings
+    with Store(options.store or f"{plan.name}.db") as store:
+        _check_kind(store, options)
+        store.note("name", plan.name)
+        store.add(plan.tasks)
+        subject, meter = _source(options)
+        try:
+            known = _catalogue_name(options.gpu or meter.device.gpu)
+            run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget, on_progress=_tell)
+        finally:
+            meter.close()
+        counts = store.counts()
+        print(_counted(counts))
+        return UNFINISHED if counts["pending"] else 0
+
+
+def _check_kind(store: Store, options: argparse.Namespace) -> None:
+    """Dry runs and measurements never share a store."""
+    kind = "dry run" if options.dry_run else "measured"
+    known = store.facts().get("kind", kind)
+    if known != kind:
+        raise InputError(f"the store holds {known} results; give --store another file for {kind} ones")
+    store.note("kind", kind)
+
+
+def _catalogue_name(gpu: str) -> str | None:
+    from joulecast.hardware import gpu as find_gpu
+
+    try:
+        return find_gpu(gpu).name
+    except JoulecastError:
+        return None
+
+
+def _tell(progress: Progress) -> None:
+    """A line for each task, on standard error, with the time that is left."""
+    from joulecast.report import quantity
+
+    words = progress.outcome
+    if progress.energy_j is not None and progress.duration_s is not None:
+        width = progress.half_width_j
+        interval = "" if width is None else f" +-{100 * width / progress.energy_j:.2g} %"
+        words = f"{quantity.energy(progress.energy_j)}{interval}, {quantity.duration(progress.duration_s)}"
+        words += "".join(f"; {warning}" for warning in progress.warnings)
+    print(
+        f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
+        f"{describe(progress.spec)}: {words}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    words = {"too_large": "too large for the GPU", "refused": "refused by the pipeline"}
+    return (
+        ", ".join(f"{count} {words.get(state, state)}" for state, count in counts.items() if count) or "empty"
+    )
+
+
+def _campaign_status(options: argparse.Namespace) -> int:
+    from joulecast.measure.campaign import time_left_s
+    from joulecast.measure.store import Store
+    from joulecast.report import quantity
+
+    with Store(options.file, create=False) as store:
+        counts, left, tasks = store.counts(), time_left_s(store), store.tasks()
+        if options.json:
+            print(json.dumps({"counts": counts, "left_s": left, "tasks": tasks}, indent=2))
+            return 0
+        print(f"{store.facts().get('name', '')}: {_counted(counts)}")
+        if counts["pending"] + counts["running"]:
+            print(f"about {quantity.duration(left)} left for one GPU")
+        for result in store.results():
+            found = result["content"]
+            energy = quantity.energy(found["energy_j"] / result["spec"]["batch_size"])
+            doubts = "".join(f"; {words}" for words in found["warnings"])
+            print(f"  {describe(result['spec'])}: {energy} per image {_within(found, 'energy')}{doubts}")
+        for task in tasks:
+            if task["state"] in ("too_large", "failed", "refused"):
+                print(f"  {describe(task['spec'])}: {task['message']}")
+    return 0
+
+
+def _campaign_export(options: argparse.Namespace) -> int:
+    from joulecast.measure.export import export
+    from joulecast.measure.store import Store
+
+    with Store(options.file, create=False) as store:
+        for path in export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu):
+            print(f"wrote {path}")
+    return 0
+
+
+# --- compare --------------------------------------------------------------------------------------
+
+
+def _compare_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("store", metavar="FILE", help="a campaign's store (.db)")
+    add("--a", required=True, metavar="SETTINGS", help='e.g. "runtime=eager"')
+    add("--b", required=True, metavar="SETTINGS", help='e.g. "runtime=compiled"')
+    add("--json", action="store_true", help="print JSON instead of text")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Did a change save joules? Runs that differ in nothing else, in pairs, with a 95 % interval."""
+    from joulecast.measure.compare import compare
+    from joulecast.measure.store import Store
+    from joulecast.report import quantity
+
+    with Store(options.store, create=False) as store:
+        found = compare(store, options.a, options.b)
+    if options.json:
+        answer = {**dataclasses.asdict(found), "is_clear": found.is_clear}
+        print(json.dumps(answer, indent=2, allow_nan=False))
+        return 0
+    for pair in found.pairs:
+        print(
+            f"  {describe(pair.spec)}: {quantity.energy(pair.energy_a_j)} -> "
+            f"{quantity.energy(pair.energy_b_j)} per image"
+        )
+    change = 100 * (found.ratio - 1)
+    low, high = 100 * (found.ratio_low - 1), 100 * (found.ratio_high - 1)
+    verdict = "a clear change" if found.is_clear else "not told apart from no change"
+    pairs = f"{len(found.pairs)} pair" + ("s" if len(found.pairs) != 1 else "")
+    print(f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}")
+    return 0
+
+
+# --- what is measured, and by what ----------------------------------------------------------------
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--weights", metavar="FOLDER", help="folder or hub id of trained weights; random ones without it")
+    add("--gpu", help="name of the GPU in the catalogue, where the driver's name is not in it")
+    add("--dry-run", action="store_true", help="no GPU and no pipeline: a virtual clock and a replayed trace")
+    add("--trace", metavar="FILE", help="trace to replay in a dry run (.csv); an invented one without it")
+
+
+def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
+    """What runs the work, and the meter beside it."""
+    if options.dry_run:
+        from joulecast.measure.campaign import VirtualSubject
+        from joulecast.measure.meter import ReplayMeter, VirtualClock, packaged_trace, read_trace
+
+        clock = VirtualClock()
+        trace = read_trace(options.trace) if options.trace else packaged_trace()
+        return VirtualSubject(clock), ReplayMeter(trace, clock)
+    if options.trace:
+        raise InputError("--trace is replayed in dry runs only; add --dry-run")
+    from joulecast.measure.pipelines import PipelineSubject, gpu_meter
+
+    meter = gpu_meter()
+    return PipelineSubject("cuda", weights=options.weights), meter
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+
+
+def _seconds(text: str) -> float:
+    from joulecast.measure.plan import parse_duration
+
+    try:
+        return parse_duration(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,315 @@
+"""Plans, campaigns on the replay meter, exports and comparisons."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.measure import campaign, compare, export, plan
+from joulecast.measure.campaign import Progress, TooLargeError, VirtualSubject, run_campaign
+from joulecast.measure.meter import ReplayMeter, VirtualClock, packaged_trace
+from joulecast.measure.plan import Plan, parse_plan, read_plan
+from joulecast.measure.protocol import Settings
+from joulecast.measure.store import Store
+from joulecast.runs import RunTable
+
+SMALL = """
+name = "small"
+[protocol]
+window_s = 1.0
+[[grid]]
+model = ["sd2", "flux.1-dev"]
+size = ["256x256", "512x512"]
+steps = [10, 20]
+passes = 1
+"""
+QUICK = Settings()
+
+
+def run(
+    store: Store,
+    made: Plan,
+    budget_s: float | None = None,
+    wrap: Callable[[VirtualSubject], Any] = lambda subject: subject,
+    gpu: str | None = None,
+) -> tuple[int, list[Progress], VirtualClock]:
+    clock = VirtualClock()
+    told: list[Progress] = []
+    store.note("name", made.name)
+    store.add(made.tasks)
+    finished = run_campaign(
+        store,
+        wrap(VirtualSubject(clock)),
+        ReplayMeter(packaged_trace(), clock),
+        made.settings,
+        gpu=gpu,
+        budget_s=budget_s,
+        on_progress=told.append,
+    )
+    return finished, told, clock
+
+
+# --- plans ----------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_every_combination_once() -> None:
+    made = parse_plan(SMALL + '[[grid]]\nmodel = "sd2"\nsize = "256x256"\nsteps = 10\npasses = 1\n', "small")
+    assert len(made.tasks) == 8
+    assert made.settings == Settings(window_s=1.0)
+    assert {task.spec["precision"] for task in made.tasks if task.spec["model"] == "flux.1-dev"} == {"bf16"}
+    assert all(task.cost_s > 0 for task in made.tasks)
+
+
+def test_what_a_pipeline_refuses_is_queued_as_refused() -> None:
+    made = parse_plan('[[grid]]\nmodel = "sdxl"\nsize = "257x256"\n', "x.toml")
+    assert "sdxl refuses 257x256" in made.tasks[0].refused
+
+
+def test_packaged_plans() -> None:
+    sweep = read_plan("paper-sweep")
+    paper = ("sd2", "sd3.5-large", "flux.1-dev", "qwen-image")
+    for model in paper:
+        cells = [task.spec for task in sweep.tasks if task.spec["model"] == model]
+        assert {(s["width"], s["height"]) for s in cells} >= {(n, n) for n in (256, 512, 768, 1024)}
+        assert {s["steps"] for s in cells} >= {10, 30, 50}
+        assert {s["passes"] for s in cells} == {1, 2}
+        assert {s["batch_size"] for s in cells} == {1, 4, 16}
+    assert not [task.refused for task in sweep.tasks if task.refused]
+    assert {task.spec["model"] for task in sweep.tasks[:8]} == set(paper)  # the first round has all
+    calibrate = read_plan("calibrate")
+    assert calibrate.budget_s == 540
+    assert sum(task.cost_s for task in calibrate.tasks) < 600
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), max_size=12))
+def test_farthest_first_is_an_order(places: list[tuple[float, float]]) -> None:
+    assert sorted(plan.farthest_first(places)) == list(range(len(places)))
+
+
+def test_farthest_first_by_hand() -> None:
+    assert plan.farthest_first([(0,), (4,), (5,), (10,)]) == [2, 0, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("9m", 540), ("90s", 90), ("1h30m", 5400), (45, 45), ("2m 30", 150)]
+)
+def test_lengths_of_time(text: object, seconds: float) -> None:
+    assert plan.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("[[grid", FileFormatError, "is not TOML"),
+        ("name = 'x'", InputError, r"no \[\[grid\]\]"),
+        ("[[grids]]\nmodel='sd2'", InputError, "did you mean grid"),
+        ("[[grid]]\nmodels='sd2'", InputError, "did you mean model"),
+        ("[[grid]]\nsteps=3", InputError, "has no model"),
+        ("[[grid]]\nmodel='sd22222'", UnknownNameError, "unknown model"),
+        ("[[grid]]\nmodel='sd2'\nsteps=0", InputError, "grid 1 .* steps must be"),
+        ("[[grid]]\nmodel='sd2'\nsize='big'", InputError, "not WIDTHxHEIGHT"),
+        ("[[grid]]\nmodel='sd2'\ntf32=1", InputError, "tf32 must be"),
+        ("[[grid]]\nmodel='sd2'\nruntime='slow'", UnknownNameError, "unknown runtime"),
+        ("[[grid]]\nmodel='sd2'\n[protocol]\nwindows_s=1", InputError, "did you mean window_s"),
+        ("order='random'\n[[grid]]\nmodel='sd2'", UnknownNameError, "unknown order"),
+        ("budget='soon'\n[[grid]]\nmodel='sd2'", InputError, "no length of time"),
+        ("name='a b'\n[[grid]]\nmodel='sd2'", InputError, "plan name"),
+    ],
+)
+def test_what_is_no_plan(text: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        parse_plan(text, "x.toml")
+
+
+def test_plans_are_found_by_name_or_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(SMALL)
+    assert read_plan(file).name == "small"
+    assert read_plan("calibrate.toml").name == "calibrate"
+    with pytest.raises(UnknownNameError, match="did you mean calibrate"):
+        read_plan("calibrat")
+
+
+# --- campaigns ------------------------------------------------------------------------------------
+
+
+def test_a_budget_ends_a_campaign_and_it_goes_on_later(tmp_path: Path) -> None:
+    made = parse_plan(SMALL, "small")
+    with Store(tmp_path / "s.db") as store:
+        first, told, clock = run(store, made, budget_s=60)
+        assert 0 < first < 8
+        assert clock.now() < 60 * 1.2
+        assert (told[-1].done, told[-1].total) == (first, 8)
+        assert told[-1].left_s > 0
+        second, told, _ = run(store, made)
+        assert first + second == 8
+        assert told[-1].left_s == 0
+        assert run(store, made)[0] == 0
+        assert len(store.results()) == 8
+
+
+def test_results_are_those_of_the_trace(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        run(store, parse_plan(SMALL, "small"))
+        for result in store.results():
+            found = result["content"]
+            assert found["energy_j"] == pytest.approx(400 * found["duration_s"], rel=0.02)
+            assert found["idle_power_w"] == pytest.approx(75, rel=0.02)
+            assert found["duration_s"] == pytest.approx(plan.call_s(result["spec"]), rel=1e-6)
+            assert result["environment"]["is_real"] is False
+
+
+class Breaking:
+    """A subject whose large images do not fit and whose 20 steps always fail."""
+
+    def __init__(self, subject: VirtualSubject) -> None:
+        self._subject = subject
+
+    def load(self, spec: Mapping[str, Any]) -> None:
+        if spec["width"] == 512:
+            raise TooLargeError("out of memory: 2 TiB")
+        if spec["steps"] == 20:
+            raise ValueError("broken")
+        self._subject.load(spec)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._subject, name)
+
+
+def test_what_goes_wrong_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        assert run(store, parse_plan(SMALL, "small"), wrap=Breaking)[0] == 2
+        assert store.counts() == {
+            "pending": 0, "running": 0, "done": 2, "too_large": 4, "failed": 2, "refused": 0
+        }  # fmt: skip
+        assert "failed: ValueError: broken" in {task["message"] for task in store.tasks()}
+
+
+def test_an_interrupted_task_is_given_back(tmp_path: Path) -> None:
+    class Interrupted(Breaking):
+        def load(self, spec: Mapping[str, Any]) -> None:
+            raise KeyboardInterrupt
+
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(KeyboardInterrupt):
+            run(store, parse_plan(SMALL, "small"), wrap=Interrupted)
+        assert store.counts()["pending"] == 8
+
+
+def test_tasks_for_another_gpu_are_left_alone(tmp_path: Path) -> None:
+    text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ngpu = ["H100", "A100"]\n'
+    with Store(tmp_path / "s.db") as store:
+        assert run(store, parse_plan(text, "x"), gpu="H100-SXM5-80GB")[0] == 1
+        assert [task["gpu"] for task in store.tasks() if task["state"] == "pending"] == ["A100-SXM4-80GB"]
+
+
+def test_a_component_that_fails_is_unresolved(tmp_path: Path) -> None:
+    class Odd(Breaking):
+        def load(self, spec: Mapping[str, Any]) -> None:
+            self._subject.load(spec)
+
+        def components(self) -> Sequence[campaign.ComponentWork]:
+            return [campaign.ComponentWork("vae", 1, 1, "1x4", lambda: 1 / 0)]
+
+    text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n'
+    with Store(tmp_path / "s.db") as store:
+        assert run(store, parse_plan(text, "x"), wrap=Odd)[0] == 1
+        part = store.results()[0]["content"]["components"][0]
+        assert not part["is_resolved"]
+        assert "ZeroDivisionError" in part["problem"]
+        assert part["role"] == "decoder"
+
+
+# --- export and comparison ------------------------------------------------------------------------
+
+
+def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        run(store, parse_plan(SMALL + "components = true\nbatch_size = 4\n", "small"))
+        files = export.export(store, tmp_path / "runs.csv", boundary="both", gpu="H200")
+        results, repeats = store.results(), store.repeats()
+    names = ["runs.csv", "runs-repeats.csv", "runs-components.csv", "runs-environments.json"]
+    assert [path.name for path in files] == names
+    table = RunTable.read(files[0])
+    assert len(table) == 16
+    assert set(table.column("source")) == {export.DRY}
+    assert set(table.column("gpu")) == {"H200-SXM-141GB"}
+    gross = [run for run in table if run.boundary == "gross"]
+    assert [run.energy_j for run in gross] == [r["content"]["energy_j"] / 4 for r in results]
+    with files[1].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(repeats)
+    assert {row["in_result"] for row in rows} == {"1"}
+    assert {"power_mean_w", "temperature_end_c", "calls", "energy_j"} <= set(rows[0])
+    assert {row["run_id"] for row in rows} == {run.run_id.removesuffix("-gross") for run in gross}
+    with files[2].open(newline="") as file:
+        shares: dict[str, float] = {}
+        for row in csv.DictReader(file):
+            shares[row["run_id"]] = shares.get(row["run_id"], 0.0) + float(row["share"])
+    assert all(math.isclose(share, 1, rel_tol=0.05) for share in shares.values())
+    environments = json.loads(files[3].read_text())
+    assert {row["environment"] for row in rows} == set(environments)
+
+
+def test_exports_that_cannot_be(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(InputError, match="no finished run yet"):
+            export.export(store, tmp_path / "runs.csv")
+        with pytest.raises(InputError, match="written as CSV"):
+            export.export(store, tmp_path / "runs.db")
+        run(store, parse_plan(SMALL, "small"))
+        with pytest.raises(UnknownNameError, match="unknown GPU"):
+            export.export(store, tmp_path / "runs.csv")
+        with pytest.raises(UnknownNameError, match="unknown boundary"):
+            export.runs_of(store, boundary="net")
+
+
+def test_tf32_is_another_runtime() -> None:
+    spec = plan.make_spec({"model": "sd2", "precision": "fp32", "tf32": True})
+    assert export.runtime_of(spec) == "eager, tf32"
+    assert export.run_id("x", spec, "H200").endswith("-fp32-tf32")
+    assert not plan.make_spec({"model": "sd2", "precision": "fp16", "tf32": True})["tf32"]
+
+
+def test_a_comparison_is_paired(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        run(store, parse_plan(SMALL, "small"))
+        found = compare.compare(store, "steps=10", "steps=20")
+        assert len(found.pairs) == 4
+        assert 1.5 < found.ratio < 2.1
+        assert found.is_clear
+        one = compare.compare(store, "model=sd2,size=256x256,steps=10", "model=sd2 size=256x256 steps=20")
+        assert len(one.pairs) == 1
+        assert one.ratio_high / one.ratio < 1.02
+        with pytest.raises(InputError, match="no two finished runs"):
+            compare.compare(store, "runtime=eager", "runtime=compiled")
+
+
+def test_log_ratio_interval_by_hand() -> None:
+    a, b = [99.0, 101.0], [198.0, 202.0]  # both s/mean = sqrt(2) %; Welch's degrees of freedom: 2
+    assert compare.log_ratio_half_width(a, b) == pytest.approx(4.303 * 0.01 * math.sqrt(2), rel=1e-6)
+    assert compare.log_ratio_half_width([1.0], b) == math.inf
+    assert compare.log_ratio_half_width([1.0, 1.0], [2.0, 2.0]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "step=10", "steps", "size=big"])
+def test_selections_that_cannot_be(text: str) -> None:
+    with pytest.raises(InputError):
+        compare.selection(text)
+
+
+@pytest.mark.slow
+def test_the_papers_sweep_runs_dry_in_under_a_minute(tmp_path: Path) -> None:
+    made = read_plan("paper-sweep")
+    with Store(tmp_path / "s.db") as store:
+        finished, _, _ = run(store, made)
+        assert finished == len(made.tasks) == store.counts()["done"]

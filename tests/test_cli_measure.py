@@ -1,0 +1,102 @@
+"""The measuring commands, dry: `measure`, `campaign`, `compare`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from joulecast.cli import main
+from joulecast.runs import RunTable
+
+PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    return int(done.value.code or 0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text(PLAN)
+    return tmp_path
+
+
+def test_measure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--size", "512x512", "--steps", "10", "--batch", "2", "--components", "--dry-run"]
+    assert run("measure", "flux", *arguments, "--gpu", "H200", "--out", "one.csv") == 0
+    shown = capsys.readouterr().out
+    assert "flux.1-dev: 512x512, 10 steps, bf16, batch 2 on dry run" in shown
+    for words in ("energy per image", "idle power", "denoiser", "Dry run", "95 %", "drift"):
+        assert words in shown
+    assert len(RunTable.read(folder / "one.csv")) == 1
+
+
+def test_measure_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("measure", "sd2", "--dry-run", "--json", "--window", "2s", "--repeats", "6") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["content"]["energy_j"] > 0
+    assert answer["environment"]["protocol"]["repeats"] == 6
+
+
+def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db", "--budget", "40s") == 1
+    assert "pending" in capsys.readouterr().out
+    assert run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db") == 0
+    told = capsys.readouterr()
+    assert told.out == "4 done\n"
+    assert "[4/4, about 0 ms left]" in told.err
+    assert run("campaign", "status", "runs.db") == 0
+    assert "plan: 4 done" in capsys.readouterr().out
+    assert run("campaign", "status", "runs.db", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["done"] == 4
+    assert run("campaign", "export", "runs.db", "--gpu", "H100", "--out", "out.csv") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "wrote out.csv"
+    assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10") == 0
+    assert "2 pairs: a clear change" in capsys.readouterr().out
+    assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["is_clear"]
+
+
+def test_dry_runs_and_measurements_do_not_mix(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db")
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db") == 2
+    assert "the store holds dry run results" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["measure", "sd2", "--trace", "x.csv"], "add --dry-run"),
+        (["measure", "sd2", "--dry-run", "--size", "333x512"], "sd2 refuses 333x512"),
+        (["measure", "sd2", "--dry-run", "--steps", "few"], "not a whole number"),
+        (["measure", "sd2", "--dry-run", "--passes", "3"], "passes must be between"),
+        (["measure", "flux", "--dry-run", "--runtime", "quick"], "unknown runtime"),
+        (["campaign", "start", "plan.toml"], "unknown action 'start'"),
+        (["campaign", "run", "paper-swep"], "did you mean paper-sweep"),
+        (["campaign", "run", "plan.toml", "--dry-run", "--budget", "later"], "no length of time"),
+        (["campaign", "status", "none.db"], "there is no store"),
+        (["compare", "none.db", "--a", "steps=1", "--b", "steps=2"], "there is no store"),
+    ],
+)
+def test_errors_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(*arguments) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_without_nvidia_ml_py_the_extra_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert run("measure", "sd2") == 2
+    assert "pip install 'joulecast[measure]'" in capsys.readouterr().err
