@@ -1,0 +1,258 @@
+"""A problem as a mixed-integer linear program, solved by HiGHS through scipy.
+
+Variables: GPU-hours y[option, region, hour] >= 0, and whole GPUs n[type, region]. Rows: an hour's GPU-hours
+fit the GPUs; each service's images are made between arrival and deadline; every limit is a row of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.errors import InputError, MissingExtraError
+from joulecast.plan.problem import Array, Option, Problem, above_idle, useful
+from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
+
+Index = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the solver found: `y` of shape (options, regions, hours) [GPU-h], `n` of (types, regions)."""
+
+    options: tuple[Option, ...]
+    y: Array
+    n: Array
+    objective: float
+    bound: float
+    seconds: float
+
+    @property
+    def gap(self) -> float:
+        """How far, at most, the objective is above the best there is, as a share."""
+        return max(0.0, (self.objective - self.bound) / abs(self.objective)) if self.objective else 0.0
+
+
+class Program:
+    """The rows and columns of a problem. Limits named in `skip` are left out."""
+
+    def __init__(self, problem: Problem, skip: frozenset[str] = frozenset()) -> None:
+        self.problem, self.skip = problem, skip
+        self.options = useful(problem, skip)
+        self.shape = (len(self.options), len(problem.places), problem.hours)
+        self.cells = int(np.prod(self.shape))
+        self.fleet = (len(problem.gpus), len(problem.places))
+        self.columns = self.cells + int(np.prod(self.fleet))
+        self.index = np.arange(self.cells).reshape(self.shape)
+        self.fleet_index = self.cells + np.arange(self.columns - self.cells).reshape(self.fleet)
+        self.on_gpu = np.array([option.gpu for option in self.options], dtype=int)
+        self.per_hour = np.array([SECONDS_PER_HOUR / option.seconds for option in self.options])
+
+    # --- what a cell and a GPU cost: shape (columns,) -----------------------------------------------
+
+    def energy_kwh(self) -> Array:
+        """Facility energy of each column [kWh]: above idle for GPU-hours, idle for GPUs."""
+        p = self.problem
+        overhead = np.array([place.overhead.value for place in p.places])
+        dynamic = np.array([above_idle(o, p.gpus[o.gpu].idle_w) for o in self.options])
+        each = dynamic * self.per_hour / JOULES_PER_KILOWATT_HOUR
+        busy = np.broadcast_to((each[:, None] * overhead)[:, :, None], self.shape)
+        idle = np.array([gpu.idle_w / 1000 for gpu in p.gpus])[:, None] * overhead * p.hours
+        return np.concatenate([busy.ravel(), idle.ravel()])
+
+    def carbon_g(self) -> Array:
+        """Carbon of each column [g], embodied carbon with the GPUs."""
+        p = self.problem
+        energy, intensity = self.energy_kwh(), self._intensity()
+        busy = energy[: self.cells].reshape(self.shape) * intensity
+        idle = energy[self.cells :].reshape(self.fleet) * intensity.mean(axis=1)
+        embodied = np.array([gpu.embodied_g_per_hour.value for gpu in p.gpus])[:, None] * p.hours
+        return np.concatenate([busy.ravel(), (idle + embodied).ravel()])
+
+    def cost(self) -> Array:
+        """Money of each column: electricity at the region's price, and rent."""
+        p = self.problem
+        price = np.array([place.price_per_kwh for place in p.places])
+        energy = self.energy_kwh()
+        busy = energy[: self.cells].reshape(self.shape) * price[:, None]
+        rent = np.array([gpu.price_per_hour for gpu in p.gpus])[:, None] * p.hours
+        return np.concatenate(
+            [busy.ravel(), (energy[self.cells :].reshape(self.fleet) * price + rent).ravel()]
+        )
+
+    def objective(self) -> Array:
+        """What is minimised, by column."""
+        by_name = {"carbon": self.carbon_g, "cost": self.cost, "energy": self.energy_kwh}
+        return by_name[self.problem.minimise]()
+
+    # --- solving ------------------------------------------------------------------------------------
+
+    def solve(
+        self, gap: float, time_limit_s: float, whole: bool = True, scale: dict[str, float] | None = None
+    ) -> Solution | None:
+        """The best solution within the gap, or None when there is none.
+
+        `whole` asks for whole GPUs; `scale` multiplies the amounts of the named limits. Raises InputError
+        when the time limit passes without a solution.
+        """
+        try:
+            from scipy.optimize import Bounds, LinearConstraint, milp
+        except ImportError as error:
+            raise MissingExtraError("fit", "solving a plan") from error
+        begun = time.perf_counter()
+        matrix, low, high = self._rows(scale or {})
+        if matrix is None:
+            return None
+        costs = self.objective()
+        unit = float(np.abs(costs).max()) or 1.0
+        result: Any = milp(
+            costs / unit,
+            integrality=np.concatenate(
+                [np.zeros(self.cells), np.full(self.columns - self.cells, int(whole))]
+            ),
+            bounds=Bounds(np.zeros(self.columns), self._most()),
+            constraints=LinearConstraint(matrix, low, high),
+            options={"mip_rel_gap": gap, "time_limit": time_limit_s},
+        )
+        if result.x is None:
+            if result.status == 1:
+                raise InputError(
+                    f"no plan was found within {time_limit_s:g} s; give more time or a wider gap"
+                )
+            return None
+        n = result.x[self.cells :].reshape(self.fleet)
+        bound = result.mip_dual_bound if whole and result.mip_dual_bound is not None else result.fun
+        return Solution(
+            options=self.options,
+            y=np.maximum(result.x[: self.cells].reshape(self.shape), 0.0),
+            n=np.round(n) if whole else n,
+            objective=float(result.fun) * unit,
+            bound=float(bound) * unit,
+            seconds=time.perf_counter() - begun,
+        )
+
+    def _most(self) -> Array:
+        most = np.full(self.columns, np.inf)
+        for r, place in enumerate(self.problem.places):
+            for g, count in enumerate(place.counts):
+                limit = f"{place.name}.{self.problem.gpus[g].name}"
+                if count is not None and not (limit in self.skip and count):
+                    most[self.fleet_index[g, r]] = count
+        return most
+
+    def _rows(self, scale: dict[str, float]) -> tuple[Any, Array, Array]:
+        from scipy.sparse import coo_array, csr_array
+
+        rows: list[Index] = []
+        columns: list[Index] = []
+        values: list[Array] = []
+        low: list[float] = []
+        high: list[float] = []
+        for places, coefficients, least, most in (
+            *self._capacity(),
+            *self._demand(),
+            *self._limit_rows(scale),
+        ):
+            if not len(places) and least > 0:
+                return None, np.zeros(0), np.zeros(0)  # nothing can make a service's images
+            size = float(np.abs(coefficients).max()) if len(coefficients) else 1.0
+            size = size or 1.0
+            rows.append(np.full(len(places), len(low)))
+            columns.append(places)
+            values.append(coefficients / size)
+            low.append(least / size)
+            high.append(most / size)
+        shape = (len(low), self.columns)
+        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        return csr_array(coo_array(entries, shape=shape)), np.array(low), np.array(high)
+
+    def _capacity(self) -> Iterator[tuple[Index, Array, float, float]]:
+        """An hour's GPU-hours of a type in a region are at most the GPUs there, times the utilisation."""
+        for g in range(self.fleet[0]):
+            mine = np.flatnonzero(self.on_gpu == g)
+            for r in range(self.fleet[1]):
+                for h in range(self.shape[2]):
+                    places = np.append(self.index[mine, r, h], self.fleet_index[g, r])
+                    coefficients = np.append(np.ones(len(mine)), -self.problem.utilisation)
+                    yield places, coefficients, -np.inf, 0.0
+
+    def _demand(self) -> Iterator[tuple[Index, Array, float, float]]:
+        """Images are made in their hour, or, with a deadline, after they arrive and before it passes."""
+        for s, service in enumerate(self.problem.services):
+            mine = np.array([k for k, option in enumerate(self.options) if option.service == s], dtype=int)
+            arrived = np.cumsum(service.demand)
+            for h in range(self.shape[2]):
+                if service.deadline_hours == 0:
+                    hours, least = slice(h, h + 1), float(service.demand[h])
+                    most = least
+                else:
+                    due = h - service.deadline_hours
+                    last = h == self.shape[2] - 1
+                    hours, most = slice(0, h + 1), float(arrived[h])
+                    least = most if last else float(arrived[due]) if due >= 0 else 0.0
+                places = self.index[mine, :, hours]
+                per_hour = np.broadcast_to(self.per_hour[mine][:, None, None], places.shape)
+                yield places.ravel(), per_hour.ravel(), least, most
+
+    def _limit_rows(self, scale: dict[str, float]) -> Iterator[tuple[Index, Array, float, float]]:
+        for name, coefficients, least, most in self._limits(self.skip):
+            places = np.flatnonzero(coefficients)
+            factor = scale.get(name, 1.0)
+            yield places, coefficients[places], least * factor, most * factor
+
+    def _limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
+        """Name, use by column, least and most of every limit that is a row."""
+        p = self.problem
+        totals = {
+            "limits.carbon_kg": (p.max_carbon_kg, lambda: self.carbon_g() / GRAMS_PER_KILOGRAM),
+            "limits.cost": (p.max_cost, self.cost),
+            "limits.energy_kwh": (p.max_energy_kwh, self.energy_kwh),
+            "limits.gpus": (p.max_gpus, lambda: self._fleet_row(np.ones(self.fleet))),
+        }
+        for name, (amount, coefficients) in totals.items():
+            if amount is not None and name not in skip:
+                yield name, coefficients(), -np.inf, float(amount)
+        for g, gpu in enumerate(p.gpus):
+            if gpu.max_count is not None and f"{gpu.name}.max_count" not in skip:
+                of_type = np.zeros(self.fleet)
+                of_type[g] = 1
+                yield f"{gpu.name}.max_count", self._fleet_row(of_type), -np.inf, float(gpu.max_count)
+        for r, place in enumerate(p.places):
+            if place.max_power_kw is not None and f"{place.name}.max_power_kw" not in skip:
+                power = np.zeros(self.fleet)
+                power[:, r] = [gpu.tdp_w / 1000 * place.overhead.value for gpu in p.gpus]
+                yield f"{place.name}.max_power_kw", self._fleet_row(power), -np.inf, place.max_power_kw
+        yield from self._service_limits(skip)
+
+    def _service_limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
+        p = self.problem
+        images = np.broadcast_to(self.per_hour[:, None, None], self.shape)
+        overhead = np.array([place.overhead.value for place in p.places])
+        for s, service in enumerate(p.services):
+            mine = np.array([option.service == s for option in self.options])[:, None, None]
+            total = float(service.demand.sum())
+            if total == 0:
+                continue
+            if service.max_g_per_image is not None and f"{service.name}.max_g_per_image" not in skip:
+                joules = np.array([o.energy_j.value for o in self.options])[:, None, None] * images
+                grams = joules / JOULES_PER_KILOWATT_HOUR * overhead[:, None] * self._intensity()
+                row = self._cell_row(np.where(mine, grams, 0.0) / total)
+                yield f"{service.name}.max_g_per_image", row, -np.inf, service.max_g_per_image
+            if service.min_quality is not None and f"{service.name}.min_quality" not in skip:
+                quality = np.array([o.quality or 0.0 for o in self.options])[:, None, None]
+                row = self._cell_row(np.where(mine, quality * images, 0.0) / total)
+                yield f"{service.name}.min_quality", row, service.min_quality, np.inf
+
+    def _intensity(self) -> Array:
+        return np.array([place.intensity for place in self.problem.places])
+
+    def _cell_row(self, cells: Array) -> Array:
+        return np.concatenate([cells.ravel(), np.zeros(self.columns - self.cells)])
+
+    def _fleet_row(self, fleet: Array) -> Array:
+        return np.concatenate([np.zeros(self.cells), fleet.ravel()])

@@ -1,0 +1,262 @@
+"""The plan: solved, totalled with its ranges, with what binds and what that costs; or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from joulecast.errors import InputError
+from joulecast.plan.milp import Program, Solution
+from joulecast.plan.problem import Array, Problem
+from joulecast.uncertainty import Interval
+from joulecast.units import JOULES_PER_KILOWATT_HOUR
+
+GAP = 0.001
+TIME_LIMIT_S = 60.0
+BINDING = 0.999  # of a limit in use
+RELAXED = 1.01
+UNITS = {"carbon": "g", "energy": "kWh"}
+
+
+class InfeasiblePlanError(InputError):
+    """No plan is within the limits: `conflict` cannot be met together; without one of `relax` there is."""
+
+    def __init__(self, conflict: tuple[str, ...], relax: tuple[str, ...]) -> None:
+        self.conflict, self.relax = conflict, relax
+        if not conflict:
+            message = (
+                "no plan can make these images: some service has no configuration that any GPU on offer runs"
+            )
+        else:
+            message = f"no plan meets these limits together: {', '.join(conflict)}"
+            if relax:
+                message += f"; without {' or '.join(relax)} there is one"
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """GPUs of a type in a region, and how much of their time is used."""
+
+    gpu: str
+    region: str
+    count: int
+    utilisation: float
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Images of a service made with a configuration in a region; `images` by hour, shape (hours,)."""
+
+    service: str
+    configuration: str
+    batch_size: int
+    gpu: str
+    region: str
+    images: Array
+    energy_j: Interval
+    latency_s: float
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A limit in full use; `cost_per_unit` is what one unit more of it would save of the objective."""
+
+    limit: str
+    amount: float
+    used: float
+    cost_per_unit: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The answer. Totals are over all hours: [g CO2e], [kWh], [currency], with ranges."""
+
+    minimise: str
+    hours: int
+    images: float
+    fleet: tuple[Fleet, ...]
+    assignments: tuple[Assignment, ...]
+    carbon_g: Interval
+    operational_carbon_g: Interval
+    embodied_carbon_g: Interval
+    energy_kwh: Interval
+    cost: Interval
+    currency: str
+    binding: tuple[Binding, ...]
+    objective: float
+    gap: float
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as one JSON object."""
+        totals = {
+            name: {"value": a.value, "low": a.low, "high": a.high if np.isfinite(a.high) else None}
+            for name, a in (
+                ("carbon_g", self.carbon_g), ("operational_carbon_g", self.operational_carbon_g),
+                ("embodied_carbon_g", self.embodied_carbon_g), ("energy_kwh", self.energy_kwh),
+                ("cost", self.cost),
+            )
+        }  # fmt: skip
+        return {
+            "minimise": self.minimise,
+            "hours": self.hours,
+            "images": self.images,
+            "totals": totals,
+            "currency": self.currency,
+            "g_per_image": self.carbon_g.value / self.images,
+            "fleet": [vars(fleet) for fleet in self.fleet],
+            "assignments": [
+                {
+                    **{k: v for k, v in vars(a).items() if k not in ("images", "energy_j")},
+                    "images_by_hour": [round(float(x), 6) for x in a.images],
+                    "images": float(a.images.sum()),
+                    "energy_j": a.energy_j.value,
+                }
+                for a in self.assignments
+            ],
+            "binding": [vars(binding) for binding in self.binding],
+            "objective": self.objective,
+            "gap": self.gap,
+            "seconds": self.seconds,
+            "warnings": list(self.warnings),
+        }
+
+
+def solve(
+    problem: Problem, *, gap: float = GAP, time_limit_s: float = TIME_LIMIT_S, warnings: tuple[str, ...] = ()
+) -> Plan:
+    """The plan with the least of what the problem minimises, to within `gap`.
+
+    Raises InfeasiblePlanError, which names the limits that conflict, or InputError when time runs out.
+    """
+    program = Program(problem)
+    solution = program.solve(gap, time_limit_s)
+    if solution is None:
+        raise explain_infeasible(problem, time_limit_s)
+    return _plan(program, solution, _binding(program, solution, time_limit_s), warnings)
+
+
+def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> InfeasiblePlanError:
+    """Which limits conflict: a set of which each is needed for the conflict, and which one to relax."""
+
+    def feasible(skip: frozenset[str]) -> bool:
+        return Program(problem, skip).solve(1.0, time_limit_s) is not None
+
+    names = list(problem.limits())
+    if not feasible(frozenset(names)):
+        return InfeasiblePlanError((), ())
+    relax = tuple(name for name in names if feasible(frozenset([name])))
+    dropped: frozenset[str] = frozenset()
+    for name in names:  # a limit without which it is still infeasible is not part of the conflict
+        if not feasible(dropped | {name}):
+            dropped |= {name}
+    return InfeasiblePlanError(tuple(name for name in names if name not in dropped), relax)
+
+
+def _binding(program: Program, solution: Solution, time_limit_s: float) -> tuple[Binding, ...]:
+    """Limits in full use, and what a hundredth more would save, by re-solving with divisible GPUs."""
+    used_by = np.concatenate([solution.y.ravel(), solution.n.ravel()])
+    base: Solution | None = None
+    found = []
+    for name, coefficients, least, most in program._limits(frozenset()):
+        amount = most if np.isfinite(most) else least
+        used = float(coefficients @ used_by)
+        is_full = used >= BINDING * amount if np.isfinite(most) else used <= amount / BINDING
+        if not is_full or amount == 0:
+            continue
+        base = base or program.solve(0.0, time_limit_s, whole=False)
+        factor = RELAXED if np.isfinite(most) else 2 - RELAXED
+        freer = program.solve(0.0, time_limit_s, whole=False, scale={name: factor})
+        saved = base.objective - freer.objective if base and freer else 0.0
+        found.append(Binding(name, amount, used, max(0.0, saved / abs(amount * (factor - 1)))))
+    return tuple(found)
+
+
+def _plan(
+    program: Program, solution: Solution, binding: tuple[Binding, ...], warnings: tuple[str, ...]
+) -> Plan:
+    p = program.problem
+    assignments = _assignments(program, solution)
+    energy, operational = _totals(program, solution)
+    embodied = Interval.exact(0)
+    rent = 0.0
+    fleet = []
+    for g, gpu in enumerate(p.gpus):
+        mine = np.flatnonzero(program.on_gpu == g)
+        for r, place in enumerate(p.places):
+            count = int(solution.n[g, r])
+            if count:
+                busy = float(solution.y[mine, r].sum())
+                fleet.append(Fleet(gpu.name, place.name, count, busy / (count * p.hours)))
+                embodied = embodied + gpu.embodied_g_per_hour * (count * p.hours)
+                rent += gpu.price_per_hour * count * p.hours
+    money = Interval.exact(rent)
+    for place, kwh in zip(p.places, energy, strict=True):
+        money = money + kwh * place.price_per_kwh
+    total = sum(energy[1:], energy[0])
+    carbon = sum(operational[1:], operational[0])
+    return Plan(
+        minimise=p.minimise,
+        hours=p.hours,
+        images=float(sum(service.demand.sum() for service in p.services)),
+        fleet=tuple(fleet),
+        assignments=assignments,
+        carbon_g=carbon + embodied,
+        operational_carbon_g=carbon,
+        embodied_carbon_g=embodied,
+        energy_kwh=total,
+        cost=money,
+        currency=p.currency,
+        binding=binding,
+        objective=solution.objective,
+        gap=solution.gap,
+        seconds=solution.seconds,
+        warnings=warnings,
+    )
+
+
+def _assignments(program: Program, solution: Solution) -> tuple[Assignment, ...]:
+    p, found = program.problem, []
+    for k, option in enumerate(solution.options):
+        images = solution.y[k] * program.per_hour[k]
+        for r, place in enumerate(p.places):
+            if images[r].sum() > 1e-6 * p.services[option.service].demand.sum():
+                found.append(
+                    Assignment(
+                        service=p.services[option.service].name,
+                        configuration=option.label,
+                        batch_size=option.batch_size,
+                        gpu=p.gpus[option.gpu].name,
+                        region=place.name,
+                        images=images[r],
+                        energy_j=option.energy_j,
+                        latency_s=option.latency_s,
+                    )
+                )
+    return tuple(found)
+
+
+def _totals(program: Program, solution: Solution) -> tuple[list[Interval], list[Interval]]:
+    """Facility energy [kWh] and its carbon [g] by region, with the ranges of energies and overheads."""
+    p = program.problem
+    energy, carbon = [], []
+    idle_w = np.array([gpu.idle_w for gpu in p.gpus])
+    for r, place in enumerate(p.places):
+        by_end: dict[str, Array] = {}
+        idle = np.full(p.hours, float(solution.n[:, r] @ idle_w) / 1000)  # kWh in each hour, before any work
+        for end in ("low", "value", "high"):
+            gross = np.array([getattr(o.energy_j, end) for o in program.options])
+            idle_j = np.array([p.gpus[o.gpu].idle_w * o.seconds for o in program.options])
+            each = np.maximum(gross - idle_j, 0 if end != "value" else -np.inf) * program.per_hour
+            busy = np.where(solution.y[:, r] > 0, each[:, None], 0.0) * solution.y[:, r]
+            by_end[end] = (busy.sum(axis=0) / JOULES_PER_KILOWATT_HOUR + idle) * getattr(place.overhead, end)
+        low, value, high = (by_end[end] for end in ("low", "value", "high"))
+        low = np.minimum(low, value)
+        energy.append(Interval(low.sum(), value.sum(), max(high.sum(), value.sum())))
+        grams = [float(x @ place.intensity) for x in (low, value, high)]
+        carbon.append(Interval(grams[0], grams[1], max(grams[2], grams[1])))
+    return energy, carbon

@@ -1,0 +1,259 @@
+"""Plans against brute force in an independent formulation, hand-worked plans, and plans that cannot be."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
+from joulecast.plan.solve import InfeasiblePlanError, explain_infeasible, solve
+from joulecast.uncertainty import Interval
+
+MOST_GPUS = 2  # of a type in a region, in brute force
+EXACT_GAP = 1e-6
+TOLERANCE = 1e-5  # of an objective: the solver's feasibility tolerance, relative to its scaled rows
+
+
+def option(service: int, gpu: int, energy_j: float, seconds: float, quality: float | None = None) -> Option:
+    spread = Interval(0.9 * energy_j, energy_j, 1.2 * energy_j)
+    return Option(service, gpu, f"{energy_j:g}J/{seconds:g}s", 1, spread, seconds, seconds, quality)
+
+
+def brute_force(p: Problem) -> float | None:
+    """The least objective: all whole fleets tried, images moved from hour of arrival to hour of making.
+
+    Written from the meaning, not from the program under test: every option is a variable for each pair
+    of hours, energies are gross, and a GPU's idle time is what it does not work.
+    """
+    hours = p.hours
+    best: float | None = None
+    moves = [
+        (o, r, d, h)
+        for o in p.options
+        for r in range(len(p.places))
+        for d in range(hours)
+        for h in range(hours)
+        if d <= h <= d + p.services[o.service].deadline_hours
+        and (p.services[o.service].latency_s is None or o.latency_s <= p.services[o.service].latency_s)  # type: ignore[operator]
+    ]
+    pairs = list(itertools.product(range(len(p.gpus)), range(len(p.places))))
+    for counts in itertools.product(range(MOST_GPUS + 1), repeat=len(pairs)):
+        n = dict(zip(pairs, counts, strict=True))
+        if any(count > (p.places[r].counts[g] or 0) for (g, r), count in n.items()):
+            continue
+        if p.max_gpus is not None and sum(counts) > p.max_gpus:
+            continue
+
+        def energy(o: Option, r: int) -> float:  # of an image, less the idle time it takes from its GPU [kWh]
+            return (o.energy_j.value - p.gpus[o.gpu].idle_w * o.seconds) / 3.6e6 * p.places[r].overhead.value
+
+        def grams(o: Option, r: int, h: int) -> float:
+            return energy(o, r) * float(p.places[r].intensity[h])
+
+        idle_kwh = sum(
+            c * p.gpus[g].idle_w * hours / 1000 * p.places[r].overhead.value for (g, r), c in n.items()
+        )
+        idle_g = sum(
+            c * p.gpus[g].idle_w / 1000 * p.places[r].overhead.value * float(p.places[r].intensity.sum())
+            + c * p.gpus[g].embodied_g_per_hour.value * hours
+            for (g, r), c in n.items()
+        )
+        idle_cost = sum(
+            c * p.gpus[g].price_per_hour * hours
+            + c * p.gpus[g].idle_w * hours / 1000 * p.places[r].overhead.value * p.places[r].price_per_kwh
+            for (g, r), c in n.items()
+        )
+        of_move = {
+            "carbon": ([grams(o, r, h) for o, r, _, h in moves], idle_g),
+            "energy": ([energy(o, r) for o, r, _, h in moves], idle_kwh),
+            "cost": ([energy(o, r) * p.places[r].price_per_kwh for o, r, _, h in moves], idle_cost),
+        }
+        above, most = [], []
+        for g, r in pairs:
+            for h in range(hours):
+                above.append([o.seconds if (o.gpu, r2, h2) == (g, r, h) else 0.0 for o, r2, _, h2 in moves])
+                most.append(n[g, r] * 3600 * p.utilisation)
+        if p.max_carbon_kg is not None:
+            above.append([x / 1000 for x in of_move["carbon"][0]])
+            most.append(p.max_carbon_kg - idle_g / 1000)
+        for s, service in enumerate(p.services):
+            if service.min_quality is not None:
+                above.append([-(o.quality or 0) if o.service == s else 0.0 for o, _, _, _ in moves])
+                most.append(-service.min_quality * float(service.demand.sum()))
+        equal = [
+            [1.0 if (o.service, d2) == (s, d) else 0.0 for o, _, d2, _ in moves]
+            for s in range(len(p.services))
+            for d in range(hours)
+        ]
+        made = [float(service.demand[d]) for service in p.services for d in range(hours)]
+        costs, fixed = of_move[p.minimise]
+        if not moves:
+            is_met = not sum(made) and all(m >= 0 for m in most)
+            best = min(fixed if best is None else best, fixed) if is_met else best
+            continue
+        done = linprog(costs, A_ub=above, b_ub=most, A_eq=equal, b_eq=made, bounds=(0, None))
+        if done.status == 0 and done.fun is not None:
+            total = float(done.fun) + fixed
+            best = total if best is None else min(best, total)
+    return best
+
+
+def numbers(
+    draw: st.DrawFn, least: int, most: int, count: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.array(
+        draw(st.lists(st.integers(least, most), min_size=count, max_size=count)), dtype=np.float64
+    )
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    hours = draw(st.integers(1, 3))
+    kinds, places = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    quality = draw(st.booleans())
+    services = tuple(
+        Service(
+            f"s{i}",
+            numbers(draw, 0, 800, hours),
+            deadline_hours=draw(st.integers(0, 2)),
+            latency_s=draw(st.sampled_from([None, 6.0])),
+            min_quality=0.5 if quality else None,
+        )
+        for i in range(draw(st.integers(1, 2)))
+    )
+    options = tuple(
+        option(
+            s,
+            g,
+            draw(st.integers(400, 4000)),
+            draw(st.integers(1, 9)),
+            draw(st.sampled_from([0.2, 0.6, 0.9])),
+        )
+        for s in range(len(services))
+        for g in range(kinds)
+        for _ in range(draw(st.integers(1, 3)))
+    )
+    return Problem(
+        services=services,
+        options=options,
+        gpus=tuple(
+            GpuType(f"g{i}", 40.0 * (i + 1), 400, price_per_hour=draw(st.sampled_from([0.0, 2.0])),
+                    embodied_g_per_hour=Interval(1, draw(st.sampled_from([1, 20])), 50))
+            for i in range(kinds)
+        ),
+        places=tuple(
+            Place(f"r{i}", numbers(draw, 20, 900, hours), Interval(1.3, 1.5, 2.0),
+                  price_per_kwh=0.1 * (i + 1), counts=(draw(st.integers(0, 2)),) * kinds)
+            for i in range(places)
+        ),
+        minimise=draw(st.sampled_from(["carbon", "cost", "energy"])),
+        utilisation=draw(st.sampled_from([1.0, 0.7])),
+        max_carbon_kg=draw(st.sampled_from([None, 0.6])),
+        max_gpus=draw(st.sampled_from([None, 3])),
+    )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(problems())
+def test_plans_are_as_good_as_brute_force(problem: Problem) -> None:
+    expected = brute_force(problem)
+    try:
+        found = solve(problem, gap=EXACT_GAP)
+    except InfeasiblePlanError:
+        found = None
+    assert (found is None) == (expected is None)
+    if found is None or expected is None:
+        return
+    assert found.objective == pytest.approx(expected, rel=TOLERANCE, abs=1e-4)
+    for s, service in enumerate(problem.services):
+        made = sum(
+            (a.images for a in found.assignments if a.service == service.name), np.zeros(problem.hours)
+        )
+        assert made.sum() == pytest.approx(service.demand.sum(), rel=1e-4, abs=1e-3), s
+    total = {"carbon": found.carbon_g, "cost": found.cost, "energy": found.energy_kwh}[problem.minimise]
+    assert total.value == pytest.approx(found.objective, rel=1e-4, abs=1e-3)
+    assert total.low <= total.value <= total.high
+
+
+def simple(**changed: object) -> Problem:
+    """900 images an hour of 4 s each: exactly one GPU-hour in each of four hours."""
+    base = Problem(
+        services=(Service("svc", np.full(4, 900.0)),),
+        options=(option(0, 0, 1000, 4),),
+        gpus=(GpuType("gpu", 50, 400, embodied_g_per_hour=Interval.exact(10)),),
+        places=(Place("here", np.array([100.0, 200, 300, 400]), Interval.exact(1.0)),),
+    )
+    return replace(base, **changed)  # type: ignore[arg-type]
+
+
+def test_a_hand_worked_plan() -> None:
+    plan = solve(simple(), gap=EXACT_GAP)
+    assert [(f.gpu, f.region, f.count) for f in plan.fleet] == [("gpu", "here", 1)]
+    assert plan.energy_kwh.value == pytest.approx(3600 * 1000 / 3.6e6)  # always busy: no idle energy
+    assert plan.operational_carbon_g.value == pytest.approx(0.25 * (100 + 200 + 300 + 400))
+    assert plan.embodied_carbon_g.value == 40
+    assert plan.gap <= EXACT_GAP
+    json.dumps(plan.to_dict(), allow_nan=False)
+
+
+def test_work_moves_to_clean_hours_within_its_deadline() -> None:
+    dirty_first = np.array([900.0, 900, 100, 100])
+    place = Place("here", dirty_first, Interval.exact(1.0))
+    services = (Service("svc", np.array([900.0, 0, 0, 0]), deadline_hours=2),)
+    plan = solve(simple(services=services, places=(place,)), gap=EXACT_GAP)
+    assert plan.assignments[0].images == pytest.approx([0, 0, 900, 0], abs=1e-3)
+    at_once = solve(simple(services=(Service("svc", np.array([900.0, 0, 0, 0])),), places=(place,)))
+    assert at_once.carbon_g.value > plan.carbon_g.value
+
+
+def test_what_binds_and_what_it_costs() -> None:
+    cheap_dirty, clean_dear = option(0, 0, 2000, 2), option(0, 0, 1000, 4)
+    gpu = GpuType("gpu", 0, 400, price_per_hour=4)
+    # all dirty: 100 GPUs and 100 kg; all clean: 200 GPUs and 50 kg; half and half: 150 and 75
+    base = simple(
+        services=(Service("svc", np.full(4, 180_000.0)),),
+        options=(cheap_dirty, clean_dear),
+        gpus=(gpu,),
+        minimise="cost",
+        max_carbon_kg=75.0,
+    )
+    plan = solve(base, gap=EXACT_GAP)
+    limit = next(b for b in plan.binding if b.limit == "limits.carbon_kg")
+    assert limit.used == pytest.approx(75, rel=1e-3)
+    assert plan.fleet[0].count == 150
+    assert limit.cost_per_unit == pytest.approx(2 * 4 * 4, rel=1e-3)  # 2 GPUs a kg, 4 h of 4 USD
+    assert solve(replace(base, max_carbon_kg=1000.0)).binding == ()
+
+
+def test_conflicts_are_named() -> None:
+    clash = simple(max_carbon_kg=0.01, max_gpus=5)
+    with pytest.raises(InfeasiblePlanError, match=r"limits\.carbon_kg") as error:
+        solve(clash)
+    assert error.value.conflict == ("limits.carbon_kg",)
+    assert error.value.relax == ("limits.carbon_kg",)
+    slow = simple(services=(Service("svc", np.full(4, 900.0), latency_s=1.0),))
+    assert explain_infeasible(slow).conflict == ("svc.latency_s",)
+    few = simple(gpus=(GpuType("gpu", 50, 400, max_count=0),), max_energy_kwh=10)
+    assert explain_infeasible(few).conflict == ("gpu.max_count",)
+    two = simple(options=(option(0, 0, 4000, 1), option(0, 0, 1000, 8)), max_gpus=1, max_energy_kwh=1.5)
+    assert set(explain_infeasible(two).conflict) == {"limits.energy_kwh", "limits.gpus"}
+    assert set(explain_infeasible(two).relax) == {"limits.energy_kwh", "limits.gpus"}
+    with pytest.raises(InfeasiblePlanError, match="no configuration"):
+        solve(simple(options=()))
+
+
+def test_power_and_quality_limits() -> None:
+    powered = Place("here", np.full(4, 100.0), Interval.exact(1.25), max_power_kw=0.4)
+    assert explain_infeasible(simple(places=(powered,))).conflict == ("here.max_power_kw",)
+    good, poor = option(0, 0, 3000, 4, 0.9), option(0, 0, 1000, 4, 0.1)
+    services = (Service("svc", np.full(4, 900.0), min_quality=0.5),)
+    plan = solve(simple(services=services, options=(good, poor)), gap=EXACT_GAP)
+    share = {a.configuration: a.images.sum() / 3600 for a in plan.assignments}
+    assert share == pytest.approx({"3000J/4s": 0.5, "1000J/4s": 0.5}, rel=1e-3)
