@@ -15,7 +15,7 @@ FIGURES = data.read_table("gpu_figures.csv")
 GPUS = data.read_table("gpus.csv")
 RUN_FILES = [name for name in data.names("runs", ".csv") if name != "runs/columns.csv"]
 UNITS = {
-    **dict.fromkeys(("fp32", "tf32", "fp16", "bf16", "fp8"), "TFLOP/s"),
+    **dict.fromkeys(("fp32", "tf32", "fp16", "fp16_accumulate", "bf16", "fp8"), "TFLOP/s"),
     **{"tdp": "W", "idle_power": "W", "memory": "GB", "bandwidth": "GB/s"},
     **{"sm_count": "1", "boost_clock": "MHz", "l2_cache": "MiB"},
 }
