@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         Gpu,
         InputError,
         JoulecastError,
+        MeasureError,
         MissingExtraError,
         Model,
         TraceError,
+        Track,
         UnknownNameError,
         Workload,
         estimate,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         load_profile,
         models,
         predict,
+        track,
     )
 
 __version__ = "0.1.0"
@@ -39,9 +42,11 @@ __all__ = [
     "Gpu",
     "InputError",
     "JoulecastError",
+    "MeasureError",
     "MissingExtraError",
     "Model",
     "TraceError",
+    "Track",
     "UnknownNameError",
     "Workload",
     "__version__",
@@ -51,6 +56,7 @@ __all__ = [
     "load_profile",
     "models",
     "predict",
+    "track",
 ]
 
 

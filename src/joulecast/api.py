@@ -9,6 +9,7 @@ from joulecast.errors import (
     FitError,
     InputError,
     JoulecastError,
+    MeasureError,
     MissingExtraError,
     TraceError,
     UnknownNameError,
@@ -16,6 +17,7 @@ from joulecast.errors import (
 from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.forecast.predict import predict
 from joulecast.forecast.profiles import Model, load_profile, models
+from joulecast.forecast.track import Track, track
 from joulecast.hardware import Gpu, gpu, gpus
 
 __all__ = [
@@ -26,9 +28,11 @@ __all__ = [
     "Gpu",
     "InputError",
     "JoulecastError",
+    "MeasureError",
     "MissingExtraError",
     "Model",
     "TraceError",
+    "Track",
     "UnknownNameError",
     "Workload",
     "estimate",
@@ -37,4 +41,5 @@ __all__ = [
     "load_profile",
     "models",
     "predict",
+    "track",
 ]

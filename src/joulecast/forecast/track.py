@@ -1,0 +1,132 @@
+"""Measured and predicted side by side, for a user's own diffusers pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from joulecast.architecture.workload import PRECISIONS
+from joulecast.errors import JoulecastError
+from joulecast.forecast.estimate import Estimate, LawChoice, estimate
+from joulecast.forecast.profiles import catalogue_name
+from joulecast.measure.meter import Meter
+from joulecast.measure.track import Tracked, track_phases
+
+
+@dataclass
+class Track:
+    """What a block drew and what was predicted for it. Complete once the block has ended.
+
+    Attributes
+    ----------
+    measured : gross energy [J], time [s] and phases; see `joulecast.measure.track.Tracked`.
+    predicted : the estimate for one image of what was seen; None where `problem` says why.
+    images : images generated in the block.
+    problem : why nothing was predicted; empty where it was.
+    """
+
+    measured: Tracked
+    predicted: Estimate | None = None
+    problem: str = field(default="")
+
+    @property
+    def images(self) -> int:
+        """Images generated in the block."""
+        return self.measured.observed.images
+
+    @property
+    def energy_per_image_j(self) -> float:
+        """Measured gross energy of one image [J]; nan when none was generated."""
+        return self.measured.energy_j / self.images if self.images else float("nan")
+
+
+@contextmanager
+def track(
+    pipeline: Any,
+    *,
+    model: str | None = None,
+    gpu: str | None = None,
+    meter: Meter | None = None,
+    law: LawChoice = None,
+) -> Iterator[Track]:
+    """Measure the block in which a diffusers pipeline is called, and predict the same.
+
+    >>> with joulecast.track(pipe) as t:  # doctest: +SKIP
+    ...     pipe("a red fox", num_inference_steps=30)
+    >>> t.energy_per_image_j, t.predicted.energy_j  # doctest: +SKIP
+
+    Parameters
+    ----------
+    pipeline : a diffusers pipeline on one NVIDIA GPU.
+    model : its name in the catalogue; by default that of the folder or hub id it was loaded from.
+    gpu : the GPU's name in the catalogue; by default as the driver names it.
+    meter : what measures; the pipeline's GPU by default.
+    law : the law that predicts; the default law by default.
+
+    Raises
+    ------
+    MeasureError
+        There is no GPU to be measured, or the block drew nothing that could be.
+    MissingExtraError
+        nvidia-ml-py is not installed.
+    """
+    used = meter or _meter_of(pipeline)
+    try:
+        with track_phases(pipeline, used, _synchronize_of(pipeline)) as measured:
+            found = Track(measured)
+            yield found
+    finally:
+        if meter is None:
+            used.close()
+    try:
+        found.predicted = _predicted(pipeline, measured, model, gpu or measured.gpu, law)
+    except JoulecastError as error:
+        found.problem = str(error)
+
+
+def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, law: LawChoice) -> Estimate:
+    """An estimate of the workload that was seen. Raises JoulecastError when there is none."""
+    observed = measured.observed
+    name = model or str(getattr(pipeline, "name_or_path", "") or "")
+    known = catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
+    if known is None:
+        raise JoulecastError(f"the catalogue does not know the pipeline {name!r}; name its `model`")
+    if not observed.images or not observed.denoiser_calls:
+        raise JoulecastError("no image was seen being generated")
+    batch = observed.images // observed.runs
+    scheduler = pipeline.scheduler
+    steps = getattr(scheduler, "num_inference_steps", None) or len(scheduler.timesteps)
+    passes = 2 if observed.denoiser_batch >= 2 * steps * observed.images else 1
+    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
+    return estimate(
+        known,
+        gpu,
+        width=observed.width,
+        height=observed.height,
+        steps=steps,
+        passes=passes,
+        batch_size=batch,
+        precision=_precision_of(denoiser),
+        law=law,
+    )
+
+
+def _precision_of(module: Any) -> str:
+    names = dict(zip(("float16", "bfloat16", "float32"), PRECISIONS, strict=True))
+    return names.get(str(module.dtype).removeprefix("torch."), "fp32")
+
+
+def _meter_of(pipeline: Any) -> Meter:
+    from joulecast.measure.pipelines import gpu_meter
+
+    return gpu_meter()
+
+
+def _synchronize_of(pipeline: Any) -> Any:
+    import torch
+
+    if str(getattr(pipeline, "device", "cpu")).startswith("cuda"):
+        return torch.cuda.synchronize
+    return lambda: None
