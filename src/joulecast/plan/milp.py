@@ -7,7 +7,7 @@ fit the GPUs; each service's images are made between arrival and deadline; every
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,7 +169,8 @@ class Program:
             high.append(most / size)
         shape = (len(low), self.columns)
         entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
-        return csr_array(coo_array(entries, shape=shape)), np.array(low), np.array(high)
+        matrix = csr_array(coo_array(entries, shape=shape))
+        return matrix, np.array(low), np.array(high)
 
     def _capacity(self) -> Iterator[tuple[Index, Array, float, float]]:
         """An hour's GPU-hours of a type in a region are at most the GPUs there, times the utilisation."""
@@ -208,7 +209,7 @@ class Program:
     def _limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
         """Name, use by column, least and most of every limit that is a row."""
         p = self.problem
-        totals = {
+        totals: dict[str, tuple[float | None, Callable[[], Array]]] = {
             "limits.carbon_kg": (p.max_carbon_kg, lambda: self.carbon_g() / GRAMS_PER_KILOGRAM),
             "limits.cost": (p.max_cost, self.cost),
             "limits.energy_kwh": (p.max_energy_kwh, self.energy_kwh),

@@ -1,0 +1,424 @@
+"""A plan's demand file: TOML, every key checked and every value named when it is wrong.
+
+[plan]
+minimise = "carbon"          # or cost, energy
+hours = 24
+start = "2022-06-01T00:00Z"  # of the hourly series; their beginning by default
+utilisation = 0.8            # most of a GPU-hour that is filled
+currency = "USD"
+host_overhead = 0.4          # of every region that states none; packaged range by default
+pue = 1.2
+
+[limits]                     # over all hours; each may be left out
+carbon_kg = 5000
+cost = 20000
+energy_kwh = 30000
+gpus = 500
+
+[[services]]
+name = "studio"
+images_per_day = 5000000     # evenly; or images_by_hour = [...], one for each hour
+deadline_hours = 6           # 0 by default: in the hour of arrival
+latency_s = 20               # most seconds of a batch
+max_g_per_image = 2.0        # mean, of the electricity
+min_quality = 0.7            # mean
+
+[[services.configurations]]
+model = "sdxl"
+size = "1024x1024"           # size, steps, precision, passes: the model's own by default
+steps = 30
+precision = "fp16"
+passes = 2
+batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
+quality = 0.8                # any scale
+
+[[gpus]]
+name = "H100"
+price_per_hour = 2.5         # rent, electricity included; then regions have no price_per_kwh
+max_count = 300
+
+[[regions]]
+name = "FR"                  # packaged yearly intensity; or one of these three:
+hourly = "US-CAL-CISO"       # packaged hourly series
+file = "fr.csv"              # hourly file, beside the TOML
+intensity = 44               # g CO2e/kWh
+pue = 1.1
+host_overhead = 0.4
+price_per_kwh = 0.1
+max_power_kw = 2000
+gpus = { H100 = 100 }        # only these, at most so many; all by default
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from joulecast import data
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
+from joulecast.footprint.factors import Given, embodied_gpu, embodied_host, factor
+from joulecast.footprint.grid import grid_intensity
+from joulecast.footprint.hourly import HourlySeries, hourly_series, read_hourly
+from joulecast.footprint.quantity import quantity
+from joulecast.forecast.predict import predict
+from joulecast.forecast.profiles import load_profile
+from joulecast.hardware import Gpu
+from joulecast.hardware import gpu as find_gpu
+from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
+from joulecast.uncertainty import Interval
+
+MOST_BYTES = 1_000_000
+MOST_HOURS = 8784
+BATCH_SIZES = (1, 2, 4, 8, 16)
+IDLE_SHARE = 0.15  # of the power limit, where nobody measured a GPU's idle power
+_SOURCES = ("hourly", "file", "intensity")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A demand file read: the problem, and what deserves doubt about it."""
+
+    problem: Problem
+    warnings: tuple[str, ...]
+
+
+class _Table:
+    """A TOML table whose keys are taken one by one; `done` refuses those that nobody took."""
+
+    def __init__(self, content: Any, where: str) -> None:
+        if not isinstance(content, Mapping):
+            raise InputError(f"{where} must be a table, not {shown(content)}")
+        self.content, self.where, self.known = content, where, [""]
+
+    def take(self, key: str) -> Any:
+        self.known.append(key)
+        return self.content.get(key)
+
+    def text(self, key: str, default: str | None = None) -> str | None:
+        value = self.take(key)
+        if value is None:
+            return default
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{self.where}.{key} must be text, not {shown(value)}")
+        return value.strip()
+
+    def number(
+        self, key: str, least: float, most: float = 1e15, default: float | None = None
+    ) -> float | None:
+        value = self.take(key)
+        return default if value is None else _number(value, f"{self.where}.{key}", least, most)
+
+    def whole(self, key: str, least: int, most: int, default: int | None = None) -> int | None:
+        value = self.number(key, least, most, default)
+        if value is not None and value != int(value):
+            raise InputError(f"{self.where}.{key} must be a whole number, not {value:g}")
+        return None if value is None else int(value)
+
+    def tables(self, key: str, needed: bool = True) -> list[_Table]:
+        value = self.take(key) or []
+        if not isinstance(value, list) or (needed and not value):
+            raise InputError(f"{self.where or 'the plan'} needs [[{key}]], at least one")
+        return [
+            _Table(item, f"{key}[{i}]" if not self.where else f"{self.where}.{key}[{i}]")
+            for i, item in enumerate(value)
+        ]
+
+    def given(self, key: str) -> Given | None:
+        value: Given | None = self.take(key)
+        if isinstance(value, list):
+            return ":".join(str(item) for item in value)
+        return value
+
+    def done(self) -> None:
+        for key in self.content:
+            if key not in self.known:
+                known = [name for name in self.known if name]
+                kind = f"key of {self.where}" if self.where else "table of the plan"
+                raise UnknownNameError(kind, key, known, f"known: {', '.join(known)}")
+
+
+def read_demand(path: str | os.PathLike[str]) -> Demand:
+    """The problem that a demand file states; the keys are in this module's docstring.
+
+    Raises InputError (a key or value that cannot be used, named), UnknownNameError (with near matches)
+    or FileFormatError (no TOML).
+    """
+    text = data.user_text(path, "plan file", MOST_BYTES)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileFormatError(f"plan file {data.shown_path(path)} is not TOML: {error}") from error
+    return demand_of(content, Path(path).parent)
+
+
+def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
+    """The problem that the content of a demand file states; `folder` is where its files lie."""
+    root = _Table(content, "")
+    plan = _Table(root.take("plan") or {}, "plan")
+    limits = _Table(root.take("limits") or {}, "limits")
+    hours = plan.whole("hours", 1, MOST_HOURS, 24) or 24
+    start = _start(plan.text("start"))
+    minimise = plan.text("minimise", "carbon")
+    if minimise not in OBJECTIVES:
+        raise UnknownNameError("plan.minimise", minimise, OBJECTIVES, f"known: {', '.join(OBJECTIVES)}")
+    warnings: list[str] = []
+    devices = [_gpu(table, warnings) for table in root.tables("gpus")]
+    _distinct([kind.name for kind, _ in devices], "gpus")
+    defaults = {name: plan.given(name) for name in ("pue", "host_overhead")}
+    kinds = tuple(kind for kind, _ in devices)
+    places = tuple(_place(t, kinds, hours, start, defaults, folder, warnings) for t in root.tables("regions"))
+    _distinct([place.name for place in places], "regions")
+    services, configurations = [], []
+    for s, table in enumerate(root.tables("services")):
+        services.append(_service(table, s, hours))
+        configurations += [_configuration(t, s) for t in table.tables("configurations")]
+        table.done()
+    _distinct([service.name for service in services], "services")
+    _check_prices(kinds, places, minimise)
+    problem = Problem(
+        services=tuple(services),
+        options=_options(configurations, [device for _, device in devices], warnings),
+        gpus=kinds,
+        places=places,
+        minimise=minimise,
+        utilisation=plan.number("utilisation", 0.01, 1.0, 1.0) or 1.0,
+        max_carbon_kg=limits.number("carbon_kg", 0),
+        max_cost=limits.number("cost", 0),
+        max_energy_kwh=limits.number("energy_kwh", 0),
+        max_gpus=limits.whole("gpus", 0, 10**9),
+        currency=plan.text("currency", "USD") or "USD",
+    )
+    for table in (plan, limits, root):
+        table.done()
+    return Demand(problem, tuple(dict.fromkeys(warnings)))
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _service(table: _Table, number: int, hours: int) -> Service:
+    name = table.text("name", f"service{number}") or ""
+    per_day = table.number("images_per_day", 0)
+    by_hour = table.take("images_by_hour")
+    if (per_day is None) == (by_hour is None):
+        raise InputError(f"{table.where} needs images_per_day or images_by_hour, one of the two")
+    if by_hour is None:
+        demand = np.full(hours, (per_day or 0.0) / 24)
+    else:
+        if not isinstance(by_hour, list) or len(by_hour) != hours:
+            count = len(by_hour) if isinstance(by_hour, list) else shown(by_hour)
+            raise InputError(
+                f"{table.where}.images_by_hour needs a number for each of {hours} hours, not {count}"
+            )
+        demand = np.array([_number(x, f"{table.where}.images_by_hour", 0, 1e15) for x in by_hour])
+    return Service(
+        name=name,
+        demand=demand,
+        deadline_hours=table.whole("deadline_hours", 0, hours, 0) or 0,
+        latency_s=table.number("latency_s", 0),
+        max_g_per_image=table.number("max_g_per_image", 0),
+        min_quality=table.number("min_quality", -1e9),
+    )
+
+
+def _configuration(table: _Table, service: int) -> dict[str, Any]:
+    """One accepted configuration: the columns of `predict`, batch sizes, quality."""
+    model = table.text("model")
+    if model is None:
+        raise InputError(f'{table.where} needs a model, e.g. model = "sdxl"')
+    profile = load_profile(model)
+    width, height = _size(table, profile.defaults.width, profile.defaults.height)
+    sizes = table.take("batch_sizes")
+    if sizes is not None and (not isinstance(sizes, list) or not sizes):
+        raise InputError(f"{table.where}.batch_sizes must be a list of whole numbers, e.g. [1, 4, 16]")
+    found = {
+        "service": service,
+        "where": table.where,
+        "model": model,
+        "width": width,
+        "height": height,
+        "steps": table.whole("steps", 1, 10_000, profile.defaults.steps),
+        "precision": table.text("precision", profile.defaults.precision),
+        "passes": table.whole("passes", 1, 2)
+        or profile.guidance.passes(profile.defaults.guidance, negative_prompt=False),
+        "batch_sizes": [
+            int(_number(x, f"{table.where}.batch_sizes", 1, 4096)) for x in (sizes or BATCH_SIZES)
+        ],
+        "quality": table.number("quality", -1e9),
+    }
+    table.done()
+    return found
+
+
+def _size(table: _Table, width: int, height: int) -> tuple[int, int]:
+    from joulecast.architecture.workload import parse_size
+
+    text = table.text("size")
+    return (width, height) if text is None else parse_size(text)
+
+
+def _options(
+    configurations: Sequence[dict[str, Any]], devices: Sequence[Gpu], warnings: list[str]
+) -> tuple[Option, ...]:
+    """Every configuration on every GPU at every batch size, predicted at once."""
+    rows = [
+        (c, g, device, batch)
+        for c in configurations
+        for g, device in enumerate(devices)
+        for batch in c["batch_sizes"]
+        if c["precision"] in device.precisions
+    ]
+    if not rows:
+        raise InputError("no GPU on offer computes in the precision of any configuration")
+    names = ("model", "width", "height", "steps", "precision", "passes")
+    table: dict[str, Any] = {name: [c[name] for c, _, _, _ in rows] for name in names}
+    table["gpu"] = [
+        device.name if device.origin == "catalogue" else device.origin for _, _, device, _ in rows
+    ]
+    table["batch_size"] = [batch for _, _, _, batch in rows]
+    answers = predict(table)
+    options = []
+    for i, (c, g, _, batch) in enumerate(rows):
+        if answers["error"][i]:
+            raise InputError(f"{c['where']} on {table['gpu'][i]}: {answers['error'][i]}")
+        if answers["warning"][i]:
+            warnings.append(f"{c['model']} on {table['gpu'][i]}: {answers['warning'][i]}")
+        energy = Interval(*(float(answers[n][i]) for n in ("energy_low_j", "energy_j", "energy_high_j")))
+        seconds = float(answers["duration_s"][i])
+        guided = f" x {c['passes']} passes" if c["passes"] > 1 else ""
+        label = f"{c['model']} {c['width']}x{c['height']}, {c['steps']} steps{guided}, {c['precision']}"
+        options.append(Option(c["service"], g, label, batch, energy, seconds / batch, seconds, c["quality"]))
+    return tuple(options)
+
+
+def _gpu(table: _Table, warnings: list[str]) -> tuple[GpuType, Gpu]:
+    name = table.text("name")
+    if name is None:
+        raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
+    device = find_gpu(name)
+    idle = device.idle_power_w
+    if idle is None:
+        idle = IDLE_SHARE * device.tdp_w
+        warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
+    per_hour = (
+        (embodied_gpu(device.generation, device.name).quantity + embodied_host().quantity).to("g")
+        / factor("life").quantity.to("h")
+    ).amount  # over all hours owned: a plan's GPUs carry their idle hours themselves
+    found = GpuType(
+        name=device.name,
+        idle_w=idle,
+        tdp_w=device.tdp_w,
+        price_per_hour=table.number("price_per_hour", 0, 1e6, 0.0) or 0.0,
+        embodied_g_per_hour=per_hour,
+        max_count=table.whole("max_count", 0, 10**9),
+    )
+    table.done()
+    return found, device
+
+
+def _place(
+    table: _Table,
+    kinds: tuple[GpuType, ...],
+    hours: int,
+    start: datetime | None,
+    defaults: Mapping[str, Given | None],
+    folder: Path,
+    warnings: list[str],
+) -> Place:
+    given = {key: table.take(key) for key in _SOURCES}
+    stated = [key for key in _SOURCES if given[key] is not None]
+    name = table.text("name") or table.content.get("hourly")
+    if not isinstance(name, str):
+        raise InputError(f'{table.where} needs a name, e.g. name = "FR"')
+    if len(stated) > 1:
+        raise InputError(f"{table.where} ({name}) has {' and '.join(stated)}: give one of them")
+    if not stated:
+        grid = grid_intensity(name)
+        warnings += grid.warnings
+        intensity = np.full(hours, grid.intensity.amount.value)
+    elif stated == ["intensity"]:
+        intensity = np.full(hours, _number(given["intensity"], f"{table.where}.intensity", 0, 3000))
+    else:
+        series: HourlySeries = (
+            hourly_series(given["hourly"]) if given["hourly"] else read_hourly(folder / str(given["file"]))
+        )
+        warnings += series.caveats()
+        intensity = series.window(start, hours)
+    overheads = {key: table.given(key) for key in defaults}
+    host, pue = (
+        factor(key, overheads[key] if overheads[key] is not None else defaults[key]).quantity
+        for key in ("host_overhead", "pue")
+    )
+    found = Place(
+        name=name,
+        intensity=np.asarray(intensity, dtype=np.float64),
+        overhead=((quantity(1) + host) * pue).amount,
+        price_per_kwh=table.number("price_per_kwh", 0, 1e6, 0.0) or 0.0,
+        max_power_kw=table.number("max_power_kw", 0),
+        counts=_counts(table, kinds),
+    )
+    table.done()
+    return found
+
+
+def _counts(table: _Table, kinds: tuple[GpuType, ...]) -> tuple[int | None, ...]:
+    offered = table.take("gpus")
+    if offered is None:
+        return ()
+    if isinstance(offered, list):
+        offered = dict.fromkeys(offered)
+    if not isinstance(offered, Mapping):
+        raise InputError(f"{table.where}.gpus must be like {{ H100 = 100 }}, not {shown(offered)}")
+    found: dict[str, int | None] = {}
+    for text, count in offered.items():
+        name = find_gpu(str(text)).name
+        if name not in [kind.name for kind in kinds]:
+            raise InputError(f"{table.where}.gpus has {shown(text)}, which is not in [[gpus]]")
+        found[name] = None if count is None else int(_number(count, f"{table.where}.gpus.{text}", 0, 1e9))
+    return tuple(found.get(kind.name, 0) if kind.name in found else 0 for kind in kinds)
+
+
+def _check_prices(kinds: Sequence[GpuType], places: Sequence[Place], minimise: str) -> None:
+    rented = [kind.name for kind in kinds if kind.price_per_hour]
+    paid = [place.name for place in places if place.price_per_kwh]
+    if rented and paid:
+        raise InputError(
+            f"{rented[0]} has a price_per_hour and {paid[0]} a price_per_kwh: rent holds its electricity, "
+            "give one kind of price"
+        )
+    if minimise == "cost" and not (rented or paid):
+        raise InputError("plan.minimise is cost, but no GPU and no region has a price")
+
+
+def _start(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f'plan.start {shown(text)} is no time; write e.g. "2022-06-01T00:00Z"') from None
+    if moment.tzinfo is None:
+        raise InputError(f'plan.start {shown(text)} has no time zone; write e.g. "2022-06-01T00:00Z"')
+    return moment.astimezone(UTC)
+
+
+def _number(value: Any, where: str, least: float, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where} must be a number, not {shown(value)}")
+    if not least <= value <= most:
+        raise InputError(f"{where} must be from {least:g} to {most:g}, not {value:g}")
+    return float(value)
+
+
+def _distinct(names: Sequence[str], where: str) -> None:
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise InputError(f"[[{where}]] has {doubled} twice")

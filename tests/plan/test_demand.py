@@ -1,0 +1,163 @@
+"""Demand files: read as stated, every wrong key and value named; the command that plans them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from joulecast.cli import main
+from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.plan.demand import demand_of, read_demand
+from joulecast.plan.solve import solve
+
+TEXT = """
+[plan]
+start = "2022-06-01T00:00Z"
+pue = 1.2
+host_overhead = [0.3, 0.5]
+
+[limits]
+gpus = 300
+
+[[services]]
+name = "studio"
+images_per_day = 240000
+deadline_hours = 6
+latency_s = 40
+
+[[services.configurations]]
+model = "sdxl"
+steps = 30
+batch_sizes = [1, 8]
+quality = 0.8
+
+[[gpus]]
+name = "H100-SXM5-80GB"
+max_count = 200
+
+[[regions]]
+hourly = "US-CAL-CISO"
+
+[[regions]]
+name = "FR"
+gpus = { "H100-SXM5-80GB" = 3 }
+"""
+GOOD = tomllib.loads(TEXT)
+
+
+def test_a_demand_is_read_as_stated() -> None:
+    demand = demand_of(GOOD)
+    problem = demand.problem
+    assert problem.services[0].demand.tolist() == [10_000.0] * 24
+    assert (problem.services[0].deadline_hours, problem.services[0].latency_s) == (6, 40)
+    assert [place.name for place in problem.places] == ["US-CAL-CISO", "FR"]
+    assert problem.places[0].intensity.min() < problem.places[0].intensity.max()
+    assert problem.places[1].intensity.tolist() == [44.18] * 24
+    overhead = problem.places[1].overhead
+    assert (overhead.low, overhead.value, overhead.high) == (1.3 * 1.2, 1.4 * 1.2, 1.5 * 1.2)
+    assert problem.places[1].counts == (3,)
+    assert [option.batch_size for option in problem.options] == [1, 8]
+    assert problem.options[1].seconds == problem.options[1].latency_s / 8
+    assert any("combustion alone" in warning for warning in demand.warnings)
+    plan = solve(problem)
+    assert {fleet.region: fleet.count for fleet in plan.fleet}["FR"] == 3
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    content = copy.deepcopy(GOOD)
+    *parents, last = path.split(".")
+    place: Any = content
+    for key in parents:
+        place = place[int(key) if key.isdigit() else key]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return content
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("plan.minimize", "carbon", "did you mean minimise"),
+        ("plan.minimise", "carbn", "carbon"),
+        ("plan.minimise", "cost", "no GPU and no region has a price"),
+        ("plan.hours", 0, r"plan\.hours must be from 1"),
+        ("plan.hours", 1.5, "whole number"),
+        ("plan.start", "June", r"plan\.start 'June' is no time"),
+        ("plan.start", "2022-06-01T00:00", "no time zone"),
+        ("plan.start", "2023-06-01T00:00Z", "not in it"),
+        ("plan.pue", 0.5, "PUE"),
+        ("plan.utilisation", 2, r"plan\.utilisation"),
+        ("limits.carbon", 3, "did you mean carbon_kg"),
+        ("limits.gpus", -1, r"limits\.gpus"),
+        ("service", [], "did you mean services"),
+        ("services", [], "at least one"),
+        ("services.0.images_per_day", "many", r"services\[0\]\.images_per_day must be a number"),
+        ("services.0.images_by_hour", [1], "one of the two"),
+        ("services.0.images_per_day", None, "one of the two"),
+        ("services.0.latency", 3, "did you mean latency_s"),
+        ("services.0.configurations.0.model", "sdxll", "sdxl"),
+        ("services.0.configurations.0.step", 3, "did you mean steps"),
+        ("services.0.configurations.0.steps", 0, "steps must be from 1"),
+        ("services.0.configurations.0.size", "big", "size"),
+        ("services.0.configurations.0.batch_sizes", [], "batch_sizes"),
+        ("services.0.configurations.0.batch_sizes", [0], "batch_sizes"),
+        ("services.0.configurations.0.precision", "bf17", "precision"),
+        ("gpus.0.name", "H10", "H100"),
+        ("gpus.0.count", 3, "did you mean max_count"),
+        ("gpus", [{"name": "H100"}, {"name": "H100-SXM5-80GB"}], "twice"),
+        ("regions.1.name", "Frnace", "France"),
+        ("regions.1.intensity", -3, r"regions\[1\]\.intensity"),
+        ("regions.0.intensity", 3, "hourly and intensity: give one"),
+        ("regions.1.gpus", {"A100": 3}, r"not in \[\[gpus\]\]"),
+        ("regions.1.gpus", 3, "must be like"),
+        ("regions.0.hourly", "CAISO", "CISO"),
+    ],
+)
+def test_bad_values_are_named(path: str, value: Any, words: str) -> None:
+    with pytest.raises((InputError, UnknownNameError), match=words):
+        demand_of(changed(path, value))
+
+
+def test_two_kinds_of_price() -> None:
+    content = changed("gpus.0.price_per_hour", 2)
+    content["regions"][0]["price_per_kwh"] = 0.1
+    with pytest.raises(InputError, match="one kind of price"):
+        demand_of(content)
+
+
+def test_hourly_files_lie_beside_the_plan(tmp_path: Path) -> None:
+    lines = [f"2022-06-01T{h:02}:00Z,{100 + h}" for h in range(24)]
+    (tmp_path / "fr.csv").write_text("\n".join(["datetime,g", *lines]))
+    (tmp_path / "plan.toml").write_text(TEXT.replace('name = "FR"', 'name = "FR"\nfile = "fr.csv"'))
+    found = read_demand(tmp_path / "plan.toml").problem.places[1].intensity
+    assert found.tolist() == np.arange(100.0, 124.0).tolist()
+    (tmp_path / "plan.toml").write_text("[plan")
+    with pytest.raises(FileFormatError, match="not TOML"):
+        read_demand(tmp_path / "plan.toml")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(TEXT)
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(path), "--report", str(tmp_path / "out")])
+    assert not ended.value.code
+    out = capsys.readouterr().out
+    assert "240,000 images in 24 h with the least carbon" in out
+    assert "FR.H100-SXM5-80GB" in json.dumps(demand_of(GOOD).problem.limits())
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert plan["totals"]["carbon_g"]["low"] < plan["totals"]["carbon_g"]["value"]
+    assert sum(a["images"] for a in plan["assignments"]) == pytest.approx(240_000, rel=1e-4)
+    path.write_text(TEXT.replace("gpus = 300", "gpus = 1"))
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(path)])
+    assert ended.value.code == 2
+    assert "no plan meets these limits together: limits.gpus" in capsys.readouterr().err
