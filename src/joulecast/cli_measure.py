@@ -49,7 +49,7 @@ def _measure_options(command: argparse.ArgumentParser) -> None:
         help="text tokens; by default the model's",
     )
     add("--runtime", default="eager", help="eager (default) or compiled")
-    add("--tf32", action="store_true", help="let fp32 products round their inputs to TF32")
+    add("--tf32", help="TF32 in fp32 work: on, off or default (torch's: convolutions, not matrix products)")
     add("--components", action="store_true", help="measure each component alone as well")
     add("--window", type=_seconds, metavar="TIME", help="shortest window; 1s by default")
     add("--repeats", type=_whole, help="windows at least; 5 by default")
@@ -178,9 +178,10 @@ def describe(spec: Mapping[str, Any]) -> str:
     passes = f" x {spec['passes']} passes" if spec["passes"] != 1 else ""
     batch = f", batch {spec['batch_size']}" if spec["batch_size"] != 1 else ""
     runtime = "" if spec["runtime"] == "eager" else f", {spec['runtime']}"
+    tf32 = "" if spec["tf32"] == "default" else f" (tf32 {spec['tf32']})"
     return (
         f"{spec['model']}: {spec['width']}x{spec['height']}, {spec['steps']} steps{passes}, "
-        f"{spec['precision']}{' (tf32)' if spec['tf32'] else ''}{batch}{runtime}"
+        f"{spec['precision']}{tf32}{batch}{runtime}"
     )
 
 

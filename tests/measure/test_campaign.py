@@ -117,7 +117,7 @@ def test_lengths_of_time(text: object, seconds: float) -> None:
         ("[[grid]]\nmodel='sd22222'", UnknownNameError, "unknown model"),
         ("[[grid]]\nmodel='sd2'\nsteps=0", InputError, "grid 1 .* steps must be"),
         ("[[grid]]\nmodel='sd2'\nsize='big'", InputError, "not WIDTHxHEIGHT"),
-        ("[[grid]]\nmodel='sd2'\ntf32=1", InputError, "tf32 must be"),
+        ("[[grid]]\nmodel='sd2'\ntf32='yes'", UnknownNameError, "unknown tf32"),
         ("[[grid]]\nmodel='sd2'\nruntime='slow'", UnknownNameError, "unknown runtime"),
         ("[[grid]]\nmodel='sd2'\n[protocol]\nwindows_s=1", InputError, "did you mean window_s"),
         ("order='random'\n[[grid]]\nmodel='sd2'", UnknownNameError, "unknown order"),
@@ -274,10 +274,11 @@ def test_exports_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_tf32_is_another_runtime() -> None:
-    spec = plan.make_spec({"model": "sd2", "precision": "fp32", "tf32": True})
-    assert export.runtime_of(spec) == "eager, tf32"
-    assert export.run_id("x", spec, "H200").endswith("-fp32-tf32")
-    assert not plan.make_spec({"model": "sd2", "precision": "fp16", "tf32": True})["tf32"]
+    spec = plan.make_spec({"model": "sd2", "precision": "fp32", "tf32": "on"})
+    assert export.runtime_of(spec) == "eager, tf32 on"
+    assert export.run_id("x", spec, "H200").endswith("-fp32-tf32-on")
+    half = plan.make_spec({"model": "sd2", "precision": "fp16", "tf32": "on"})
+    assert half["tf32"] == "default"
 
 
 def test_a_comparison_is_paired(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ MODELS = {
     "sana": "sana1.5-1.6b",
 }
 FAMILIES = {model: family for family, model in MODELS.items()}
-QUICK = Settings(window_s=0.02, repeats=3, most_repeats=3, idle_s=0.02, settle_s=0)
+QUICK = Settings(window_s=0.01, repeats=2, most_repeats=2, idle_s=0.02, settle_s=0)
 # DDIM and the flow-matching and DPM schedulers call the denoiser once for each step
 STEPS = 2
 
@@ -77,7 +77,8 @@ def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
     profile = packaged_profile(model)
     passes = 2 if profile.guidance.parameter else 1
     with Store(tmp_path / "s.db") as store:
-        store.add([NewTask(spec_of(model, passes=passes))])
+        alone = not model.startswith("sana")  # its smallest image takes a second
+        store.add([NewTask(spec_of(model, passes=passes, components=alone))])
         meter = ReplayMeter(packaged_trace(), SystemClock())
         told: list[Any] = []
         assert run_campaign(store, subject(), meter, QUICK, on_progress=told.append) == 1, told
@@ -88,6 +89,8 @@ def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
     content = result["content"]
     assert content["output"] == {"is_finite": True}
     assert content["energy_j"] > 0
+    if not alone:
+        return
     roles = {part["role"] for part in content["components"]}
     assert roles == {"text_encoder", "denoiser", "decoder"}
     assert all(part["is_resolved"] for part in content["components"])
@@ -187,3 +190,20 @@ def test_without_cuda_there_is_no_gpu() -> None:
         pytest.skip("there is one here")
     with pytest.raises(MeasureError, match="torch finds no GPU"):
         pipelines.cuda_uuid()
+
+
+@pytest.mark.parametrize(
+    ("choice", "products", "convolutions"),
+    [("default", False, True), ("on", True, True), ("off", False, False)],
+)
+def test_tf32_is_torchs_default_unless_asked(choice: str, products: bool, convolutions: bool) -> None:
+    used = subject()
+    used.load(spec_of("sd1.5", tf32=choice))
+    facts = used.facts()
+    assert (facts["tf32_products"], facts["tf32_convolutions"]) == (products, convolutions)
+
+
+def test_a_compiled_pipeline_has_no_components_alone() -> None:
+    used = subject()
+    used._runtime = "compiled"
+    assert used.components() == []

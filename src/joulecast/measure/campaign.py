@@ -204,6 +204,8 @@ def _measure_task(
     state = getattr(subject, "output", None)
     if state is not None:
         found["output"] = state()
+        if found["output"].get("is_finite") is False:
+            found["warnings"] = [*found["warnings"], "the images hold numbers that are not finite"]
     return found, environment
 
 

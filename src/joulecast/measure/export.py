@@ -82,7 +82,7 @@ def _run(
 
 def runtime_of(spec: Mapping[str, Any]) -> str:
     """The runtime as a run table states it; TF32 is part of it, as it changes the rate."""
-    return f"{spec['runtime']}, tf32" if spec["tf32"] else str(spec["runtime"])
+    return f"{spec['runtime']}{'' if spec['tf32'] == 'default' else ', tf32 ' + spec['tf32']}"
 
 
 def run_id(name: str, spec: Mapping[str, Any], gpu: str) -> str:
@@ -91,7 +91,7 @@ def run_id(name: str, spec: Mapping[str, Any], gpu: str) -> str:
     return (
         f"{name}-{spec['model']}-{gpu.casefold()}-{spec['width']}x{spec['height']}-s{spec['steps']}"
         f"-p{spec['passes']}-b{spec['batch_size']}{text}-{spec['precision']}"
-        + ("-tf32" if spec["tf32"] else "")
+        + ("" if spec["tf32"] == "default" else f"-tf32-{spec['tf32']}")
         + ("" if spec["runtime"] == "eager" else f"-{spec['runtime']}")
         + ("-parts" if spec["components"] else "")
     )

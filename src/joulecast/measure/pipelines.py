@@ -68,6 +68,7 @@ class PipelineSubject:
         self._pipeline: Any = None
         self._arguments: dict[str, Any] = {}
         self._is_finite: bool | None = None
+        self._runtime = "eager"
 
     def load(self, spec: Mapping[str, Any]) -> None:
         """Build or fetch the pipeline of a task, set its options, and run it once.
@@ -79,7 +80,8 @@ class PipelineSubject:
         InputError
             The pipeline cannot do what the task asks.
         """
-        set_tf32(bool(spec["tf32"]))
+        set_tf32(spec["tf32"])
+        self._runtime = spec["runtime"]
         key = tuple(spec[name] for name in ("model", "precision", "runtime"))
         try:
             self._ready(key, spec)
@@ -105,7 +107,10 @@ class PipelineSubject:
             torch.cuda.synchronize(self.device)
 
     def components(self) -> Sequence[ComponentWork]:
-        """Every kind of component call, with the inputs of a real run."""
+        """Every kind of component call, with the inputs of a real run; none of a compiled pipeline,
+        whose denoiser would be called uncompiled here."""
+        if self._runtime == "compiled":
+            return []
         with recorded_calls(self._pipeline) as calls:
             self.call()
         return [
@@ -119,7 +124,8 @@ class PipelineSubject:
             "weights": self.weights or "random",
             "attention": attention_of(self._pipeline),
             "libraries": versions(),
-            "tf32": bool(torch.backends.cuda.matmul.allow_tf32),
+            "tf32_products": bool(torch.backends.cuda.matmul.allow_tf32),
+            "tf32_convolutions": bool(torch.backends.cudnn.allow_tf32),
             "device": str(self.device.type),
         }
 
@@ -268,10 +274,11 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def set_tf32(allowed: bool) -> None:
-    """Whether fp32 matrix products and convolutions may round their inputs to TF32."""
-    torch.backends.cuda.matmul.allow_tf32 = allowed
-    torch.backends.cudnn.allow_tf32 = allowed
+def set_tf32(choice: str) -> None:
+    """Whether fp32 matrix products and convolutions may round their inputs to TF32: ``on``, ``off``,
+    or torch's ``default``, convolutions alone."""
+    torch.backends.cuda.matmul.allow_tf32 = choice == "on"
+    torch.backends.cudnn.allow_tf32 = choice != "off"
 
 
 # --- calling --------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ MOST_TASKS: Final = 20_000
 FIRST_ROUND: Final = 2  # settings of each model and precision in the first round of order "spread"
 ORDERS: Final = ("spread", "listed")
 RUNTIMES: Final = ("eager", "compiled")
+TF32: Final = ("default", "on", "off")  # torch's default: convolutions yes, matrix products no
 PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid")
 GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "model": None,
@@ -64,7 +65,7 @@ GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "batch_size": 1,
     "text_tokens": "default",
     "runtime": "eager",
-    "tf32": False,
+    "tf32": "default",
     "components": False,
     "gpu": None,
 }
@@ -213,9 +214,10 @@ def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
     )
     if chosen["runtime"] not in RUNTIMES:
         raise UnknownNameError("runtime", chosen["runtime"], RUNTIMES, f"known: {', '.join(RUNTIMES)}")
-    for name in ("tf32", "components"):
-        if not isinstance(chosen[name], bool):
-            raise InputError(f"{name} must be true or false, not {shown(chosen[name])}")
+    if chosen["tf32"] not in TF32:
+        raise UnknownNameError("tf32", chosen["tf32"], TF32, f"known: {', '.join(TF32)}")
+    if not isinstance(chosen["components"], bool):
+        raise InputError(f"components must be true or false, not {shown(chosen['components'])}")
     return {
         "model": profile.name,
         "width": workload.width,
@@ -226,7 +228,7 @@ def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
         "precision": workload.precision,
         "text_tokens": workload.text_tokens,
         "runtime": chosen["runtime"],
-        "tf32": chosen["tf32"] and workload.precision == "fp32",
+        "tf32": chosen["tf32"] if workload.precision == "fp32" else "default",
         "components": chosen["components"],
     }
 
@@ -314,7 +316,7 @@ def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
     """Roughly, calls of each component for one batch and the seconds of all of them."""
     profile, workload = packaged_profile(spec["model"]), workload_of(spec)
     found = {component.name: (0.0, 0.0) for component in profile.components}
-    rate = FLOP_PER_S["fp16" if spec["tf32"] else workload.precision]
+    rate = FLOP_PER_S["fp16" if spec["tf32"] == "on" else workload.precision]
     for cost in profile.costs(workload.columns(), workload.precision):
         calls, total = found[cost.component.name]
         number = float(cost.calls[0])
