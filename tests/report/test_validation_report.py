@@ -79,7 +79,8 @@ def test_the_text_shows_every_law_hold_out_and_dimension(report: dict[str, Any])
     for words in (
         *FORMS, "a fifth of the runs", "a model and a chip", "Spearman", "Kendall", "covered", "interval",
         "paper by model", "paper by batch", "paper by chip", "paper by GPU", "paper by source",
-        "R2 of log E within",        "flux.1-dev on A100", "cannot be checked", "left out: runtime compiled", "Rule:",
+        "R2 of log E within", "flux.1-dev on A100", "cannot be checked",
+        "left out: runtime compiled", "Rule:",
     ):  # fmt: skip
         assert words in text, words
     assert "nan" not in text

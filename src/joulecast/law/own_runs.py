@@ -44,7 +44,7 @@ def load_run_profile(model: str) -> ComputeProfile:
 
 
 def named(runs: RunTable) -> RunTable:
-    """The same runs with the catalogue's names for its models.
+    """The same runs with the catalogue's names for its models, and the paths of profile files.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def _named(run: MeasuredRun) -> MeasuredRun:
         profile = load_run_profile(run.model)
     except JoulecastError as error:
         raise FitError(f"run {run.run_id}: {error}") from error
-    known = profile.name if profile.origin == "catalogue" else run.model
+    known = profile.name if profile.origin == "catalogue" else profile.origin
     return run if known == run.model else dataclasses.replace(run, model=known)
 
 

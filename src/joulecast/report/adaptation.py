@@ -47,7 +47,8 @@ def adaptation_text(done: Adaptation) -> str:
     """The fit as plain text."""
     fitted = done.law.fitted_on
     runs = len(done.after.runs)
-    lines = [f"{done.law.form} law {done.law.name}: fitted on {fitted.runs} runs, {runs} of them yours"]
+    what = f"{done.law.name}, a law of the form {done.before.law}"
+    lines = [f"{what}: fitted on {fitted.runs} runs, {runs} of them yours"]
     lines += [f"  left out: {count} of yours, {why}" for why, count in done.left_out.items()]
     lines += ["", "Errors on your runs, in %", "", *_errors(done)]
     if done.moved:
