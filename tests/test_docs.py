@@ -25,7 +25,13 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RUN = ["README.md", "docs/quickstart.md", "docs/footprint.md", "docs/measuring.md"]
+RUN = [
+    "README.md",
+    "docs/quickstart.md",
+    "docs/footprint.md",
+    "docs/planning.md",
+    "docs/measuring.md",
+]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>[\w.-]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

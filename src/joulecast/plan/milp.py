@@ -1,6 +1,7 @@
 """A problem as a mixed-integer linear program, solved by HiGHS through scipy.
 
-Variables: GPU-hours y[option, region, hour] >= 0, and whole GPUs n[type, region]. Rows: an hour's GPU-hours
+Variables: GPU-hours y[option, region, hour] >= 0, whole GPUs n[type, region], and the images made[service,
+hour] that the GPU-hours amount to, which keep the rows of deadlines short. Rows: an hour's GPU-hours
 fit the GPUs; each service's images are made between arrival and deadline; every limit is a row of its own.
 """
 
@@ -47,9 +48,11 @@ class Program:
         self.shape = (len(self.options), len(problem.places), problem.hours)
         self.cells = int(np.prod(self.shape))
         self.fleet = (len(problem.gpus), len(problem.places))
-        self.columns = self.cells + int(np.prod(self.fleet))
+        self.gpus = int(np.prod(self.fleet))
+        self.columns = self.cells + self.gpus + len(problem.services) * problem.hours
         self.index = np.arange(self.cells).reshape(self.shape)
-        self.fleet_index = self.cells + np.arange(self.columns - self.cells).reshape(self.fleet)
+        self.fleet_index = self.cells + np.arange(self.gpus).reshape(self.fleet)
+        self.made_index = np.arange(self.cells + self.gpus, self.columns).reshape(-1, problem.hours)
         self.on_gpu = np.array([option.gpu for option in self.options], dtype=int)
         self.per_hour = np.array([SECONDS_PER_HOUR / option.seconds for option in self.options])
 
@@ -63,16 +66,16 @@ class Program:
         each = dynamic * self.per_hour / JOULES_PER_KILOWATT_HOUR
         busy = np.broadcast_to((each[:, None] * overhead)[:, :, None], self.shape)
         idle = np.array([gpu.idle_w / 1000 for gpu in p.gpus])[:, None] * overhead * p.hours
-        return np.concatenate([busy.ravel(), idle.ravel()])
+        return self._joined(busy, idle)
 
     def carbon_g(self) -> Array:
         """Carbon of each column [g], embodied carbon with the GPUs."""
         p = self.problem
         energy, intensity = self.energy_kwh(), self._intensity()
         busy = energy[: self.cells].reshape(self.shape) * intensity
-        idle = energy[self.cells :].reshape(self.fleet) * intensity.mean(axis=1)
+        idle = energy[self.fleet_index] * intensity.mean(axis=1)
         embodied = np.array([gpu.embodied_g_per_hour.value for gpu in p.gpus])[:, None] * p.hours
-        return np.concatenate([busy.ravel(), (idle + embodied).ravel()])
+        return self._joined(busy, idle + embodied)
 
     def cost(self) -> Array:
         """Money of each column: electricity at the region's price, and rent."""
@@ -81,9 +84,7 @@ class Program:
         energy = self.energy_kwh()
         busy = energy[: self.cells].reshape(self.shape) * price[:, None]
         rent = np.array([gpu.price_per_hour for gpu in p.gpus])[:, None] * p.hours
-        return np.concatenate(
-            [busy.ravel(), (energy[self.cells :].reshape(self.fleet) * price + rent).ravel()]
-        )
+        return self._joined(busy, energy[self.fleet_index] * price + rent)
 
     def objective(self) -> Array:
         """What is minimised, by column."""
@@ -106,15 +107,11 @@ class Program:
             raise MissingExtraError("fit", "solving a plan") from error
         begun = time.perf_counter()
         matrix, low, high = self._rows(scale or {})
-        if matrix is None:
-            return None
         costs = self.objective()
         unit = float(np.abs(costs).max()) or 1.0
         result: Any = milp(
             costs / unit,
-            integrality=np.concatenate(
-                [np.zeros(self.cells), np.full(self.columns - self.cells, int(whole))]
-            ),
+            integrality=self._joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
             bounds=Bounds(np.zeros(self.columns), self._most()),
             constraints=LinearConstraint(matrix, low, high),
             options={"mip_rel_gap": gap, "time_limit": time_limit_s},
@@ -125,7 +122,7 @@ class Program:
                     f"no plan was found within {time_limit_s:g} s; give more time or a wider gap"
                 )
             return None
-        n = result.x[self.cells :].reshape(self.fleet)
+        n = result.x[self.fleet_index]
         bound = result.mip_dual_bound if whole and result.mip_dual_bound is not None else result.fun
         return Solution(
             options=self.options,
@@ -158,10 +155,7 @@ class Program:
             *self._demand(),
             *self._limit_rows(scale),
         ):
-            if not len(places) and least > 0:
-                return None, np.zeros(0), np.zeros(0)  # nothing can make a service's images
-            size = float(np.abs(coefficients).max()) if len(coefficients) else 1.0
-            size = size or 1.0
+            size = float(np.abs(coefficients).max(initial=0.0)) or 1.0
             rows.append(np.full(len(places), len(low)))
             columns.append(places)
             values.append(coefficients / size)
@@ -188,17 +182,13 @@ class Program:
             mine = np.array([k for k, option in enumerate(self.options) if option.service == s], dtype=int)
             arrived = np.cumsum(service.demand)
             for h in range(self.shape[2]):
-                if service.deadline_hours == 0:
-                    hours, least = slice(h, h + 1), float(service.demand[h])
-                    most = least
-                else:
-                    due = h - service.deadline_hours
-                    last = h == self.shape[2] - 1
-                    hours, most = slice(0, h + 1), float(arrived[h])
-                    least = most if last else float(arrived[due]) if due >= 0 else 0.0
-                places = self.index[mine, :, hours]
-                per_hour = np.broadcast_to(self.per_hour[mine][:, None, None], places.shape)
-                yield places.ravel(), per_hour.ravel(), least, most
+                places = self.index[mine, :, h]
+                per_hour = np.broadcast_to(self.per_hour[mine][:, None], places.shape)
+                images = np.append(places.ravel(), self.made_index[s, h])
+                yield images, np.append(per_hour.ravel(), -1.0), 0.0, 0.0
+                due = h - service.deadline_hours
+                least = float(arrived[-1] if h == self.shape[2] - 1 else arrived[due] if due >= 0 else 0.0)
+                yield self.made_index[s, : h + 1], np.ones(h + 1), least, float(arrived[h])
 
     def _limit_rows(self, scale: dict[str, float]) -> Iterator[tuple[Index, Array, float, float]]:
         for name, coefficients, least, most in self._limits(self.skip):
@@ -253,7 +243,11 @@ class Program:
         return np.array([place.intensity for place in self.problem.places])
 
     def _cell_row(self, cells: Array) -> Array:
-        return np.concatenate([cells.ravel(), np.zeros(self.columns - self.cells)])
+        return self._joined(cells, np.zeros(self.fleet))
 
     def _fleet_row(self, fleet: Array) -> Array:
-        return np.concatenate([np.zeros(self.cells), fleet.ravel()])
+        return self._joined(np.zeros(self.shape), fleet)
+
+    def _joined(self, cells: Array, fleet: Array) -> Array:
+        """One number a column: of the GPU-hours, of the GPUs, and nothing of the images made."""
+        return np.concatenate([np.ravel(cells), np.ravel(fleet), np.zeros(self.made_index.size)])

@@ -124,9 +124,18 @@ def useful(problem: Problem, skip: frozenset[str] = frozenset()) -> tuple[Option
         for option in problem.options:
             if option.service == s and (limit is None or option.latency_s <= limit):
                 groups.setdefault((option.gpu, option.quality if by_quality else None), []).append(option)
-        for (g, _), group in groups.items():
-            kept += _hull(group, problem.gpus[g].idle_w)
+        hulls = {key: _hull(group, problem.gpus[key[0]].idle_w) for key, group in groups.items()}
+        for (g, _), hull in hulls.items():
+            rivals = [o for (other, _), found in hulls.items() if other == g for o in found]
+            kept += [o for o in hull if not any(_beats(rival, o, problem.gpus[g].idle_w) for rival in rivals)]
     return tuple(kept)
+
+
+def _beats(a: Option, b: Option, idle_w: float) -> bool:
+    """Whether `a` is as good as `b` in energy and time, and of better quality."""
+    if a.quality is None or b.quality is None or a.quality <= b.quality:
+        return False
+    return a.seconds <= b.seconds and above_idle(a, idle_w) <= above_idle(b, idle_w)
 
 
 def above_idle(option: Option, idle_w: float) -> float:

@@ -159,7 +159,7 @@ def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> 
 
 def _binding(program: Program, solution: Solution, time_limit_s: float) -> tuple[Binding, ...]:
     """Limits in full use, and what a hundredth more would save, by re-solving with divisible GPUs."""
-    used_by = np.concatenate([solution.y.ravel(), solution.n.ravel()])
+    used_by = program._joined(solution.y, solution.n)
     base: Solution | None = None
     found = []
     for name, coefficients, least, most in program._limits(frozenset()):
