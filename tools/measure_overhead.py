@@ -26,9 +26,9 @@ from joulecast.measure.meter import (
 )
 from joulecast.measure.track import track_phases
 
-ROUNDS = 15
+ROUNDS = 40
 CALLS = 40  # component calls in one run, as 40 denoising steps
-SIDE = 500
+SIDE = 250
 
 
 class Threaded(ReplayMeter):
