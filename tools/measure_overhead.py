@@ -84,10 +84,9 @@ def main() -> None:
     print(f"one run of the toy               {1e3 * plain:8.2f} ms")
     print(f"with telemetry                   {100 * (with_telemetry / plain - 1):+8.2f} %")
     print(f"with telemetry and hooks         {100 * (with_all / plain - 1):+8.2f} %")
-    print(
-    print(f"one telemetry sample             {1e6 * sample_s:8.1f} us, {sample_s / SAMPLE_S:.4%} of time")
+    share = sample_s / SAMPLE_S
+    print(f"one telemetry sample             {1e6 * sample_s:8.1f} us, {share:.4%} of the time")
     print(f"hooks of one component call      {1e6 * _hook_s(meter):8.1f} us")
-    )
     meter.close()
 
 
