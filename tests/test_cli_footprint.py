@@ -50,6 +50,14 @@ def test_estimate_in_a_region(run) -> None:  # type: ignore[no-untyped-def]
     assert "operational_carbon_g [g] = facility_energy_kwh * intensity" in explained.out
 
 
+def test_a_live_intensity_that_cannot_be_had_is_said(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.delenv("ELECTRICITYMAPS_API_KEY", raising=False)
+    done = run(*ESTIMATE, "--region", "FR", "--live")
+    assert done.status == 0
+    assert "no live intensity of France" in done.out
+    assert run(*ESTIMATE, "--live", "--region", "FR", "--intensity", "3").status == 2
+
+
 def test_estimate_as_json(run) -> None:  # type: ignore[no-untyped-def]
     plain = json.loads(run(*ESTIMATE, "--json").out)
     answer = json.loads(run(*ESTIMATE, "--region", "PL", "--json").out)

@@ -333,6 +333,11 @@ def _site_options(command: argparse.ArgumentParser) -> None:
     add("--year", help="year of that intensity, where it must be a certain one")
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
     add(
+        "--live",
+        action="store_true",
+        help="ask for the intensity of now (ELECTRICITYMAPS_API_KEY; GB needs none)",
+    )
+    add(
         "--accounting",
         default="location-based",
         help="of --intensity: location-based, market-based or marginal",
@@ -361,7 +366,8 @@ def _asks_for_a_site(options: argparse.Namespace) -> bool:
         for name in _SITE
         if getattr(options, name) is not None and name not in ("accounting", "currency")
     ]
-    return bool(given or getattr(options, "images", None) is not None or getattr(options, "explain", False))
+    asked = getattr(options, "images", None) is not None or getattr(options, "explain", False)
+    return bool(given or asked or options.live)
 
 
 def _site(options: argparse.Namespace, region: str | None = None) -> Site:
@@ -372,6 +378,12 @@ def _site(options: argparse.Namespace, region: str | None = None) -> Site:
         given["region"] = region
     if given["year"] is not None:
         given["year"] = _count(given["year"], "--year")
+    if options.live:
+        if given["region"] is None or given["intensity"] is not None or given["year"] is not None:
+            raise InputError("--live needs --region, and neither --intensity nor --year")
+        from joulecast.footprint.live import live_intensity
+
+        given["intensity"] = live_intensity(given["region"])
     return site(given.pop("region"), **given)
 
 

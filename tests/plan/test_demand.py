@@ -126,6 +126,17 @@ def test_bad_values_are_named(path: str, value: Any, words: str) -> None:
         demand_of(changed(path, value))
 
 
+def test_models_that_do_not_fit_are_not_planned() -> None:
+    content = changed("services.0.configurations.0.model", "flux.1-dev")
+    content["gpus"].append({"name": "L4"})
+    demand = demand_of(content)
+    assert {option.gpu for option in demand.problem.options} == {0}
+    assert any("not planned on L4" in warning for warning in demand.warnings)
+    content["gpus"], content["regions"] = [{"name": "L4"}], [{"name": "FR"}]
+    with pytest.raises(InputError, match="no GPU on offer holds"):
+        demand_of(content)
+
+
 def test_two_kinds_of_price() -> None:
     content = changed("gpus.0.price_per_hour", 2)
     content["regions"][0]["price_per_kwh"] = 0.1

@@ -257,3 +257,17 @@ def test_power_and_quality_limits() -> None:
     plan = solve(simple(services=services, options=(good, poor)), gap=EXACT_GAP)
     share = {a.configuration: a.images.sum() / 3600 for a in plan.assignments}
     assert share == pytest.approx({"3000J/4s": 0.5, "1000J/4s": 0.5}, rel=1e-3)
+
+
+def test_a_budget_for_an_image() -> None:
+    places = tuple(
+        Place(name, np.full(4, grams), Interval.exact(1.0))
+        for name, grams in (("dirty", 900.0), ("clean", 100.0))
+    )
+    rented = (GpuType("gpu", 0, 400, price_per_hour=1),)
+    strict = (Service("svc", np.full(4, 900.0), max_g_per_image=0.1),)
+    # 1000 J is 1/3600 kWh: 0.25 g where it is dirty, 0.028 g where it is clean
+    plan = solve(simple(services=strict, places=places, gpus=rented, minimise="cost"), gap=EXACT_GAP)
+    assert plan.operational_carbon_g.value / plan.images <= 0.1 * (1 + 1e-6)
+    impossible = (Service("svc", np.full(4, 900.0), max_g_per_image=0.02),)
+    assert explain_infeasible(simple(services=impossible, places=places)).conflict == ("svc.max_g_per_image",)

@@ -276,8 +276,14 @@ def _options(
         for batch in c["batch_sizes"]
         if c["precision"] in device.precisions
     ]
+    too_large = [row for row in rows if _weights_bytes(row[0]) > row[2].memory_bytes]
+    warnings += [
+        f"{c['model']} in {c['precision']} was not planned on {device.name}: its weights exceed the memory"
+        for c, _, device, _ in too_large
+    ]
+    rows = [row for row in rows if _weights_bytes(row[0]) <= row[2].memory_bytes]
     if not rows:
-        raise InputError("no GPU on offer computes in the precision of any configuration")
+        raise InputError("no GPU on offer holds and computes in the precision of any configuration")
     names = ("model", "width", "height", "steps", "precision", "passes")
     table: dict[str, Any] = {name: [c[name] for c, _, _, _ in rows] for name in names}
     table["gpu"] = [
@@ -297,6 +303,12 @@ def _options(
         label = f"{c['model']} {c['width']}x{c['height']}, {c['steps']} steps{guided}, {c['precision']}"
         options.append(Option(c["service"], g, label, batch, energy, seconds / batch, seconds, c["quality"]))
     return tuple(options)
+
+
+def _weights_bytes(configuration: Mapping[str, Any]) -> float:
+    """Memory of the weights of all components [byte]: the least a pipeline needs without offloading."""
+    per_parameter = 4 if configuration["precision"] == "fp32" else 2
+    return float(load_profile(configuration["model"]).parameters * per_parameter)
 
 
 def _gpu(table: _Table, warnings: list[str]) -> tuple[GpuType, Gpu]:
