@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,11 @@ def test_a_compiled_pipeline_has_no_components_alone() -> None:
     used = subject()
     used._runtime = "compiled"
     assert used.components() == []
+
+
+def test_joulecast_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("joulecast.measure.pipelines.metadata.version", none)
+    assert pipelines.versions()["joulecast"] == "not installed"

@@ -417,12 +417,20 @@ def versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "diffusers": str(diffusers.__version__),
         "transformers": str(transformers.__version__),
-        "joulecast": metadata.version("joulecast"),
+        "joulecast": _own_version(),
     }
     if torch.version.cuda:
         found["cuda"] = str(torch.version.cuda)
         found["cudnn"] = str(torch.backends.cudnn.version())
     return found
+
+
+def _own_version() -> str:
+    """joulecast's version; it need not be installed to measure."""
+    try:
+        return metadata.version("joulecast")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def cuda_uuid() -> str | None:
