@@ -73,7 +73,7 @@ def packaged() -> dict[str, Factor]:
 
 def embodied_gpu(generation: str | None = None, gpu: str | None = None) -> Factor:
     """Embodied carbon of a GPU [kg]: its own figure, else its generation's, else any GPU's."""
-    rows = [row for row in data.read_table("embodied.csv") if row["item"] == "gpu"]
+    rows = [row for row in _embodied() if row["item"] == "gpu"]
     for row in rows:
         family, _, product = row["gpus"].partition(":")
         fits = family == generation and (not product or (gpu or "").startswith(product))
@@ -84,8 +84,13 @@ def embodied_gpu(generation: str | None = None, gpu: str | None = None) -> Facto
 
 def embodied_host() -> Factor:
     """Embodied carbon of one GPU's share of the rest of its server [kg]."""
-    row = next(row for row in data.read_table("embodied.csv") if row["item"] == "host")
+    row = next(row for row in _embodied() if row["item"] == "host")
     return Factor("embodied_host", Quantity(_range(row), "kg"), _source(row))
+
+
+@cache
+def _embodied() -> tuple[dict[str, str], ...]:
+    return tuple(data.read_table("embodied.csv"))
 
 
 def _range(row: dict[str, str]) -> Interval:
