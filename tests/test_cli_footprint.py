@@ -27,6 +27,7 @@ class Done(NamedTuple):
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     Path("w.csv").write_text(WORKLOADS)
+    Path("bad.csv").write_text("energy_j,duration_s\nmuch,1\n")
 
     def running(*arguments: str) -> Done:
         with pytest.raises(SystemExit) as ended:
@@ -125,6 +126,8 @@ def test_cards(run, form: str) -> None:  # type: ignore[no-untyped-def]
         (("footprint", "w.csv", "--region", "FR"), "no column energy_j"),
         (("footprint", "none.csv", "--region", "FR"), "does not exist"),
         (("card", "w.csv"), "no column energy_j"),
+        (("card", "bad.csv"), "energy_j must be a positive number, not 'much'"),
+        (("budget", "check", "bad.csv", "--max-wh-per-image", "1"), "energy_j must be a positive number"),
     ],
 )
 def test_errors_are_one_line(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]

@@ -197,7 +197,7 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
 def _budget(options: argparse.Namespace) -> int:
     """Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
     from joulecast.footprint.card import grams_per_image
-    from joulecast.footprint.table import row_footprint
+    from joulecast.footprint.table import positive, row_footprint
     from joulecast.report import quantity
     from joulecast.report.text import table
 
@@ -214,9 +214,9 @@ def _budget(options: argparse.Namespace) -> int:
         if row.get("error"):
             raise InputError(f"data row {number} cannot be held against a budget: {row['error']}")
         cells = [str(number), row.get("model", ""), row.get("gpu", "")]
-        energy = float(
-            row.get("energy_high_j") or row["energy_j"] if options.bound == "high" else row["energy_j"]
-        )
+        energy = positive(row, "energy_j")
+        if options.bound == "high":
+            energy = positive(row, "energy_high_j", energy)
         verdicts = []
         if watt_hours is not None:
             cells.append(f"{quantity.number(energy / 3600)} Wh")

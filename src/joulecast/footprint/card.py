@@ -8,7 +8,7 @@ from typing import Any
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site
-from joulecast.footprint.table import Row, row_footprint
+from joulecast.footprint.table import Row, positive, row_footprint
 from joulecast.units import JOULES_PER_WATT_HOUR
 
 FORMATS = ("markdown", "json", "huggingface")
@@ -42,11 +42,11 @@ def _entry(row: Row, at: Site | None) -> dict[str, Any]:
     made = f"predicted, law {row['law']}" if row.get("law") else "measured"
     entry: dict[str, Any] = {
         **{name: row[name] for name in _SETTINGS if row.get(name)},
-        "energy_j": float(row["energy_j"]),
-        "energy_low_j": float(low) if low else None,
-        "energy_high_j": float(high) if high else None,
+        "energy_j": positive(row, "energy_j"),
+        "energy_low_j": positive(row, "energy_low_j") if low else None,
+        "energy_high_j": positive(row, "energy_high_j") if high else None,
         "boundary": row.get("boundary") or "gross",
-        "duration_s": float(row["duration_s"]) if row.get("duration_s") else None,
+        "duration_s": positive(row, "duration_s") if row.get("duration_s") else None,
         "obtained": made,
         "software": row.get("software") or None,
         "source": row.get("source") or None,

@@ -57,13 +57,13 @@ def read_rows(
 
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     """The footprint of one row. Raises InputError where a cell cannot be used."""
-    energy = _number(row, "energy_j")
-    low, high = _number(row, "energy_low_j", energy), _number(row, "energy_high_j", energy)
+    energy = positive(row, "energy_j")
+    low, high = positive(row, "energy_low_j", energy), positive(row, "energy_high_j", energy)
     if not low <= energy <= high:
         raise InputError(f"energy_low_j {low:g} <= energy_j {energy:g} <= energy_high_j {high:g} is not so")
-    count = images if images is not None else _number(row, "images", 1.0)
+    count = images if images is not None else positive(row, "images", 1.0)
     gpu_seconds = (
-        _number(row, "duration_s") * _number(row, "gpu_count", 1.0) / _number(row, "batch_size", 1.0)
+        positive(row, "duration_s") * positive(row, "gpu_count", 1.0) / positive(row, "batch_size", 1.0)
     )
     return footprint(
         Interval(low, energy, high),
@@ -129,7 +129,8 @@ def _outputs(answer: Footprint) -> dict[str, str]:
     return dict(zip(OUTPUTS, (*numbers, *money, *words), strict=True))
 
 
-def _number(row: Row, name: str, default: float | None = None) -> float:
+def positive(row: Row, name: str, default: float | None = None) -> float:
+    """A cell as a positive number, or `default` where it is empty. Raises InputError otherwise."""
     text = row.get(name, "")
     if not text:
         if default is None:
