@@ -31,6 +31,7 @@ RUN = [
     "docs/footprint.md",
     "docs/planning.md",
     "docs/measuring.md",
+    "docs/validation.md",
 ]
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BLOCK = re.compile(

@@ -1,0 +1,230 @@
+"""Regenerate the pictures and tables of the documentation of laws from the packaged results.
+
+    python tools/make_docs_pictures.py
+
+Writes ``docs/pictures/*.svg``, and between ``<!-- table: NAME -->`` and ``<!-- end of table -->`` the
+tables in ``docs/methodology.md`` and ``docs/validation.md``. Needs the extras `fit` and `plot`, with the
+versions in `constraints.txt`; a test holds that the tables have not drifted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from joulecast import data
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.law.fit_roofline import PRIORS
+from joulecast.law.forms import FITS
+from joulecast.law.load import load_law
+from joulecast.law.own_runs import usable
+from joulecast.law.prediction import FAMILIARITY
+from joulecast.law.reproduction import reproduction
+from joulecast.law.validation import within_groups
+from joulecast.report import charts
+from joulecast.report.chart_data import Rows, held_out_points
+from joulecast.report.folder import pictures
+from joulecast.runs import packaged_runs
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = ("methodology.md", "validation.md")
+BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+WORST = 10
+
+# Unit and meaning of the roofline law's shared parameters.
+PARAMETERS: Mapping[str, tuple[str, str]] = {
+    "energy_per_flop_j": ("J", "tensor-core FLOP on the reference chip"),
+    "energy_per_score_j": ("J", "attention score (a query-key pair of a head)"),
+    "energy_per_byte_j": ("J", "byte moved"),
+    "energy_per_fp32_flop_j": ("J", "fp32 FLOP on the CUDA cores"),
+    "convolution_energy": ("1", "energy of a convolution's FLOP over a matrix product's"),
+    "convolution_traffic": ("1", "bytes a convolution moves over those of its tensors"),
+    "gemm_efficiency": ("1", "share of the 16-bit peak, matrix products"),
+    "convolution_efficiency": ("1", "share of the peak, convolutions"),
+    "attention_efficiency": ("1", "share of the 16-bit peak, attention"),
+    "fp32_efficiency": ("1", "share of the fp32 peak"),
+    "bandwidth_efficiency": ("1", "share of the memory bandwidth"),
+    "kernel_time_s": ("s", "GPU time of a launch, whatever its work"),
+    "launch_time_s": ("s", "host time of an operator"),
+    "module_time_s": ("s", "further host time of an operator with FLOP"),
+    "static_power_share": ("1", "static power over the power limit"),
+    "power_limit_share": ("1", "power at which the limit binds, over the limit"),
+    "lowest_clock": ("1", "clock below which the voltage falls no further, over the boost clock"),
+    "node_exponent": ("1", "of the process's switching energy"),
+    "clock_exponent": ("1", "of the clock, in the energy of an operation"),
+}
+HOLDOUTS = {
+    "seen": "a fifth of the runs",
+    "unseen_model": "a model",
+    "unseen_gpu": "a chip",
+    "unseen_both": "a model and a chip",
+}
+FIGURES: Mapping[str, Callable[[float], str]] = {
+    "r2": "{:.3f}".format,
+    "median": "{:.1f}".format,
+    "p90": "{:.1f}".format,
+    "worst": "{:.0f}".format,
+    "bias": "{:+.1f}".format,
+    "spearman": "{:.3f}".format,
+    "kendall": "{:.3f}".format,
+    "coverage": "{:.0f}".format,
+    "width": "{:.2f}".format,
+}
+
+
+def main() -> None:
+    """Write the pictures and the tables."""
+    (DOCS / "pictures").mkdir(exist_ok=True)
+    runs = usable(packaged_runs())[0]
+    for name, _, chart in pictures(data.read_table("held_out.csv"), runs, load_law(), set(FITS)):
+        charts.save(chart, DOCS / "pictures" / f"{name}.svg")
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The pages by file name, their tables made anew."""
+    made = {name: "\n".join([*make(), ""]) for name, make in TABLES.items()}
+    out = {}
+    for name in PAGES:
+        text = (DOCS / name).read_text(encoding="utf-8")
+        out[name] = BLOCK.sub(lambda match: match[1] + made[match["name"]] + match[3], text)
+    return out
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: int) -> Iterator[str]:
+    """A Markdown table; columns from `numbers_from` on are flush right."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "|".join("---" if i < numbers_from else "---:" for i in range(len(header))) + "|"
+    yield from ("| " + " | ".join(row) + " |" for row in rows)
+
+
+def parameters() -> Iterator[str]:
+    """The roofline law's shared parameters: what they mean, their priors, their fitted values."""
+    law = load_law("roofline")
+    errors = np.sqrt(np.diag(law.covariance["matrix"]))
+    rows = []
+    for (name, prior), error in zip(PRIORS.items(), errors, strict=True):
+        unit, meaning = PARAMETERS[name]
+        value = law.parameters["shared"][name]
+        relative = error * (1 - value) if prior.is_share else error
+        rows.append(
+            [f"`{name}`", unit, meaning, f"{prior.median:.3g}", f"{value:.3g}", f"{100 * relative:.0f} %"]
+        )
+    yield from table(["parameter", "unit", "meaning", "prior median", "fitted", "+-"], rows, 3)
+
+
+def chips() -> Iterator[str]:
+    """The effects of chips."""
+    effects = load_law("roofline").parameters["chip_effects"]
+    rows = [[chip, f"{np.exp(effect):.3f}"] for chip, effect in effects.items()]
+    yield from table(["chip", "energy of an operation over the law's without the effect"], rows, 1)
+
+
+def laws_on(quantity: str) -> Iterator[str]:
+    """Errors of every law under every hold-out."""
+    rows = []
+    for form in FITS:
+        for holdout in FAMILIARITY:
+            scores = load_law(form).errors[holdout][quantity]
+            figures = [show(scores[name]) for name, show in FIGURES.items()]
+            rows.append([f"`{form}`", HOLDOUTS[holdout], str(scores["runs"]), *figures])
+    header = [
+        "law", "held out", "runs", "R2 of log", "median %", "9 in 10 %", "worst %", "bias %", "Spearman",
+        "Kendall", "covered %", "interval x/",
+    ]  # fmt: skip
+    yield from table(header, rows, 2)
+
+
+def points() -> Rows:
+    """The default law's held-out predictions."""
+    runs = usable(packaged_runs())[0]
+    law = load_law()
+    rows = held_out_points(data.read_table("held_out.csv"), runs, law, packaged_profile)
+    return [row for row in rows if row["law"] == law.form]
+
+
+def chips_held_out() -> Iterator[str]:
+    """The default law's errors on each chip that was held out."""
+    rows = []
+    for quantity, word in (("energy", "energy"), ("duration", "time")):
+        here = [p for p in points() if p["quantity"] == quantity and p["holdout"] == "each chip in turn"]
+        for chip in dict.fromkeys(p["chip"] for p in here):
+            errors = np.array([p["error"] for p in here if p["chip"] == chip])
+            size = np.abs(errors)
+            rows.append(
+                [word, chip, str(len(errors)), f"{np.median(size):.1f}", f"{np.quantile(size, 0.9):.1f}",
+                 f"{size.max():.0f}", f"{np.median(errors):+.1f}"]
+            )  # fmt: skip
+    header = ["of", "chip held out", "runs", "median %", "9 in 10 %", "worst %", "median, signed %"]
+    yield from table(header, rows, 2)
+
+
+def regimes() -> Iterator[str]:
+    """The default law's errors by how far the host's launches set the time."""
+    rows = []
+    for quantity, word in (("energy", "energy"), ("duration", "time")):
+        for holdout in ("each model in turn", "each chip in turn"):
+            here = [p for p in points() if (p["quantity"], p["holdout"]) == (quantity, holdout)]
+            for low, high in ((0.0, 0.1), (0.1, 0.5), (0.5, 1.01)):
+                size = np.array([abs(p["error"]) for p in here if low <= p["launch_bound"] < high])
+                rows.append(
+                    [word, holdout, f"{low:.0%} to {min(high, 1):.0%}", str(len(size)),
+                     f"{np.median(size):.1f}", f"{np.quantile(size, 0.9):.1f}"]
+                )  # fmt: skip
+    header = ["of", "held out", "host sets the time", "runs", "median %", "9 in 10 %"]
+    yield from table(header, rows, 3)
+
+
+def worst() -> Iterator[str]:
+    """The default law's largest errors on energy, each model held out."""
+    here = [p for p in points() if p["quantity"] == "energy" and p["holdout"] == "each model in turn"]
+    here.sort(key=lambda p: -abs(np.log1p(p["error"] / 100)))
+    rows = [
+        [f"`{p['run']}`", f"{p['error']:+.0f} %", f"{100 * p['launch_bound']:.0f} %", str(p["batch_size"])]
+        for p in here[:WORST]
+    ]
+    yield from table(["run", "error", "host sets the time", "batch"], rows, 1)
+
+
+def within() -> Iterator[str]:
+    """R2 within one model and chip."""
+    found = within_groups(load_law(), usable(packaged_runs())[0], packaged_profile)
+    rows = [[group, f"{r2:.4f}"] for group, r2 in sorted(found.items(), key=lambda item: item[1])]
+    yield from table(["group", "R2 of log E"], rows, 1)
+
+
+def reproduced() -> Iterator[str]:
+    """The paper's published figures beside ours."""
+    rows = [
+        [
+            row.fit, row.count, f"`{row.quantity}`",
+            "-" if row.published is None else f"{'> ' if row.relation == '>' else ''}{row.published:.3f}",
+            "-" if row.ours is None else f"{row.ours:.3f}",
+            "-" if row.standard_error is None else f"{row.standard_error:.3f}", row.verdict, row.why,
+        ]
+        for row in reproduction(packaged_runs(), packaged_profile, load_law())
+        if row.published is not None or row.quantity in ("beta_gpu", "level", "beta_res")
+    ]  # fmt: skip
+    header = ["fit", "FLOP", "quantity", "published", "ours", "standard error", "verdict", "why"]
+    yield from table(header, rows, 8)
+
+
+TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "parameters": parameters,
+    "chips": chips,
+    "laws-energy": lambda: laws_on("energy"),
+    "laws-time": lambda: laws_on("duration"),
+    "chips-held-out": chips_held_out,
+    "regimes": regimes,
+    "worst": worst,
+    "within": within,
+    "reproduction": reproduced,
+}
+
+
+if __name__ == "__main__":
+    main()
