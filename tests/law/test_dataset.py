@@ -125,6 +125,14 @@ def test_what_no_law_can_use_is_left_out() -> None:
         ((run(1),), "1 run that a law can use"),
         (tuple(run(i, steps=25, energy_j=400.0 + i) for i in range(4)), "all of one workload"),
         ((run(1), run(2), run(3, boundary="dynamic")), "mix boundaries: 1 dynamic and 2 gross energies"),
+        (
+            (run(1), run(2), run(3, energy_j=5000.0)),
+            "run r3: 2,500 W on average, on a board limited to 700 W",
+        ),
+        (
+            (run(1), run(2), run(3, energy_j=0.5)),
+            "0.25 W on average, on a board limited to 700 W",
+        ),
         ((run(1), run(2), run(3), run(4, steps=21)), "runs r1 and r4 are the same measurement"),
     ],
 )
@@ -147,7 +155,7 @@ def test_one_gpu_alone() -> None:
     check(runs, RunTable(), alone=False)
     with pytest.raises(FitError, match=r"all runs are on H100-SXM5-80GB.*without --alone"):
         check(runs, RunTable(), alone=True)
-    check(table(*runs, run(9, gpu="T4")), RunTable(), alone=True)
+    check(table(*runs, run(9, gpu="T4", duration_s=20.0)), RunTable(), alone=True)
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 0.0, float("inf")])

@@ -6,6 +6,7 @@ The last part asserts the numbers that the project set itself to reach, on the p
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from functools import cache, partial
 
@@ -15,6 +16,7 @@ from scipy import stats
 
 from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
+from joulecast.errors import MissingExtraError, UnknownNameError
 from joulecast.law import validation
 from joulecast.law.baseline import fit_baseline
 from joulecast.law.dataset import Dataset
@@ -174,6 +176,19 @@ def test_calibration_never_narrows_where_less_is_known(eager: RunTable, dataset:
     for widths in (law.half_widths, law.duration_half_widths):
         assert widths["seen"] <= widths["unseen_model"] <= widths["unseen_both"]
         assert widths["seen"] <= widths["unseen_gpu"] <= widths["unseen_both"]
+
+
+def test_a_missing_scipy_is_an_error_not_an_empty_hold_out(
+    eager: RunTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(MissingExtraError, match=r"joulecast\[fit\]"):
+        hold_out("roofline", "unseen_gpu", eager, packaged_profile)
+
+
+def test_an_unknown_form(dataset: Dataset) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean paper"):
+        fit_law("papper", dataset)
 
 
 # --- what ships is what the tool makes ---------------------------------------------------------------

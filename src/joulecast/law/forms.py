@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from joulecast.errors import FitError, UnknownNameError
+from joulecast.errors import MissingExtraError, UnknownNameError
 from joulecast.law.baseline import QUANTITIES, fit_baseline
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import fit_paper
@@ -28,10 +28,12 @@ def fit_law(form: str, dataset: Dataset) -> FittedLaw:
         There is no such form.
     FitError
         The runs do not support the fit.
+    MissingExtraError
+        The extra `fit` (scipy) is not installed.
     """
     if form not in FITS:
         raise UnknownNameError("form of law", form, FITS, f"known: {', '.join(FITS)}")
     try:
         return FITS[form](dataset)
     except ImportError as error:
-        raise FitError(f"fitting needs scipy: pip install 'joulecast[fit]' ({error})") from error
+        raise MissingExtraError("fit", "fitting this law") from error

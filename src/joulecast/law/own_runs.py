@@ -16,6 +16,8 @@ from joulecast.hardware import gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 FEWEST_RUNS, FEWEST_SETTINGS = 3, 2
+# Average power of a board that measures right, over its power limit: beyond it, a unit is wrong.
+LOWEST_POWER_SHARE, HIGHEST_POWER_SHARE = 0.02, 1.5
 EAGER = "eager"
 # What two rows of the same measurement share.
 MEASUREMENT = (
@@ -82,8 +84,8 @@ def check(own: RunTable, packaged: RunTable, alone: bool) -> None:
     Raises
     ------
     FitError
-        Too few or degenerate runs, both boundaries, a measurement that occurs twice, or, with `alone`,
-        one GPU only.
+        Too few or degenerate runs, both boundaries, energies and times that no board's power fits, a
+        measurement that occurs twice, or, with `alone`, one GPU only.
     """
     if len(own) < FEWEST_RUNS:
         raise FitError(f"{_runs(len(own))} that a law can use; expected at least {FEWEST_RUNS}")
@@ -93,12 +95,26 @@ def check(own: RunTable, packaged: RunTable, alone: bool) -> None:
     if len(boundaries) > 1:
         counts = " and ".join(f"{count} {name}" for name, count in sorted(boundaries.items()))
         raise FitError(f"the runs mix boundaries: {counts} energies; fit one boundary at a time")
+    _check_power(own)
     _check_twice([*packaged, *own])
     if alone and len({gpu(run.gpu).name for run in own}) == 1:
         raise FitError(
             f"all runs are on {gpu(own[0].gpu).name}, and one GPU says nothing about others; without --alone "
             "they adapt the packaged law to this GPU"
         )
+
+
+def _check_power(runs: Iterable[MeasuredRun]) -> None:
+    for run in runs:
+        if run.energy_j is None or run.duration_s is None or run.boundary != "gross":
+            continue
+        power_w, limit_w = run.energy_j * run.batch_size / run.duration_s, gpu(run.gpu).tdp_w
+        if not LOWEST_POWER_SHARE * limit_w <= power_w <= HIGHEST_POWER_SHARE * limit_w:
+            watts = f"{power_w:,.0f}" if power_w >= 10 else f"{power_w:.2g}"
+            raise FitError(
+                f"run {run.run_id}: {watts} W on average, on a board limited to {limit_w:g} W; "
+                "energy_j is of one image [J], duration_s of the whole batch [s]"
+            )
 
 
 def _check_twice(runs: Iterable[MeasuredRun]) -> None:

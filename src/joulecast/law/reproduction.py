@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from joulecast import data
+from joulecast.errors import MissingExtraError
 from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
@@ -241,8 +242,10 @@ def _verdict(
 
 def _student(freedom: int) -> float:
     """Half a 95 % interval in standard errors, for so many degrees of freedom."""
-    from scipy.special import stdtrit
-
+    try:
+        from scipy.special import stdtrit
+    except ImportError as error:
+        raise MissingExtraError("fit", "the paper's fits") from error
     return float(stdtrit(freedom, 0.975))
 
 
