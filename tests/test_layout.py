@@ -34,7 +34,9 @@ ORDER = [
     ("__main__",),
 ]
 RANK = {noun: rank for rank, group in enumerate(ORDER) for noun in group}
-HEAVY = {"torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "matplotlib", "statsmodels"}
+HEAVY = {
+    "torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "statsmodels", "altair", "vl_convert",
+}  # fmt: skip
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
