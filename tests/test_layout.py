@@ -35,7 +35,8 @@ ORDER = [
 ]
 RANK = {noun: rank for rank, group in enumerate(ORDER) for noun in group}
 HEAVY = {
-    "torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "statsmodels", "altair", "vl_convert",
+    "torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "matplotlib", "statsmodels",
+    "altair", "vl_convert",
 }  # fmt: skip
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in PACKAGE.rglob("*.py"))
 
