@@ -32,6 +32,7 @@ from torch.utils import _pytree as pytree
 
 Signature = tuple[Any, ...]
 Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on meta
+MOST_ELEMENTS = 2**29  # of a result that is handed back to the pipeline
 # How guidance is switched on, in the order in which a pipeline is asked.
 GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 
@@ -52,6 +53,12 @@ class Request:
     text_knob: str | None = None
     guided: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+    @property
+    def size(self) -> str:
+        """The size in words."""
+        return f"{self.width}x{self.height}" if self.width and self.height else "its own size"
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,8 @@ class PipelineCapture:
             raise
         except Exception as error:
             raise TraceError(
-                f"{type(self.pipeline).__name__} refuses {request.width}x{request.height}, "
-                f"{request.steps} steps: {one_line(error)}"
+                f"{type(self.pipeline).__name__} refuses {request.size}, {request.steps} steps: "
+                f"{one_line(error)}"
             ) from error
         return self._calls
 
@@ -206,6 +213,8 @@ class PipelineCapture:
     def _to_zeros(self, x: Any) -> Any:
         if not isinstance(x, torch.Tensor):
             return x
+        if x.numel() > MOST_ELEMENTS:
+            raise TraceError(f"a component returns {x.numel():.2g} elements; no pipeline in use comes near")
         half = x.dtype in (torch.float16, torch.bfloat16)
         return torch.zeros(x.shape, dtype=self._half if half else x.dtype)
 

@@ -352,8 +352,9 @@ class _Profiler:
         out: dict[str, dict[str, tuple[OperatorTable, ...]]] = {}
         solved: dict[Any, tuple[OperatorTable, ...]] = {}
         untouched: dict[Any, Any] = {}
-        for precision in PRECISIONS:
-            self.capture = PipelineCapture(self.config, precision, traced=self.traced)
+        for precision in sorted(PRECISIONS, key=lambda p: p != self.capture.precision):
+            if precision != self.capture.precision:
+                self.capture = PipelineCapture(self.config, precision, traced=self.traced)
             traces = self._all_samples()
             checks: PipelineCapture | None = None
             out[precision] = {}
@@ -366,7 +367,7 @@ class _Profiler:
                     )
                     self._verify(name, solved[key], checks)
                 out[precision][name] = solved[key]
-        return out
+        return {precision: out[precision] for precision in PRECISIONS}
 
     def _native_units(self) -> tuple[int, int]:
         return self.native[1] // self.unit, self.native[0] // self.unit
