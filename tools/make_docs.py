@@ -1,5 +1,6 @@
-"""Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings and the
-list of tables in docs/data.md from the packaged tables.
+"""Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings, the
+list of tables in docs/data.md from the packaged tables, and the outputs that README.md and the
+quickstart show under a command marked ``<!-- output: ... -->``.
 
     python tools/make_docs.py
 
@@ -11,6 +12,10 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
+import shlex
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +28,40 @@ from joulecast.runs import columns
 DOCS = Path(__file__).parents[1] / "docs"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
 MOST_SIGNATURE = 100
+FILE = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+OUTPUT = re.compile(
+    r"^(?P<head><!-- output: \w+ -->\n```console\n)(?P<command>\$ joulecast [^\n]*)\n.*?^```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def main() -> None:
     """Write the generated pages."""
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
+    for page in (DOCS.parent / "README.md", DOCS / "quickstart.md"):
+        page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_outputs(text: str) -> str:
+    """A page with what its marked commands print now; files it marks are there when they run."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in FILE.findall(text):
+            Path(folder, name).write_text(content, encoding="utf-8")
+
+        def shown(match: re.Match[str]) -> str:
+            command = match["command"].removeprefix("$ joulecast ")
+            done = subprocess.run(
+                [sys.executable, "-m", "joulecast", *shlex.split(command)],
+                cwd=folder,
+                capture_output=True,
+                encoding="utf-8",
+                check=True,
+            )
+            output = "\n".join(line.rstrip() for line in done.stdout.rstrip().splitlines())
+            return f"{match['head']}{match['command']}\n{output}\n```" if output else match[0]
+
+        return OUTPUT.sub(shown, text)
 
 
 def pages() -> dict[str, str]:
