@@ -36,7 +36,7 @@ def meta(*shape: int, dtype: Any = torch.float16) -> Any:
 def record(run: Callable[[], Any]) -> list[Operator]:
     with OperatorRecorder() as recorder:
         run()
-    return recorder.operators
+    return list(recorder.operators)
 
 
 def only(run: Callable[[], Any]) -> Operator:
