@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joulecast.architecture.workload import (
@@ -174,6 +174,7 @@ def value_or_message(make: Callable[[], T]) -> T | str:
         return str(error)
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_no_size_raises_anything_but_an_input_error(text: str) -> None:
     size = value_or_message(lambda: parse_size(text))
@@ -183,6 +184,7 @@ def test_no_size_raises_anything_but_an_input_error(text: str) -> None:
         assert all(16 <= side <= 16384 for side in size)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(LIMITS)),
     st.one_of(ANY_TEXT, st.integers(), st.floats(), st.none(), st.booleans(), st.binary(max_size=5)),
@@ -197,6 +199,7 @@ def test_no_value_raises_anything_but_an_input_error(name: str, value: Any) -> N
         assert number == float(value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30).filter(lambda text: text not in PRECISIONS))
 def test_no_precision_raises_anything_but_an_input_error(text: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
