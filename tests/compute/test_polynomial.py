@@ -108,6 +108,7 @@ def points() -> st.SearchStrategy[Point]:
     return st.fixed_dictionaries(dict.fromkeys(SYMBOLS, st.integers(1, 1000)))
 
 
+@settings(deadline=None)
 @given(factors())
 def test_writing_then_reading_a_monomial(powers: dict[tuple[str, int], int]) -> None:
     text = write_monomial(powers)
@@ -115,6 +116,7 @@ def test_writing_then_reading_a_monomial(powers: dict[tuple[str, int], int]) -> 
     assert write_monomial({(s, d): p for s, d, p in reversed(parse_monomial(text))}) == text
 
 
+@settings(deadline=None)
 @given(
     st.lists(factors().map(write_monomial), min_size=1, max_size=5),
     st.lists(points(), min_size=1, max_size=4),
