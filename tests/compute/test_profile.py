@@ -204,7 +204,7 @@ def test_bins_keep_the_aspect_ratio() -> None:
             {"height": 3088},
             "sd3.5-large refuses 1024x3088; it takes sides that are multiples of 16 pixels up to 3072",
         ),
-        ("sd3.5-large", {"height": 3072}, ""),
+        ("sd3.5-large", {"width": 3072, "height": 3072}, ""),
         ("sd1.5", {"width": 1004}, "sd1.5 refuses 1004x1024; it takes sides that are multiples of 8 pixels"),
         ("sd1.5", {"text_tokens": 77}, ""),
         ("sd1.5", {"text_tokens": 78}, "sd1.5 always encodes 77 text tokens, not 78"),

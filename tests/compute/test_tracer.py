@@ -342,6 +342,7 @@ def test_the_cache_tells_different_calls_apart() -> None:
     def different() -> None:
         x + x
         x.float() + x.float()
+        x.double()
         row + x
         x.sum(dim=0)
         x.sum(dim=1)
@@ -352,6 +353,8 @@ def test_the_cache_tells_different_calls_apart() -> None:
     operators = record(different)
     sums = [o.bytes_written for o in operators if o.name == "sum"]
     assert sums == [6 * HALF, 4 * HALF, 4 * HALF]
+    casts = [(o.dtype, o.bytes_written) for o in operators if o.name == "_to_copy"]
+    assert casts == [("fp32", 24 * FP32), ("fp32", 24 * FP32), ("fp64", 24 * 8)]
     adds = [(o.dtype, o.bytes_read) for o in operators if o.name == "add"]
     assert adds == [("half", 48 * HALF), ("fp32", 48 * FP32), ("half", 30 * HALF)]
     # 9x11 without padding: 7x9, and 4x5 at stride 2.
