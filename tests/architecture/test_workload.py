@@ -39,6 +39,18 @@ def test_defaults() -> None:
     }
 
 
+def test_the_limits() -> None:
+    assert LIMITS == {
+        "width": (16, 16384),
+        "height": (16, 16384),
+        "frames": (1, 10_000),
+        "steps": (1, 10_000),
+        "passes": (1, 2),
+        "batch_size": (1, 4096),
+        "text_tokens": (1, 100_000),
+    }
+
+
 @pytest.mark.parametrize("name", LIMITS)
 def test_limits_are_inclusive_and_named(name: str) -> None:
     low, high = LIMITS[name]
