@@ -97,5 +97,8 @@ def fold(name: str) -> str:
 
 def shown(value: object, most: int = 60) -> str:
     """A caller's value as an error may show it: quoted, on one line, cut when long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or endless nesting
+        text = f"<{type(value).__name__} too long to show>"
     return text if len(text) <= most else text[: most - 1] + "…"

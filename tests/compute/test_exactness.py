@@ -73,13 +73,17 @@ def test_the_points_were_not_used_to_make_profiles() -> None:
         assert point.text not in {text for *_, text in used} | {text + 40 for *_, text in used}
 
 
-@pytest.mark.parametrize(("name", "precision", "points"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "precision", "points"), CASES, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_profile_equals_a_fresh_trace(name: str, precision: str, points: tuple[Point, ...]) -> None:
     profile = packaged_profile(name)
     config = pipeline_config_from_catalogue(model_entry(name))
     capture = PipelineCapture(config, precision, repeat_blocks=False)
     assert {c.name: c.parameters for c in profile.components} == {
-        name: count for name, count in capture.parameter_counts.items() if count and name in profile_names(profile)
+        name: count
+        for name, count in capture.parameter_counts.items()
+        if count and name in profile_names(profile)
     }
     for point in points:
         if point.guided and profile.guidance.parameter is None:
@@ -161,9 +165,7 @@ def profile_costs(profile: ComputeProfile, workload: Workload) -> dict[str, Cost
             zip(table.names, table.families, table.dtypes, map(int, table.head_dims), strict=True)
         ):
             old = kinds.get(kind, (0, 0, 0, 0))
-            kinds[kind] = tuple(
-                a + float(b) * calls for a, b in zip(old, costs[:, column], strict=True)
-            )
+            kinds[kind] = tuple(a + float(b) * calls for a, b in zip(old, costs[:, column], strict=True))
     return out
 
 

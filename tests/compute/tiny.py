@@ -27,7 +27,12 @@ VAE_8 = VAE | {  # three halvings, as the models in use have
     "up_block_types": ["UpDecoderBlock2D"] * 4,
     "sample_size": 256,
 }
-VAE_16 = VAE_8 | {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.1}
+VAE_16 = VAE_8 | {
+    "latent_channels": 16,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+    "shift_factor": 0.1,
+}
 CLIP = {
     "vocab_size": 1000,
     "hidden_size": 32,
@@ -123,9 +128,19 @@ UNBOUNDED_TOKENIZER: Component = ("Qwen2Tokenizer", {"model_max_length": 131072}
 LINEAR = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 TRANSFORMERS_CLASSES = (
-    "CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel", "UMT5EncoderModel", "Gemma2Model", "GemmaModel",
-    "Qwen2_5_VLForConditionalGeneration", "Qwen3Model", "Qwen3ForCausalLM", "GlmModel", "BertModel", "LlamaForCausalLM",
-)  # fmt: skip
+    "CLIPTextModel",
+    "CLIPTextModelWithProjection",
+    "T5EncoderModel",
+    "UMT5EncoderModel",
+    "Gemma2Model",
+    "GemmaModel",
+    "Qwen2_5_VLForConditionalGeneration",
+    "Qwen3Model",
+    "Qwen3ForCausalLM",
+    "GlmModel",
+    "BertModel",
+    "LlamaForCausalLM",
+)
 
 SD = {
     "scheduler": ("DDIMScheduler", LINEAR),
@@ -217,7 +232,10 @@ QWEN = {
     "vae": ("AutoencoderKLQwenImage", QWEN_VAE),
 }
 SANA = {
-    "scheduler": ("DPMSolverMultistepScheduler", {"prediction_type": "flow_prediction", "use_flow_sigmas": True}),
+    "scheduler": (
+        "DPMSolverMultistepScheduler",
+        {"prediction_type": "flow_prediction", "use_flow_sigmas": True},
+    ),
     "text_encoder": ("Gemma2Model", GEMMA),
     "tokenizer": ("GemmaTokenizer", {"model_max_length": 1000000000000000019884624838656}),
     "transformer": (
@@ -255,7 +273,7 @@ SANA = {
         },
     ),
 }
-PIPELINES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
+PIPELINES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "sd": ("StableDiffusionPipeline", SD, {}),
     "sdxl": ("StableDiffusionXLPipeline", XL, {"force_zeros_for_empty_prompt": True}),
     "sd3": ("StableDiffusion3Pipeline", SD3, {}),
@@ -274,6 +292,7 @@ def write_folder(
     index: dict[str, Any] = {"_class_name": pipeline, "_diffusers_version": "0.42.1"} | (settings or {})
     for name, (class_name, config) in components.items():
         library = library_of(class_name)
+        content: dict[str, Any]
         index[name] = [library, class_name]
         (folder / name).mkdir()
         if "Tokenizer" in class_name or "Processor" in class_name:
@@ -281,9 +300,13 @@ def write_folder(
         elif "Scheduler" in class_name:
             file, content = "scheduler_config.json", {"_class_name": class_name} | config
         elif library == "diffusers":
-            file, content = "config.json", {"_class_name": class_name, "_diffusers_version": "0.42.1"} | config
+            file, content = (
+                "config.json",
+                {"_class_name": class_name, "_diffusers_version": "0.42.1"} | config,
+            )
         else:
-            file, content = "config.json", {"architectures": [class_name], "dtype": "bfloat16"} | config
+            file = "config.json"
+            content = {"architectures": [class_name], "dtype": "bfloat16", **config}
         (folder / name / file).write_text(json.dumps(content), encoding="utf-8")
     (folder / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
     return folder

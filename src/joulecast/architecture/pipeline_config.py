@@ -8,6 +8,7 @@ is executed, and only classes of diffusers and transformers themselves may be na
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ LIBRARIES = ("diffusers", "transformers")
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
 MAX_LAYERS = 512
+_COMPONENT_NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
 # Entries of model_index.json that never take part in generating an image.
 IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "watermarker")
 
@@ -117,11 +119,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} is missing; each component needs its config.json") from None
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
     if not isinstance(value, dict):
         raise FileFormatError(f"{path} holds {type(value).__name__}, not a JSON object")
-    check_sane(value, str(path))
+    try:
+        check_sane(value, str(path))
+    except RecursionError:
+        raise FileFormatError(f"{path} is nested deeper than any config") from None
     return value
 
 
@@ -129,9 +134,12 @@ def check_sane(value: object, where: str) -> None:
     """Refuse numbers no architecture has: huge dimensions, thousands of layers, lists without end."""
     if isinstance(value, Mapping):
         for key, item in value.items():
+            name = key if str(key).isprintable() and len(str(key)) < 60 else shown(key)
             if "layers" in str(key) and isinstance(item, int) and not 0 <= item <= MAX_LAYERS:
-                raise FileFormatError(f"{where}: {key} is {item}; at most {MAX_LAYERS} layers make sense")
-            check_sane(item, f"{where}: {key}")
+                raise FileFormatError(
+                    f"{where}: {name} is {shown(item)}; at most {MAX_LAYERS} layers make sense"
+                )
+            check_sane(item, f"{where}: {name}")
     elif isinstance(value, list):
         if len(value) > 10_000:
             raise FileFormatError(f"{where} is a list of {len(value)} items; no config has one so long")
@@ -146,6 +154,8 @@ def _is_used(key: str, value: list[Any]) -> bool:
 
 
 def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConfig:
+    if not _COMPONENT_NAME.fullmatch(key):
+        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
     library, class_name = value
     if library not in LIBRARIES or not isinstance(class_name, str):
         raise FileFormatError(
@@ -165,7 +175,7 @@ def _optional(path: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
     return value if isinstance(value, dict) else {}
 

@@ -114,7 +114,7 @@ def whole_number(name: str, value: object) -> int:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{label} must be a whole number, not {shown(value)}") from None
-    if not number.is_integer() or isinstance(value, bool):
+    if not number.is_integer() or isinstance(value, bool | np.bool_):
         raise InputError(f"{label} must be a whole number, not {shown(value)}")
     if not low <= number <= high:
         raise InputError(f"{label} must be between {low} and {high}, not {shown(value)}")

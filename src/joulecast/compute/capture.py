@@ -54,7 +54,6 @@ class Request:
     guided: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
-
     @property
     def size(self) -> str:
         """The size in words."""

@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from joulecast import data
-from joulecast.compute.polynomial import parse_monomial
+from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.polynomial import SYMBOLS, parse_monomial
 from joulecast.compute.profile import (
+    MEMORY,
     ROLES,
     CallGroup,
     Component,
@@ -33,9 +35,10 @@ from joulecast.compute.profile import (
     TextRule,
 )
 from joulecast.data import signed_json
-from joulecast.errors import FileFormatError
+from joulecast.errors import FileFormatError, shown
 
 VERSION = 1
+FAMILIES = ("gemm", "convolution", "attention", MEMORY)
 FLOP_CONVENTION = "1 multiply-accumulate = 2 FLOP"
 
 
@@ -97,15 +100,15 @@ def decode_profile(content: Mapping[str, Any], origin: str) -> ComputeProfile:
     size["bins"] = tuple((float(r), int(h), int(w)) for r, h, w in size["bins"])
     size["native"] = None if size["native"] is None else tuple(size["native"])
     profile = ComputeProfile(
-        name=str(content["name"]),
+        name=_text(content["name"]),
         hub_id=content["hub_id"],
         pipeline=content["pipeline"],
         made_with=content["made_with"],
         notes=tuple(content["notes"]),
-        defaults=Defaults(**content["defaults"]),
-        size=SizeRule(**size),
-        text=TextRule(**content["text"]),
-        guidance=GuidanceRule(**content["guidance"]),
+        defaults=_record(Defaults, content["defaults"]),
+        size=_record(SizeRule, size),
+        text=_record(TextRule, content["text"]),
+        guidance=_record(GuidanceRule, content["guidance"]),
         call_exceptions={int(steps): int(surplus) for steps, surplus in content["call_exceptions"].items()},
         components=tuple(_decode_component(part) for part in content["components"]),
         origin=origin,
@@ -137,13 +140,21 @@ def _decode_component(part: Mapping[str, Any]) -> Component:
     if part["role"] not in ROLES:
         raise ValueError(f"role {part['role']!r}")
     tables = [tuple(_decode_table(variant) for variant in table) for table in part["tables"]]
+    chosen = part["tables_by_precision"]
+    if set(chosen) != set(PRECISIONS) or not all(0 <= index < len(tables) for index in chosen.values()):
+        raise ValueError("a precision without its operators")
+    if "1" not in part["calls"]:
+        raise ValueError("no calls for one denoiser pass")
     return Component(
-        name=part["name"],
-        class_name=part["class"],
+        name=_text(part["name"]),
+        class_name=_text(part["class"]),
         role=part["role"],
         parameters=int(part["parameters"]),
-        calls={int(p): tuple(CallGroup(**group) for group in groups) for p, groups in part["calls"].items()},
-        tables={precision: tables[index] for precision, index in part["tables_by_precision"].items()},
+        calls={
+            int(passes): tuple(_record(CallGroup, group) for group in groups)
+            for passes, groups in part["calls"].items()
+        },
+        tables={precision: tables[index] for precision, index in chosen.items()},
     )
 
 
@@ -164,9 +175,15 @@ def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
         parse_monomial(monomial)
     rows = part["operators"]
     costs = np.zeros((3, len(monomials), len(rows)))
+    if not set(part["condition"]) <= set(SYMBOLS):
+        raise ValueError("a condition on an unknown symbol")
     for column, row in enumerate(rows):
+        if row[1] not in FAMILIES or not row[4] > 0:
+            raise ValueError(f"operator {row[0]!r}")
         for kind, cost in enumerate(row[5:8]):
             for index, coefficient in cost:
+                if index < 0:
+                    raise ValueError("a monomial that is not there")
                 costs[kind, index, column] = coefficient
     if not np.isfinite(costs).all():
         raise ValueError("a coefficient is not finite")
@@ -182,6 +199,32 @@ def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
         bytes_read=costs[1],
         bytes_written=costs[2],
     )
+
+
+def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """A record from its JSON values, each of the type its field declares; else TypeError."""
+    for entry in dataclasses.fields(kind):
+        allowed = _JSON_TYPES.get(str(entry.type))
+        value = values.get(entry.name)
+        if allowed and entry.name in values and type(value) not in allowed:
+            raise TypeError(f"{entry.name} is {shown(value)}")
+    return kind(**values)
+
+
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "int": (int,),
+    "str": (str,),
+    "bool": (bool,),
+    "int | None": (int, type(None)),
+    "str | None": (str, type(None)),
+    "float | None": (float, int, type(None)),
+}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{shown(value)} is no name")
+    return value
 
 
 def _sparse(column: Any) -> list[list[Any]]:

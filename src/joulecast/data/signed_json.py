@@ -53,7 +53,11 @@ def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]
             f"this joulecast reads version {version}: make it again"
         )
     stated = value.pop("sha256", None)
-    if stated != checksum(value):
+    try:
+        found = checksum(value)
+    except RecursionError:
+        raise FileFormatError(f"{where} is nested deeper than any {kind} file") from None
+    if stated != found:
         raise FileFormatError(
             f"{where} was changed after it was made (its checksum does not match its content)"
         )
