@@ -99,6 +99,8 @@ def shown(value: object, most: int = 60) -> str:
     """A caller's value as an error may show it: quoted, on one line, cut when long."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or endless nesting
-        text = f"<{type(value).__name__} too long to show>"
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        text = "a number of thousands of digits"
+    except RecursionError:
+        text = f"a {type(value).__name__} nested too deep to show"
     return text if len(text) <= most else text[: most - 1] + "…"

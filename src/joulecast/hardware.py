@@ -294,7 +294,7 @@ def _check_keys(table: Mapping[str, Any], where: str) -> None:
 
 def _text(value: object, key: str, where: str) -> str:
     if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= 200:
-        raise InputError(f"{where}: {key} is {_seen(value)}; expected one line of 1 to 200 characters")
+        raise InputError(f"{where}: {key} is {shown(value)}; expected one line of 1 to 200 characters")
     return value.strip()
 
 
@@ -311,14 +311,7 @@ def _in_range(value: object, key: str, low: float, high: float, where: str) -> f
     # bool is an int to Python, and every comparison with NaN is false: both must end as errors here.
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return float(value)
-    raise InputError(f"{where}: {key} is {_seen(value)}; expected a number from {low:g} to {high:g}")
-
-
-def _seen(value: object) -> str:
-    try:
-        return shown(value)
-    except ValueError:  # Python refuses to print integers of thousands of digits
-        return "a number of thousands of digits"
+    raise InputError(f"{where}: {key} is {shown(value)}; expected a number from {low:g} to {high:g}")
 
 
 def _whole(number: float, key: str, where: str) -> int:

@@ -91,7 +91,10 @@ def test_more_work_costs_more(model: str, device: str) -> None:
     sides = np.array([512, 640, 768, 896, 1024])
     energy, _ = gross(model, gpu(device), columns(width=sides, height=sides, batch_size=8))
     generated_alike = bool(packaged_profile(model).size.bins)  # every square at the one trained size
-    assert (np.diff(energy) >= 0).all() if generated_alike else (np.diff(energy) > 0).all()
+    if generated_alike:  # costs are in float32, whose products may differ by the place in a batch
+        assert np.ptp(energy) <= ADDS_UP * energy[0]
+    else:
+        assert (np.diff(energy) > 0).all()
 
 
 def test_a_second_pass_and_fp32_cost_more() -> None:
