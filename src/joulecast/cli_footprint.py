@@ -1,4 +1,4 @@
-"""Commands from joules to decisions: footprint, plan, budget, card, and estimate's footprint options.
+"""Commands from joules to decisions: footprint, budget, card, and estimate's footprint options.
 
 `register` adds them to the commands of `joulecast.cli`; exit statuses are those of that module, and
 1 from `budget check` when something is over its budget.
@@ -35,7 +35,6 @@ def register(commands: dict[str, tuple[Run, Options]]) -> None:
     commands["footprint"] = _footprint, _footprint_options
     commands["budget"] = _budget, _budget_options
     commands["card"] = _card, _card_options
-    commands["plan"] = _plan, _plan_options
 
 
 # --- estimate --region ---------------------------------------------------------------------------
@@ -285,42 +284,6 @@ def _card(options: argparse.Namespace) -> int:
         return 0
     with replacing(Path(options.out)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    return 0
-
-
-# --- plan ----------------------------------------------------------------------------------------
-
-
-def _plan_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add(
-        "file",
-        metavar="FILE",
-        help="demand, fleet, regions and limits (.toml); docs/planning.md has the keys",
-    )
-    add("--gap", default="0.001", help="how far from the best a plan may be, as a share; 0.001 by default")
-    add("--time-limit", metavar="SECONDS", default="60", help="most time for solving; 60 by default")
-    add("--report", metavar="FOLDER", help="folder to write plan.json, assignments.csv and hours.csv to")
-    add("--json", action="store_true", help="print JSON instead of text")
-
-
-def _plan(options: argparse.Namespace) -> int:
-    """Which configuration, GPU, region and hour makes each image of a demand, at the least cost or carbon."""
-    from joulecast.plan.demand import read_demand
-    from joulecast.plan.solve import solve
-
-    gap, seconds = _limit(options.gap, "--gap"), _limit(options.time_limit, "--time-limit")
-    demand = read_demand(options.file)
-    plan = solve(demand.problem, gap=gap or 0.001, time_limit_s=seconds or 60.0, warnings=demand.warnings)
-    if options.report:
-        from joulecast.plan.files import write_plan
-
-        write_plan(plan, Path(options.report))
-    if options.json:
-        return _print_json(plan.to_dict())
-    from joulecast.plan.text import plan_text
-
-    print(plan_text(plan))
     return 0
 
 
