@@ -29,7 +29,8 @@ ORDER = [
     ("report",),
     ("api",),
     ("joulecast",),  # the package itself: what `joulecast/__init__.py` offers
-    ("cli_footprint", "cli_laws", "cli_measure", "cli_plan"),
+    ("cli_footprint", "cli_laws", "cli_measure"),
+    ("cli_plan",),
     ("cli", "web"),
     ("__main__",),
 ]

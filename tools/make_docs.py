@@ -1,6 +1,6 @@
 """Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings, the
-list of tables in docs/data.md from the packaged tables, and the outputs that README.md and the
-quickstart show under a command marked ``<!-- output: ... -->``.
+list of tables in docs/data.md from the packaged tables, and the outputs that README.md, the
+quickstart and the page on planning show under a command marked ``<!-- output: ... -->``.
 
     python tools/make_docs.py
 
@@ -39,7 +39,7 @@ def main() -> None:
     """Write the generated pages."""
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
-    for page in (DOCS.parent / "README.md", DOCS / "quickstart.md"):
+    for page in (DOCS.parent / "README.md", DOCS / "quickstart.md", DOCS / "planning.md"):
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Regenerate the pictures and tables of the documentation of laws from the packaged results.
+"""Regenerate the pictures of the documentation, and the tables of the pages on laws, from what is packaged.
 
     python tools/make_docs_pictures.py
 
@@ -10,13 +10,16 @@ versions in `constraints.txt`; a test holds that the tables have not drifted.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
+from joulecast.footprint.hourly import hourly_series
 from joulecast.law.fit_roofline import PRIORS
 from joulecast.law.forms import FITS
 from joulecast.law.load import load_law
@@ -24,8 +27,12 @@ from joulecast.law.own_runs import usable
 from joulecast.law.prediction import FAMILIARITY
 from joulecast.law.reproduction import reproduction
 from joulecast.law.validation import within_groups
+from joulecast.plan.demand import demand_of
+from joulecast.plan.solve import solve
+from joulecast.plan.tradeoff import on_front, outcomes
 from joulecast.report import charts
 from joulecast.report.chart_data import Rows, held_out_points
+from joulecast.report.decision_charts import fleet_chart, intensity_chart, pareto_chart, plan_chart
 from joulecast.report.folder import pictures
 from joulecast.runs import packaged_runs
 
@@ -81,8 +88,34 @@ def main() -> None:
     runs = usable(packaged_runs())[0]
     for name, _, chart in pictures(data.read_table("held_out.csv"), runs, load_law(), set(FITS)):
         charts.save(chart, DOCS / "pictures" / f"{name}.svg")
+    for name, chart in decisions().items():
+        charts.save(chart, DOCS / "pictures" / f"{name}.svg")
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def decisions() -> dict[str, Any]:
+    """The pictures of the page on planning, by name: of the commands and the demand file that it shows."""
+    page = (DOCS / "planning.md").read_text(encoding="utf-8")
+    file = re.search(r"<!-- file: demand.toml -->\n```toml\n(.*?)```", page, re.DOTALL)
+    if file is None:
+        raise LookupError("docs/planning.md shows no demand.toml")
+    demand = demand_of(tomllib.loads(file[1]))
+    plan = solve(demand.problem)
+    by = ("energy_j", "latency_s")
+    found = outcomes([
+        {"model": "sdxl", "gpu": gpu, "steps": steps, "precision": "fp16", "batch_size": batch}
+        for gpu in ("H100-SXM5-80GB", "A100-SXM4-80GB", "L4")
+        for steps in (20, 30)
+        for batch in (1, 4, 8, 16)
+    ])  # fmt: skip
+    grids = {name: hourly_series(name) for name in ("US-CAL-CISO", "US-NW-BPAT", "US-NY-NYIS")}
+    return {
+        "front": pareto_chart(found, on_front(found, by), by),
+        "plan-hours": plan_chart(plan, demand.problem, demand.start),
+        "plan-fleet": fleet_chart(plan),
+        "grids": intensity_chart(grids),
+    }
 
 
 def pages() -> dict[str, str]:

@@ -181,7 +181,7 @@ _COMMANDS: dict[
 }
 cli_laws.register(_COMMANDS)
 cli_footprint.register(_COMMANDS)
-cli_plan.register(_COMMANDS)
+cli_plan.register(_COMMANDS, _estimate_options)
 cli_measure.register(_COMMANDS)
 
 

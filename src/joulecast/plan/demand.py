@@ -84,10 +84,11 @@ _SOURCES = ("hourly", "file", "intensity")
 
 @dataclass(frozen=True)
 class Demand:
-    """A demand file read: the problem, and what deserves doubt about it."""
+    """A demand file read: the problem, what deserves doubt about it, and when the plan begins."""
 
     problem: Problem
     warnings: tuple[str, ...]
+    start: datetime | None = None
 
 
 class _Table:
@@ -198,7 +199,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     )
     for table in (plan, limits, root):
         table.done()
-    return Demand(problem, tuple(dict.fromkeys(warnings)))
+    return Demand(problem, tuple(dict.fromkeys(warnings)), start)
 
 
 # --- parts ---------------------------------------------------------------------------------------

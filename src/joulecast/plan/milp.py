@@ -104,7 +104,7 @@ class Program:
         try:
             from scipy.optimize import Bounds, LinearConstraint, milp
         except ImportError as error:
-            raise MissingExtraError("fit", "solving a plan") from error
+            raise MissingExtraError("plan", "solving a plan") from error
         begun = time.perf_counter()
         matrix, low, high = self._rows(scale or {})
         costs = self.objective()

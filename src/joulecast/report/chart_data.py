@@ -137,12 +137,13 @@ def waterfall_steps(law: FittedLaw, profile: ComputeProfile, workload: Workload,
     large = [*sorted(large, key=lambda part: -part[2]), ("all smaller parts", "all smaller parts", rest)]
     steps, start = [], 0.0
     for place, (label, kind, energy) in enumerate(large):
-        steps.append(_step(place, label, kind, start, start + energy, total))
+        steps.append(step(place, label, kind, start, start + energy, total))
         start += energy
-    return [*steps, _step(len(large), "total", "total", 0.0, total, total)]
+    return [*steps, step(len(large), "total", "total", 0.0, total, total)]
 
 
-def _step(place: int, label: str, kind: str, start: float, end: float, total: float) -> dict[str, Any]:
+def step(place: int, label: str, kind: str, start: float, end: float, total: float) -> dict[str, Any]:
+    """A bar of a waterfall from `start` to `end` [J], with its words."""
     energy = end - start
     words = f"{energy:,.3g} J" if energy < 1000 else f"{energy:,.0f} J"
     if kind != "total":

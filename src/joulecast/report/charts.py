@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from joulecast.errors import InputError, MissingExtraError, shown
-from joulecast.report.chart_data import HOLDOUT_TITLES, PART_TITLES, Rows
+from joulecast.report.chart_data import HOLDOUT_TITLES, Rows
 
 if TYPE_CHECKING:
     import altair as alt
@@ -32,6 +32,7 @@ CHIP_SHAPES = {
 }
 PART_COLOURS = {
     "arithmetic": BLUE, "attention scores": SKY, "memory traffic": GREEN, "static power": ORANGE,
+    "denoising": BLUE, "text encoding": VERMILLION, "decoding": GREEN,
     "all smaller parts": GREY, "total": BLACK,
 }  # fmt: skip
 QUANTITY_TITLES = {"energy": "energy of one image [J]", "duration": "time of one batch [s]"}
@@ -49,7 +50,7 @@ DECADES = [10.0**power for power in range(-3, 9)]
 
 def predicted_against_measured(points: Rows, law: str, quantity: str = "energy") -> alt.TopLevelMixin:
     """Held-out predictions of a law against the measurements, a panel a hold-out; the line is equality."""
-    alt = _altair()
+    alt = altair()
     rows = [p for p in points if p["law"] == law and p["quantity"] == quantity and p["holdout"] in UNSEEN]
     low, high = _decades([p[key] for p in rows for key in ("measured", "predicted")])
     panels = []
@@ -71,16 +72,16 @@ def predicted_against_measured(points: Rows, law: str, quantity: str = "energy")
             tooltip=["run:N", "measured:Q", "predicted:Q"],
         )
         ends = [{"x": low, "y": low}, {"x": high, "y": high}]
-        line = _chart(alt, ends).mark_line(color=GREY, strokeWidth=1).encode(x="x:Q", y="y:Q")
+        line = chart(alt, ends).mark_line(color=GREY, strokeWidth=1).encode(x="x:Q", y="y:Q")
         title = alt.TitleParams(f"Held out: {holdout}", subtitle=_summary(here))
         panels.append((line + dots).properties(width=PANEL, height=PANEL, title=title))
     what = SHORT_QUANTITIES[quantity]
-    return _finished(alt.hconcat(*panels), f"The {what} that the {law} law predicts for runs it had not seen")
+    return finished(alt.hconcat(*panels), f"The {what} that the {law} law predicts for runs it had not seen")
 
 
 def residuals_by_regime(points: Rows, law: str, quantity: str = "energy") -> alt.TopLevelMixin:
     """Errors of runs of models held out, against how launch-bound they are, batch size and FLOP per image."""
-    alt = _altair()
+    alt = altair()
     rows = [
         {**p, "tflop": p["flop"] / 1e12, "launch_percent": 100 * p["launch_bound"]}
         for p in points
@@ -109,9 +110,9 @@ def residuals_by_regime(points: Rows, law: str, quantity: str = "energy") -> alt
             shape=_chip_shape(alt, rows),
             tooltip=["run:N", "error:Q"],
         )
-        zero = _chart(alt, [{"y": 0}]).mark_rule(color=GREY).encode(y="y:Q")
+        zero = chart(alt, [{"y": 0}]).mark_rule(color=GREY).encode(y="y:Q")
         panels.append((zero + dots).properties(width=PANEL, height=PANEL))
-    return _finished(
+    return finished(
         alt.hconcat(*panels),
         f"Errors of the {law} law by regime, each model held out in turn ({SHORT_QUANTITIES[quantity]})",
     )
@@ -119,19 +120,17 @@ def residuals_by_regime(points: Rows, law: str, quantity: str = "energy") -> alt
 
 def interval_coverage(rows: Rows, law: str) -> alt.TopLevelMixin:
     """How many held-out runs the 90 % interval held, by hold-out; rows of `chart_data.coverage`."""
-    alt = _altair()
+    alt = altair()
     own = [{**row, "what": SHORT_QUANTITIES[row["quantity"]]} for row in rows if row["law"] == law]
     order = list(HOLDOUT_TITLES.values())
-    band = _chart(alt, [{"low": TARGET[0], "high": TARGET[1]}]).mark_rect(color=SKY, opacity=0.25)
+    band = chart(alt, [{"low": TARGET[0], "high": TARGET[1]}]).mark_rect(color=SKY, opacity=0.25)
     percent = alt.Scale(domain=[70, 100], zero=False, nice=False)
     aim = (
-        _chart(alt, [{"x": 90}])
-        .mark_rule(color=GREY, strokeDash=[4, 3])
-        .encode(x=alt.X("x:Q", scale=percent))
+        chart(alt, [{"x": 90}]).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("x:Q", scale=percent))
     )
     y = alt.Y("holdout:N", sort=order, title=None, axis=alt.Axis(labelLimit=250))
     dots = (
-        _chart(alt, own)
+        chart(alt, own)
         .mark_point(filled=True, size=110, opacity=0.9)
         .encode(
             x=alt.X(
@@ -155,21 +154,21 @@ def interval_coverage(rows: Rows, law: str) -> alt.TopLevelMixin:
     layered = (band.encode(x=alt.X("low:Q", scale=percent), x2="high:Q") + aim + dots).properties(
         width=460, height=220
     )
-    return _finished(
+    return finished(
         layered, f"Coverage of the {law} law's intervals (target band {TARGET[0]} to {TARGET[1]} %)"
     )
 
 
 def errors_by_law(rows: Rows, quantity: str = "energy") -> alt.TopLevelMixin:
     """Median and 90th percentile error of every law, a panel a hold-out; rows of `chart_data.law_errors`."""
-    alt = _altair()
+    alt = altair()
     here = [
         {**row, "law": LAW_TITLES.get(row["law"], row["law"])} for row in rows if row["quantity"] == quantity
     ]
     order = [row["law"] for row in sorted(here, key=lambda r: r["p90"]) if row["holdout"] == UNSEEN[0]]
     panels = []
     for place, holdout in enumerate(UNSEEN):
-        base = _chart(alt, [row for row in here if row["holdout"] == holdout])
+        base = chart(alt, [row for row in here if row["holdout"] == holdout])
         y = alt.Y("law:N", sort=order, title=None, axis=alt.Axis(labels=not place, ticks=not place))
         x = alt.X(
             "median:Q",
@@ -184,25 +183,21 @@ def errors_by_law(rows: Rows, quantity: str = "energy") -> alt.TopLevelMixin:
         panels.append((bars + median + tail).properties(width=PANEL, height=150, title=title))
     what = f"Error of each law on {SHORT_QUANTITIES[quantity]}"
     words = f"{what}: the dot is the median, nine in ten runs lie below the bar"
-    return _finished(alt.hconcat(*panels), words)
+    return finished(alt.hconcat(*panels), words)
 
 
-def waterfall(steps: Rows, title: str) -> alt.TopLevelMixin:
+def waterfall(steps: Rows, title: str, boundary: str = "gross") -> alt.TopLevelMixin:
     """Where the joules of an image go; rows of `chart_data.waterfall_steps`."""
-    alt = _altair()
+    alt = altair()
     order = [step["label"] for step in steps]
     total = steps[-1]["end"]
-    kinds = [
-        kind
-        for kind in (*PART_TITLES.values(), "all smaller parts", "total")
-        if any(s["kind"] == kind for s in steps)
-    ]
-    base = _chart(alt, steps)
+    kinds = [kind for kind in PART_COLOURS if any(s["kind"] == kind for s in steps)]
+    base = chart(alt, steps)
     y = alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=300))
     bars = base.mark_bar(height={"band": 0.75}).encode(
         x=alt.X(
             "start:Q",
-            title="gross GPU energy of one image [J]",
+            title=f"{boundary} GPU energy of one image [J]",
             scale=alt.Scale(domain=[0, total * 1.3], nice=False),
         ),
         x2="end:Q",
@@ -212,12 +207,12 @@ def waterfall(steps: Rows, title: str) -> alt.TopLevelMixin:
         ),
     )
     words = base.mark_text(align="left", dx=5).encode(x="end:Q", y=y, text="words:N")
-    return _finished((bars + words).properties(width=560, height=26 * len(steps)), title)
+    return finished((bars + words).properties(width=560, height=26 * len(steps)), title)
 
 
 def check_extra() -> None:
     """Raise MissingExtraError when the extra `plot` is not installed."""
-    _altair()
+    altair()
     _converter()
 
 
@@ -227,8 +222,8 @@ def to_svg(chart: alt.TopLevelMixin) -> str:
     return text
 
 
-def save(chart: alt.TopLevelMixin, path: Path) -> None:
-    """Write a picture as .svg or .png.
+def save(chart: alt.TopLevelMixin, path: Path, suffix: str | None = None) -> None:
+    """Write a picture as .svg or .png; `suffix` says which where the path does not.
 
     Raises
     ------
@@ -237,21 +232,27 @@ def save(chart: alt.TopLevelMixin, path: Path) -> None:
     MissingExtraError
         The extra `plot` is not installed.
     """
-    suffix = path.suffix.casefold()
-    if suffix == ".svg":
+    if check_picture(path if suffix is None else Path(f"picture{suffix}")) == ".svg":
         path.write_text(to_svg(chart), encoding="utf-8")
-    elif suffix == ".png":
-        path.write_bytes(_converter().vegalite_to_png(chart.to_dict(), scale=2))
     else:
+        path.write_bytes(_converter().vegalite_to_png(chart.to_dict(), scale=2))
+
+
+def check_picture(path: Path) -> str:
+    """The ending of a picture's path, .svg or .png; InputError for another."""
+    suffix = path.suffix.casefold()
+    if suffix not in (".svg", ".png"):
         raise InputError(f"{shown(path.name)}: a picture ends in .svg or .png")
+    return suffix
 
 
-def _altair() -> Any:
+def altair() -> Any:
+    """The library that writes specifications. Raises MissingExtraError without the extra `plot`."""
     try:
-        import altair
+        import altair as library
     except ImportError:
         raise MissingExtraError("plot", "drawing pictures") from None
-    return altair
+    return library
 
 
 def _converter() -> Any:
@@ -262,14 +263,15 @@ def _converter() -> Any:
     return vl_convert
 
 
-def _chart(alt: Any, rows: Sequence[dict[str, Any]]) -> Any:
+def chart(alt: Any, rows: Sequence[dict[str, Any]]) -> Any:
+    """A chart of rows that lie in its specification."""
     return alt.Chart(alt.InlineData(values=list(rows)))
 
 
 def _points(alt: Any, rows: Rows) -> Any:
     keys = ("run", "measured", "predicted", "error", "chip", "batch_size", "tflop", "launch_percent")
     slim = [{key: _short(p[key]) for key in keys if key in p} for p in rows]
-    return _chart(alt, slim).mark_point(filled=True, size=45, opacity=0.75, aria=False)
+    return chart(alt, slim).mark_point(filled=True, size=45, opacity=0.75, aria=False)
 
 
 def _short(value: Any) -> Any:
@@ -315,9 +317,10 @@ def _log_axis(alt: Any, values: Sequence[float] | None = None) -> Any:
     return alt.Axis(format="~s" if not values else "d", values=list(values or DECADES))
 
 
-def _finished(chart: Any, title: str) -> alt.TopLevelMixin:
+def finished(drawn: Any, title: str) -> alt.TopLevelMixin:
+    """A chart with its title and the style that all have."""
     whole: alt.TopLevelMixin = (
-        chart.properties(title=title, background="white")
+        drawn.properties(title=title, background="white")
         .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal", gridColor="#dddddd")
         .configure_legend(labelFontSize=12, titleFontSize=12, symbolSize=90)
         .configure_title(fontSize=13, anchor="start", subtitleFontSize=11, subtitleColor="#444444")

@@ -31,16 +31,16 @@ def estimate_text(estimate: Estimate) -> str:
     """An estimate: the energy first, then its parts, what it includes and where it comes from."""
     return "\n".join(
         [
-            _title(estimate.workload, estimate.gpu),
+            title(estimate.workload, estimate.gpu),
             "",
             *_headline(estimate),
             "",
             *_components(estimate),
             "",
-            *_paragraph("Includes", _included(estimate)),
-            *_paragraph("Law", _law(estimate.law)),
-            *(line for words in estimate.warnings for line in _paragraph("Warning", words)),
-            *(line for words in estimate.notes for line in _paragraph("Note", words)),
+            *paragraph("Includes", _included(estimate)),
+            *paragraph("Law", _law(estimate.law)),
+            *(line for words in estimate.warnings for line in paragraph("Warning", words)),
+            *(line for words in estimate.notes for line in paragraph("Note", words)),
         ]
     )
 
@@ -119,7 +119,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
     ]  # fmt: skip
 
 
-def _title(workload: Mapping[str, Any], gpu: Mapping[str, Any]) -> str:
+def title(workload: Mapping[str, Any], gpu: Mapping[str, Any]) -> str:
+    """A workload and its GPU in one line."""
     passes = f" x {workload['passes']} passes" if workload["passes"] != 1 else ""
     batch = f", batch {workload['batch_size']}" if workload["batch_size"] != 1 else ""
     return (
@@ -211,7 +212,8 @@ def _score(score: Mapping[str, Any]) -> str:
     )
 
 
-def _paragraph(label: str, words: str) -> list[str]:
+def paragraph(label: str, words: str) -> list[str]:
+    """A labelled paragraph, wrapped and indented."""
     joined = f"{label}: {words}".replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
     lines = textwrap.wrap(
         joined, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from joulecast.plan.solve import Plan
+from joulecast.report.text import table
 from joulecast.uncertainty import Interval
 
 UNITS = {"carbon": "g", "energy": "kWh"}
@@ -16,13 +15,13 @@ def plan_text(plan: Plan) -> str:
         f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
         f"(within {100 * plan.gap:.2g} % of the best, solved in {plan.seconds:.1f} s)",
         "",
-        *_table(("", "", "range"), _totals(plan), right={1}),
+        *table(("", "", "range"), _totals(plan), right={1}),
         "",
-        *_table(("GPU", "region", "GPUs", "busy"), [
+        *table(("GPU", "region", "GPUs", "busy"), [
             (f.gpu, f.region, f"{f.count:,}", f"{100 * f.utilisation:.0f} %") for f in plan.fleet
         ], right={2, 3}),
         "",
-        *_table(("service", "configuration", "batch", "GPU", "region", "images"), [
+        *table(("service", "configuration", "batch", "GPU", "region", "images"), [
             (a.service, a.configuration, str(a.batch_size), a.gpu, a.region, f"{a.images.sum():,.0f}")
             for a in plan.assignments
         ], right={2, 5}),
@@ -56,16 +55,4 @@ def _totals(plan: Plan) -> list[tuple[str, str, str]]:
     return [
         (name, f"{a.value / size:,.4g} {unit}", f"{a.low / size:,.4g} to {a.high / size:,.4g}")
         for name, a, size, unit in rows
-    ]
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return [
-        "  "
-        + "  ".join(
-            c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-        if any(row)
     ]

@@ -1,0 +1,118 @@
+"""How far off a law is on the ratio of two workloads: held-out predictions, pair by pair.
+
+The errors of two predictions of one law share most of their causes, so the ratio of the two is known
+better than either. How much better is not assumed but counted: every two held-out runs of one source
+whose measured ratio is known say how far off the predicted ratio was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from joulecast import data
+from joulecast.law.prediction import FAMILIARITY
+from joulecast.law.validation import chip
+from joulecast.runs import MeasuredRun, packaged_runs
+
+LEVEL = 0.9
+FEWEST = 20  # pairs, for a 90 % quantile with two of them above it
+KINDS = ("model", "gpu", "size", "steps", "passes", "precision", "batch_size")
+
+
+@dataclass(frozen=True)
+class RatioError:
+    """Nine in ten predicted ratios were within ``exp(+-log_half_width)`` of the measured one.
+
+    `pairs` pairs of held-out runs say so; they differ in the kinds asked for and in at most `more` others.
+    """
+
+    log_half_width: float
+    pairs: int
+    more: int
+
+    @property
+    def factor(self) -> float:
+        """What the ratio may be off by, to either side."""
+        return math.exp(self.log_half_width)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two held-out runs of one source: the kinds in which they differ, the models, the ratio's log error."""
+
+    kinds: frozenset[str]
+    models: frozenset[str]
+    log_error: float
+
+
+def ratio_error(
+    law: str, familiarity: str, quantity: str, kinds: Collection[str], without_model: str | None = None
+) -> RatioError | None:
+    """The error of a packaged law on the ratio of two workloads that differ in `kinds`.
+
+    Parameters
+    ----------
+    law : name of a packaged law.
+    familiarity : the lesser of the two workloads', one of `joulecast.law.prediction.FAMILIARITY`.
+    quantity : ``energy_j`` or ``duration_s``.
+    kinds : of KINDS; anything else, or too few pairs, has no answer: None.
+    without_model : leave out the pairs of a model, to check the answer on them.
+
+    Pairs that differ in exactly these kinds are asked; where they are fewer than FEWEST, also those that
+    differ in one more, and so on: what differs in more is predicted worse.
+    """
+    wanted = frozenset(kinds)
+    if not wanted:
+        return RatioError(0.0, 0, 0)
+    found = [
+        p for p in pairs(law, familiarity, quantity) if wanted <= p.kinds and without_model not in p.models
+    ]
+    for more in range(len(KINDS)):
+        errors = [pair.log_error for pair in found if len(pair.kinds - wanted) <= more]
+        if len(errors) >= FEWEST:
+            return RatioError(float(np.quantile(errors, LEVEL, method="higher")), len(errors), more)
+    return None
+
+
+@cache
+def pairs(law: str, familiarity: str, quantity: str) -> tuple[Pair, ...]:
+    """All pairs of held-out runs of one source, boundary and scope, with both quantities measured."""
+    runs = {run.run_id: run for run in packaged_runs()}
+    known: list[tuple[MeasuredRun, Mapping[str, Any], float]] = []
+    for row in data.read_table("held_out.csv"):
+        run = runs[row["run_id"]]
+        measured = getattr(run, quantity)
+        if (row["law"], row["holdout"]) == (law, familiarity) and measured and row[quantity]:
+            known.append((run, _kinds(run), math.log(float(row[quantity]) / measured)))
+    found = []
+    for (a, kinds_a, error_a), (b, kinds_b, error_b) in itertools.combinations(known, 2):
+        if (a.source, a.boundary, a.scope) == (b.source, b.boundary, b.scope):
+            kinds = frozenset(kind for kind in KINDS if kinds_a[kind] != kinds_b[kind])
+            found.append(Pair(kinds, frozenset((a.model, b.model)), abs(error_a - error_b)))
+    return tuple(found)
+
+
+def lesser(a: str, b: str) -> str:
+    """The familiarity that promises less of two; of a model and a GPU unseen, both."""
+    if {a, b} == {"unseen_model", "unseen_gpu"}:
+        return "unseen_both"
+    return max(a, b, key=FAMILIARITY.index)
+
+
+def _kinds(run: MeasuredRun) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "gpu": chip(run),
+        "size": (run.width, run.height),
+        "steps": run.steps,
+        "passes": run.passes,
+        "precision": run.precision,
+        "batch_size": run.batch_size,
+    }

@@ -1,0 +1,159 @@
+"""What the pictures of decisions show, as rows: parts of an estimate, settings, hours and GPUs of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from joulecast.architecture.workload import Workload
+from joulecast.footprint.hourly import HourlySeries
+from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
+from joulecast.forecast.profiles import load_profile
+from joulecast.hardware import gpu as find_gpu
+from joulecast.law.roofline import RooflineLaw
+from joulecast.plan.hours import TAIL, by_hour_of_day
+from joulecast.plan.problem import Array, Problem
+from joulecast.plan.solve import Plan
+from joulecast.plan.tradeoff import Outcome
+from joulecast.report.chart_data import Rows, step, waterfall_steps
+from joulecast.report.tradeoff import varying
+
+ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
+MOST_REGIONS = 7  # with a colour of their own; the rest are one
+OTHERS = "other regions"
+
+
+def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
+    """The parts of an estimate's energy, stacked, and the total: as `chart_data.waterfall_steps`.
+
+    By component and by what the joules are spent on where the law says so, else by component alone.
+    """
+    chosen = resolve_law(law)
+    if isinstance(chosen, RooflineLaw) and guess.boundary == "gross":
+        w = guess.workload
+        workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
+        name = w["model"] if w["origin"] == "catalogue" else w["origin"]
+        device = guess.gpu["name"] if guess.gpu["origin"] == "catalogue" else guess.gpu["origin"]
+        return waterfall_steps(chosen, load_profile(name), workload, find_gpu(device))
+    steps, start = [], 0.0
+    for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
+        kind = ROLES.get(part.role, part.role.replace("_", " "))
+        steps.append(step(place, part.name, kind, start, start + part.energy_j, guess.energy_j))
+        start += part.energy_j
+    return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
+
+
+def pareto_points(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]) -> Rows:
+    """A row a setting: its first two measures, whether it is on the front, and its place among them.
+
+    ``colour`` is the GPU, or the first of what differs; ``shape`` the next, and ``words`` the rest.
+    """
+    places = {id(one) for one in front}
+    keys = varying(found)
+    first = "gpu" if "gpu" in keys else keys[0]
+    rest = [key for key in keys if key != first]
+    second = next((key for key in ("model", "region", "precision") if key in rest), "")
+    rest = [key for key in rest if key != second]
+    return [
+        {
+            "x": one.measures[by[0]],
+            "y": one.measures[by[1]],
+            "on_front": id(one) in places,
+            "colour": str(one.setting.get(first, "")),
+            "shape": str(one.setting.get(second, "")) if second else "",
+            "words": ", ".join(_labelled(key, one.setting[key]) for key in rest if key in one.setting),
+        }
+        for one in found
+    ]
+
+
+def pareto_keys(found: Sequence[Outcome]) -> tuple[str, str]:
+    """What the colours and the shapes of `pareto_points` mean."""
+    keys = varying(found)
+    first = "gpu" if "gpu" in keys else keys[0]
+    second = next((key for key in ("model", "region", "precision") if key in keys and key != first), "")
+    return _title(first), _title(second)
+
+
+def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
+    """Images made, stacked by region; images asked for; grid intensity by region: all by hour."""
+    names = plan_regions(plan, problem)
+    made = {name: np.zeros(plan.hours) for name in [*names, OTHERS]}
+    for a in plan.assignments:
+        made[a.region if a.region in names else OTHERS] += a.images
+    tops = np.cumsum([np.zeros(plan.hours), *made.values()], axis=0)
+    bars: Rows = [
+        {
+            "hour": hour,
+            "end": hour + 1,
+            "region": name,
+            "from": float(tops[i, hour]),
+            "to": float(tops[i + 1, hour]),
+        }
+        for i, name in enumerate(made)
+        for hour in range(plan.hours)
+        if made[name][hour] > 0
+    ]
+    asked = sum((service.demand for service in problem.services), np.zeros(plan.hours))
+    lines: Rows = [
+        {"hour": hour, "region": place.name, "intensity": value}
+        for place in problem.places
+        if place.name in names
+        for hour, value in _steps(place.intensity)
+    ]
+    return bars, [{"hour": hour, "images": value} for hour, value in _steps(asked)], lines
+
+
+def plan_regions(plan: Plan, problem: Problem) -> list[str]:
+    """The regions that have a colour of their own, most images first; the idle ones last."""
+    images = {place.name: 0.0 for place in problem.places}
+    for a in plan.assignments:
+        images[a.region] += float(a.images.sum())
+    return sorted(images, key=lambda name: -images[name])[:MOST_REGIONS]
+
+
+def _steps(values: Array) -> list[tuple[int, float]]:
+    """Values by hour, the last once more, so that a line of steps ends with its hour."""
+    return [(hour, float(value)) for hour, value in enumerate([*values, values[-1]])]
+
+
+def fleet_rows(plan: Plan) -> Rows:
+    """A row for each type of GPU in each region: how many, and how busy."""
+    return [
+        {
+            "region": f.region,
+            "gpu": f.gpu,
+            "count": f.count,
+            "words": f"{f.count:,}, {100 * f.utilisation:.0f} % busy",
+        }
+        for f in plan.fleet
+    ]
+
+
+def intensity_hours(known: Mapping[str, HourlySeries], timezone: str | None = None) -> Rows:
+    """Mean grid intensity by hour of the day and region, and where nine days in ten lie."""
+    rows: Rows = []
+    for region, series in known.items():
+        for hour, values in by_hour_of_day(series, timezone).items():
+            if len(values):
+                low, high = (float(np.quantile(values, q)) for q in (TAIL, 1 - TAIL))
+                rows.append(
+                    {"region": region, "hour": hour, "mean": float(values.mean()), "low": low, "high": high}
+                )
+    return rows
+
+
+def clock(start: datetime | None, hour: int) -> str:
+    """An hour of a plan as a clock shows it, or its number where the plan has no beginning."""
+    return f"{start + timedelta(hours=hour):%H:%M}" if start is not None else str(hour)
+
+
+def _labelled(key: str, value: object) -> str:
+    return {"batch_size": f"batch {value}", "steps": f"{value} steps"}.get(key, str(value))
+
+
+def _title(key: str) -> str:
+    return {"gpu": "GPU", "batch_size": "batch"}.get(key, key.replace("_", " "))

@@ -1,0 +1,244 @@
+"""Changes: what moves, how sure that is, and what is shared by before and after."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from joulecast.errors import InputError, UnknownNameError
+from joulecast.footprint.account import footprint, site
+from joulecast.footprint.factors import packaged
+from joulecast.footprint.hourly import HourlySeries, hourly_series
+from joulecast.law.load import load_law
+from joulecast.law.prediction import FAMILIARITY
+from joulecast.plan.hours import by_hour_of_day, intensity_at
+from joulecast.plan.ratio import FEWEST, lesser, pairs, ratio_error
+from joulecast.plan.tradeoff import site_of
+from joulecast.plan.whatif import Delta, WhatIf, what_if
+from joulecast.uncertainty import Interval
+
+SDXL = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "precision": "fp16", "region": "PL"}
+EXACT = 1e-12
+
+
+def delta(found: WhatIf, measure: str) -> Delta:
+    return next(one for one in found.deltas if one.measure == measure)
+
+
+def test_from_poland_to_france() -> None:
+    """The same joules twice: only the grid differs, and what the hardware adds."""
+    found = what_if(SDXL, {"region": "FR"})
+    energy, carbon = delta(found, "energy_j"), delta(found, "carbon_g")
+    assert (energy.ratio.low, energy.ratio.value, energy.ratio.high) == (1, 1, 1)
+    assert str(found).startswith("region PL to FR: GPU energy stays")
+    assert 0.05 < carbon.ratio.value < 0.2
+    assert carbon.after.high < carbon.before.low
+    # with no hardware to speak of, the ratio is that of the grids and has no range at all
+    alone = what_if(
+        {**SDXL, "region": None, "intensity": 600, "life_years": 20, "utilisation": 1}, {"intensity": 300}
+    )
+    assert 0.5 <= delta(alone, "carbon_g").ratio.low < delta(alone, "carbon_g").ratio.high < 0.6
+
+
+def test_a_price_scales_the_cost_and_nothing_else() -> None:
+    found = what_if({**SDXL, "price_per_kwh": 0.2}, {"price_per_kwh": 0.3})
+    cost = delta(found, "cost")
+    assert (cost.ratio.low, cost.ratio.high) == pytest.approx((1.5, 1.5), rel=EXACT)
+    assert delta(found, "carbon_g").ratio.is_exact
+    rent = what_if({**SDXL, "price_per_gpu_hour": 2}, {"price_per_kwh": 0.2})
+    assert delta(rent, "cost").ratio.value < 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "at_least", "at_most"),
+    [({"steps": 28}, 0.5, 0.65), ({"size": "768x768"}, 0.4, 0.8), ({"gpu": "H200"}, 0.5, 1.5)],
+)
+def test_fewer_joules(change: dict[str, object], at_least: float, at_most: float) -> None:
+    found = what_if({**SDXL, "steps": 50}, change)
+    energy = delta(found, "energy_j")
+    assert at_least < energy.ratio.value < at_most
+    assert energy.ratio.low < energy.ratio.value < energy.ratio.high
+    assert any("nine in ten" in note for note in found.notes)
+
+
+def test_fp32_to_bf16() -> None:
+    found = what_if({**SDXL, "precision": "fp32"}, {"precision": "bf16"})
+    assert "falls by 8" in str(found)
+    assert "times as much" in str(what_if(SDXL, {"precision": "fp32"}))
+
+
+def test_carbon_is_that_of_footprints() -> None:
+    """Before and after are a footprint's own; the change lies where its corners, redone here, lie."""
+    setting = {**SDXL, "steps": 50, "pue": "1.1:1.4", "price_per_kwh": 0.2, "transmission_loss": 0.06}
+    found = what_if(setting, {"steps": 28, "region": "FR"})
+    at = [site_of({**setting, "region": name}) for name in ("PL", "FR")]
+    energy, latency = delta(found, "energy_j"), delta(found, "latency_s")
+    for side, place in zip(("before", "after"), at, strict=True):
+        assert place is not None
+        one = footprint(getattr(energy, side), getattr(latency, side), place, gpu="A100-SXM4-80GB")
+        for measure, expected in (("carbon_g", one.carbon), ("cost", one.money)):
+            assert expected is not None
+            for end in ("low", "value", "high"):
+                made = getattr(getattr(delta(found, measure), side), end)
+                assert made == pytest.approx(getattr(expected.amount, end), rel=1e-9), (measure, side, end)
+
+
+def test_the_range_of_a_change_holds_every_case() -> None:
+    """Footprints of drawn factors, each factor the same before and after: all ratios lie in the range."""
+    found = what_if({**SDXL, "steps": 50}, {"steps": 28, "region": "FR"})
+    energy, latency, carbon = (delta(found, name) for name in ("energy_j", "latency_s", "carbon_g"))
+    factors = {"host_overhead": packaged()["host_overhead"], "pue": packaged()["pue"],
+               "life_years": packaged()["life"], "utilisation": packaged()["utilisation"]}  # fmt: skip
+    draw = np.random.default_rng(7)
+
+    def within(amount: Interval) -> float:
+        return float(draw.choice((amount.low, amount.high, draw.uniform(amount.low, amount.high))))
+
+    ratios = []
+    for _ in range(300):
+        known: dict[str, Any] = {name: within(factor.quantity.amount) for name, factor in factors.items()}
+        joules, seconds = within(energy.before), within(latency.before)
+        grams = [
+            footprint(j, s, site(name, **known), gpu="A100-SXM4-80GB").carbon.amount.value
+            for name, j, s in (
+                ("PL", joules, seconds),
+                ("FR", joules * within(energy.ratio), seconds * within(latency.ratio)),
+            )
+        ]
+        ratios.append(grams[1] / grams[0])
+    assert all(carbon.ratio.holds(ratio) for ratio in ratios)
+    assert max(ratios) - min(ratios) > 0.2 * (carbon.ratio.high - carbon.ratio.low)
+
+
+def test_ranges_hold_what_they_come_from() -> None:
+    found = what_if({**SDXL, "steps": 50}, {"steps": 28, "gpu": "H100"})
+    for one in found.deltas:
+        assert one.ratio.holds(one.after.value / one.before.value)
+        assert one.difference.holds(one.after.value - one.before.value)
+        assert one.ratio.high <= one.after.high / one.before.low * (1 + EXACT)
+        assert one.ratio.low >= one.after.low / one.before.high * (1 - EXACT)
+    assert found.to_dict()["measures"]["energy_j"]["ratio"]["low"] < 1
+
+
+def test_what_no_pair_of_runs_tells() -> None:
+    """The errors are independent then, as far as anyone knows, and it says so."""
+    setting = {**SDXL, "model": "sd3.5-large"}
+    found = what_if(setting, {"text_tokens": 100})
+    energy = delta(found, "energy_j")
+    assert energy.ratio.high == pytest.approx(energy.after.high / energy.before.low, rel=EXACT)
+    assert any("independent" in note for note in found.notes)
+    open_ended = what_if({**SDXL, "law": "tdp_time"}, {"steps": 20})
+    assert delta(open_ended, "energy_j").ratio.value < 1
+
+
+def test_from_noon_to_night() -> None:
+    setting = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "hourly": "US-CAL-CISO", "at": "12:00",
+               "timezone": "America/Los_Angeles"}  # fmt: skip
+    found = what_if(setting, {"at": "20:00"})
+    assert delta(found, "carbon_g").ratio.value > 1.3
+    assert delta(found, "energy_j").ratio.is_exact
+    assert what_if(setting, {"region": "FR"}).notes[-1].startswith("the two grid intensities count different")
+
+
+def test_an_hour_of_the_day_by_hand() -> None:
+    values = np.arange(72.0)  # hour h of day d has 24 d + h
+    known = HourlySeries(
+        "here", datetime(2022, 1, 1, tzinfo=UTC), values, "location-based", "life-cycle", "test"
+    )
+    assert intensity_at(known, "05:00").intensity.amount.value == 5 + 24
+    assert intensity_at(known, "2022-01-02T05:00Z").intensity.amount.value == 29
+    hours = by_hour_of_day(known, "America/Los_Angeles")  # 8 h behind
+    assert hours[21].tolist() == [5.0, 29.0, 53.0]
+    assert intensity_at(known).intensity.amount.value == values.mean()
+    series = hourly_series("US-CAL-CISO")
+    noon = intensity_at(series, "12:00", "America/Los_Angeles").intensity.amount
+    assert noon.low < noon.value < noon.high
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "words"),
+    [
+        ("noon", None, "is no time"),
+        ("12:30", None, "is no time"),
+        ("25:00", None, "is no time"),
+        ("12:00", "Mars/Olympus", "time zone"),
+        ("2022-06-01T12:00Z", "Europe/Paris", "own zone"),
+        ("2031-06-01T12:00Z", None, "not in it"),
+        (None, "Europe/Paris", "without a time of day"),
+    ],
+)
+def test_bad_times(at: str | None, zone: str | None, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        intensity_at(hourly_series("US-CAL-CISO"), at, zone)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "at least one change"),
+        ({"step": 3}, "did you mean steps"),
+        ({"precision": "fp16"}, "nothing changes"),
+        ({"boundary": "dynamic"}, "gross"),
+        ({"accounting": "marginal"}, "location-based"),
+        ({"intensity": 100, "accounting": "marginal"}, "cannot be compared"),
+        ({"steps": 0}, "steps"),
+        ({"gpu": "H1000"}, "H100"),
+    ],
+)
+def test_bad_changes(change: dict[str, object], words: str) -> None:
+    with pytest.raises((InputError, UnknownNameError), match=words):
+        what_if(SDXL, change)
+
+
+# --- the law's error on a ratio ------------------------------------------------------------------
+
+
+def test_pairs_by_hand() -> None:
+    """One pair, worked out from the two rows of the packaged table."""
+    found = [p for p in pairs("roofline", "unseen_model", "energy_j") if p.kinds == {"steps"}]
+    assert 1 <= len(found) < FEWEST
+    assert all(len(p.models) == 1 for p in found)
+    none = ratio_error("roofline", "seen", "energy_j", ())
+    assert none is not None
+    assert none.factor == 1
+    assert ratio_error("roofline", "seen", "energy_j", ("text_tokens",)) is None
+    assert ratio_error("no such law", "seen", "energy_j", ("steps",)) is None
+    error = ratio_error("roofline", "seen", "energy_j", ("batch_size",))
+    assert error is not None
+    exact = [p.log_error for p in pairs("roofline", "seen", "energy_j") if p.kinds == {"batch_size"}]
+    assert (error.pairs, error.more) == (len(exact), 0)
+    held = np.mean(np.array(exact) <= error.log_half_width)
+    assert 0.9 <= held < 0.92
+
+
+def test_a_ratio_is_known_better_than_its_ends() -> None:
+    """What the held-out runs say of a batch size, against what independent errors would give."""
+    error = ratio_error("roofline", "unseen_model", "energy_j", ("batch_size",))
+    law = load_law("roofline")
+    assert error is not None
+    assert error.log_half_width < math.sqrt(2) * law.half_widths["unseen_model"]
+
+
+@pytest.mark.parametrize("kinds", [("batch_size",), ("gpu",), ("model", "batch_size")])
+def test_ratios_hold_on_models_that_did_not_set_them(kinds: tuple[str, ...]) -> None:
+    """Each model's pairs within the width that the other models' pairs give: 90 %, less what few tell."""
+    held, total = 0, 0
+    mine = [p for p in pairs("roofline", "unseen_model", "energy_j") if p.kinds == frozenset(kinds)]
+    for model in {name for pair in mine for name in pair.models}:
+        error = ratio_error("roofline", "unseen_model", "energy_j", kinds, without_model=model)
+        assert error is not None
+        own = [pair.log_error <= error.log_half_width for pair in mine if model in pair.models]
+        held, total = held + sum(own), total + len(own)
+    assert held / total > 0.8, (held, total)
+
+
+def test_the_lesser_familiarity() -> None:
+    order = dict(zip(FAMILIARITY, range(4), strict=True))
+    for a, b in itertools.product(FAMILIARITY, repeat=2):
+        assert order[lesser(a, b)] >= max(order[a], order[b])
+    assert lesser("unseen_gpu", "unseen_model") == "unseen_both"

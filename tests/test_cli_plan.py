@@ -1,0 +1,181 @@
+"""The commands that choose: what they print, what they write, their exit status, their errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from joulecast.cli import main
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+
+    def running(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return running
+
+
+WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")
+PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,8")
+
+
+def test_what_if(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(*WHAT_IF, "--steps", "50", "--region", "PL", "--to", "steps=28", "--to", "region=FR")
+    assert done.status == 0
+    assert done.out.startswith("sdxl on A100-SXM4-80GB: 1024x1024, 50 steps x 2 passes, fp16, in PL")
+    told = [line.strip() for line in done.out.splitlines() if "Change:" in line]
+    assert told == [
+        "Change: steps 50 to 28", "Change: region PL to FR", "Change: steps 50 to 28, region PL to FR"
+    ]  # fmt: skip
+    assert "pairs of held-out runs that differ in steps" in done.out
+    assert max(map(len, done.out.splitlines())) < 130
+
+
+def test_what_if_as_json(run) -> None:  # type: ignore[no-untyped-def]
+    answer = json.loads(run(*WHAT_IF, "--region", "PL", "--to", "batch=4", "--json").out)
+    assert answer["setting"]["model"] == "sdxl"
+    (change,) = answer["changes"]
+    assert change["change"] == {"batch_size": "4"}
+    assert set(change["measures"]) == {"energy_j", "latency_s", "carbon_g"}
+    ratio = change["measures"]["energy_j"]["ratio"]
+    assert ratio["low"] < ratio["value"] < ratio["high"]
+
+
+def test_what_if_by_the_hour(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(*WHAT_IF, "--hourly", "US-CAL-CISO", "--at", "12:00", "--timezone", "America/Los_Angeles",
+               "--to", "at=20:00")  # fmt: skip
+    assert done.status == 0
+    assert "at 12:00 to 20:00" in done.out
+    assert "rises by" in done.out
+    assert "combustion alone" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "say what changes"),
+        (("--to", "steps"), "not KEY=VALUE"),
+        (("--to", "step=3"), "did you mean steps"),
+        (("--to", "steps=many"), "steps"),
+        (("--to", "negative-prompt=perhaps"), "yes or no"),
+        (("--to", "gpu=h1000"), "H100"),
+        (("--to", "year=soon", "--region", "FR"), "whole number"),
+        (("--to", "at=12:00"), "hourly series"),
+        (("--hourly", "CAISO", "--to", "steps=3"), "CISO"),
+        (("--hourly", "US-CAL-CISO", "--at", "noon", "--to", "steps=3"), "is no time"),
+        (("--pue", "1.2", "--to", "steps=3"), "without a place"),
+        (("--live", "--to", "steps=3"), "--live needs --region"),
+        (("--to", "precision=fp16"), "nothing changes"),
+    ],
+)
+def test_bad_changes(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    done = run(*WHAT_IF, *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_pareto(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(*PARETO, "--region", "FR,PL", "--by", "energy,latency,carbon", "--out", "all.csv")
+    assert done.status == 0
+    assert "of 8 settings" in done.out
+    rows = list(csv.DictReader(Path("all.csv").read_text().splitlines()))
+    assert len(rows) == 8
+    front = [row for row in rows if row["on_front"] == "1"]
+    assert len(front) == int(done.out.split(" of 8 settings")[0].split()[-1])
+    assert {row["region"] for row in front} == {"FR"}
+    assert all(
+        float(row["energy_low_j"]) < float(row["energy_j"]) < float(row["energy_high_j"]) for row in rows
+    )
+    every = run(*PARETO, "--all")
+    assert every.out.count("\n  *  ") + every.out.count("\n     ") >= 4
+
+
+def test_pareto_as_json(run) -> None:  # type: ignore[no-untyped-def]
+    answer = json.loads(run(*PARETO, "--steps", "20,30", "--json").out)
+    assert answer["by"] == ["energy_j", "latency_s"]
+    assert len(answer["settings"]) == 8
+    kept = [one for one in answer["settings"] if one["on_front"]]
+    assert {one["steps"] for one in kept} == {"20"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--by", "energy"), "needs two"),
+        (("--by", "energy,speed"), "unknown measure"),
+        (("--by", "energy,carbon"), "carbon needs a region"),
+        (("--by", "energy,cost", "--region", "FR"), "cost a price"),
+        (("--steps", "20,,30"), "empty value"),
+        (("--steps", "0"), "steps"),
+        (("--size", "big"), "size"),
+        (("--gpu", "A100,H1000"), "H100"),
+        (("--region", "FR,Frnace"), "France"),
+        (("--chart", "a.pdf"), ".svg or .png"),
+        (("--out", "nowhere/all.csv"), "no folder"),
+        (
+            (
+                "--steps",
+                ",".join(map(str, range(1, 2000))),
+                "--region",
+                ",".join(f"r{i}" for i in range(200)),
+            ),
+            "too many",
+        ),
+    ],
+)
+def test_bad_alternatives(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    done = run(*PARETO, *arguments)
+    assert done.status == 2
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_without_the_extras(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setitem(sys.modules, "altair", None)
+    done = run(*PARETO, "--chart", "a.svg")
+    assert done.status == 2
+    assert "joulecast[plot]" in done.err
+    assert run(*PARETO).status == 0
+
+
+ESTIMATE = ("estimate", "sdxl", "--gpu", "A100-SXM4-80GB")
+
+
+@pytest.mark.parametrize(
+    "arguments", [ESTIMATE, (*ESTIMATE, "--region", "FR"), (*ESTIMATE, "--law", "paper"), PARETO]
+)
+def test_pictures(run, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    plain, drawn = run(*arguments), run(*arguments, "--chart", "a.svg")
+    assert drawn.out == plain.out
+    assert drawn.err == "wrote a.svg\n"
+    assert Path("a.svg").read_text().startswith("<svg")
+    assert run(*arguments, "--json", "--chart", "a.png").out == run(*arguments, "--json").out
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("chart", "words"), [("a.pdf", ".svg or .png"), ("nowhere/a.svg", "no folder"), ("a", ".svg or .png")]
+)
+def test_pictures_that_cannot_be(run, chart: str, words: str) -> None:  # type: ignore[no-untyped-def]
+    done = run(*ESTIMATE, "--chart", chart)
+    assert done.status == 2
+    assert words in done.err
+    assert not list(Path().glob("*a*"))
