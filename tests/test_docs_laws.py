@@ -32,7 +32,7 @@ def test_every_table_of_the_tool_is_on_a_page() -> None:
 
 
 def test_every_picture_is_shown_and_there() -> None:
-    text = (DOCS / "validation.md").read_text(encoding="utf-8")
+    text = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
     shown = set(re.findall(r"\]\(pictures/([\w.-]+)\)", text))
     assert shown == {path.name for path in (DOCS / "pictures").iterdir()}
     for name in shown:
