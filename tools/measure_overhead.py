@@ -15,15 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.measure.meter import (
-    SAMPLE_S,
-    Meter,
-    NvmlMeter,
-    ReplayMeter,
-    SystemClock,
-    TelemetryRecorder,
-    packaged_trace,
-)
+from joulecast.measure.meter import Meter, SystemClock
+from joulecast.measure.nvml import NvmlMeter
+from joulecast.measure.replay import ReplayMeter, packaged_trace
+from joulecast.measure.telemetry import SAMPLE_S, TelemetryRecorder
 from joulecast.measure.track import track_phases
 
 ROUNDS = 40

@@ -359,7 +359,7 @@ def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     """What runs the work, and the meter beside it."""
     if options.dry_run:
         from joulecast.measure.campaign import VirtualSubject
-        from joulecast.measure.meter import ReplayMeter, VirtualClock, packaged_trace, read_trace
+        from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace, read_trace
 
         clock = VirtualClock()
         trace = read_trace(options.trace) if options.trace else packaged_trace()

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.measure import campaign, compare, export, plan
 from joulecast.measure.campaign import Progress, TooLargeError, VirtualSubject, run_campaign
-from joulecast.measure.meter import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
+from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import Store
 from joulecast.runs import RunTable
 

@@ -11,9 +11,11 @@ import pytest
 from fake_nvml import OWN, FakeNvml
 
 from joulecast.errors import FileFormatError, InputError, MeasureError, MissingExtraError
-from joulecast.measure import meter as meters
-from joulecast.measure.meter import NvmlMeter, ReplayMeter, TelemetryRecorder, VirtualClock
+from joulecast.measure.meter import SystemClock, Telemetry
+from joulecast.measure.nvml import NvmlMeter, visible_index
 from joulecast.measure.protocol import Settings, measure
+from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace, parse_trace, read_trace
+from joulecast.measure.telemetry import TelemetryRecorder, summary
 
 CSV = "time_s,phase,power_w,temperature_c\n0,idle,100,30\n1,work,300,50\n2,work,500,60\n3,idle,100,50\n"
 
@@ -117,12 +119,12 @@ def test_this_process_under_another_number(use: Any) -> None:
 )
 def test_cuda_visible_devices(monkeypatch: pytest.MonkeyPatch, value: str, expected: object) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert meters.visible_index() == expected
+    assert visible_index() == expected
 
 
 def test_a_replay_plays_the_phase_that_passes() -> None:
     clock = VirtualClock()
-    meter = ReplayMeter(meters.parse_trace(CSV, "trace"), clock)
+    meter = ReplayMeter(parse_trace(CSV, "trace"), clock)
     clock.sleep(1.0)
     assert meter.energy_j() == pytest.approx(100)
     clock.work(1.5)  # 1 s at 300 W, half a second at 500 W
@@ -133,19 +135,19 @@ def test_a_replay_plays_the_phase_that_passes() -> None:
 
 
 def test_energy_columns_become_power() -> None:
-    trace = meters.parse_trace("time_s,energy_j\n0,1000\n2,1200\n3,1500\n", "trace")
+    trace = parse_trace("time_s,energy_j\n0,1000\n2,1200\n3,1500\n", "trace")
     assert [state.power_w for state in trace.states] == [100, 300, 300]
     assert trace.cumulative_j() == [0, 200, 500]
 
 
 def test_a_replay_on_the_systems_clock_runs_by_itself() -> None:
-    meter = ReplayMeter(meters.packaged_trace(), meters.SystemClock())
+    meter = ReplayMeter(packaged_trace(), SystemClock())
     start = meter.energy_j()
     time.sleep(0.05)
     assert 0.05 * 60 < meter.energy_j() - start < 500
     with TelemetryRecorder(meter) as recorder:
         recorder.take()
-    assert meters.summary(recorder.between(0, float("inf")))["samples"] == 2
+    assert summary(recorder.between(0, float("inf")))["samples"] == 2
     meter.close()
 
 
@@ -164,22 +166,22 @@ def test_a_replay_on_the_systems_clock_runs_by_itself() -> None:
 )
 def test_what_is_no_trace(text: str, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
-        meters.parse_trace(text, "trace")
+        parse_trace(text, "trace")
 
 
 def test_a_trace_of_nothing_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "trace.csv"
     file.write_text("time_s,power_w\n0,0\n1,0\n")
     with pytest.raises(InputError, match="0 J"):
-        ReplayMeter(meters.read_trace(file))
+        ReplayMeter(read_trace(file))
 
 
 def test_summary_by_hand() -> None:
     samples = [
-        (float(at), meters.Telemetry(power_w=power, temperature_c=40 + at, throttle_reasons=bits))
+        (float(at), Telemetry(power_w=power, temperature_c=40 + at, throttle_reasons=bits))
         for at, power, bits in ((0, 100.0, 1), (1, 300.0, 4), (2, 300.0, 0))
     ]
-    found = meters.summary(samples)
+    found = summary(samples)
     assert found["power_integral_j"] == 200 + 300
     assert found["power_mean_w"] == pytest.approx(700 / 3)
     assert (found["temperature_start_c"], found["temperature_end_c"]) == (40, 42)

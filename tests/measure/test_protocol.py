@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from joulecast.errors import InputError, MeasureError
 from joulecast.measure import protocol
-from joulecast.measure.meter import ReplayMeter, Telemetry, Trace, VirtualClock
+from joulecast.measure.meter import Telemetry
 from joulecast.measure.protocol import Repeat, Settings
+from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
 
 EXACT = 1e-9  # sums of a few floats
 

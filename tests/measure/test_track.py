@@ -10,7 +10,8 @@ from test_pipelines import few_threads, spec_of, subject
 
 from joulecast.errors import MeasureError
 from joulecast.forecast.track import track
-from joulecast.measure.meter import ReplayMeter, SystemClock, VirtualClock, packaged_trace
+from joulecast.measure.meter import SystemClock
+from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 
 pytestmark = pytest.mark.trace
 __all__ = ["few_threads"]  # a fixture that every test here uses

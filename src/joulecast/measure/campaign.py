@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
 from joulecast.measure import plan as plans
-from joulecast.measure.meter import Meter, VirtualClock
+from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Measurement, Repeat, Settings, measure
+from joulecast.measure.replay import VirtualClock
 from joulecast.measure.store import Claim, Heartbeat, LostError, Store
 
 WHOLE: Final = "pipeline"  # the part that is the whole pipeline call

@@ -29,7 +29,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
 from joulecast.measure.campaign import ComponentWork, TooLargeError
-from joulecast.measure.meter import NvmlMeter
+from joulecast.measure.nvml import NvmlMeter
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree

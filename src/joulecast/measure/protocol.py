@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from joulecast.errors import InputError, MeasureError, near_matches, shown
-from joulecast.measure.meter import Meter, TelemetryRecorder, summary
+from joulecast.measure.meter import Meter
+from joulecast.measure.telemetry import TelemetryRecorder, summary
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond, the next lower entry.
 T_95: Final = {

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from joulecast.errors import MeasureError
-from joulecast.measure.meter import Meter, TelemetryRecorder, summary
+from joulecast.measure.meter import Meter
+from joulecast.measure.telemetry import TelemetryRecorder, summary
 
 RESOLVED_S: Final = 1.0  # shortest phase, on average, whose energy the sensor resolves
 OUTSIDE: Final = "outside"  # before the first component is called
