@@ -77,6 +77,7 @@ def _measure(options: argparse.Namespace) -> int:
         "runtime": options.runtime,
         "tf32": options.tf32,
         "components": options.components,
+        "weights": options.weights,
     }
     spec = make_spec({name: value for name, value in asked.items() if value is not None})
     _check(spec)
@@ -178,10 +179,11 @@ def describe(spec: Mapping[str, Any]) -> str:
     passes = f" x {spec['passes']} passes" if spec["passes"] != 1 else ""
     batch = f", batch {spec['batch_size']}" if spec["batch_size"] != 1 else ""
     runtime = "" if spec["runtime"] == "eager" else f", {spec['runtime']}"
+    weights = "" if spec.get("weights", "random") == "random" else f", weights {spec['weights']}"
     tf32 = "" if spec["tf32"] == "default" else f" (tf32 {spec['tf32']})"
     return (
         f"{spec['model']}: {spec['width']}x{spec['height']}, {spec['steps']} steps{passes}, "
-        f"{spec['precision']}{tf32}{batch}{runtime}"
+        f"{spec['precision']}{tf32}{batch}{runtime}{weights}"
     )
 
 
@@ -210,7 +212,7 @@ def _campaign(options: argparse.Namespace) -> int:
 
 def _campaign_run(options: argparse.Namespace) -> int:
     from joulecast.measure.campaign import run_campaign
-    from joulecast.measure.plan import parse_duration, read_plan
+    from joulecast.measure.plan import parse_duration, read_plan, with_weights
     from joulecast.measure.store import Store
 
     plan = read_plan(options.file)
@@ -219,7 +221,7 @@ def _campaign_run(options: argparse.Namespace) -> int:
     with Store(options.store or f"{plan.name}.db") as store:
         _check_kind(store, options)
         store.note("name", plan.name)
-        store.add(plan.tasks)
+        store.add(with_weights(plan.tasks, options.weights))
         subject, meter = _source(options)
         try:
             known = _catalogue_name(options.gpu or meter.device.gpu)
@@ -349,7 +351,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _add_source(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("--weights", metavar="FOLDER", help="folder or hub id of trained weights; random ones without it")
+    add(
+        "--weights",
+        metavar="FOLDER",
+        help="trained weights: a folder, a hub id, or `trained` for the catalogue's; random ones without it",
+    )
     add("--gpu", help="name of the GPU in the catalogue, where the driver's name is not in it")
     add("--dry-run", action="store_true", help="no GPU and no pipeline: a virtual clock and a replayed trace")
     add("--trace", metavar="FILE", help="trace to replay in a dry run (.csv); an invented one without it")
@@ -369,7 +375,7 @@ def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
     meter = gpu_meter()
-    return PipelineSubject("cuda", weights=options.weights), meter
+    return PipelineSubject("cuda"), meter
 
 
 def _whole(text: str) -> int:

@@ -19,7 +19,7 @@ from joulecast.measure.campaign import Progress, TooLargeError, VirtualSubject, 
 from joulecast.measure.plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
-from joulecast.measure.store import Store
+from joulecast.measure.store import NewTask, Store
 from joulecast.runs import RunTable
 
 SMALL = """
@@ -300,6 +300,38 @@ def test_log_ratio_interval_by_hand() -> None:
     assert compare.log_ratio_half_width(a, b) == pytest.approx(4.303 * 0.01 * math.sqrt(2), rel=1e-6)
     assert compare.log_ratio_half_width([1.0], b) == math.inf
     assert compare.log_ratio_half_width([1.0, 1.0], [2.0, 2.0]) == 0
+
+
+def test_trained_weights_are_another_run_and_can_be_compared(tmp_path: Path) -> None:
+    made = parse_plan(SMALL, "small")
+    with Store(tmp_path / "s.db") as store:
+        run(store, made)
+        assert store.add(plan.with_weights(made.tasks, None)) == 0
+        assert store.add(plan.with_weights(made.tasks, "trained")) == 8
+        run(store, made)
+        found = compare.compare(store, "weights=random", "weights=trained")
+        assert len(found.pairs) == 8
+        assert found.ratio == pytest.approx(1, rel=0.01)
+        table = export.runs_of(store, gpu="H200")
+        assert sorted(map(str, table.column("checkpoint"))) == ["None"] * 8 + ["trained"] * 8
+        assert sum(run_id.endswith("-trained") for run_id in table.column("run_id")) == 8
+    with pytest.raises(InputError, match="the name of a folder or hub id"):
+        plan.with_weights(made.tasks, " ")
+
+
+def test_runs_of_two_gpus_are_no_pair(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add([NewTask(plan.make_spec({"model": "sd2", "steps": steps})) for steps in (10, 20)])
+        for gpu in ("NVIDIA A100-SXM4-80GB", "NVIDIA H200"):
+            claim = store.claim()
+            assert claim is not None
+            environment = store.environment({"gpu": gpu})
+            content = {"energy_j": 5.0, "duration_s": 1.0}
+            store.finish(claim, content, environment, 1.0)
+        with pytest.raises(InputError, match="no two finished runs"):
+            compare.compare(store, "steps=10", "steps=20")
+        across = compare.compare(store, "steps=10 gpu=A100-SXM4-80GB", "steps=20 gpu=H200")
+        assert len(across.pairs) == 1
 
 
 @pytest.mark.parametrize("text", ["", "step=10", "steps", "size=big"])

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "compute"))
 from tiny import PIPELINES, library_of  # noqa: E402
 
 from joulecast.architecture.build import TORCH_DTYPES  # noqa: E402
+from joulecast.architecture.catalogue import model_entry  # noqa: E402
 from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConfig  # noqa: E402
 from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
@@ -176,7 +177,24 @@ def test_weights_from_a_folder(tmp_path: Path) -> None:
     for name in ("unet", "vae", "text_encoder"):
         getattr(made, name).save_pretrained(tmp_path / name)
     with pytest.raises(InputError, match="cannot be loaded"):
-        PipelineSubject("cpu", weights=str(tmp_path / "unet")).load(spec_of("sd1.5"))
+        subject().load(spec_of("sd1.5", weights=str(tmp_path / "unet")))
+
+
+def test_trained_weights_are_those_of_the_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load(config: PipelineConfig, weights: str, *rest: Any) -> Any:
+        asked.append(weights)
+        return pipelines.random_pipeline(config, *rest)
+
+    monkeypatch.setattr(pipelines, "loaded_pipeline", load)
+    used = subject()
+    used.load(spec_of("sd1.5", weights="trained"))
+    used.load(spec_of("sd1.5", weights="trained", steps=3))  # it stays loaded
+    assert asked == [model_entry("sd1.5")["hub_id"]]
+    assert used.facts()["weights"] == "trained"
+    used.load(spec_of("sd1.5"))
+    assert used.facts()["weights"] == "random"
 
 
 def test_hooks_leave_nothing_behind() -> None:

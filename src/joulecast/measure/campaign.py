@@ -324,4 +324,4 @@ class VirtualSubject:
 
     def facts(self) -> dict[str, Any]:
         """That it is a dry run."""
-        return {"weights": "none: a dry run", "attention": None, "libraries": {}}
+        return {"weights": f"{self._spec['weights']} (dry run: none)", "attention": None, "libraries": {}}

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulecast.architecture.workload import parse_size
-from joulecast.errors import InputError, near_matches, shown
+from joulecast.errors import InputError, fold, near_matches, shown
+from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.export import is_whole
+from joulecast.measure.plan import RANDOM
 from joulecast.measure.protocol import half_width_95, mean, standard_deviation, t_95
 from joulecast.measure.store import Store
 
@@ -51,7 +53,7 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     """Compare the runs that `a` and `b` select, e.g. ``"runtime=eager"`` and ``"runtime=compiled"``.
 
     A selection is ``key=value`` items with blanks between; runs are paired where all other settings
-    are equal. With one pair the interval comes from its repeats, with more from the pairs.
+    and the GPU are equal. With one pair the interval comes from its repeats, with more from the pairs.
 
     Raises InputError when a key is unknown or nothing pairs up.
     """
@@ -61,9 +63,9 @@ def compare(store: Store, a: str, b: str) -> Comparison:
     spreads = _spreads(store)
     sides = [
         {
-            _rest(result["spec"], free): result
+            _rest(settings_of(result), free): result
             for result in results
-            if all(result["spec"].get(key) == value for key, value in chosen.items())
+            if all(settings_of(result).get(key) == value for key, value in chosen.items())
         }
         for chosen in (chosen_a, chosen_b)
     ]
@@ -91,7 +93,7 @@ def selection(text: str) -> dict[str, Any]:
     """``"steps=30 size=512x512"`` as values of a specification. Raises InputError."""
     known = (
         "model", "width", "height", "size", "steps", "passes", "batch_size", "precision", "text_tokens",
-        "runtime", "tf32", "components",
+        "runtime", "tf32", "components", "weights", "gpu",
     )  # fmt: skip
     found: dict[str, Any] = {}
     for item in text.replace(",", " ").split():
@@ -102,11 +104,26 @@ def selection(text: str) -> dict[str, Any]:
             raise InputError(f"{shown(item)} is not key=value; {better}")
         if key == "size":
             found["width"], found["height"] = parse_size(value)
+        elif key in ("gpu", "weights"):
+            found[key] = _gpu_name(value) if key == "gpu" else value
         else:
             found[key] = _value(value)
     if not found:
         raise InputError("a selection is empty; expected e.g. runtime=compiled")
     return found
+
+
+def settings_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a selection chooses by: the specification, and the GPU that ran it."""
+    return {"weights": RANDOM, **result["spec"], "gpu": _gpu_name(result["environment"]["gpu"])}
+
+
+def _gpu_name(stated: str) -> str:
+    """The catalogue's name, or what was stated, without blanks."""
+    try:
+        return find_gpu(stated).name
+    except InputError:
+        return fold(stated)
 
 
 def _value(text: str) -> Any:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from joulecast.data import shown_path
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.campaign import WHOLE
+from joulecast.measure.plan import RANDOM
 from joulecast.measure.store import Store, canonical
 from joulecast.runs import MeasuredRun, RunTable
 
@@ -60,6 +62,7 @@ def _run(
     return MeasuredRun(
         run_id=run_id(name, spec, known.name) + (f"-{boundary}" if suffix else ""),
         model=spec["model"],
+        checkpoint=None if weights_of(spec) == RANDOM else weights_of(spec),
         gpu=known.name,
         gpu_stated=environment["gpu"],
         batch_size=spec["batch_size"],
@@ -85,6 +88,11 @@ def runtime_of(spec: Mapping[str, Any]) -> str:
     return f"{spec['runtime']}{'' if spec['tf32'] == 'default' else ', tf32 ' + spec['tf32']}"
 
 
+def weights_of(spec: Mapping[str, Any]) -> str:
+    """Which weights a task was run with."""
+    return str(spec.get("weights", RANDOM))
+
+
 def run_id(name: str, spec: Mapping[str, Any], gpu: str) -> str:
     """A readable name of a task's run, unique within a store."""
     text = "" if spec["text_tokens"] is None else f"-t{spec['text_tokens']}"
@@ -94,6 +102,7 @@ def run_id(name: str, spec: Mapping[str, Any], gpu: str) -> str:
         + ("" if spec["tf32"] == "default" else f"-tf32-{spec['tf32']}")
         + ("" if spec["runtime"] == "eager" else f"-{spec['runtime']}")
         + ("-parts" if spec["components"] else "")
+        + ("" if weights_of(spec) == RANDOM else "-" + re.sub(r"[^\w.]+", "-", weights_of(spec)).strip("-"))
     )
 
 

@@ -30,6 +30,7 @@ from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
 from joulecast.measure.campaign import ComponentWork, TooLargeError
 from joulecast.measure.nvml import NvmlMeter
+from joulecast.measure.plan import RANDOM, TRAINED
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
@@ -48,7 +49,6 @@ class PipelineSubject:
     Parameters
     ----------
     device : where to run, ``"cuda"`` or ``"cpu"``.
-    weights : a diffusers-format folder or a hub id whose weights are loaded; None for random ones.
     config_of : the pipeline of a model by name; the catalogue's by default.
     profile_of : the rules of a model by name; the catalogue's by default.
     """
@@ -56,12 +56,10 @@ class PipelineSubject:
     def __init__(
         self,
         device: str = "cuda",
-        weights: str | None = None,
         config_of: Callable[[str], PipelineConfig] | None = None,
         profile_of: Callable[[str], ComputeProfile] = packaged_profile,
     ) -> None:
         self.device = torch.device(device)
-        self.weights = weights
         self._config_of = config_of or (lambda name: pipeline_config_from_catalogue(model_entry(name)))
         self._profile_of = profile_of
         self._loaded: dict[tuple[Any, ...], Any] = {}
@@ -69,6 +67,7 @@ class PipelineSubject:
         self._arguments: dict[str, Any] = {}
         self._is_finite: bool | None = None
         self._runtime = "eager"
+        self._weights = RANDOM
 
     def load(self, spec: Mapping[str, Any]) -> None:
         """Build or fetch the pipeline of a task, set its options, and run it once.
@@ -81,8 +80,8 @@ class PipelineSubject:
             The pipeline cannot do what the task asks.
         """
         set_tf32(spec["tf32"])
-        self._runtime = spec["runtime"]
-        key = tuple(spec[name] for name in ("model", "precision", "runtime"))
+        self._runtime, self._weights = spec["runtime"], spec["weights"]
+        key = tuple(spec[name] for name in ("model", "precision", "runtime", "weights"))
         try:
             self._ready(key, spec)
         except torch.OutOfMemoryError:
@@ -121,7 +120,7 @@ class PipelineSubject:
     def facts(self) -> dict[str, Any]:
         """Weights, attention, libraries, and the GPU as torch sees it."""
         return {
-            "weights": self.weights or "random",
+            "weights": self._weights,
             "attention": attention_of(self._pipeline),
             "libraries": versions(),
             "tf32_products": bool(torch.backends.cuda.matmul.allow_tf32),
@@ -155,10 +154,11 @@ class PipelineSubject:
 
     def _made(self, spec: Mapping[str, Any]) -> Any:
         config = self._config_of(spec["model"])
-        if self.weights is None:
+        if spec["weights"] == RANDOM:
             pipeline = random_pipeline(config, spec["precision"], self.device)
         else:
-            pipeline = loaded_pipeline(config, self.weights, spec["precision"], self.device)
+            weights = model_entry(spec["model"])["hub_id"] if spec["weights"] == TRAINED else spec["weights"]
+            pipeline = loaded_pipeline(config, weights, spec["precision"], self.device)
         if spec["runtime"] == "compiled":
             denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
             denoiser.compile()

@@ -14,7 +14,8 @@
     precision = ["default", "fp32"]
 
 The other keys of a grid are `passes`, `batch_size`, `text_tokens`, `runtime` (``eager`` or
-``compiled``), `tf32`, `components` (whether each component is also measured alone) and `gpu`.
+``compiled``), `tf32`, `components` (whether each component is also measured alone), `weights`
+(``random``, ``trained`` for the catalogue's hub id, or a folder or hub id) and `gpu`.
 ``"default"`` is the model's own.
 
 Order ``spread``: every model and precision gets a few settings far apart from each other first,
@@ -23,11 +24,12 @@ then twice as many, and so on: a campaign that is interrupted has covered the ra
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -56,6 +58,9 @@ ORDERS: Final = ("spread", "listed")
 RUNTIMES: Final = ("eager", "compiled")
 TF32: Final = ("default", "on", "off")  # torch's default: convolutions yes, matrix products no
 PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid")
+RANDOM: Final = "random"  # weights made on the device
+TRAINED: Final = "trained"  # weights of the hub id that the catalogue lists
+MOST_WEIGHTS_CHARACTERS: Final = 1000
 GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "model": None,
     "size": "default",
@@ -67,6 +72,7 @@ GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "runtime": "eager",
     "tf32": "default",
     "components": False,
+    "weights": RANDOM,
     "gpu": None,
 }
 
@@ -218,6 +224,7 @@ def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
         raise UnknownNameError("tf32", chosen["tf32"], TF32, f"known: {', '.join(TF32)}")
     if not isinstance(chosen["components"], bool):
         raise InputError(f"components must be true or false, not {shown(chosen['components'])}")
+    check_weights(chosen["weights"])
     return {
         "model": profile.name,
         "width": workload.width,
@@ -230,7 +237,30 @@ def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
         "runtime": chosen["runtime"],
         "tf32": chosen["tf32"] if workload.precision == "fp32" else "default",
         "components": chosen["components"],
+        "weights": chosen["weights"],
     }
+
+
+def check_weights(weights: object) -> str:
+    """``random``, ``trained``, or a folder or hub id. Raises InputError when it is none of them."""
+    if not isinstance(weights, str) or not 0 < len(weights.strip()) <= MOST_WEIGHTS_CHARACTERS:
+        raise InputError(
+            f"weights {shown(weights)} are not {RANDOM!r}, {TRAINED!r}, or the name of a folder or hub id"
+        )
+    return weights
+
+
+def with_weights(tasks: Iterable[NewTask], weights: str | None) -> tuple[NewTask, ...]:
+    """Tasks with `weights` where the plan has random ones; as they are for None. Raises InputError."""
+    if weights is None:
+        return tuple(tasks)
+    check_weights(weights)
+    return tuple(
+        dataclasses.replace(task, spec={**task.spec, "weights": weights})
+        if task.spec["weights"] == RANDOM
+        else task
+        for task in tasks
+    )
 
 
 def default_passes(profile: ComputeProfile) -> int:
@@ -259,7 +289,7 @@ def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
     profile = packaged_profile(spec["model"])
     refused = profile.errors(workload.columns())[0]
     cost = 0.0 if refused else task_s(spec, settings)
-    group = tuple(spec[name] for name in ("model", "precision", "runtime", "tf32"))
+    group = tuple(spec[name] for name in ("model", "precision", "runtime", "tf32", "weights"))
     place = (
         math.log2(workload.width * workload.height) / 2,
         math.log2(workload.width / workload.height),
