@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from joulecast.errors import InputError, JoulecastError, MeasureError, UnknownNameError
 
 if TYPE_CHECKING:
-    from joulecast.measure.campaign import Progress, Subject
+    from joulecast.measure.campaign import Progress
     from joulecast.measure.meter import Meter
     from joulecast.measure.store import Store
+    from joulecast.measure.task import Subject
 
 UNFINISHED = 1
 ACTIONS = ("run", "status", "export")
@@ -364,8 +365,8 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     """What runs the work, and the meter beside it."""
     if options.dry_run:
-        from joulecast.measure.campaign import VirtualSubject
         from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace, read_trace
+        from joulecast.measure.virtual import VirtualSubject
 
         clock = VirtualClock()
         trace = read_trace(options.trace) if options.trace else packaged_trace()

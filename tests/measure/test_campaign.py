@@ -14,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
-from joulecast.measure import campaign, compare, export, plan
-from joulecast.measure.campaign import Progress, TooLargeError, VirtualSubject, run_campaign
+from joulecast.measure import compare, export, plan
+from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
+from joulecast.measure.task import ComponentWork, TooLargeError
+from joulecast.measure.virtual import VirtualSubject
 from joulecast.runs import RunTable
 
 SMALL = """
@@ -217,8 +219,8 @@ def test_a_component_that_fails_is_unresolved(tmp_path: Path) -> None:
         def load(self, spec: Mapping[str, Any]) -> None:
             self._subject.load(spec)
 
-        def components(self) -> Sequence[campaign.ComponentWork]:
-            return [campaign.ComponentWork("vae", 1, 1, "1x4", lambda: 1 / 0)]
+        def components(self) -> Sequence[ComponentWork]:
+            return [ComponentWork("vae", 1, 1, "1x4", lambda: 1 / 0)]
 
     text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n'
     with Store(tmp_path / "s.db") as store:

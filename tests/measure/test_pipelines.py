@@ -21,13 +21,14 @@ from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConf
 from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
 from joulecast.measure import pipelines  # noqa: E402
-from joulecast.measure.campaign import TooLargeError, run_campaign  # noqa: E402
+from joulecast.measure.campaign import run_campaign  # noqa: E402
 from joulecast.measure.meter import SystemClock  # noqa: E402
 from joulecast.measure.pipelines import PipelineSubject  # noqa: E402
 from joulecast.measure.plan import make_spec  # noqa: E402
 from joulecast.measure.protocol import Settings  # noqa: E402
 from joulecast.measure.replay import ReplayMeter, packaged_trace  # noqa: E402
 from joulecast.measure.store import NewTask, Store  # noqa: E402
+from joulecast.measure.task import TooLargeError  # noqa: E402
 
 pytestmark = pytest.mark.trace
 # tiny pipeline -> the catalogue's model whose rules for sizes, text and guidance it follows
@@ -233,5 +234,5 @@ def test_joulecast_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> Non
     def none(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("joulecast.measure.pipelines.metadata.version", none)
+    monkeypatch.setattr("joulecast.measure.task.metadata.version", none)
     assert pipelines.versions()["joulecast"] == "not installed"

@@ -14,9 +14,9 @@ from typing import Any, Final
 from joulecast.data import shown_path
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.hardware import gpu as find_gpu
-from joulecast.measure.campaign import WHOLE
 from joulecast.measure.plan import RANDOM
 from joulecast.measure.store import Store, canonical
+from joulecast.measure.task import WHOLE
 from joulecast.runs import MeasuredRun, RunTable
 
 BOUNDARIES: Final = ("gross", "dynamic", "both")

@@ -13,7 +13,6 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +27,9 @@ from joulecast.architecture.pipeline_config import (
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
-from joulecast.measure.campaign import ComponentWork, TooLargeError
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.plan import RANDOM, TRAINED
+from joulecast.measure.task import ComponentWork, TooLargeError, own_version
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
@@ -417,20 +416,12 @@ def versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "diffusers": str(diffusers.__version__),
         "transformers": str(transformers.__version__),
-        "joulecast": _own_version(),
+        "joulecast": own_version(),
     }
     if torch.version.cuda:
         found["cuda"] = str(torch.version.cuda)
         found["cudnn"] = str(torch.backends.cudnn.version())
     return found
-
-
-def _own_version() -> str:
-    """joulecast's version; it need not be installed to measure."""
-    try:
-        return metadata.version("joulecast")
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def cuda_uuid() -> str | None:

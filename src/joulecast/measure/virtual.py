@@ -1,0 +1,43 @@
+"""Work that only lets a virtual clock run: dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from joulecast.measure import plan as plans
+from joulecast.measure.replay import VirtualClock
+from joulecast.measure.task import ComponentWork
+
+
+class VirtualSubject:
+    """Lets a virtual clock run for about as long as the work might take: dry runs."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._spec: Mapping[str, Any] = {}
+
+    def load(self, spec: Mapping[str, Any]) -> None:
+        """Building a pipeline takes a while, the GPU idle."""
+        self._spec = spec
+        self._call_s = plans.call_s(spec)
+        self._clock.sleep(2.0)
+
+    def call(self) -> None:
+        """One batch."""
+        self._clock.work(self._call_s)
+
+    def synchronize(self) -> None:
+        """Nothing runs behind a virtual clock."""
+
+    def components(self) -> Sequence[ComponentWork]:
+        """The calls of the model's profile."""
+        return [
+            ComponentWork(name, 0, calls, "", lambda seconds=seconds / calls: self._clock.work(seconds))  # type: ignore[misc]
+            for name, (calls, seconds) in plans.component_s(self._spec).items()
+            if calls
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """That it is a dry run."""
+        return {"weights": f"{self._spec['weights']} (dry run: none)", "attention": None, "libraries": {}}
