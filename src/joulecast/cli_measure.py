@@ -16,6 +16,8 @@ from joulecast.errors import InputError, JoulecastError, MeasureError, UnknownNa
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
     from joulecast.measure.meter import Meter
+    from joulecast.measure.protocol import Settings
+    from joulecast.measure.replay import Trace
     from joulecast.measure.store import Store
     from joulecast.measure.task import Subject
 
@@ -197,6 +199,11 @@ def _campaign_options(command: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", help="run: a plan (.toml, or calibrate, paper-sweep); else a store (.db)")
     add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
     add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
+    add(
+        "--fleet",
+        metavar="ADDRESS",
+        help="run: on the GPUs of a Ray cluster: auto, or HOST:PORT",
+    )
     add("--out", metavar="FILE", help="export: the runs (.csv); repeats, components, environments beside it")
     add("--boundary", default="gross", help="export: gross (default), dynamic or both")
     add("--json", action="store_true", help="status: print JSON instead of text")
@@ -212,26 +219,47 @@ def _campaign(options: argparse.Namespace) -> int:
 
 
 def _campaign_run(options: argparse.Namespace) -> int:
-    from joulecast.measure.campaign import run_campaign
     from joulecast.measure.plan import parse_duration, read_plan, with_weights
     from joulecast.measure.store import Store
 
     plan = read_plan(options.file)
     budget = plan.budget_s if options.budget is None else parse_duration(options.budget)
-    settings = plan.settings
+    if options.fleet and options.gpu:
+        raise InputError("--gpu names this machine's GPU; the nodes of a fleet tell their own")
     with Store(options.store or f"{plan.name}.db") as store:
         _check_kind(store, options)
         store.note("name", plan.name)
         store.add(with_weights(plan.tasks, options.weights))
-        subject, meter = _source(options)
-        try:
-            known = _catalogue_name(options.gpu or meter.device.gpu)
-            run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget, on_progress=_tell)
-        finally:
-            meter.close()
+        (_run_on_nodes if options.fleet else _run_here)(store, plan.settings, budget, options)
         counts = store.counts()
         print(_counted(counts))
         return UNFINISHED if counts["pending"] else 0
+
+
+def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
+    from joulecast.measure.campaign import run_campaign
+
+    subject, meter = _source(options)
+    try:
+        known = _catalogue_name(options.gpu or meter.device.gpu)
+        run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget_s, on_progress=_tell)
+    finally:
+        meter.close()
+
+
+def _run_on_nodes(
+    store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace
+) -> None:
+    from joulecast.measure.fleet import GpuSource, ReplaySource, run_fleet
+
+    source = ReplaySource(_trace(options)) if options.dry_run else GpuSource()
+    if not options.dry_run:
+        _check_trace(options)
+    run_fleet(store, settings, source, options.fleet, budget_s=budget_s, on_progress=_tell, on_news=_say)
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _check_kind(store: Store, options: argparse.Namespace) -> None:
@@ -262,11 +290,10 @@ def _tell(progress: Progress) -> None:
         interval = "" if width is None else f" +-{100 * width / progress.energy_j:.2g} %"
         words = f"{quantity.energy(progress.energy_j)}{interval}, {quantity.duration(progress.duration_s)}"
         words += "".join(f"; {warning}" for warning in progress.warnings)
-    print(
+    where = f" on {progress.where}" if progress.where else ""
+    _say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
-        f"{describe(progress.spec)}: {words}",
-        file=sys.stderr,
-        flush=True,
+        f"{describe(progress.spec)}{where}: {words}"
     )
 
 
@@ -365,18 +392,28 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     """What runs the work, and the meter beside it."""
     if options.dry_run:
-        from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace, read_trace
+        from joulecast.measure.replay import ReplayMeter, VirtualClock
         from joulecast.measure.virtual import VirtualSubject
 
         clock = VirtualClock()
-        trace = read_trace(options.trace) if options.trace else packaged_trace()
-        return VirtualSubject(clock), ReplayMeter(trace, clock)
-    if options.trace:
-        raise InputError("--trace is replayed in dry runs only; add --dry-run")
+        return VirtualSubject(clock), ReplayMeter(_trace(options), clock)
+    _check_trace(options)
     from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
     meter = gpu_meter()
     return PipelineSubject("cuda"), meter
+
+
+def _trace(options: argparse.Namespace) -> Trace:
+    """What a dry run replays."""
+    from joulecast.measure.replay import packaged_trace, read_trace
+
+    return read_trace(options.trace) if options.trace else packaged_trace()
+
+
+def _check_trace(options: argparse.Namespace) -> None:
+    if options.trace:
+        raise InputError("--trace is replayed in dry runs only; add --dry-run")
 
 
 def _whole(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from joulecast.data import shown_path
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.plan import RANDOM
 from joulecast.measure.store import Store, canonical
@@ -56,7 +57,7 @@ def _run(
     batch_energy = content["energy_j" if boundary == "gross" else "dynamic_j"]
     if batch_energy is None:
         return None
-    known = find_gpu(gpu or environment["gpu"])
+    known = device_of(environment["gpu"], gpu)
     libraries = ", ".join(f"{k} {v}" for k, v in environment.get("libraries", {}).items())
     weights = environment.get("weights")
     return MeasuredRun(
@@ -81,6 +82,19 @@ def _run(
         source="joulecast campaign " + name if environment["is_real"] else DRY,
         note="; ".join(_notes(content, weights)) or None,
     )
+
+
+def device_of(stated: str, gpu: str | None) -> Gpu:
+    """The GPU that the driver named, or, where the catalogue does not know that name, `gpu`.
+
+    Raises UnknownNameError when neither is known.
+    """
+    try:
+        return find_gpu(stated)
+    except UnknownNameError:
+        if gpu is None:
+            raise
+        return find_gpu(gpu)
 
 
 def runtime_of(spec: Mapping[str, Any]) -> str:
@@ -124,7 +138,7 @@ def repeats_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
     for repeat in store.repeats():
         content = dict(repeat["content"])
         telemetry = content.pop("telemetry")
-        device = find_gpu(gpu or environments[repeat["environment"]]["gpu"]).name
+        device = device_of(environments[repeat["environment"]]["gpu"], gpu).name
         rows.append({"run_id": run_id(name, repeat["spec"], device), **repeat, **content, **telemetry})
     return rows
 
@@ -134,7 +148,7 @@ def components_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
     name = store.facts().get("name", "own")
     rows = []
     for result in store.results():
-        device = find_gpu(gpu or result["environment"]["gpu"]).name
+        device = device_of(result["environment"]["gpu"], gpu).name
         whole = result["content"]["energy_j"]
         for part in result["content"].get("components", ()):
             share = part["energy_j"] / whole if part["is_resolved"] else None

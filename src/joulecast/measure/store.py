@@ -16,7 +16,7 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -81,12 +81,13 @@ class NewTask:
 
 @dataclass(frozen=True)
 class Claim:
-    """A task that this worker holds, and which attempt at it this is."""
+    """A task that this worker holds, and which attempt at it this is; `gpu` is the one it asks for."""
 
     task: int
     attempt: int
     spec: Mapping[str, Any]
     cost_s: float
+    gpu: str | None = None
 
 
 class LostError(MeasureError):
@@ -155,15 +156,19 @@ class Store:
                 ).rowcount
         return added
 
-    def claim(self, *, gpu: str | None = None, most_s: float | None = None) -> Claim | None:
-        """Take the next task, or None: the first in order that is free, fits the GPU, and whose
-        expected time is at most `most_s` [s]."""
+    def claim(
+        self, *, gpu: str | None = None, most_s: float | None = None, but_not: Collection[int] = ()
+    ) -> Claim | None:
+        """Take the next task, or None: the first in order that is free, fits the GPU, is none of
+        `but_not`, and whose expected time is at most `most_s` [s]."""
+        marks = ", ".join("?" * len(but_not))
         with self._transaction():
             self._free_abandoned()
             row = self._db.execute(
-                "select id, attempt, spec, cost_s from tasks where state = 'pending' "
-                "and (gpu is null or gpu = ?) and cost_s <= ? order by position limit 1",
-                (gpu, float("inf") if most_s is None else most_s),
+                "select id, attempt, spec, cost_s, gpu from tasks where state = 'pending' "
+                f"and (gpu is null or gpu = ?) and cost_s <= ? and id not in ({marks}) "
+                "order by position limit 1",
+                (gpu, float("inf") if most_s is None else most_s, *but_not),
             ).fetchone()
             if row is None:
                 return None
@@ -172,7 +177,7 @@ class Store:
                 "where id = ?",
                 (self.worker, time.time() + LEASE_S, row[0]),
             )
-        return Claim(row[0], row[1] + 1, json.loads(row[2]), row[3])
+        return Claim(row[0], row[1] + 1, json.loads(row[2]), row[3], row[4])
 
     def renew(self, claim: Claim) -> None:
         """Extend the lease. Raises LostError when another holds the task."""

@@ -1,0 +1,548 @@
+"""A campaign over the GPUs of a Ray cluster (extra `fleet`): one store, a Ray task for each run.
+
+The driver alone writes: sqlite is not safe on network drives. It claims a task of the store when a
+GPU is free, sends it to that GPU's node and records what comes back, so a fleet and processes on
+one machine can share a store. Every node is asked once for its GPU and its joulecast. A run whose
+node dies, or whose process does, is tried again, elsewhere where it can be; after
+`store.MOST_ATTEMPTS` losses it is given up, with the record saying why.
+
+On real GPUs each run has a process of its own, so nothing that an earlier one left shares the card.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from joulecast.errors import InputError, MeasureError, MissingExtraError, shown
+from joulecast.hardware import gpu as find_gpu
+from joulecast.measure import store as stores
+from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, within
+from joulecast.measure.meter import Meter
+from joulecast.measure.protocol import Settings
+from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
+from joulecast.measure.store import Claim, LostError, Store
+from joulecast.measure.task import Outcome, Subject, attempt, own_version
+from joulecast.measure.virtual import VirtualSubject
+
+LOOK_S: Final = 5.0  # between looks for nodes that joined
+WAIT_S: Final = 1.0  # longest wait for a result before leases are renewed and nodes looked for
+REACH_S: Final = 5.0  # to reach the cluster's address
+ACCELERATOR: Final = "accelerator_type:"  # how Ray names the resource that tells a node's GPU
+
+
+class Source(Protocol):
+    """Makes, on a node, what runs the work and the meter beside it."""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether a GPU is used: then every run has a process of its own."""
+        ...
+
+    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
+        """`accelerator` is what Ray calls the node's GPU, or nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class GpuSource:
+    """The GPU that Ray gives a run, and real pipelines on it."""
+
+    is_real: bool = True
+
+    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
+        """The GPU's meter; its name is the driver's."""
+        from joulecast.measure.pipelines import PipelineSubject, gpu_meter
+
+        meter = gpu_meter()
+        return PipelineSubject("cuda"), meter
+
+
+@dataclass(frozen=True)
+class ReplaySource:
+    """A replayed trace under the name of the node's GPU: dry runs."""
+
+    trace: Trace
+    is_real: bool = False
+
+    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
+        """A virtual GPU."""
+        clock = VirtualClock()
+        trace = dataclasses.replace(self.trace, gpu=accelerator or self.trace.gpu)
+        return VirtualSubject(clock), ReplayMeter(trace, clock)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster.
+
+    Attributes
+    ----------
+    identity : Ray's id of it.
+    name : its host name, or its address.
+    accelerator : what Ray calls its GPU; empty where it does not tell.
+    slots : its GPUs.
+    stated : the GPU's name as its meter states it.
+    gpu : the same as the catalogue names it; None where it is not in the catalogue.
+    version : of its joulecast.
+    """
+
+    identity: str
+    name: str
+    accelerator: str
+    slots: int
+    stated: str = ""
+    gpu: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back from a node: the outcome of a task, or why the node cannot measure."""
+
+    outcome: Outcome | None = None
+    environment: Mapping[str, Any] | None = None
+    repeats: tuple[tuple[str, int, Mapping[str, Any]], ...] = ()
+    stated: str = ""
+    version: str = ""
+    problem: str = ""
+
+
+# --- on a node ------------------------------------------------------------------------------------
+
+
+class ListRecorder:
+    """Keeps a task's environment and repeats, to travel back."""
+
+    def __init__(self, more: Mapping[str, Any]) -> None:
+        self._more = more
+        self.facts: dict[str, Any] | None = None
+        self.repeats: list[tuple[str, int, Mapping[str, Any]]] = []
+
+    def environment(self, facts: Mapping[str, Any]) -> None:
+        """Keep the environment."""
+        self.facts = {**facts, **self._more}
+
+    def repeat(self, part: str, number: int, content: Mapping[str, Any]) -> None:
+        """Keep a repeat."""
+        self.repeats.append((part, number, dict(content)))
+
+
+def introduce(source: Source, accelerator: str) -> Answer:
+    """On a node: its GPU and its joulecast."""
+    try:
+        _, meter = source(accelerator)
+    except Exception as error:
+        return Answer(problem=_one_line(error))
+    try:
+        return Answer(stated=meter.device.gpu, version=own_version())
+    finally:
+        meter.close()
+
+
+def run_task(
+    spec: Mapping[str, Any],
+    asked_gpu: str | None,
+    settings: Settings,
+    source: Source,
+    node: Node,
+    driver_version: str,
+) -> Answer:
+    """On a node: measure a task. What differs from what the driver expects is in its environment."""
+    try:
+        subject, meter = source(node.accelerator)
+    except Exception as error:
+        return Answer(problem=_one_line(error))
+    try:
+        stated = meter.device.gpu
+        if asked_gpu is not None and gpu_name(stated) != asked_gpu:
+            words = f"failed: it asks for {asked_gpu}, and node {node.name} gave it {shown(stated)}"
+            return Answer(Outcome("failed", words, None, 0.0))
+        differs = list(differences(node, stated, own_version(), driver_version))
+        recorder = ListRecorder({"node": node.name, "differs": differs})
+        outcome = attempt(spec, subject, meter, settings, recorder)
+        if outcome.content is not None:
+            outcome.content["warnings"] = [*outcome.content["warnings"], *differs]
+        return Answer(outcome, recorder.facts, tuple(recorder.repeats))
+    finally:
+        meter.close()
+
+
+def differences(node: Node, stated: str, version: str, driver_version: str) -> Iterator[str]:
+    """Where a run's node is not what the campaign's driver is, or said it was."""
+    if version != driver_version:
+        yield f"joulecast {version} on {node.name}, {driver_version} where the campaign runs"
+    if stated != node.stated:
+        yield f"the GPU is {shown(stated)}; {node.name} said {shown(node.stated)}"
+
+
+def gpu_name(stated: str) -> str | None:
+    """The catalogue's name of a GPU, or None."""
+    try:
+        return find_gpu(stated).name
+    except InputError:
+        return None
+
+
+# --- the driver -----------------------------------------------------------------------------------
+
+
+def run_fleet(
+    store: Store,
+    settings: Settings,
+    source: Source,
+    address: str = "auto",
+    *,
+    budget_s: float | None = None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_news: Callable[[str], None] = lambda words: None,
+    version: str = "",
+) -> int:
+    """Measure a store's tasks on the GPUs of a Ray cluster; returns how many were finished.
+
+    Parameters
+    ----------
+    address : of the cluster: ``"auto"`` for the one this machine is part of, or ``"HOST:PORT"``.
+    budget_s : a task is begun only if it should end within it [s]; in a dry run, of each GPU's
+        virtual time.
+    on_news : told of nodes that join or are lost, and of tasks no node can do.
+    version : joulecast's, for comparing nodes with; this one's by default.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    MeasureError
+        The cluster cannot be reached, or none of its nodes can measure.
+    """
+    with connected(address) as ray:
+        driver = _Driver(ray, store, settings, source, budget_s, on_progress, on_news)
+        driver.version = version or own_version()
+        return driver.run()
+
+
+@dataclass
+class _Flight:
+    """A run on its way: where it was sent, and the claim it fulfils."""
+
+    claim: Claim
+    node: Node
+    slot: int
+
+
+@dataclass
+class _Driver:
+    ray: Any
+    store: Store
+    settings: Settings
+    source: Source
+    budget_s: float | None
+    on_progress: Callable[[Progress], None]
+    on_news: Callable[[str], None]
+    version: str = ""
+    nodes: dict[str, Node] = field(default_factory=dict)
+    asking: dict[Any, Node] = field(default_factory=dict)
+    away: dict[Any, _Flight] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)  # nodes not to be used again, and why
+    losses: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # by task: node, what happened
+    spent_s: dict[tuple[str, int], float] = field(default_factory=dict)  # by GPU, on its own clock
+    finished: int = 0
+    _looked: float = -LOOK_S
+    _renewed: float = field(default_factory=time.monotonic)
+    _start: float = field(default_factory=time.monotonic)
+
+    def run(self) -> int:
+        """Until nothing is left that any node can do within the budget."""
+        try:
+            while self._go_on():
+                refs = [*self.asking, *self.away]
+                for ref in self.ray.wait(refs, num_returns=1, timeout=WAIT_S)[0]:
+                    self._landed(ref)
+        except BaseException:
+            self._give_back()
+            raise
+        self._tell_waiting()
+        return self.finished
+
+    def _go_on(self) -> bool:
+        """Look, renew and send; whether anything is on its way."""
+        self._look()
+        self._renew()
+        for node in list(self.nodes.values()):
+            for slot in self._free(node):
+                if not self._send(node, slot):
+                    break
+        nothing = not (self.nodes or self.asking or self.away)
+        if nothing and (not self.gone or self.store.counts()["pending"]):
+            raise MeasureError(self._why_no_node())
+        return bool(self.asking or self.away)
+
+    # --- nodes --------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Ask nodes that joined for their GPU."""
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        known = {*self.nodes, *self.gone, *(node.identity for node in self.asking.values())}
+        for node in gpu_nodes(self.ray):
+            if node.identity not in known:
+                ref = self._remote(introduce, node).remote(self.source, node.accelerator)
+                self.asking[ref] = node
+
+    def _introduced(self, ref: Any) -> None:
+        node = self.asking.pop(ref)
+        try:
+            answer: Answer = self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:
+            answer = Answer(problem=_what_happened(self.ray, error))
+        if answer.problem:
+            self.gone[node.identity] = f"{node.name}: {answer.problem}"
+            self.on_news(f"node {node.name} cannot measure: {answer.problem}")
+            return
+        gpu = gpu_name(answer.stated) or gpu_name(node.accelerator)
+        node = dataclasses.replace(node, stated=answer.stated, gpu=gpu, version=answer.version)
+        self.nodes[node.identity] = node
+        count = f"{node.slots} GPU{'s' if node.slots > 1 else ''}"
+        self.on_news(f"node {node.name}: {count}, {gpu or answer.stated}")
+        if answer.version != self.version:
+            self.on_news(f"node {node.name} has joulecast {answer.version}; here it is {self.version}")
+
+    def _lose(self, node: Node, why: str) -> None:
+        if self.nodes.pop(node.identity, None) is not None:
+            self.gone[node.identity] = f"{node.name}: {why}"
+            self.on_news(f"node {node.name} is lost: {why}")
+
+    def _why_no_node(self) -> str:
+        if self.gone:
+            return f"no node is left that can measure ({'; '.join(self.gone.values())})"
+        return (
+            "no node of the Ray cluster has a GPU; start them with `ray start --address=HOST:PORT`, for a "
+            "dry run with --num-gpus=1"
+        )
+
+    def _tell_waiting(self) -> None:
+        have = {node.gpu for node in self.nodes.values()}
+        waiting = [task["gpu"] for task in self.store.tasks() if task["state"] == "pending" and task["gpu"]]
+        for gpu in sorted(set(waiting) - have):
+            count = waiting.count(gpu)
+            self.on_news(f"no node has a {gpu}: {count} task{'s' if count > 1 else ''} left pending")
+
+    # --- runs ---------------------------------------------------------------------------------
+
+    def _free(self, node: Node) -> Iterator[int]:
+        taken = {flight.slot for flight in self.away.values() if flight.node.identity == node.identity}
+        return (slot for slot in range(node.slots) if slot not in taken)
+
+    def _send(self, node: Node, slot: int) -> bool:
+        """Claim the next task for a free GPU and send it there; False when there is none."""
+        left = self._left_s(node, slot)
+        if left is not None and left <= 0:
+            return False
+        most = None if left is None else left / time_scale(self.store)
+        claim = self.store.claim(gpu=node.gpu, most_s=most, but_not=self._elsewhere(node))
+        if claim is None:
+            return False
+        ref = self._remote(run_task, node).remote(
+            claim.spec, claim.gpu, within(self.settings, left), self.source, node, self.version
+        )
+        self.away[ref] = _Flight(claim, node, slot)
+        return True
+
+    def _left_s(self, node: Node, slot: int) -> float | None:
+        if self.budget_s is None:
+            return None
+        if self.source.is_real:
+            return self.budget_s - (time.monotonic() - self._start)
+        return self.budget_s - self.spent_s.get((node.identity, slot), 0.0)
+
+    def _elsewhere(self, node: Node) -> list[int]:
+        """Tasks that were lost on this node and that another one could do."""
+        others = [n.identity for n in self.nodes.values() if n.gpu == node.gpu and n is not node]
+        asked = [(n.identity, gpu_name(n.accelerator)) for n in self.asking.values()]
+        others += [identity for identity, gpu in asked if gpu in (None, node.gpu)]  # may well be able to
+        found = []
+        for task, losses in self.losses.items():
+            lost_on = {identity for identity, _ in losses}
+            if node.identity in lost_on and set(others) - lost_on:
+                found.append(task)
+        return found
+
+    def _remote(self, function: Callable[..., Answer], node: Node) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0, "max_retries": 0}
+        options["max_calls"] = 1 if self.source.is_real else 0
+        there = NodeAffinitySchedulingStrategy(node.identity, soft=False)
+        return self.ray.remote(**options)(function).options(scheduling_strategy=there)
+
+    def _landed(self, ref: Any) -> None:
+        if ref in self.asking:
+            return self._introduced(ref)
+        flight = self.away.pop(ref)
+        try:
+            answer: Answer = self.ray.get(ref)
+        except self.ray.exceptions.RayError as error:
+            return self._lost(flight, error)
+        if answer.outcome is None:
+            self._lose(flight.node, answer.problem)
+            return self._release(flight)
+        key = flight.node.identity, flight.slot
+        self.spent_s[key] = self.spent_s.get(key, 0.0) + answer.outcome.took_s
+        self._record(flight, answer, answer.outcome)
+        return None
+
+    def _record(self, flight: _Flight, answer: Answer, outcome: Outcome) -> None:
+        try:
+            identity = "" if answer.environment is None else self.store.environment(answer.environment)
+            for part, number, content in answer.repeats:
+                self.store.record(flight.claim, part, number, content, identity)
+            settle(self.store, flight.claim, outcome, identity)
+        except LostError as error:
+            outcome = Outcome("lost", str(error), None, 0.0)
+        self.finished += outcome.state == "done"
+        workers = max(1, sum(node.slots for node in self.nodes.values()))
+        self.on_progress(progress_of(self.store, flight.claim, outcome, workers, flight.node.name))
+
+    def _lost(self, flight: _Flight, error: Exception) -> None:
+        """A run did not come back: its node died, or its process did, or it broke."""
+        why, exceptions = _what_happened(self.ray, error), self.ray.exceptions
+        if isinstance(error, exceptions.NodeDiedError | exceptions.TaskUnschedulableError):
+            self._lose(flight.node, why)
+        if isinstance(error, exceptions.TaskUnschedulableError):  # it never began
+            return self._release(flight)
+        losses = self.losses.setdefault(flight.claim.task, [])
+        losses.append((flight.node.identity, f"{flight.node.name}: {why}"))
+        words = f"lost {len(losses)} times: {'; '.join(what for _, what in losses)}"
+        if len(losses) == 1:
+            words = f"lost on {losses[0][1]}"
+        self._record(flight, Answer(), Outcome("failed", words, None, 0.0))
+        return None
+
+    def _release(self, flight: _Flight) -> None:
+        with contextlib.suppress(LostError):
+            self.store.release(flight.claim)
+
+    def _renew(self) -> None:
+        """Extend the leases of all runs that are away; a run that another took over is ended."""
+        if time.monotonic() - self._renewed < stores.LEASE_S / 4:
+            return
+        self._renewed = time.monotonic()
+        for ref, flight in list(self.away.items()):
+            try:
+                self.store.renew(flight.claim)
+            except LostError:
+                del self.away[ref]
+                self.ray.cancel(ref, force=True)
+
+    def _give_back(self) -> None:
+        """Interrupted: what is away ends, and its tasks are free again."""
+        for ref, flight in self.away.items():
+            with contextlib.suppress(Exception):
+                self.ray.cancel(ref, force=True)
+            self._release(flight)
+
+
+# --- Ray ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Ray, connected to a cluster within the block.
+
+    Raises MissingExtraError without Ray, MeasureError when no cluster answers.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of its future default
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("fleet", "a campaign over several machines") from None
+    _check_address(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except Exception as error:
+        raise MeasureError(
+            f"no Ray cluster can be used at {shown(address)} ({_one_line(error)}); start one with "
+            "`ray start --head` and run this on one of its machines"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Refuse at once what would take Ray a minute."""
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or "/" in host:
+        raise InputError(f"{shown(address)} is no address of a Ray cluster; expected auto or HOST:PORT")
+    try:
+        reply = _greet(host, int(port))
+    except (OSError, OverflowError) as error:
+        raise MeasureError(f"nothing answers at {address} ({_one_line(error)}); {_EXPECTED}") from error
+    if reply[3:4] != _SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
+        raise MeasureError(f"what answers at {address} is not Ray; {_EXPECTED}")
+
+
+_EXPECTED: Final = "expected the head node of a Ray cluster, as `ray start --head` prints it"
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+_SETTINGS: Final = b"\4"  # the type of the frame with which HTTP/2, and so Ray's gRPC, begins
+
+
+def _greet(host: str, port: int) -> bytes:
+    """The first bytes of an answer in HTTP/2; none when there is none in time. Raises OSError."""
+    with socket.create_connection((host, port), timeout=REACH_S) as connection:
+        connection.sendall(_PREFACE)
+        try:
+            return connection.recv(9)
+        except OSError:
+            return b""
+
+
+def gpu_nodes(ray: Any) -> list[Node]:
+    """The living nodes with a GPU, in the order of their names."""
+    found = []
+    for node in ray.nodes():
+        resources = node["Resources"]
+        slots = int(resources.get("GPU", 0))
+        if node["Alive"] and slots:
+            names = [name.removeprefix(ACCELERATOR) for name in resources if name.startswith(ACCELERATOR)]
+            name = str(node.get("NodeManagerHostname") or node["NodeManagerAddress"])
+            found.append(Node(node["NodeID"], name, names[0] if names else "", slots))
+    return _told_apart(sorted(found, key=lambda node: (node.name, node.identity)))
+
+
+def _told_apart(nodes: list[Node]) -> list[Node]:
+    """Nodes of one machine get the beginning of their id behind its name."""
+    names = [node.name for node in nodes]
+    return [
+        dataclasses.replace(node, name=f"{node.name}/{node.identity[:6]}")
+        if names.count(node.name) > 1
+        else node
+        for node in nodes
+    ]
+
+
+def _what_happened(ray: Any, error: Exception) -> str:
+    exceptions = ray.exceptions
+    if isinstance(error, exceptions.NodeDiedError | exceptions.TaskUnschedulableError):
+        return "the node died or left the cluster"
+    if isinstance(error, exceptions.WorkerCrashedError):
+        return "its process died"
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "its process was ended as the machine ran out of memory"
+    if isinstance(error, exceptions.RayTaskError):
+        return _one_line(error.cause if isinstance(error.cause, Exception) else error)
+    return _one_line(error)
+
+
+def _one_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
