@@ -9,22 +9,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joulecast.errors import InputError
+from joulecast.errors import InputError, JoulecastError
+from joulecast.units import joules_to_watt_hours
 
 if TYPE_CHECKING:
-    from joulecast.footprint.account import Footprint, Site
+    from joulecast.footprint.account import Footprint
+    from joulecast.footprint.columns import Sites
+    from joulecast.footprint.grid import GridIntensity
+    from joulecast.footprint.grid_source import GridOf
+    from joulecast.footprint.site import Site
 
 Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
 
 OVER_BUDGET = FAILED_ROWS = 1
-_SITE = (
-    "region", "year", "intensity", "accounting", "host_overhead", "pue", "wue", "life_years", "utilisation",
-    "price_per_kwh", "price_per_gpu_hour", "currency", "transmission_loss",
+MIXED = "some intensities count combustion alone, others whole life cycles: do not compare or add the two"
+_GRID = ("region", "year", "intensity", "accounting")
+_HOURLY = ("hourly", "hourly_column", "at", "timezone", "time_column")
+_FACTORS = (
+    "host_overhead", "pue", "wue", "life_years", "utilisation", "price_per_kwh", "price_per_gpu_hour",
+    "transmission_loss",
 )  # fmt: skip
 
 
@@ -141,9 +149,13 @@ def footprint_text(answer: Footprint) -> str:
 
 def _footprint_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("file", metavar="FILE", help="CSV with energy_j and duration_s, e.g. what `joulecast predict` wrote")
-    add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
-    add("--out", metavar="FILE", help="CSV file to write; standard output without it")
+    add(
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote",
+    )
+    _row_options(command)
+    add("--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it")
     _site_options(command)
 
 
@@ -151,19 +163,16 @@ def _footprint(options: argparse.Namespace) -> int:
     """Carbon, water and money of every row of a table; a row without says why in `footprint_error`."""
     from joulecast.footprint.table import footprint_file
 
-    if options.region_column and options.region:
-        raise InputError("give --region or --region-column, not both")
-
-    def at(region: str | None) -> Site:
-        if region is not None and not region.strip():
-            raise InputError("the region is missing")
-        return _site(options, region)
-
-    rows, failed, first = footprint_file(options.file, options.out or sys.stdout, at, options.region_column)
-    print(f"footprints of {rows - failed} of {rows} rows", file=sys.stderr)
-    if not failed:
+    done = footprint_file(options.file, options.out or sys.stdout, _sites(options))
+    print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
+    if {"combustion", "life-cycle"} <= done.boundaries:
+        print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
+    if not done.failed:
         return 0
-    print(f"{failed} failed (see the column `footprint_error`), first {first}", file=sys.stderr)
+    print(
+        f"{done.failed} failed (see the column `footprint_error`), first {done.first_failure}",
+        file=sys.stderr,
+    )
     return FAILED_ROWS
 
 
@@ -188,16 +197,13 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
         default="value",
         help="what must be within the budget: value (default), or high: the range's end",
     )
-    add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
+    _row_options(command)
     add("--law", help="a packaged law or a law file; by default the package's own")
     _site_options(command)
 
 
 def _budget(options: argparse.Namespace) -> int:
     """Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
-    from joulecast.footprint.card import grams_per_image
-    from joulecast.footprint.table import positive, row_footprint
-    from joulecast.report import quantity
     from joulecast.report.text import table
 
     grams = _limit(options.max_g_per_image, "--max-g-per-image")
@@ -207,34 +213,25 @@ def _budget(options: argparse.Namespace) -> int:
     if options.bound not in ("value", "high"):
         raise InputError(f"--bound is value or high, not {options.bound!r}")
     rows, over = _predicted(options.file, options.law), 0
-    sites: dict[str | None, Site] = {}
-    lines = []
+    sites = None if grams is None else _sites(options)
+    lines, grids = [], []
     for number, row in enumerate(rows, 1):
-        if row.get("error"):
-            raise InputError(f"data row {number} cannot be held against a budget: {row['error']}")
-        cells = [str(number), row.get("model", ""), row.get("gpu", "")]
-        energy = positive(row, "energy_j")
-        if options.bound == "high":
-            energy = positive(row, "energy_high_j", energy)
-        verdicts = []
-        if watt_hours is not None:
-            cells.append(f"{quantity.number(energy / 3600)} Wh")
-            verdicts.append(energy / 3600 <= watt_hours)
-        if grams is not None:
-            region = _cell(row, options.region_column, number)
-            sites[region] = sites.get(region) or _site(options, region)
-            found = grams_per_image(row_footprint(row, sites[region], 1), options.bound)
-            cells.append(f"{quantity.number(found)} g")
-            verdicts.append(found <= grams)
-        over += not all(verdicts)
-        lines.append([*cells, "ok" if all(verdicts) else "OVER"])
+        try:
+            cells, within, grid = _held(row, watt_hours, grams, sites, options.bound)
+        except JoulecastError as error:
+            raise InputError(f"data row {number} cannot be held against a budget: {error}") from error
+        over += not within
+        lines.append([str(number), *cells, "ok" if within else "OVER"])
+        grids += [grid] if grid else []
     head = ["row", "model", "GPU", *(["energy"] if watt_hours is not None else [])]
     print("\n".join(table([*head, *(["carbon"] if grams is not None else []), ""], lines, right={0, 3, 4})))
     print(f"\n  {over} of {len(rows)} over the budget" if over else f"\n  all {len(rows)} within the budget")
+    for warning in _warnings_of(grids):
+        print(f"  Warning: {warning}.")
     return OVER_BUDGET if over else 0
 
 
-def _predicted(file: str, law: str | None) -> list[dict[str, str]]:
+def _predicted(file: str, law: str | None) -> list[dict[str, Any]]:
     """Rows with energies: the file's own, or predicted from its workloads."""
     from joulecast.footprint.table import read_rows
 
@@ -248,15 +245,39 @@ def _predicted(file: str, law: str | None) -> list[dict[str, str]]:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     answers = predict(columns, law=law)
     names = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "law", "error")
-    return [{**row, **{name: str(answers[name][i]) for name in names}} for i, row in enumerate(rows)]
+    return [{**row, **{name: answers[name][i] for name in names}} for i, row in enumerate(rows)]
 
 
-def _cell(row: Mapping[str, str], column: str | None, number: int) -> str | None:
-    if column is None:
-        return None
-    if not row.get(column):
-        raise InputError(f"data row {number} has no region in the column {column!r}")
-    return row[column]
+def _held(
+    row: Mapping[str, Any], watt_hours: float | None, grams: float | None, sites: Sites | None, bound: str
+) -> tuple[list[str], bool, GridIntensity | None]:
+    """A row's cells, whether it is within the budgets, and its grid. Raises InputError where it has none."""
+    from joulecast.footprint.card import grams_per_image
+    from joulecast.footprint.row import positive, row_footprint
+    from joulecast.report import quantity
+
+    if row.get("error"):
+        raise InputError(row["error"])
+    cells, within, grid = [str(row.get(name) or "") for name in ("model", "gpu")], True, None
+    if watt_hours is not None:
+        energy = positive(row, "energy_j")
+        if bound == "high":
+            energy = positive(row, "energy_high_j", energy)
+        found = joules_to_watt_hours(energy)
+        cells.append(f"{quantity.number(found)} Wh")
+        within &= found <= watt_hours
+    if sites is not None and grams is not None:
+        site = sites.of_row(row)
+        found, grid = grams_per_image(row_footprint(row, site, 1), bound), site.grid
+        cells.append(f"{quantity.number(found)} g")
+        within &= found <= grams
+    return cells, within, grid
+
+
+def _warnings_of(grids: Sequence[GridIntensity]) -> list[str]:
+    found = [warning for grid in grids for warning in grid.warnings]
+    mixed = {"combustion", "life-cycle"} <= {grid.boundary for grid in grids}
+    return list(dict.fromkeys([*found, *([MIXED] if mixed else [])]))
 
 
 # --- card ----------------------------------------------------------------------------------------
@@ -295,15 +316,18 @@ def _site_options(command: argparse.ArgumentParser) -> None:
     add("--region", help="country by name or ISO code, or World: packaged yearly grid intensity (Ember)")
     add("--year", help="year of that intensity, where it must be a certain one")
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
+    _hourly_options(command)
     add(
         "--live",
         action="store_true",
-        help="ask for the intensity of now (ELECTRICITYMAPS_API_KEY; GB needs none)",
+        help="ask for the intensity of now (key in ELECTRICITYMAPS_API_KEY; GB needs none); if that fails, "
+        "the yearly one and a warning",
     )
+    add("--live-timeout", metavar="SECONDS", help="most time to wait for that answer; 5 by default")
     add(
         "--accounting",
         default="location-based",
-        help="of --intensity: location-based, market-based or marginal",
+        help="of --intensity or an hourly file: location-based, market-based or marginal",
     )
     add(
         "--host-overhead", metavar="SHARE", help="energy of the rest of the node for each joule of GPU energy"
@@ -322,32 +346,132 @@ def _site_options(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _row_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
+    add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
+
+
+def _hourly_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--hourly",
+        metavar="SERIES",
+        action="append",
+        help="hourly intensities instead: a file (CSV, Electricity Maps, UK Carbon Intensity) or a packaged "
+        "series, e.g. US-CAL-CISO; once for each region of a table",
+    )
+    add("--hourly-column", metavar="COLUMN", help="of the intensity, where an hourly CSV file has several")
+    add(
+        "--at",
+        metavar="TIME",
+        help="hour of --hourly, e.g. 2022-06-01T13:00Z, or a window START/END; the mean of all by default",
+    )
+    add("--timezone", metavar="ZONE", help="of times without an offset, e.g. Europe/Paris")
+    add(
+        "--allow-gaps",
+        action="store_true",
+        help="take hourly files with missing hours; a mean leaves them out",
+    )
+
+
 def _asks_for_a_site(options: argparse.Namespace) -> bool:
     """Whether an option asks for a footprint; a factor without region or intensity is an error there."""
-    given = [
-        name
-        for name in _SITE
-        if getattr(options, name) is not None and name not in ("accounting", "currency")
-    ]
-    asked = getattr(options, "images", None) is not None or getattr(options, "explain", False)
-    return bool(given or asked or options.live)
+    asking = (*_GRID, *_FACTORS, *_HOURLY, "live_timeout", "images")
+    given = [name for name in asking if name != "accounting" and getattr(options, name, None) is not None]
+    flags = [name for name in ("explain", "live", "allow_gaps") if getattr(options, name, False)]
+    return bool(given or flags)
 
 
-def _site(options: argparse.Namespace, region: str | None = None) -> Site:
-    from joulecast.footprint.account import site
+def _site(options: argparse.Namespace) -> Site:
+    """The one site that the options describe."""
+    return _at(options, _grid(options)(None, None))
 
-    given: dict[str, Any] = {name: getattr(options, name) for name in _SITE}
-    if region is not None:
-        given["region"] = region
-    if given["year"] is not None:
-        given["year"] = _count(given["year"], "--year")
+
+def _sites(options: argparse.Namespace) -> Sites:
+    """The sites of a table's rows; where no column chooses between grids there is but one."""
+    from joulecast.footprint.columns import Sites
+    from joulecast.footprint.grid import given_intensity
+
+    found, columns = _grid(options), (options.region_column, options.time_column)
+    if not any(columns):
+        return Sites(_at(options, found(None, None)))
+    return Sites(_at(options, given_intensity(0)), found, *columns)
+
+
+def _at(options: argparse.Namespace, grid: GridIntensity) -> Site:
+    from joulecast.footprint.site import site
+
+    return site(intensity=grid, **{name: getattr(options, name) for name in (*_FACTORS, "currency")})
+
+
+def _grid(options: argparse.Namespace) -> GridOf:
+    """Where the intensity of a region and a time comes from; what does not go together is an error."""
+    from joulecast.footprint.grid_source import grid_of
+
+    _check_sources(options)
+    if options.hourly:
+        return _hourly_source(options)
     if options.live:
-        if given["region"] is None or given["intensity"] is not None or given["year"] is not None:
-            raise InputError("--live needs --region, and neither --intensity nor --year")
-        from joulecast.footprint.live import live_intensity
+        from joulecast.footprint.live import LiveSource, cache_folder
 
-        given["intensity"] = live_intensity(given["region"])
-    return site(given.pop("region"), **given)
+        seconds = _limit(options.live_timeout, "--live-timeout") or 5.0
+        source = LiveSource(seconds, cache_folder())
+        return lambda region, time: source(region or options.region, time)
+    year = None if options.year is None else _count(options.year, "--year")
+    intensity, accounting = options.intensity, options.accounting
+
+    def known(region: str | None, time: str | None) -> GridIntensity:
+        return grid_of(region or options.region, year=year, intensity=intensity, accounting=accounting)
+
+    return known
+
+
+def _check_sources(options: argparse.Namespace) -> None:
+    """InputError for options that say two things about the grid, or nothing about what they describe."""
+    by_row = [name for name in ("region_column", "time_column") if getattr(options, name, None)]
+    if options.region and "region_column" in by_row:
+        raise InputError("give --region or --region-column, not both")
+    if options.intensity is not None and "region_column" in by_row:
+        raise InputError("give --intensity or --region-column, not both")
+    if options.live and (
+        not (options.region or "region_column" in by_row) or options.intensity or options.year
+    ):
+        raise InputError("--live needs --region or --region-column, and neither --intensity nor --year")
+    if options.live_timeout is not None and not options.live:
+        raise InputError("--live-timeout needs --live")
+    if options.hourly:
+        twice = [name for name in ("region", "year", "intensity", "live") if getattr(options, name)]
+        if twice:
+            raise InputError(f"give --hourly or --{twice[0]}, not both")
+        if options.at and "time_column" in by_row:
+            raise InputError("give --at or --time-column, not both")
+        if len(options.hourly) > 1 and "region_column" not in by_row:
+            raise InputError("several --hourly series need --region-column, which chooses between them")
+        return
+    lone = [name for name in _HOURLY[1:] if getattr(options, name, None)]
+    lone += ["allow_gaps"] if options.allow_gaps else []
+    if lone:
+        raise InputError(f"--{lone[0].replace('_', '-')} needs --hourly, e.g. --hourly US-CAL-CISO")
+
+
+def _hourly_source(options: argparse.Namespace) -> GridOf:
+    from joulecast.footprint.grid_source import HourlySource
+    from joulecast.footprint.hourly import find_series
+    from joulecast.footprint.moments import parse_window, zone_of
+
+    zone = None if options.timezone is None else zone_of(options.timezone)
+    series = [
+        find_series(
+            name,
+            column=options.hourly_column,
+            timezone=options.timezone,
+            accounting=options.accounting,
+            allow_gaps=options.allow_gaps,
+        )
+        for name in options.hourly
+    ]
+    return HourlySource(series, None if options.at is None else parse_window(options.at, zone), zone)
 
 
 def _count(text: str | None, name: str = "--images") -> int:

@@ -77,6 +77,7 @@ def test_uk_needs_no_key(server: Server) -> None:
     server.answer({"data": [{"from": "2026-03-01T11:30Z", "intensity": {"forecast": 90, "actual": 80}}]})
     found = live_intensity("UK", url=server.url, now=lambda: NOW)
     assert (found.intensity.amount.value, found.boundary) == (80, "combustion")
+    assert "combustion alone" in found.warnings[0]
 
 
 def test_answers_are_kept(server: Server, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_lies_are_not_believed(server: Server, answer: object, words: str) -> No
     found = live_intensity("FR", key="k", url=server.url, now=lambda: NOW)
     assert found.intensity.amount.value == 44.18
     assert words in found.warnings[0]
-    assert "the packaged figure of 2024 was taken" in found.warnings[0]
+    assert "the packaged yearly, life-cycle figure of 2024 was taken" in found.warnings[0]
 
 
 def test_errors_time_outs_and_dead_servers_fall_back_and_say_so(server: Server) -> None:

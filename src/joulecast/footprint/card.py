@@ -8,7 +8,7 @@ from typing import Any
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site
-from joulecast.footprint.table import Row, positive, row_footprint
+from joulecast.footprint.row import Row, positive, row_footprint
 from joulecast.units import JOULES_PER_WATT_HOUR
 
 FORMATS = ("markdown", "json", "huggingface")

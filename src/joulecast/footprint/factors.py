@@ -8,6 +8,7 @@ from functools import cache
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.quantity import Quantity
+from joulecast.hardware import gpu as find_gpu
 from joulecast.uncertainty import Interval, Number, interval, parse_interval
 
 # factor -> (smallest, largest) value that can be meant, and what it is
@@ -69,6 +70,14 @@ def packaged() -> dict[str, Factor]:
         row["factor"]: Factor(row["factor"], Quantity(_range(row), row["unit"]), _source(row))
         for row in data.read_table("factors.csv")
     }
+
+
+def embodied_of(gpu: str | None) -> Factor:
+    """Embodied carbon of a GPU by its name or alias [kg], or of any. Raises UnknownNameError."""
+    if not gpu:
+        return embodied_gpu()
+    found = find_gpu(gpu)
+    return embodied_gpu(found.generation, found.name)
 
 
 def embodied_gpu(generation: str | None = None, gpu: str | None = None) -> Factor:

@@ -98,6 +98,16 @@ def given_intensity(
     )
 
 
+def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
+    """What must be said of an intensity that counts less than the packaged yearly, life-cycle ones."""
+    if boundary != "combustion":
+        return ()
+    return (
+        f"the intensity of {region} counts combustion alone: life-cycle figures are higher, "
+        "do not compare the two",
+    )
+
+
 def check_accounting(name: str) -> str:
     """`name` if it is a way of accounting, else UnknownNameError."""
     if name not in ACCOUNTING:

@@ -1,4 +1,4 @@
-"""Hour by hour carbon intensity: packaged series, and files in three layouts.
+"""Hourly carbon intensity from files, in three layouts; `series` has the record and the packaged ones.
 
 - generic CSV: a column of times (``datetime``, ``timestamp``, ``time``, ``hour``, ...; ISO 8601) and a
   column of g CO2e/kWh;
@@ -14,18 +14,15 @@ change in what should be UTC is an error that names the hour.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import math
 import os
-import zoneinfo
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,104 +31,43 @@ from numpy.typing import NDArray
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.footprint.factors import PLAUSIBLE
-from joulecast.footprint.grid import GridIntensity, check_accounting
-from joulecast.footprint.quantity import Quantity
-from joulecast.uncertainty import Interval
+from joulecast.footprint.grid import check_accounting
+from joulecast.footprint.moments import HOUR, hour_text, zone_of
+from joulecast.footprint.series import HourlySeries, authority, hourly_series, packaged_regions
 
-__all__ = ["HourlySeries", "hourly_series", "packaged_regions", "read_hourly"]
+__all__ = ["HourlySeries", "find_series", "hourly_series", "packaged_regions", "read_hourly"]
 
-PACKAGED = "grid_intensity_hourly_us_2022.csv.gz"
-PACKAGED_SOURCE = "US EIA generation data 2022, emission factors of HewlettPackard/dc-rl (MIT)"
 MOST_BYTES = 100_000_000
-HOUR = timedelta(hours=1)
 TIME_NAMES = ("datetime", "timestamp", "time", "date", "hour", "from", "start")
 
 Stamp = tuple[datetime, float, int]  # time, intensity, row
 
 
-@dataclass(frozen=True)
-class HourlySeries:
-    """Carbon intensity by UTC hour: `values` [g/kWh], shape (hours,), from `start` on; nan is unknown."""
+def find_series(name: str, **reading: Any) -> HourlySeries:
+    """A packaged series by name, or one from a file; `reading` goes to `read_hourly`.
 
-    region: str
-    start: datetime
-    values: NDArray[np.float64]
-    accounting: str
-    boundary: str
-    source: str
-
-    def window(self, start: datetime | None = None, hours: int = 24) -> NDArray[np.float64]:
-        """`hours` values from `start` on, or from the beginning. InputError where one is not known."""
-        begin = self.start if start is None else _in_utc(start)
-        first = (begin - self.start) / HOUR
-        if first != int(first):
-            raise InputError(f"a window begins on a whole UTC hour, not at {begin:%Y-%m-%d %H:%M}")
-        last = int(first) + hours
-        if not first >= 0 or last > len(self.values):
-            end = self.start + len(self.values) * HOUR
+    Raises UnknownNameError where it is neither, InputError where an option does not fit a packaged one;
+    and what `read_hourly` raises.
+    """
+    known = {fold(n): n for n in packaged_regions()} | {fold(authority(n)): n for n in packaged_regions()}
+    place = Path(name)
+    if fold(name) in known and not place.is_file():
+        given = [option for option in ("column", "accounting") if _is_own(option, reading.get(option))]
+        if given:
             raise InputError(
-                f"the hourly series of {self.region} is from {_hour(self.start)} to {_hour(end)}: "
-                f"{hours} hours from {_hour(begin)} are not in it"
+                f"the packaged hourly series {known[fold(name)]} is one location-based column: "
+                f"--{'accounting' if 'accounting' in given else 'hourly-column'} is for files"
             )
-        found = self.values[int(first) : last]
-        unknown = np.flatnonzero(np.isnan(found))
-        if len(unknown):
-            raise InputError(
-                f"the hourly series of {self.region} has no value for {len(unknown)} of these {hours} hours, "
-                f"first {_hour(begin + int(unknown[0]) * HOUR)}"
-            )
-        return found
-
-    def average(self, start: datetime | None = None, hours: int | None = None) -> GridIntensity:
-        """The mean over a window, or all known hours, as a grid intensity; its range: least to most."""
-        known = self.values[~np.isnan(self.values)] if hours is None else self.window(start, hours)
-        low, high = float(known.min()), float(known.max())
-        mean = min(max(float(known.mean()), low), high)
-        return GridIntensity(
-            intensity=Quantity(Interval(low, mean, high), "g/kWh"),
-            region=self.region,
-            accounting=self.accounting,
-            year=self.start.year,
-            boundary=self.boundary,
-            source=f"{self.source}, {self.region}, mean of {len(known)} hours, range least to most",
-            warnings=self.caveats(),
-        )
-
-    def caveats(self) -> tuple[str, ...]:
-        """Where the series deserves doubt."""
-        if self.boundary != "combustion":
-            return ()
-        return (
-            f"the intensity of {self.region} counts combustion alone: life-cycle figures are higher, "
-            "do not compare the two",
-        )
+        return hourly_series(name)
+    if not place.exists() and not place.suffix and len(place.parts) == 1:
+        hint = f"packaged: {', '.join(packaged_regions())}; or give a file, e.g. fr.csv"
+        raise UnknownNameError("hourly series", name, packaged_regions(), hint)
+    return read_hourly(place, **reading)
 
 
-def hourly_series(region: str) -> HourlySeries:
-    """A packaged hourly series: name, or its balancing authority's code. Raises UnknownNameError."""
-    by_name = {fold(name): name for known in packaged_regions() for name in (known, known.split("-")[-1])}
-    full = {fold(name): known for known in packaged_regions() for name in (known, known.split("-")[-1])}
-    if fold(str(region)) not in full:
-        raise UnknownNameError(
-            "hourly region", region, by_name.values(), f"packaged: {', '.join(packaged_regions())}"
-        )
-    return _packaged_series()[full[fold(str(region))]]
-
-
-def packaged_regions() -> tuple[str, ...]:
-    """Names of the packaged hourly series."""
-    return tuple(_packaged_series())
-
-
-@cache
-def _packaged_series() -> dict[str, HourlySeries]:
-    rows = list(csv.reader(io.StringIO(gzip.decompress(data.read_bytes(PACKAGED)).decode("ascii"))))
-    table = np.array([[float(cell) if cell else math.nan for cell in row[1:]] for row in rows[1:]])
-    start = datetime(2022, 1, 1, tzinfo=UTC)
-    return {
-        name: HourlySeries(name, start, table[:, i], "location-based", "combustion", PACKAGED_SOURCE)
-        for i, name in enumerate(rows[0][1:])
-    }
+def _is_own(option: str, value: object) -> bool:
+    """Whether an option asks for something else than a packaged series has."""
+    return value is not None and not (option == "accounting" and value == "location-based")
 
 
 def read_hourly(
@@ -162,7 +98,7 @@ def read_hourly(
     """
     text = data.user_text(path, "hourly file", MOST_BYTES)
     where = f"hourly file {data.shown_path(path)}"
-    zone = None if timezone is None else _zone(timezone)
+    zone = None if timezone is None else zone_of(timezone)
     if text.lstrip()[:1] in ("{", "["):
         stamps, name, boundary, source = _from_json(text, where, zone)
     else:
@@ -327,7 +263,9 @@ def _regular(stamps: list[Stamp], where: str, allow_gaps: bool) -> tuple[datetim
         by_slot[int(place)] = value
     if not allow_gaps and np.isnan(by_slot).any():
         first = start + int(np.flatnonzero(np.isnan(by_slot))[0]) * step
-        raise InputError(f"{where}: no value for {int(np.isnan(by_slot).sum())} times, first {_hour(first)}")
+        raise InputError(
+            f"{where}: no value for {int(np.isnan(by_slot).sum())} times, first {hour_text(first)}"
+        )
     return _averaged(start, by_slot, round(HOUR / step), where)
 
 
@@ -357,7 +295,7 @@ def _refuse(missing: list[datetime], doubled: list[datetime], where: str) -> Non
     if not missing and not doubled:
         return
     told = [
-        f"{len(hours)} {word}, first {_hour(hours[0])}"
+        f"{len(hours)} {word}, first {hour_text(hours[0])}"
         for word, hours in (("missing", missing), ("doubled", doubled))
         if hours
     ]
@@ -382,23 +320,3 @@ def _intensity(value: Any, where: str) -> float:
     if not least <= number <= most:
         raise InputError(f"{where}: {words} must be from {least:g} to {most:g}, not {shown(value)}")
     return number
-
-
-def _zone(name: str) -> tzinfo:
-    if name.strip().casefold() in ("utc", "z", "gmt"):
-        return UTC
-    try:
-        return zoneinfo.ZoneInfo(name.strip())
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = "e.g. Europe/Paris or UTC"
-        raise UnknownNameError("time zone", name, zoneinfo.available_timezones(), hint) from None
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise InputError(f"{moment:%Y-%m-%d %H:%M} has no time zone; write e.g. 2022-06-01T00:00Z")
-    return moment.astimezone(UTC)
-
-
-def _hour(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%MZ}"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import PLAUSIBLE
-from joulecast.footprint.grid import GridIntensity, find_region, grid_intensity
+from joulecast.footprint.grid import GridIntensity, boundary_caveats, find_region, grid_intensity
 from joulecast.footprint.hourly import uk_intensity
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
@@ -39,6 +40,10 @@ class _UnusableError(Exception):
     """An answer that cannot be believed, or none."""
 
 
+class _UnreachableError(_UnusableError):
+    """No answer."""
+
+
 def live_intensity(
     region: str,
     *,
@@ -47,6 +52,7 @@ def live_intensity(
     timeout_s: float = 5.0,
     cache: Path | None = None,
     now: Callable[[], float] = time.time,
+    unreachable: dict[str, str] | None = None,
 ) -> GridIntensity:
     """The intensity of the grid now, or the packaged yearly figure with a warning that says why.
 
@@ -58,12 +64,16 @@ def live_intensity(
     url : the API's address, without the path.
     timeout_s : seconds to wait for an answer.
     cache : a folder for answers, kept 15 minutes; None keeps none.
+    unreachable : addresses that did not answer and why; they are not asked again.
+
+    Raises UnknownNameError for another region, InputError for a time-out or a key that cannot be.
     """
     row = find_region(region)
-    key = key or os.environ.get(KEY_VARIABLE) or None
+    key = _key(key)
+    if not math.isfinite(timeout_s) or timeout_s <= 0:
+        raise InputError(f"the time-out must be a positive number of seconds, not {timeout_s}")
+    down = {} if unreachable is None else unreachable
     try:
-        if not math.isfinite(timeout_s) or timeout_s <= 0:
-            raise InputError(f"the time-out must be a positive number of seconds, not {timeout_s}")
         if key:
             base, name = url or ELECTRICITY_MAPS, "Electricity Maps"
             address = f"{base}/carbon-intensity/latest?" + urllib.parse.urlencode({"zone": row.alpha2})
@@ -76,7 +86,14 @@ def live_intensity(
             raise _UnusableError(f"no key of Electricity Maps was given (option, or {KEY_VARIABLE})")
         if not row.alpha2:
             raise _UnusableError(f"{row.name} is no single grid")
-        value, moment = _checked(_cached(address, key, timeout_s, cache, now), read, now)
+        if base in down:
+            raise _UnusableError(down[base])
+        try:
+            answer = _cached(address, key, timeout_s, cache, now)
+        except _UnreachableError as reason:
+            down[base] = str(reason)
+            raise
+        value, moment = _checked(answer, read, now)
     except _UnusableError as reason:
         return _fallback(region, str(reason))
     return GridIntensity(
@@ -86,13 +103,59 @@ def live_intensity(
         year=moment.year,
         boundary=boundary,
         source=f"{name}, live, {row.name}, {moment:%Y-%m-%dT%H:%MZ}",
+        warnings=boundary_caveats(row.name, boundary),
     )
+
+
+@dataclass
+class LiveSource:
+    """Intensities of now; an address that cannot be reached is asked once and not again."""
+
+    timeout_s: float = 5.0
+    cache: Path | None = None
+    unreachable: dict[str, str] = field(default_factory=dict)
+    _known: dict[str, GridIntensity] = field(default_factory=dict)
+
+    def __call__(self, region: str | None, time: str | None) -> GridIntensity:
+        """Raises UnknownNameError for a region that the packaged table does not have either."""
+        if region is None:
+            raise InputError("a live intensity needs a region, e.g. FR")
+        if region not in self._known:
+            self._known[region] = live_intensity(
+                region, timeout_s=self.timeout_s, cache=self.cache, unreachable=self.unreachable
+            )
+        return self._known[region]
+
+
+def cache_folder() -> Path | None:
+    """Where answers are kept: JOULECAST_CACHE, else the user's cache folder; None for nowhere."""
+    given = os.environ.get("JOULECAST_CACHE")
+    if given is not None:
+        return Path(given) if given else None
+    try:
+        home = Path.home()
+    except RuntimeError:  # no home
+        return None
+    places = {
+        "win32": os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local",
+        "darwin": home / "Library" / "Caches",
+    }
+    return Path(places.get(sys.platform) or os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "joulecast"
+
+
+def _key(given: str | None) -> str | None:
+    """The key of Electricity Maps, given or of the environment; InputError where no header can hold it."""
+    key = (given or os.environ.get(KEY_VARIABLE) or "").strip() or None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise InputError(f"the key of Electricity Maps ({KEY_VARIABLE}) holds characters that no key has")
+    return key
 
 
 def _fallback(region: str, reason: str) -> GridIntensity:
     packaged = grid_intensity(region)
     warning = (
-        f"no live intensity of {packaged.region}: {reason}; the packaged figure of {packaged.year} was taken"
+        f"no live intensity of {packaged.region}: {reason}; the packaged yearly, "
+        f"{packaged.boundary} figure of {packaged.year} was taken"
     )
     return replace(packaged, warnings=(warning, *packaged.warnings))
 
@@ -134,7 +197,7 @@ def _ask(address: str, key: str | None, timeout_s: float) -> Any:
         raise _UnusableError(f"the API answered {error.code}") from error
     except (OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise _UnusableError(
+        raise _UnreachableError(
             f"the API could not be reached ({str(reason) or type(error).__name__})"
         ) from error
     if len(content) > MOST_BYTES:

@@ -1,0 +1,95 @@
+"""Where the grid intensity of a site comes from: the yearly table, a figure, or hourly series.
+
+A source answers for a region and a time, both as text and both optional: a table has them row by row.
+`live.LiveSource` is the same for an API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+
+from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.footprint.factors import Given
+from joulecast.footprint.grid import ACCOUNTING, GridIntensity, find_region, given_intensity, grid_intensity
+from joulecast.footprint.moments import Window, parse_window
+from joulecast.footprint.series import HourlySeries, authority
+
+GridOf = Callable[[str | None, str | None], GridIntensity]
+LOCATION_BASED = ACCOUNTING[0]
+
+
+def grid_of(
+    region: str | None = None,
+    *,
+    year: int | None = None,
+    intensity: Given | GridIntensity | None = None,
+    accounting: str = LOCATION_BASED,
+) -> GridIntensity:
+    """The packaged yearly intensity of a region, or the one given. Raises InputError or UnknownNameError."""
+    if isinstance(intensity, GridIntensity):
+        return intensity
+    if intensity is not None:
+        if year is not None:
+            raise InputError("a year is of the packaged table: leave it out beside an intensity of your own")
+        return given_intensity(intensity, accounting=accounting, region=region or "as given")
+    if accounting in ACCOUNTING and accounting != LOCATION_BASED:
+        raise InputError(
+            f"the packaged intensities are location-based; give the {accounting} intensity itself"
+        )
+    if accounting not in ACCOUNTING:
+        raise UnknownNameError("accounting", accounting, ACCOUNTING, f"known: {', '.join(ACCOUNTING)}")
+    if region is None:
+        raise InputError("a footprint needs a region, e.g. FR, or a grid intensity [g/kWh]")
+    return grid_intensity(region, year)
+
+
+@dataclass
+class HourlySource:
+    """Intensities from hourly series: of a row's region where there are several, and of its time.
+
+    Parameters
+    ----------
+    series : one, or one for each region.
+    window : the hours over which to average; None for all of them.
+    zone : of times without an offset.
+    """
+
+    series: Sequence[HourlySeries]
+    window: Window | None = None
+    zone: tzinfo | None = None
+    _known: dict[tuple[int, Window | None], GridIntensity] = field(default_factory=dict)
+
+    def __call__(self, region: str | None, time: str | None) -> GridIntensity:
+        """Raises UnknownNameError for a region without a series, InputError for a time that is not in it."""
+        place = self._place(region)
+        window = self.window if time is None else parse_window(time, self.zone)
+        if (place, window) not in self._known:
+            self._known[place, window] = self.series[place].at(window)
+        return self._known[place, window]
+
+    def _place(self, region: str | None) -> int:
+        if region is None:
+            if len(self.series) > 1:
+                raise InputError(
+                    "there are several hourly series: a column of regions must choose between them"
+                )
+            return 0
+        found = [i for i, series in enumerate(self.series) if _names(region) & _names(series.region)]
+        if not found:
+            names = [series.region for series in self.series]
+            raise UnknownNameError("hourly region", region, names, f"given: {', '.join(names)}")
+        if len(found) > 1:
+            raise InputError(f"there are {len(found)} hourly series of {region}: give one")
+        return found[0]
+
+
+def _names(region: str) -> set[str]:
+    """What a region answers to, folded: itself, its balancing authority, the country it names."""
+    found = {fold(region), fold(authority(region))}
+    try:
+        row = find_region(region)
+    except UnknownNameError:
+        return found
+    return found | {fold(name) for name in (row.name, row.alpha2, row.alpha3) if name}

@@ -1,0 +1,111 @@
+"""Times as users write them, in UTC, and windows of whole hours.
+
+A time says its zone: by its offset (``2022-06-01T13:00Z``), or by a zone that is given beside it.
+What cannot be placed in UTC for certain is an error, never a guess.
+"""
+
+from __future__ import annotations
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from joulecast.errors import InputError, UnknownNameError, shown
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+_DATE_CHARACTERS = 10
+_EXAMPLES = "e.g. 2022-06-01T13:00Z, a window 2022-06-01T00:00Z/2022-06-02T00:00Z, or a day and its time zone"
+
+
+@dataclass(frozen=True)
+class Window:
+    """`hours` whole UTC hours from `start` on."""
+
+    start: datetime
+    hours: int
+
+
+def parse_window(text: str, zone: tzinfo | None = None) -> Window:
+    """The hours that a text means.
+
+    A time is the hour that holds it, ``START/END`` the hours from start to end, a date the whole day
+    in `zone` (23 or 25 hours where summer time begins or ends). `zone` is that of times without an
+    offset. Raises InputError for anything else.
+    """
+    words = str(text).strip()
+    first, slash, last = (part.strip() for part in words.partition("/"))
+    if slash:
+        return _between(moment_of(first, zone), moment_of(last, zone), words)
+    if len(first) == _DATE_CHARACTERS:
+        begin = moment_of(first, zone)
+        end = _naive(first) + DAY
+        return _between(begin, moment_of(end.isoformat(), zone), words)
+    begin = moment_of(first, zone)
+    return Window(begin.replace(minute=0, second=0, microsecond=0), 1)
+
+
+def moment_of(text: str, zone: tzinfo | None = None) -> datetime:
+    """One time in UTC; `zone` is that of a time without an offset. Raises InputError."""
+    moment = _naive(text)
+    if moment.tzinfo is not None:
+        if zone is not None and moment.astimezone(zone).utcoffset() != moment.utcoffset():
+            raise InputError(f"{text} is not in the time zone {zone}; leave one of the two out")
+        return _utc(moment, text)
+    if zone is None:
+        raise InputError(f"{shown(text)} has no time zone; write 2022-06-01T13:00Z, or give --timezone")
+    early, late = (_utc(moment.replace(tzinfo=zone, fold=fold), text) for fold in (0, 1))
+    if early == late:
+        return early
+    if early.astimezone(zone).replace(tzinfo=None) != moment:
+        raise InputError(f"{text} does not exist in {zone}: summer time begins then")
+    raise InputError(
+        f"{text} comes twice in {zone}, as summer time ends: "
+        f"write {early:%Y-%m-%dT%H:%MZ} or {late:%Y-%m-%dT%H:%MZ}"
+    )
+
+
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its name. Raises UnknownNameError."""
+    if name.strip().casefold() in ("utc", "z", "gmt"):
+        return UTC
+    try:
+        return zoneinfo.ZoneInfo(name.strip())
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        hint = "e.g. Europe/Paris or UTC"
+        raise UnknownNameError("time zone", name, zoneinfo.available_timezones(), hint) from None
+
+
+def in_utc(moment: datetime) -> datetime:
+    """A time in UTC. Raises InputError where it has no zone."""
+    if moment.tzinfo is None:
+        raise InputError(f"{moment:%Y-%m-%d %H:%M} has no time zone; write e.g. 2022-06-01T00:00Z")
+    return moment.astimezone(UTC)
+
+
+def hour_text(moment: datetime) -> str:
+    """A UTC time as messages show it."""
+    return f"{moment:%Y-%m-%dT%H:%MZ}"
+
+
+def _between(begin: datetime, end: datetime, words: str) -> Window:
+    hours = (end - begin) / HOUR
+    if begin.minute or begin.second or begin.microsecond or hours != int(hours):
+        raise InputError(f"{shown(words)} does not begin and end on whole UTC hours")
+    if hours < 1:
+        raise InputError(f"{shown(words)} ends before it has lasted an hour")
+    return Window(begin, int(hours))
+
+
+def _naive(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(str(text).strip())
+    except ValueError:
+        raise InputError(f"{shown(text)} is no time; expected {_EXAMPLES}") from None
+
+
+def _utc(moment: datetime, text: str) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"{shown(text)} is no time that UTC knows") from None

@@ -1,0 +1,86 @@
+"""One row of a table: its cells checked, and its footprint.
+
+Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional ``energy_low_j``,
+``energy_high_j``, ``batch_size`` (1), ``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``images`` (1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joulecast.errors import InputError, shown
+from joulecast.footprint.account import Footprint, check_gross, check_images, footprint
+from joulecast.footprint.site import Site
+from joulecast.forecast.columns import is_missing, text_of
+from joulecast.uncertainty import Interval
+
+SOURCE = "the table's row"
+POSITIVE = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "gpu_count", "batch_size")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a footprint needs of a row: energy [J/image], GPU time [s/image], images, and the GPU's name."""
+
+    energy_j: Interval
+    gpu_s_per_image: float
+    images: int
+    gpu: str | None
+
+
+def checked(row: Row, images: int | None = None) -> Cells:
+    """A row's cells; `images` stands in for the column. Raises InputError where one cannot be used."""
+    energy = positive(row, "energy_j")
+    low, high = positive(row, "energy_low_j", energy), positive(row, "energy_high_j", energy)
+    if not low <= energy <= high:
+        raise InputError(f"energy_low_j {low:g} <= energy_j {energy:g} <= energy_high_j {high:g} is not so")
+    count = images if images is not None else positive(row, "images", 1.0)
+    seconds = gpu_seconds(
+        positive(row, "duration_s"), positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0)
+    )
+    check_gross(words(row, "boundary") or "gross")
+    return Cells(Interval(low, energy, high), seconds, check_images(count), words(row, "gpu"))
+
+
+def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
+    """The footprint of one row. Raises InputError where a cell cannot be used."""
+    cells = checked(row, images)
+    return footprint(
+        cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.gpu, source=SOURCE
+    )
+
+
+def gpu_seconds(duration_s: Any, gpu_count: Any, batch_size: Any) -> Any:
+    """GPU time of one image [s], numbers or arrays: the time of a batch on all its GPUs over its images."""
+    return duration_s * gpu_count / batch_size
+
+
+def positive(row: Row, name: str, default: float | None = None) -> float:
+    """A cell as a positive number, or `default` where it is empty. Raises InputError otherwise."""
+    cell = row.get(name)
+    if is_missing(cell):
+        if default is None:
+            raise InputError(f"{name} is missing")
+        return default
+    try:
+        value = math.nan if isinstance(cell, bool) else float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} must be a positive number, not {shown(cell)}")
+    return value
+
+
+def words(row: Row, name: str) -> str | None:
+    """A cell of text, None where it is empty. Raises InputError for anything else."""
+    cell = text_of(row.get(name))
+    if is_missing(cell):
+        return None
+    if not isinstance(cell, str):
+        raise InputError(f"{name} must be text, not {shown(cell)}")
+    return cell
