@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import urllib.error
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,6 +97,247 @@ def test_a_budget(run) -> None:  # type: ignore[no-untyped-def]
     assert run("budget", "check", "w.csv", *worst).status == 1
     assert run("budget", "check", "w.csv", "--max-wh-per-image", "1.5").status == 1
     assert run("budget", "check", "w.csv", "--max-wh-per-image", "3").status == 0
+
+
+# --- hourly --------------------------------------------------------------------------------------
+
+HOUR = ("--hourly", "US-CAL-CISO", "--at", "2022-06-01T13:00Z")
+
+
+def hourly_file(name: str = "fr.csv", start: str = "2024-06-01", hours: int = 48) -> None:
+    first = datetime.fromisoformat(f"{start}T00:00+00:00")
+    rows = [f"{first + timedelta(hours=i):%Y-%m-%dT%H:%MZ},{50 + i}" for i in range(hours)]
+    Path(name).write_text("\n".join(["datetime,g_per_kwh", *rows]) + "\n")
+
+
+def test_an_hour_a_window_and_a_mean(run) -> None:  # type: ignore[no-untyped-def]
+    hourly_file()
+
+    def grid(*options: str) -> tuple[float, str, list[str]]:
+        answer = json.loads(run(*ESTIMATE, "--hourly", "fr.csv", "--json", *options).out)["footprint"]
+        kept = answer["grid"]
+        assert answer["sources"]["intensity"].startswith(kept["source"])
+        return kept["intensity_g_per_kwh"]["value"], kept["source"], answer["warnings"]
+
+    assert grid("--at", "2024-06-01T13:40Z")[0] == 63
+    assert grid("--at", "2024-06-01T13:40", "--timezone", "UTC")[0] == 63
+    mean, source, _ = grid("--at", "2024-06-01T00:00Z/2024-06-01T04:00Z")
+    assert (mean, "mean of 4 hours from 2024-06-01T00:00Z" in source) == (51.5, True)
+    assert grid()[0] == 73.5
+
+
+def test_hourly_warnings(run) -> None:  # type: ignore[no-untyped-def]
+    found = json.loads(run(*ESTIMATE, "--hourly", "CISO", "--json").out)["footprint"]["warnings"]
+    assert "combustion alone" in found[0]
+    assert "no value for 3 hours, first 2022-01-05T10:00Z: its mean leaves them out" in found[1]
+    assert "ends in 2022, 2 years before" in found[2]
+    found = json.loads(run(*ESTIMATE, *HOUR, "--json").out)["footprint"]["warnings"]
+    assert len(found) == 1
+    assert "do not compare" in found[0]
+
+
+def test_hourly_files_of_one_s_own_accounting_and_gaps(run) -> None:  # type: ignore[no-untyped-def]
+    hourly_file()
+    done = run(*ESTIMATE, "--hourly", "fr.csv", "--accounting", "marginal")
+    assert "1 image in fr, marginal, 2024" in done.out
+    lines = Path("fr.csv").read_text().splitlines()
+    Path("gap.csv").write_text("\n".join(lines[:4] + lines[5:]) + "\n")
+    refused = run(*ESTIMATE, "--hourly", "gap.csv")
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "1 hour missing, first 2024-06-01T03:00Z" in refused.err
+    taken = run(*ESTIMATE, "--hourly", "gap.csv", "--allow-gaps")
+    assert "no value for 1 hour, first 2024-06-01T03:00Z" in " ".join(taken.out.split())
+    inside = run(*ESTIMATE, "--hourly", "gap.csv", "--allow-gaps", "--at", "2024-06-01T03:00Z")
+    assert "has no value for 2024-06-01T03:00Z" in inside.err
+    Path("two.csv").write_text("time,a,b\n2024-06-01T00:00Z,1,2\n")
+    assert "name one of: a, b" in run(*ESTIMATE, "--hourly", "two.csv").err
+    assert "2.00 g CO2e/kWh" in run(*ESTIMATE, "--hourly", "two.csv", "--hourly-column", "b").out
+
+
+TIMES = """model,gpu,width,height,steps,precision,where,at
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,CISO,2022-06-01T13:00Z
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,US-TEX-ERCO,2022-06-01T13:00Z
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,FR,2024-06-01T13:00Z/2024-06-01T15:00Z
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,FR,2022-06-01T13:00Z
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,DE,2022-06-01T13:00Z
+flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,FR,
+"""
+THREE = ("--hourly", "CISO", "--hourly", "ERCO", "--hourly", "fr.csv")
+COLUMNS = ("--region-column", "where", "--time-column", "at")
+
+
+def test_tables_with_times(run) -> None:  # type: ignore[no-untyped-def]
+    hourly_file()
+    Path("w.csv").write_text(TIMES)
+    run("predict", "w.csv", "--out", "p.csv")
+    done = run("footprint", "p.csv", *THREE, *COLUMNS, "--out", "f.csv")
+    assert done.status == 1
+    assert "footprints of 3 of 6 rows" in done.err
+    rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    per_kwh = [float(r["operational_carbon_g"]) / float(r["facility_energy_kwh"]) for r in rows[:3]]
+    assert per_kwh == pytest.approx([243.9, 354.5, 63.5], rel=1e-12)
+    assert [row["grid_region"] for row in rows[:3]] == ["US-CAL-CISO", "US-TEX-ERCO", "fr"]
+    assert "2022-06-01T13:00Z is not in it" in rows[3]["footprint_error"]
+    assert "unknown hourly region 'DE'; given: US-CAL-CISO, US-TEX-ERCO, fr" in rows[4]["footprint_error"]
+    assert rows[5]["footprint_error"] == "the time is missing"
+    assert (rows[3]["carbon_g"], rows[3]["grid_year"]) == ("", "")
+
+
+def test_a_budget_by_hour(run) -> None:  # type: ignore[no-untyped-def]
+    Path("w.csv").write_text("\n".join(TIMES.splitlines()[:3]) + "\n")
+    budget = ("budget", "check", "w.csv", "--max-g-per-image", "1.2", *THREE[:4], *COLUMNS)
+    done = run(*budget)
+    assert done.status == 1
+    assert [line.split()[-1] for line in done.out.splitlines()[1:3]] == ["ok", "OVER"]
+    assert "counts combustion alone" in done.out
+
+
+def test_unlike_boundaries_in_a_table_are_said(run) -> None:  # type: ignore[no-untyped-def]
+    header = "datetime_utc,Zone id,Carbon intensity gCO2eq/kWh (Life cycle)"
+    Path("fr.csv").write_text(f"{header}\n2022-06-01 13:00,FR,40\n")
+    Path("p.csv").write_text(
+        "energy_j,duration_s,where,at\n9,1,France,2022-06-01T13:00Z\n9,1,CISO,2022-06-01T13:00Z\n"
+    )
+    options = ("--hourly", "CISO", "--hourly", "fr.csv", *COLUMNS)
+    done = run("footprint", "p.csv", *options, "--out", "f.csv")
+    assert done.status == 0
+    assert "some intensities count combustion alone, others whole life cycles" in done.err
+    rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    assert [row["grid_boundary"] for row in rows] == ["life-cycle", "combustion"]
+    assert (
+        "others whole life cycles" in run("budget", "check", "p.csv", "--max-g-per-image", "9", *options).out
+    )
+    one = run("footprint", "p.csv", "--hourly", "CISO", "--time-column", "at", "--out", "g.csv")
+    assert "whole life cycles" not in one.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--hourly", "CAISO"), "did you mean US-CAL-CISO"),
+        (("--hourly", "none.csv"), "does not exist"),
+        (("--hourly", "w.csv"), "no column of times"),
+        (("--hourly", "CISO", "--region", "FR"), "--hourly or --region, not both"),
+        (("--hourly", "CISO", "--year", "2022"), "--hourly or --year, not both"),
+        (("--hourly", "CISO", "--intensity", "3"), "--hourly or --intensity, not both"),
+        (("--hourly", "CISO", "--live"), "--hourly or --live, not both"),
+        (("--hourly", "CISO", "--hourly", "ERCO"), "need --region-column"),
+        (("--hourly", "CISO", "--accounting", "marginal"), "--accounting is for files"),
+        (("--hourly", "CISO", "--hourly-column", "g"), "--hourly-column is for files"),
+        (("--hourly", "CISO", "--at", "noon"), "'noon' is no time"),
+        (("--hourly", "CISO", "--at", "2022-06-01T13:00"), "no time zone"),
+        (("--hourly", "CISO", "--at", "2023-06-01T13:00Z"), "2023-06-01T13:00Z is not in it"),
+        (("--hourly", "CISO", "--at", "2022-01-05T10:00Z"), "no value for 2022-01-05T10:00Z"),
+        (("--hourly", "CISO", "--timezone", "Mars"), "unknown time zone 'Mars'"),
+        (("--region", "FR", "--at", "2022-06-01T13:00Z"), "--at needs --hourly"),
+        (("--region", "FR", "--timezone", "UTC"), "--timezone needs --hourly"),
+        (("--region", "FR", "--allow-gaps"), "--allow-gaps needs --hourly"),
+        (("--region", "FR", "--live-timeout", "3"), "--live-timeout needs --live"),
+        (("--region", "FR", "--live", "--live-timeout", "0"), "--live-timeout must be a positive number"),
+        (("--region", "FR", "--live", "--year", "2024"), "--live needs --region"),
+        (("--live",), "--live needs --region"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    done = run(*ESTIMATE, *options)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--region", "FR", "--region-column", "where"), "--region or --region-column, not both"),
+        (("--intensity", "3", "--region-column", "where"), "--intensity or --region-column, not both"),
+        (("--region", "FR", "--time-column", "at"), "--time-column needs --hourly"),
+        (("--hourly", "CISO", "--time-column", "att"), "no column att; is it 'at'?"),
+        ((*HOUR, "--time-column", "at"), "--at or --time-column, not both"),
+        (("--region-column", "where", "--pue", "0.2"), "PUE"),
+        (("--region", "FR", "--out", "p.csv"), "is the input itself"),
+        (("--region", "FR", "--out", "none/f.csv"), "there is no folder"),
+    ],
+)
+def test_table_options_that_do_not_go_together(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    Path("p.csv").write_text("energy_j,duration_s,where,at\n1,1,FR,2022-06-01T13:00Z\n")
+    done = run("footprint", "p.csv", *options)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert words in done.err
+
+
+def test_parquet_in_and_out(run) -> None:  # type: ignore[no-untyped-def]
+    assert run("predict", "w.csv", "--out", "p.parquet").status == 0
+    assert run("footprint", "p.parquet", "--region-column", "where", "--out", "f.parquet").status == 0
+    assert run("footprint", "f.parquet", "--region", "FR").status == 2
+    assert run("footprint", "p.parquet", "--region-column", "where", "--out", "f.csv").status == 0
+    rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    parquet = pytest.importorskip("pyarrow.parquet").read_table("f.parquet").to_pylist()
+    assert [row["carbon_g"] for row in parquet] == [float(row["carbon_g"]) for row in rows]
+    assert [row["grid_year"] for row in parquet] == [2024, 2024]
+    assert run("budget", "check", "f.parquet", "--max-g-per-image", "9", "--region", "FR").status == 0
+
+
+def test_rows_that_could_not_be_predicted(run) -> None:  # type: ignore[no-untyped-def]
+    Path("w.csv").write_text(WORKLOADS.replace("sd3.5-large", "sd99"))
+    assert run("predict", "w.csv", "--out", "p.csv").status == 1
+    done = run("footprint", "p.csv", "--region-column", "where", "--out", "f.csv")
+    assert done.status == 1
+    assert "footprints of 1 of 2 rows" in done.err
+    failed = list(csv.DictReader(Path("f.csv").read_text().splitlines()))[1]
+    assert "there is no energy: unknown model 'sd99'" in failed["footprint_error"]
+    assert {failed[name] for name in ("carbon_g", "water_l", "grid_region", "grid_year")} == {""}
+
+
+# --- live ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Electricity Maps cannot be reached; the addresses asked for."""
+    asked: list[str] = []
+
+    def ask(request, timeout: float):  # type: ignore[no-untyped-def]
+        asked.append(request.full_url)
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", ask)
+    monkeypatch.setenv("ELECTRICITYMAPS_API_KEY", "secret-key")
+    monkeypatch.setenv("JOULECAST_CACHE", str(tmp_path / "cache"))
+    return asked
+
+
+def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run, no_network: list[str]) -> None:  # type: ignore[no-untyped-def]
+    Path("p.csv").write_text("energy_j,duration_s,where\n9,1,FR\n9,1,PL\n9,1,FR\n")
+    done = run("footprint", "p.csv", "--live", "--region-column", "where", "--out", "f.csv")
+    assert done.status == 0
+    assert len(no_network) == 1
+    rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    for row in rows:
+        assert "no route to host" in row["footprint_warning"]
+        assert "the packaged yearly, life-cycle figure of 2024 was taken" in row["footprint_warning"]
+    assert {row["grid_boundary"] for row in rows} == {"life-cycle"}
+    assert "secret-key" not in Path("f.csv").read_text() + done.err
+
+
+def test_a_live_intensity_is_kept_between_calls(run, no_network, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    answer = {"zone": "FR", "carbonIntensity": 31, "datetime": datetime.now(UTC).isoformat()}
+
+    def reply(request, timeout: float):  # type: ignore[no-untyped-def]
+        no_network.append(request.full_url)
+        return io.BytesIO(json.dumps(answer).encode())
+
+    monkeypatch.setattr("urllib.request.urlopen", reply)
+    for _ in range(2):
+        done = run(*ESTIMATE, "--live", "--region", "FR", "--live-timeout", "1")
+        assert "31.0 g CO2e/kWh, Electricity Maps, live" in " ".join(done.out.split())
+        assert "packaged" not in done.out
+    assert len(no_network) == 1
+
+
+def test_a_key_that_no_header_can_hold(run, no_network, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("ELECTRICITYMAPS_API_KEY", "a\nb")
+    done = run(*ESTIMATE, "--live", "--region", "FR")
+    assert (done.status, done.err.count("\n"), no_network) == (2, 1, [])
+    assert "holds characters that no key has" in done.err
 
 
 @pytest.mark.parametrize("form", ["markdown", "json", "huggingface"])

@@ -27,6 +27,7 @@ Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
 
 OVER_BUDGET = FAILED_ROWS = 1
+EXPLAIN = "--explain prints the sum and every source"
 MIXED = "some intensities count combustion alone, others whole life cycles: do not compare or add the two"
 _GRID = ("region", "year", "intensity", "accounting")
 _HOURLY = ("hourly", "hourly_column", "at", "timezone", "time_column")
@@ -100,7 +101,7 @@ def _estimate_with_footprint(run: Run) -> Run:
 def footprint_text(answer: Footprint) -> str:
     """A footprint: each quantity with its range, then what was assumed."""
     from joulecast.report import quantity
-    from joulecast.report.text import table
+    from joulecast.report.text import paragraph, table
 
     def words(amount: float, unit: str) -> str:
         large = {"g": ("kg", 1e3), "kWh": ("MWh", 1e3), "L": ("m3", 1e3)}.get(unit)
@@ -136,10 +137,13 @@ def footprint_text(answer: Footprint) -> str:
             "",
             *table(cells[0], cells[1:], right={1}),
             "",
-            f"  Grid: {quantity.number(answer.grid.intensity.amount.value)} g CO2e/kWh, "
-            f"{answer.grid.source}, {answer.grid.boundary}.",
-            "  Ranges are the widest that the factors allow; --explain prints the sum and every source.",
-            *(f"  Warning: {warning}" for warning in answer.warnings),
+            *paragraph(
+                "Grid",
+                f"{quantity.number(answer.grid.intensity.amount.value)} g CO2e/kWh, {answer.grid.source}, "
+                f"{answer.grid.boundary}.",
+            ),
+            *paragraph("Ranges", f"the widest that the factors allow; {EXPLAIN}."),
+            *(line for warning in answer.warnings for line in paragraph("Warning", f"{warning}.")),
         ]
     )
 
@@ -204,7 +208,7 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
 
 def _budget(options: argparse.Namespace) -> int:
     """Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
-    from joulecast.report.text import table
+    from joulecast.report.text import paragraph, table
 
     grams = _limit(options.max_g_per_image, "--max-g-per-image")
     watt_hours = _limit(options.max_wh_per_image, "--max-wh-per-image")
@@ -227,7 +231,7 @@ def _budget(options: argparse.Namespace) -> int:
     print("\n".join(table([*head, *(["carbon"] if grams is not None else []), ""], lines, right={0, 3, 4})))
     print(f"\n  {over} of {len(rows)} over the budget" if over else f"\n  all {len(rows)} within the budget")
     for warning in _warnings_of(grids):
-        print(f"  Warning: {warning}.")
+        print("\n".join(paragraph("Warning", f"{warning}.")))
     return OVER_BUDGET if over else 0
 
 
@@ -429,28 +433,26 @@ def _grid(options: argparse.Namespace) -> GridOf:
 
 def _check_sources(options: argparse.Namespace) -> None:
     """InputError for options that say two things about the grid, or nothing about what they describe."""
-    by_row = [name for name in ("region_column", "time_column") if getattr(options, name, None)]
-    if options.region and "region_column" in by_row:
-        raise InputError("give --region or --region-column, not both")
-    if options.intensity is not None and "region_column" in by_row:
-        raise InputError("give --intensity or --region-column, not both")
-    if options.live and (
-        not (options.region or "region_column" in by_row) or options.intensity or options.year
-    ):
-        raise InputError("--live needs --region or --region-column, and neither --intensity nor --year")
+    by_region, by_time = (getattr(options, f"{what}_column", None) is not None for what in ("region", "time"))
+    sources = [name for name in ("hourly", "live", "intensity") if getattr(options, name)]
+    if len(sources) > 1:
+        raise InputError(f"give {' or '.join(f'--{name}' for name in sources)}, not both")
+    if by_region and (options.region or options.intensity):
+        raise InputError(f"give --{'region' if options.region else 'intensity'} or --region-column, not both")
+    if options.live and (not (options.region or by_region) or options.year):
+        raise InputError("--live needs --region or --region-column, and not --year")
     if options.live_timeout is not None and not options.live:
         raise InputError("--live-timeout needs --live")
     if options.hourly:
-        twice = [name for name in ("region", "year", "intensity", "live") if getattr(options, name)]
+        twice = [name for name in ("region", "year") if getattr(options, name)]
         if twice:
-            raise InputError(f"give --hourly or --{twice[0]}, not both")
-        if options.at and "time_column" in by_row:
+            raise InputError(f"give --hourly or --{twice[0]}, not both: a series has its own")
+        if options.at and by_time:
             raise InputError("give --at or --time-column, not both")
-        if len(options.hourly) > 1 and "region_column" not in by_row:
+        if len(options.hourly) > 1 and not by_region:
             raise InputError("several --hourly series need --region-column, which chooses between them")
         return
-    lone = [name for name in _HOURLY[1:] if getattr(options, name, None)]
-    lone += ["allow_gaps"] if options.allow_gaps else []
+    lone = [name for name in (*_HOURLY[1:], "allow_gaps") if getattr(options, name, None)]
     if lone:
         raise InputError(f"--{lone[0].replace('_', '-')} needs --hourly, e.g. --hourly US-CAL-CISO")
 

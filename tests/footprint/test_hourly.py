@@ -116,14 +116,14 @@ def test_gaps_are_named(tmp_path: Path) -> None:
     lines = zulu(rows(24, datetime(2022, 6, 1, tzinfo=UTC)))
     del lines[5:8]
     path = write(tmp_path, lines)
-    with pytest.raises(InputError, match="3 missing, first 2022-06-01T05:00Z"):
+    with pytest.raises(InputError, match="3 hours missing, first 2022-06-01T05:00Z"):
         read_hourly(path)
     assert np.isnan(read_hourly(path, allow_gaps=True).values).sum() == 3
 
 
 def test_doubled_hours_are_named(tmp_path: Path) -> None:
     lines = zulu(rows(24, datetime(2022, 6, 1, tzinfo=UTC)))
-    with pytest.raises(InputError, match="1 doubled, first 2022-06-01T07:00Z"):
+    with pytest.raises(InputError, match="1 hour doubled, first 2022-06-01T07:00Z"):
         read_hourly(write(tmp_path, [*lines, lines[7]]))
 
 

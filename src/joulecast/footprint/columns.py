@@ -6,7 +6,7 @@ is, bit for bit, that of `row.row_footprint`: a row that is not plain is checked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,14 +20,14 @@ from joulecast.footprint.grid import GridIntensity
 from joulecast.footprint.grid_source import GridOf
 from joulecast.footprint.interval_column import Floats, IntervalColumn
 from joulecast.footprint.quantity import Quantity
-from joulecast.footprint.row import POSITIVE, SOURCE, Row, checked, gpu_seconds, row_footprint, words
+from joulecast.footprint.row import POSITIVE, SOURCE, WHOLE, Row, checked, gpu_seconds, row_footprint, words
 from joulecast.footprint.site import Site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.columns import distinct, is_missing, text_of
 from joulecast.forecast.tables import values_of
 from joulecast.uncertainty import Interval
 
-READ = (*POSITIVE, "images", "boundary", "gpu")
+READ = (*POSITIVE, "images", "boundary", "scope", "gpu")
 # output -> the amount and the end of it that it holds
 NUMBERS = {
     "facility_energy_kwh": ("facility_energy", "value"),
@@ -158,16 +158,16 @@ class _Block:
         c = self.cells
         plain &= (c["energy_low_j"] <= c["energy_j"]) & (c["energy_j"] <= c["energy_high_j"])
         plain &= (c["images"] >= 1) & (c["images"] <= 1e15) & (c["images"] == np.floor(c["images"]))
-        plain &= self._matches("boundary", lambda text: text in ("", "gross"))
+        plain &= self._matches("boundary", ("", "gross")) & self._matches("scope", ("", WHOLE))
         plain &= self._find_gpus()
         for row in np.flatnonzero(~plain & (self.error == "")).tolist():
             self._check_alone(row)
 
-    def _matches(self, name: str, fits: Callable[[str], bool]) -> NDArray[np.bool_]:
+    def _matches(self, name: str, accepted: tuple[str, ...]) -> NDArray[np.bool_]:
         if name not in self.columns:
             return np.ones(len(self.error), dtype=bool)
         known = distinct(self.columns[name])
-        good = [fits("" if is_missing(v) else str(text_of(v))) for v in known.values]
+        good = [("" if is_missing(v) else str(text_of(v))) in accepted for v in known.values]
         return np.array(good, dtype=bool)[known.index]
 
     def _find_gpus(self) -> NDArray[np.bool_]:

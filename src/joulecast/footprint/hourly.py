@@ -295,7 +295,7 @@ def _refuse(missing: list[datetime], doubled: list[datetime], where: str) -> Non
     if not missing and not doubled:
         return
     told = [
-        f"{len(hours)} {word}, first {hour_text(hours[0])}"
+        f"{len(hours)} hour{'s' if len(hours) > 1 else ''} {word}, first {hour_text(hours[0])}"
         for word, hours in (("missing", missing), ("doubled", doubled))
         if hours
     ]
@@ -306,7 +306,7 @@ def _refuse(missing: list[datetime], doubled: list[datetime], where: str) -> Non
         if is_summer_time
         else ""
     )
-    raise InputError(f"{where}: hours {' and '.join(told)} (UTC){hint}")
+    raise InputError(f"{where}: {' and '.join(told)} (UTC){hint}")
 
 
 def _intensity(value: Any, where: str) -> float:

@@ -1,7 +1,8 @@
 """One row of a table: its cells checked, and its footprint.
 
 Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional ``energy_low_j``,
-``energy_high_j``, ``batch_size`` (1), ``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``images`` (1).
+``energy_high_j``, ``batch_size`` (1), ``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``scope``
+(pipeline), ``images`` (1).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from joulecast.footprint.site import Site
 from joulecast.forecast.columns import is_missing, text_of
 from joulecast.uncertainty import Interval
 
+WHOLE = "pipeline"
 SOURCE = "the table's row"
 POSITIVE = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "gpu_count", "batch_size")
 
@@ -44,6 +46,9 @@ def checked(row: Row, images: int | None = None) -> Cells:
         positive(row, "duration_s"), positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0)
     )
     check_gross(words(row, "boundary") or "gross")
+    scope = words(row, "scope") or WHOLE
+    if scope != WHOLE:
+        raise InputError(f"a footprint needs the whole pipeline, not the scope {shown(scope)}: it is more")
     return Cells(Interval(low, energy, high), seconds, check_images(count), words(row, "gpu"))
 
 

@@ -50,15 +50,14 @@ class HourlySeries:
         if not first >= 0 or last > len(self.values):
             raise InputError(
                 f"the hourly series of {self.region} is from {hour_text(self.start)} to "
-                f"{hour_text(self.end)}: {_hours(hours)} from {hour_text(begin)} are not in it"
+                f"{hour_text(self.end)}: {_span(begin, hours)} not in it"
             )
         found = self.values[int(first) : last]
         unknown = np.flatnonzero(np.isnan(found))
         if len(unknown):
-            raise InputError(
-                f"the hourly series of {self.region} has no value for {len(unknown)} of these "
-                f"{_hours(hours)}, first {hour_text(begin + int(unknown[0]) * HOUR)}"
-            )
+            earliest = hour_text(begin + int(unknown[0]) * HOUR)
+            which = earliest if hours == 1 else f"{len(unknown)} of these {hours} hours, first {earliest}"
+            raise InputError(f"the hourly series of {self.region} has no value for {which}")
         return found
 
     def average(self, start: datetime | None = None, hours: int | None = None) -> GridIntensity:
@@ -147,6 +146,10 @@ def _packaged_series() -> dict[str, HourlySeries]:
         name: HourlySeries(name, start, table[:, i], "location-based", "combustion", PACKAGED_SOURCE)
         for i, name in enumerate(rows[0][1:])
     }
+
+
+def _span(begin: datetime, hours: int) -> str:
+    return f"{hour_text(begin)} is" if hours == 1 else f"{hours} hours from {hour_text(begin)} are"
 
 
 def _hours(count: int) -> str:
