@@ -35,6 +35,7 @@ _FACTORS = (
     "host_overhead", "pue", "wue", "life_years", "utilisation", "price_per_kwh", "price_per_gpu_hour",
     "transmission_loss",
 )  # fmt: skip
+_SITE = (*_GRID, *_FACTORS, "currency")
 
 
 def register(commands: dict[str, tuple[Run, Options]]) -> None:
@@ -54,7 +55,7 @@ def _with_site_options(options: Options) -> Options:
         options(command)
         command.add_argument("--images", default=None, help="footprint of that many images; 1 by default")
         command.add_argument("--explain", action="store_true", help="print the footprint's whole sum")
-        _site_options(command)
+        _grid_options(command)
 
     return both
 
@@ -160,7 +161,7 @@ def _footprint_options(command: argparse.ArgumentParser) -> None:
     )
     _row_options(command)
     add("--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it")
-    _site_options(command)
+    _grid_options(command)
 
 
 def _footprint(options: argparse.Namespace) -> int:
@@ -203,7 +204,7 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
     )
     _row_options(command)
     add("--law", help="a packaged law or a law file; by default the package's own")
-    _site_options(command)
+    _grid_options(command)
 
 
 def _budget(options: argparse.Namespace) -> int:
@@ -292,7 +293,7 @@ def _card_options(command: argparse.ArgumentParser) -> None:
     add("file", metavar="FILE", help="CSV of measured runs or predictions, with energy_j")
     add("--format", default="markdown", help="markdown (default), json or huggingface")
     add("--out", metavar="FILE", help="file to write; standard output without it")
-    _site_options(command)
+    _grid_options(command)
 
 
 def _card(options: argparse.Namespace) -> int:
@@ -315,19 +316,26 @@ def _card(options: argparse.Namespace) -> int:
 # --- options of a site ---------------------------------------------------------------------------
 
 
+def _grid_options(command: argparse.ArgumentParser) -> None:
+    """The options of a site, and those of hourly series."""
+    _site_options(command)
+    _hourly_options(command)
+    command.add_argument(
+        "--live-timeout", metavar="SECONDS", help="most time to wait for --live; 5 by default"
+    )
+
+
 def _site_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--region", help="country by name or ISO code, or World: packaged yearly grid intensity (Ember)")
     add("--year", help="year of that intensity, where it must be a certain one")
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
-    _hourly_options(command)
     add(
         "--live",
         action="store_true",
         help="ask for the intensity of now (key in ELECTRICITYMAPS_API_KEY; GB needs none); if that fails, "
         "the yearly one and a warning",
     )
-    add("--live-timeout", metavar="SECONDS", help="most time to wait for that answer; 5 by default")
     add(
         "--accounting",
         default="location-based",

@@ -164,6 +164,7 @@ def test_each_row_is_as_it_is_alone(kind: str, rows: list[dict[str, Any]], drop:
         {"energy_j": 5e-324, "duration_s": 1.0},  # nothing, in kWh
         {"energy_j": 1.0, "duration_s": 1e-300, "batch_size": 1e300},
         {"energy_j": 1.0, "duration_s": 1e300, "gpu_count": 1e300},
+        {"energy_j": 1.0, "duration_s": 1e300, "gpu_count": 1e300, "gpu": "H1000"},
         {"energy_j": 1.0, "energy_high_j": 1.7e308, "duration_s": 1.0, "images": 10**12},
     ],
 )

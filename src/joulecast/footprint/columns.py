@@ -192,7 +192,6 @@ class _Block:
     def _check_alone(self, row: int) -> None:
         try:
             cells = checked(self._row(row))
-            embodied_of(cells.gpu)
         except JoulecastError as error:
             self.error[row] = str(error)
             return

@@ -14,6 +14,7 @@ from typing import Any
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.account import Footprint, check_gross, check_images, footprint
+from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.site import Site
 from joulecast.forecast.columns import is_missing, text_of
 from joulecast.uncertainty import Interval
@@ -49,7 +50,9 @@ def checked(row: Row, images: int | None = None) -> Cells:
     scope = words(row, "scope") or WHOLE
     if scope != WHOLE:
         raise InputError(f"a footprint needs the whole pipeline, not the scope {shown(scope)}: it is more")
-    return Cells(Interval(low, energy, high), seconds, check_images(count), words(row, "gpu"))
+    count, gpu = check_images(count), words(row, "gpu")
+    embodied_of(gpu)  # an unknown GPU is told here, with the other cells
+    return Cells(Interval(low, energy, high), seconds, count, gpu)
 
 
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
