@@ -179,3 +179,54 @@ def test_pictures_that_cannot_be(run, chart: str, words: str) -> None:  # type: 
     assert done.status == 2
     assert words in done.err
     assert not list(Path().glob("*a*"))
+
+
+DEMAND = """
+[[services]]
+images_per_day = 24000
+[[services.configurations]]
+model = "sdxl"
+precision = "fp16"
+[[gpus]]
+name = "H100-SXM5-80GB"
+[[regions]]
+name = "FR"
+"""
+
+
+def test_a_plans_report(run) -> None:  # type: ignore[no-untyped-def]
+    Path("demand.toml").write_text(DEMAND)
+    done = run("plan", "demand.toml", "--report", "out")
+    assert done.status == 0
+    assert done.err == "wrote out/index.html and 8 more files beside it\n"
+    assert done.out == run("plan", "demand.toml").out
+    assert Path("out/demand.toml").read_text() == DEMAND
+    answer = json.loads(run("plan", "demand.toml", "--json", "--report", "out").out)
+    assert answer["totals"] == json.loads(Path("out/plan.json").read_text())["totals"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--report", "demand.toml"), "is a file"),
+        (("--gap", "none"), "--gap must be a positive number"),
+        (("--time-limit", "-1"), "--time-limit must be a positive number"),
+    ],
+)
+def test_bad_plans(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    Path("demand.toml").write_text(DEMAND)
+    done = run("plan", "demand.toml", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_plans_without_the_extras(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    Path("demand.toml").write_text(DEMAND)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert "joulecast[plot]" in run("plan", "demand.toml", "--report", "out").err
+    assert not Path("out").exists()
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    done = run("plan", "demand.toml")
+    assert done.status == 2
+    assert "joulecast[plan]" in done.err

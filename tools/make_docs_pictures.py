@@ -86,8 +86,8 @@ def main() -> None:
     """Write the pictures and the tables."""
     (DOCS / "pictures").mkdir(exist_ok=True)
     runs = usable(packaged_runs())[0]
-    for name, _, chart in pictures(data.read_table("held_out.csv"), runs, load_law(), set(FITS)):
-        charts.save(chart, DOCS / "pictures" / f"{name}.svg")
+    for picture in pictures(data.read_table("held_out.csv"), runs, load_law(), set(FITS)):
+        charts.save(picture.chart, DOCS / "pictures" / f"{picture.name}.svg")
     for name, chart in decisions().items():
         charts.save(chart, DOCS / "pictures" / f"{name}.svg")
     for name, text in pages().items():

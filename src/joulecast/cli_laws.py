@@ -164,11 +164,9 @@ def _check_report(folder: str | None) -> None:
     """Find out before the long work whether the pictures can be drawn and the folder made."""
     if folder is None:
         return
-    from joulecast.report.charts import check_extra
+    from joulecast.report.page import check_folder
 
-    check_extra()
-    if Path(folder).exists() and not Path(folder).is_dir():
-        raise InputError(f"--report {shown(folder)} is a file; give a folder")
+    check_folder(Path(folder))
 
 
 def _read(path: str) -> RunTable:

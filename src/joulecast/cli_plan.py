@@ -273,16 +273,23 @@ def _plan_options(command: argparse.ArgumentParser) -> None:
 
 def _plan(options: argparse.Namespace) -> int:
     """Which configuration, GPU, region and hour makes each image of a demand, at the least cost or carbon."""
-    from joulecast.plan.demand import read_demand
+    from joulecast.plan.demand import MOST_BYTES, read_demand
     from joulecast.plan.solve import solve
 
+    if options.report:
+        from joulecast.report.page import check_folder
+
+        check_folder(Path(options.report))
     gap, seconds = _positive(options.gap, "--gap"), _positive(options.time_limit, "--time-limit")
     demand = read_demand(options.file)
     plan = solve(demand.problem, gap=gap, time_limit_s=seconds, warnings=demand.warnings)
     if options.report:
-        from joulecast.plan.files import write_plan
+        from joulecast.data import user_text
+        from joulecast.report.plan_folder import write_plan
 
-        write_plan(plan, Path(options.report))
+        text = user_text(options.file, "plan file", MOST_BYTES)
+        written = write_plan(plan, demand, text, Path(options.report))
+        print(f"wrote {written[0]} and {len(written) - 1} more files beside it", file=sys.stderr)
     if options.json:
         return _print_json(plan.to_dict())
     from joulecast.report.plan_text import plan_text

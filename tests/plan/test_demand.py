@@ -102,6 +102,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.images_per_day", "many", r"services\[0\]\.images_per_day must be a number"),
         ("services.0.images_by_hour", [1], "one of the two"),
         ("services.0.images_per_day", None, "one of the two"),
+        ("services.0.name", "a\x1b[31mb", "on one line"),
+        ("services.0.name", "two\nlines", "on one line"),
         ("services.0.latency", 3, "did you mean latency_s"),
         ("services.0.configurations.0.model", "sdxll", "sdxl"),
         ("services.0.configurations.0.step", 3, "did you mean steps"),
@@ -135,6 +137,25 @@ def test_models_that_do_not_fit_are_not_planned() -> None:
     content["gpus"], content["regions"] = [{"name": "L4"}], [{"name": "FR"}]
     with pytest.raises(InputError, match="no GPU on offer holds"):
         demand_of(content)
+
+
+def test_a_mean_quality_needs_every_quality() -> None:
+    content = changed("services.0.min_quality", 0.5)
+    del content["services"][0]["configurations"][0]["quality"]
+    with pytest.raises(
+        InputError, match=r"min_quality needs the quality of services\[0\]\.configurations\[0\]"
+    ):
+        demand_of(content)
+
+
+def test_what_a_plan_assumes_is_said() -> None:
+    found = {(a.of, a.what): a for a in demand_of(GOOD).assumptions}
+    assert found["FR", "grid intensity"].amount == "44.18 g CO2e/kWh"
+    assert "Ember" in found["FR", "grid intensity"].source
+    assert found["US-CAL-CISO", "PUE"].amount == "1.2"
+    assert found["US-CAL-CISO", "PUE"].source == "given by the user"
+    assert found["H100-SXM5-80GB", "idle power"].amount == "70 W"
+    assert found["all options", "energy and time"].source == "law roofline"
 
 
 def test_two_kinds_of_price() -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
-from joulecast.plan.solve import InfeasiblePlanError, explain_infeasible, solve
+from joulecast.plan.solve import InfeasiblePlanError, Plan, explain_infeasible, solve
 from joulecast.uncertainty import Interval
 
 MOST_GPUS = 2  # of a type in a region, in brute force
@@ -21,9 +21,13 @@ EXACT_GAP = 1e-6
 TOLERANCE = 1e-5  # of an objective: the solver's feasibility tolerance, relative to its scaled rows
 
 
-def option(service: int, gpu: int, energy_j: float, seconds: float, quality: float | None = None) -> Option:
+def option(
+    service: int, gpu: int, energy_j: float, seconds: float, quality: float | None = None, batch: int = 1
+) -> Option:
+    """An image takes `seconds` of a GPU; a batch of them takes `batch` times as long."""
     spread = Interval(0.9 * energy_j, energy_j, 1.2 * energy_j)
-    return Option(service, gpu, f"{energy_j:g}J/{seconds:g}s", 1, spread, seconds, seconds, quality)
+    label = f"{energy_j:g}J/{seconds:g}s"
+    return Option(service, gpu, label, batch, spread, seconds, batch * seconds, quality)
 
 
 def brute_force(p: Problem) -> float | None:
@@ -49,6 +53,15 @@ def brute_force(p: Problem) -> float | None:
         if any(count > (p.places[r].counts[g] or 0) for (g, r), count in n.items()):
             continue
         if p.max_gpus is not None and sum(counts) > p.max_gpus:
+            continue
+        of_type = {g: sum(n[g, r] for r in range(len(p.places))) for g in range(len(p.gpus))}
+        if any(of_type[g] > kind.max_count for g, kind in enumerate(p.gpus) if kind.max_count is not None):
+            continue
+        power = {
+            r: sum(n[g, r] * p.gpus[g].tdp_w / 1000 for g in range(len(p.gpus))) * place.overhead.value
+            for r, place in enumerate(p.places)
+        }
+        if any(power[r] > kw for r, kw in enumerate(x.max_power_kw for x in p.places) if kw is not None):
             continue
 
         def energy(o: Option, r: int) -> float:  # of an image, less the idle time it takes from its GPU [kWh]
@@ -83,7 +96,24 @@ def brute_force(p: Problem) -> float | None:
         if p.max_carbon_kg is not None:
             above.append([x / 1000 for x in of_move["carbon"][0]])
             most.append(p.max_carbon_kg - idle_g / 1000)
+        for limit, (use, fixed_use) in ((p.max_cost, of_move["cost"]), (p.max_energy_kwh, of_move["energy"])):
+            if limit is not None:
+                above.append(use)
+                most.append(limit - fixed_use)
         for s, service in enumerate(p.services):
+            if service.max_g_per_image is not None:  # of the electricity, idle power of its own time included
+                above.append(
+                    [
+                        o.energy_j.value
+                        / 3.6e6
+                        * p.places[r].overhead.value
+                        * float(p.places[r].intensity[h])
+                        if o.service == s
+                        else 0.0
+                        for o, r, _, h in moves
+                    ]
+                )
+                most.append(service.max_g_per_image * float(service.demand.sum()))
             if service.min_quality is not None:
                 above.append([-(o.quality or 0) if o.service == s else 0.0 for o, _, _, _ in moves])
                 most.append(-service.min_quality * float(service.demand.sum()))
@@ -124,6 +154,7 @@ def problems(draw: st.DrawFn) -> Problem:
             numbers(draw, 0, 800, hours),
             deadline_hours=draw(st.integers(0, 2)),
             latency_s=draw(st.sampled_from([None, 6.0])),
+            max_g_per_image=draw(st.sampled_from([None, None, 0.3])),
             min_quality=0.5 if quality else None,
         )
         for i in range(draw(st.integers(1, 2)))
@@ -135,6 +166,7 @@ def problems(draw: st.DrawFn) -> Problem:
             draw(st.integers(400, 4000)),
             draw(st.integers(1, 9)),
             draw(st.sampled_from([0.2, 0.6, 0.9])),
+            draw(st.sampled_from([1, 2, 4])),
         )
         for s in range(len(services))
         for g in range(kinds)
@@ -145,22 +177,26 @@ def problems(draw: st.DrawFn) -> Problem:
         options=options,
         gpus=tuple(
             GpuType(f"g{i}", 40.0 * (i + 1), 400, price_per_hour=draw(st.sampled_from([0.0, 2.0])),
-                    embodied_g_per_hour=Interval(1, draw(st.sampled_from([1, 20])), 50))
+                    embodied_g_per_hour=Interval(1, draw(st.sampled_from([1, 20])), 50),
+                    max_count=draw(st.sampled_from([None, None, 1])))
             for i in range(kinds)
         ),
         places=tuple(
             Place(f"r{i}", numbers(draw, 20, 900, hours), Interval(1.3, 1.5, 2.0),
-                  price_per_kwh=0.1 * (i + 1), counts=(draw(st.integers(0, 2)),) * kinds)
+                  price_per_kwh=0.1 * (i + 1), max_power_kw=draw(st.sampled_from([None, None, 1.0])),
+                  counts=(draw(st.integers(0, 2)),) * kinds)
             for i in range(places)
         ),
         minimise=draw(st.sampled_from(["carbon", "cost", "energy"])),
         utilisation=draw(st.sampled_from([1.0, 0.7])),
         max_carbon_kg=draw(st.sampled_from([None, 0.6])),
         max_gpus=draw(st.sampled_from([None, 3])),
+        max_cost=draw(st.sampled_from([None, None, 6.0])),
+        max_energy_kwh=draw(st.sampled_from([None, None, 1.0])),
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems())
 def test_plans_are_as_good_as_brute_force(problem: Problem) -> None:
     expected = brute_force(problem)
@@ -180,6 +216,58 @@ def test_plans_are_as_good_as_brute_force(problem: Problem) -> None:
     total = {"carbon": found.carbon_g, "cost": found.cost, "energy": found.energy_kwh}[problem.minimise]
     assert total.value == pytest.approx(found.objective, rel=1e-4, abs=1e-3)
     assert total.low <= total.value <= total.high
+
+
+def electricity_g(p: Problem, plan: Plan, s: int) -> float:
+    """Carbon of the electricity of an image of a service [g], as its limit counts it."""
+    grams = 0.0
+    for a in plan.assignments:
+        place = next(place for place in p.places if place.name == a.region)
+        if a.service == p.services[s].name:
+            each = a.energy_j.value / 3.6e6 * place.overhead.value
+            grams += float(a.images @ place.intensity) * each
+    return grams / float(p.services[s].demand.sum() or 1)
+
+
+def tightened(p: Problem, limit: str) -> Problem | None:
+    """The problem with a limit that its best plan breaks, or None where there is nothing to tighten."""
+    try:
+        free = solve(p, gap=EXACT_GAP)
+        if limit in ("cost", "energy"):
+            least = solve(replace(p, minimise=limit), gap=EXACT_GAP)
+            ends = [
+                getattr(plan, {"cost": "cost", "energy": "energy_kwh"}[limit]).value for plan in (least, free)
+            ]
+            if ends[1] < ends[0] * 1.001 + 1e-6:
+                return None
+            key = {"cost": "max_cost", "energy": "max_energy_kwh"}[limit]
+            return replace(p, **{key: sum(ends) / 2})
+    except InfeasiblePlanError:
+        return None
+    if limit == "grams":
+        grams = electricity_g(p, free, 0)
+        service = replace(p.services[0], max_g_per_image=0.93 * grams)
+        return replace(p, services=(service, *p.services[1:])) if grams else None
+    count = sum(f.count for f in free.fleet if f.gpu == p.gpus[0].name)
+    return replace(p, gpus=(replace(p.gpus[0], max_count=count - 1), *p.gpus[1:])) if count else None
+
+
+@pytest.mark.parametrize("limit", ["cost", "energy", "grams", "count"])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(problem=problems())
+def test_plans_within_a_limit_that_binds(limit: str, problem: Problem) -> None:
+    tight = tightened(problem, limit)
+    assume(tight is not None)
+    assert tight is not None
+    expected = brute_force(tight)
+    try:
+        found = solve(tight, gap=EXACT_GAP).objective
+    except InfeasiblePlanError:
+        found = None
+    assert (found is None) == (expected is None)
+    assert found is None or found == pytest.approx(expected, rel=TOLERANCE, abs=1e-4)
 
 
 def simple(**changed: object) -> Problem:
@@ -229,7 +317,81 @@ def test_what_binds_and_what_it_costs() -> None:
     assert limit.used == pytest.approx(75, rel=1e-3)
     assert plan.fleet[0].count == 150
     assert limit.cost_per_unit == pytest.approx(2 * 4 * 4, rel=1e-3)  # 2 GPUs a kg, 4 h of 4 USD
+    assert limit.cost == pytest.approx(50 * 4 * 4, rel=1e-3)  # without it, 100 GPUs would do
     assert solve(replace(base, max_carbon_kg=1000.0)).binding == ()
+
+
+def test_a_limit_on_cost_by_hand() -> None:
+    """Clean costs 1 a GPU-hour, dirty nothing: with half the money, half of the images are made clean."""
+    places = (
+        Place("clean", np.full(4, 100.0), Interval.exact(1.0), price_per_kwh=4),
+        Place("dirty", np.full(4, 900.0), Interval.exact(1.0), price_per_kwh=1),
+    )
+    gpu = GpuType("gpu", 0, 400)  # no idle power: an image is 1/3600 kWh wherever it waits
+    free = simple(places=places, gpus=(gpu,))
+    assert solve(free, gap=EXACT_GAP).cost.value == pytest.approx(3600 / 3600 * 4)
+    plan = solve(replace(free, max_cost=2.5), gap=EXACT_GAP)
+    images = {a.region: float(a.images.sum()) for a in plan.assignments}
+    assert images == pytest.approx({"clean": 1800, "dirty": 1800})  # 0.5 kWh at 4 and 0.5 kWh at 1
+    assert plan.operational_carbon_g.value == pytest.approx(0.5 * 100 + 0.5 * 900)
+    (limit,) = plan.binding
+    assert (limit.limit, limit.amount) == ("limits.cost", 2.5)
+    assert limit.used == pytest.approx(2.5)
+    assert limit.cost_per_unit == pytest.approx(800 / 3)  # 3 USD move a kWh from 900 g to 100 g
+    assert limit.cost == pytest.approx(400)
+    with pytest.raises(InfeasiblePlanError, match=r"limits\.cost"):
+        solve(replace(free, max_cost=0.9))
+
+
+def test_gpus_that_no_longer_fit_bind() -> None:
+    """2.5 GPUs' worth of power lets two in: the limit binds though a fifth of it is left."""
+    places = (
+        Place("clean", np.full(4, 100.0), Interval.exact(1.0), max_power_kw=1.0),
+        Place("dirty", np.full(4, 900.0), Interval.exact(1.0)),
+    )
+    busy = (Service("svc", np.full(4, 3600.0)),)  # four GPUs
+    plan = solve(simple(services=busy, places=places), gap=EXACT_GAP)
+    assert {f.region: f.count for f in plan.fleet} == {"clean": 2, "dirty": 2}
+    (limit,) = plan.binding
+    assert limit.limit == "clean.max_power_kw"
+    assert limit.used == pytest.approx(0.8)
+    # divisible, 2.5 GPUs are clean; without the limit all four: 1.5 kWh an hour less than 900 g
+    assert limit.cost == pytest.approx(1.5 * 4 * 0.25 * 800, rel=1e-3)
+
+
+def test_a_count_in_a_region_and_a_time_of_a_batch_bind() -> None:
+    places = (
+        Place("clean", np.full(4, 100.0), Interval.exact(1.0), counts=(1,)),
+        Place("dirty", np.full(4, 900.0), Interval.exact(1.0), counts=(5,)),
+    )
+    busy = (Service("svc", np.full(4, 1800.0), latency_s=6.0),)  # two GPUs
+    options = (option(0, 0, 1000, 4), option(0, 0, 500, 4, batch=2))
+    plan = solve(simple(services=busy, places=places, options=options), gap=EXACT_GAP)
+    assert {a.batch_size for a in plan.assignments} == {1}
+    found = {use.limit: use for use in plan.limits}
+    assert found["clean.gpu"].is_binding
+    assert not found["dirty.gpu"].is_binding
+    assert found["dirty.gpu"].used == 1
+    slow = found["svc.latency_s"]
+    assert (slow.is_binding, slow.used, slow.cost_per_unit) == (True, 4.0, None)
+    # half the energy above idle: 1000 J are 200 above idle, 500 J are 300 below, on a GPU of 50 W and 4 s
+    assert slow.cost == pytest.approx(4 * 900 / 3.6e6 * 500 * (100 + 900), rel=1e-3)
+
+
+def test_no_images_no_plan() -> None:
+    plan = solve(simple(services=(Service("svc", np.zeros(4)),)))
+    assert plan.fleet == ()
+    assert plan.to_dict()["g_per_image"] == 0
+
+
+def test_quality_on_a_scale_below_zero() -> None:
+    good, poor = option(0, 0, 3000, 4, -1.0), option(0, 0, 1000, 4, -9.0)
+    services = (Service("svc", np.full(4, 900.0), min_quality=-5.0),)
+    plan = solve(simple(services=services, options=(good, poor)), gap=EXACT_GAP)
+    (limit,) = plan.binding
+    assert limit.used == pytest.approx(-5.0)
+    # poor where it is dirty: the next to turn are 900 images, 2000 J each, at 200 g, for 2 of mean quality
+    assert limit.cost_per_unit == pytest.approx(900 * 2000 / 3.6e6 * 200 / 2, rel=1e-3)
 
 
 def test_conflicts_are_named() -> None:

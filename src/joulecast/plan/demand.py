@@ -64,7 +64,7 @@ import numpy as np
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
-from joulecast.footprint.factors import Given, embodied_gpu, embodied_host, factor
+from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_host, factor
 from joulecast.footprint.grid import grid_intensity
 from joulecast.footprint.hourly import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.quantity import quantity
@@ -83,12 +83,34 @@ _SOURCES = ("hourly", "file", "intensity")
 
 
 @dataclass(frozen=True)
+class Assumption:
+    """A number the plan rests on: of what, which, how much in words with its unit, and from where."""
+
+    of: str
+    what: str
+    amount: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Demand:
-    """A demand file read: the problem, what deserves doubt about it, and when the plan begins."""
+    """A demand file read: the problem, what deserves doubt about it, when it begins, what it assumes."""
 
     problem: Problem
     warnings: tuple[str, ...]
     start: datetime | None = None
+    assumptions: tuple[Assumption, ...] = ()
+
+
+class _Said:
+    """What reading a demand found to say: warnings and assumptions."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.assumptions: list[Assumption] = []
+
+    def assume(self, of: str, what: str, amount: str, source: str) -> None:
+        self.assumptions.append(Assumption(of, what, amount, source))
 
 
 class _Table:
@@ -107,8 +129,8 @@ class _Table:
         value = self.take(key)
         if value is None:
             return default
-        if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{self.where}.{key} must be text, not {shown(value)}")
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise InputError(f"{self.where}.{key} must be text on one line, not {shown(value)}")
         return value.strip()
 
     def number(
@@ -170,23 +192,23 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     minimise = plan.text("minimise", "carbon")
     if minimise not in OBJECTIVES:
         raise UnknownNameError("plan.minimise", minimise, OBJECTIVES, f"known: {', '.join(OBJECTIVES)}")
-    warnings: list[str] = []
-    devices = [_gpu(table, warnings) for table in root.tables("gpus")]
+    said = _Said()
+    devices = [_gpu(table, said) for table in root.tables("gpus")]
     _distinct([kind.name for kind, _ in devices], "gpus")
     defaults = {name: plan.given(name) for name in ("pue", "host_overhead")}
     kinds = tuple(kind for kind, _ in devices)
-    places = tuple(_place(t, kinds, hours, start, defaults, folder, warnings) for t in root.tables("regions"))
+    places = tuple(_place(t, kinds, hours, start, defaults, folder, said) for t in root.tables("regions"))
     _distinct([place.name for place in places], "regions")
     services, configurations = [], []
     for s, table in enumerate(root.tables("services")):
         services.append(_service(table, s, hours))
-        configurations += [_configuration(t, s) for t in table.tables("configurations")]
+        configurations += _configurations(table, s, services[-1])
         table.done()
     _distinct([service.name for service in services], "services")
     _check_prices(kinds, places, minimise)
     problem = Problem(
         services=tuple(services),
-        options=_options(configurations, [device for _, device in devices], warnings),
+        options=_options(configurations, [device for _, device in devices], said),
         gpus=kinds,
         places=places,
         minimise=minimise,
@@ -199,7 +221,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     )
     for table in (plan, limits, root):
         table.done()
-    return Demand(problem, tuple(dict.fromkeys(warnings)), start)
+    return Demand(problem, tuple(dict.fromkeys(said.warnings)), start, tuple(said.assumptions))
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -228,6 +250,14 @@ def _service(table: _Table, number: int, hours: int) -> Service:
         max_g_per_image=table.number("max_g_per_image", 0),
         min_quality=table.number("min_quality", -1e9),
     )
+
+
+def _configurations(table: _Table, number: int, service: Service) -> list[dict[str, Any]]:
+    found = [_configuration(t, number) for t in table.tables("configurations")]
+    without = [c["where"] for c in found if c["quality"] is None]
+    if service.min_quality is not None and without:
+        raise InputError(f"{table.where}.min_quality needs the quality of {without[0]}")
+    return found
 
 
 def _configuration(table: _Table, service: int) -> dict[str, Any]:
@@ -267,7 +297,7 @@ def _size(table: _Table, width: int, height: int) -> tuple[int, int]:
 
 
 def _options(
-    configurations: Sequence[dict[str, Any]], devices: Sequence[Gpu], warnings: list[str]
+    configurations: Sequence[dict[str, Any]], devices: Sequence[Gpu], said: _Said
 ) -> tuple[Option, ...]:
     """Every configuration on every GPU at every batch size, predicted at once."""
     rows = [
@@ -278,7 +308,7 @@ def _options(
         if c["precision"] in device.precisions
     ]
     too_large = [row for row in rows if _weights_bytes(row[0]) > row[2].memory_bytes]
-    warnings += [
+    said.warnings += [
         f"{c['model']} in {c['precision']} was not planned on {device.name}: its weights exceed the memory"
         for c, _, device, _ in too_large
     ]
@@ -292,12 +322,15 @@ def _options(
     ]
     table["batch_size"] = [batch for _, _, _, batch in rows]
     answers = predict(table)
+    count = len(rows)
+    words = f"{count} combinations of configuration, GPU and batch size"
+    said.assume("all options", "energy and time", words, f"law {answers['law'][0]}")
     options = []
     for i, (c, g, _, batch) in enumerate(rows):
         if answers["error"][i]:
             raise InputError(f"{c['where']} on {table['gpu'][i]}: {answers['error'][i]}")
         if answers["warning"][i]:
-            warnings.append(f"{c['model']} on {table['gpu'][i]}: {answers['warning'][i]}")
+            said.warnings.append(f"{c['model']} on {table['gpu'][i]}: {answers['warning'][i]}")
         energy = Interval(*(float(answers[n][i]) for n in ("energy_low_j", "energy_j", "energy_high_j")))
         seconds = float(answers["duration_s"][i])
         guided = f" x {c['passes']} passes" if c["passes"] > 1 else ""
@@ -312,19 +345,25 @@ def _weights_bytes(configuration: Mapping[str, Any]) -> float:
     return float(load_profile(configuration["model"]).parameters * per_parameter)
 
 
-def _gpu(table: _Table, warnings: list[str]) -> tuple[GpuType, Gpu]:
+def _gpu(table: _Table, said: _Said) -> tuple[GpuType, Gpu]:
     name = table.text("name")
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
     device = find_gpu(name)
-    idle = device.idle_power_w
+    idle, idle_source = device.idle_power_w, device.sources.get("idle_power", "the catalogue")
     if idle is None:
-        idle = IDLE_SHARE * device.tdp_w
-        warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
-    per_hour = (
-        (embodied_gpu(device.generation, device.name).quantity + embodied_host().quantity).to("g")
-        / factor("life").quantity.to("h")
-    ).amount  # over all hours owned: a plan's GPUs carry their idle hours themselves
+        idle, idle_source = (
+            IDLE_SHARE * device.tdp_w,
+            f"{IDLE_SHARE:.0%} of its power limit: nobody measured it",
+        )
+        said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
+    card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
+    # over all hours owned: a plan's GPUs carry their idle hours themselves
+    per_hour = ((card.quantity + host.quantity).to("g") / life.quantity.to("h")).amount
+    said.assume(device.name, "idle power", f"{idle:g} W", idle_source)
+    said.assume(device.name, "embodied carbon of the GPU", str(card.quantity), card.source)
+    said.assume(device.name, "embodied carbon of its part of the host", str(host.quantity), host.source)
+    said.assume(device.name, "life", str(life.quantity), life.source)
     found = GpuType(
         name=device.name,
         idle_w=idle,
@@ -344,7 +383,7 @@ def _place(
     start: datetime | None,
     defaults: Mapping[str, Given | None],
     folder: Path,
-    warnings: list[str],
+    said: _Said,
 ) -> Place:
     given = {key: table.take(key) for key in _SOURCES}
     stated = [key for key in _SOURCES if given[key] is not None]
@@ -355,29 +394,38 @@ def _place(
         raise InputError(f"{table.where} ({name}) has {' and '.join(stated)}: give one of them")
     if not stated:
         grid = grid_intensity(name)
-        warnings += grid.warnings
-        intensity = np.full(hours, grid.intensity.amount.value)
+        said.warnings += grid.warnings
+        intensity, source = np.full(hours, grid.intensity.amount.value), f"{grid.source}, {grid.boundary}"
     elif stated == ["intensity"]:
         intensity = np.full(hours, _number(given["intensity"], f"{table.where}.intensity", 0, 3000))
+        source = GIVEN
     else:
         series: HourlySeries = (
             hourly_series(given["hourly"]) if given["hourly"] else read_hourly(folder / str(given["file"]))
         )
-        warnings += series.caveats()
-        intensity = series.window(start, hours)
+        said.warnings += series.caveats()
+        intensity, source = (
+            series.window(start, hours),
+            f"{series.source}, {series.region}, {series.boundary}",
+        )
     overheads = {key: table.given(key) for key in defaults}
     host, pue = (
-        factor(key, overheads[key] if overheads[key] is not None else defaults[key]).quantity
+        factor(key, overheads[key] if overheads[key] is not None else defaults[key])
         for key in ("host_overhead", "pue")
     )
     found = Place(
         name=name,
         intensity=np.asarray(intensity, dtype=np.float64),
-        overhead=((quantity(1) + host) * pue).amount,
+        overhead=((quantity(1) + host.quantity) * pue.quantity).amount,
         price_per_kwh=table.number("price_per_kwh", 0, 1e6, 0.0) or 0.0,
         max_power_kw=table.number("max_power_kw", 0),
         counts=_counts(table, kinds),
     )
+    least, most = float(found.intensity.min()), float(found.intensity.max())
+    ends = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
+    said.assume(name, "grid intensity", f"{ends} g CO2e/kWh", source)
+    said.assume(name, "host energy for each joule of GPU energy", str(host.quantity.amount), host.source)
+    said.assume(name, "PUE", str(pue.quantity.amount), pue.source)
     table.done()
     return found
 

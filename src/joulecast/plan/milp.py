@@ -112,7 +112,7 @@ class Program:
         result: Any = milp(
             costs / unit,
             integrality=self._joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
-            bounds=Bounds(np.zeros(self.columns), self._most()),
+            bounds=Bounds(np.zeros(self.columns), self._most(scale or {})),
             constraints=LinearConstraint(matrix, low, high),
             options={"mip_rel_gap": gap, "time_limit": time_limit_s},
         )
@@ -133,13 +133,13 @@ class Program:
             seconds=time.perf_counter() - begun,
         )
 
-    def _most(self) -> Array:
+    def _most(self, scale: dict[str, float]) -> Array:
         most = np.full(self.columns, np.inf)
         for r, place in enumerate(self.problem.places):
             for g, count in enumerate(place.counts):
                 limit = f"{place.name}.{self.problem.gpus[g].name}"
                 if count is not None and not (limit in self.skip and count):
-                    most[self.fleet_index[g, r]] = count
+                    most[self.fleet_index[g, r]] = count * scale.get(limit, 1.0)
         return most
 
     def _rows(self, scale: dict[str, float]) -> tuple[Any, Array, Array]:
@@ -219,6 +219,16 @@ class Program:
                 power[:, r] = [gpu.tdp_w / 1000 * place.overhead.value for gpu in p.gpus]
                 yield f"{place.name}.max_power_kw", self._fleet_row(power), -np.inf, place.max_power_kw
         yield from self._service_limits(skip)
+
+    def _count_limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
+        """Limits on a type in a region, as rows: in the program they are bounds of its columns."""
+        for r, place in enumerate(self.problem.places):
+            for g, count in enumerate(place.counts):
+                name = f"{place.name}.{self.problem.gpus[g].name}"
+                if count and name not in skip:
+                    one = np.zeros(self.fleet)
+                    one[g, r] = 1
+                    yield name, self._fleet_row(one), -np.inf, float(count)
 
     def _service_limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
         p = self.problem

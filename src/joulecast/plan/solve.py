@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ GAP = 0.001
 TIME_LIMIT_S = 60.0
 BINDING = 0.999  # of a limit in use
 RELAXED = 1.01
+WORTH = 1e-6  # of the objective: a smaller saving is the solver's tolerance
 UNITS = {"carbon": "g", "energy": "kWh"}
 
 
@@ -61,13 +63,20 @@ class Assignment:
 
 
 @dataclass(frozen=True)
-class Binding:
-    """A limit in full use; `cost_per_unit` is what one unit more of it would save of the objective."""
+class LimitUse:
+    """A limit and how far it is used.
+
+    It binds where it is in full use (no further GPU fits, where it is on GPUs) and the plan without it
+    would save something of the objective: `cost`. `cost_per_unit` is what one unit looser would save,
+    from a hundredth; None where the options make steps of it: the time of a batch.
+    """
 
     limit: str
     amount: float
     used: float
-    cost_per_unit: float
+    is_binding: bool = False
+    cost_per_unit: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,21 @@ class Plan:
     energy_kwh: Interval
     cost: Interval
     currency: str
-    binding: tuple[Binding, ...]
+    limits: tuple[LimitUse, ...]
     objective: float
     gap: float
     seconds: float
     warnings: tuple[str, ...] = ()
+
+    @property
+    def binding(self) -> tuple[LimitUse, ...]:
+        """The limits that bind."""
+        return tuple(use for use in self.limits if use.is_binding)
+
+    @property
+    def carbon_g_per_image(self) -> Interval:
+        """Carbon of an image [g], hardware included; zero where no image is asked for."""
+        return self.carbon_g / self.images if self.images else Interval.exact(0)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as one JSON object."""
@@ -107,7 +126,7 @@ class Plan:
             "images": self.images,
             "totals": totals,
             "currency": self.currency,
-            "g_per_image": self.carbon_g.value / self.images,
+            "g_per_image": self.carbon_g_per_image.value,
             "fleet": [vars(fleet) for fleet in self.fleet],
             "assignments": [
                 {
@@ -118,7 +137,7 @@ class Plan:
                 }
                 for a in self.assignments
             ],
-            "binding": [vars(binding) for binding in self.binding],
+            "limits": [vars(use) for use in self.limits],
             "objective": self.objective,
             "gap": self.gap,
             "seconds": self.seconds,
@@ -137,7 +156,7 @@ def solve(
     solution = program.solve(gap, time_limit_s)
     if solution is None:
         raise explain_infeasible(problem, time_limit_s)
-    return _plan(program, solution, _binding(program, solution, time_limit_s), warnings)
+    return _plan(program, solution, _limits(program, solution, time_limit_s), warnings)
 
 
 def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> InfeasiblePlanError:
@@ -157,27 +176,72 @@ def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> 
     return InfeasiblePlanError(tuple(name for name in names if name not in dropped), relax)
 
 
-def _binding(program: Program, solution: Solution, time_limit_s: float) -> tuple[Binding, ...]:
-    """Limits in full use, and what a hundredth more would save, by re-solving with divisible GPUs."""
+def _limits(program: Program, solution: Solution, time_limit_s: float) -> tuple[LimitUse, ...]:
+    """Every limit, how far it is used, and what it costs: from solving again with divisible GPUs."""
     used_by = program._joined(solution.y, solution.n)
-    base: Solution | None = None
+    skip: frozenset[str] = frozenset()
+    costs = _Costs(program, time_limit_s)
     found = []
-    for name, coefficients, least, most in program._limits(frozenset()):
-        amount = most if np.isfinite(most) else least
+    for name, coefficients, least, most in (*program._limits(skip), *program._count_limits(skip)):
+        is_most = bool(np.isfinite(most))
+        amount = most if is_most else least
         used = float(coefficients @ used_by)
-        is_full = used >= BINDING * amount if np.isfinite(most) else used <= amount / BINDING
-        if not is_full or amount == 0:
+        left = most - used if is_most else used - least
+        one_gpu = coefficients[program.fleet_index][coefficients[program.fleet_index] > 0].min(initial=np.inf)
+        is_gpus_alone = not coefficients[: program.cells].any()
+        room = float(one_gpu) * BINDING if is_gpus_alone else (1 - BINDING) * abs(amount)
+        looser = 1 + (RELAXED - 1) * float(np.sign(amount)) * (1 if is_most else -1)
+        use = LimitUse(name, amount, used)
+        found.append(costs.of(use, looser) if left <= room else use)
+    return (*found, *_latencies(program, solution, costs))
+
+
+def _latencies(program: Program, solution: Solution, costs: _Costs) -> Iterator[LimitUse]:
+    """Limits on the time of a batch: they bind where they leave an option out that would save something."""
+    busy = [o for k, o in enumerate(solution.options) if solution.y[k].sum() > 0]
+    for s, service in enumerate(program.problem.services):
+        if service.latency_s is None:
             continue
-        base = base or program.solve(0.0, time_limit_s, whole=False)
-        factor = RELAXED if np.isfinite(most) else 2 - RELAXED
-        freer = program.solve(0.0, time_limit_s, whole=False, scale={name: factor})
-        saved = base.objective - freer.objective if base and freer else 0.0
-        found.append(Binding(name, amount, used, max(0.0, saved / abs(amount * (factor - 1)))))
-    return tuple(found)
+        slowest = max((o.latency_s for o in busy if o.service == s), default=0.0)
+        use = LimitUse(f"{service.name}.latency_s", service.latency_s, slowest)
+        too_slow = any(o.service == s and o.latency_s > service.latency_s for o in program.problem.options)
+        yield costs.of(use, None) if too_slow else use
+
+
+class _Costs:
+    """What limits cost, against the plan with divisible GPUs, which is solved once and only when asked."""
+
+    def __init__(self, program: Program, time_limit_s: float) -> None:
+        self.program, self.time_limit_s = program, time_limit_s
+        self._base: float | None = None
+
+    def of(self, use: LimitUse, looser: float | None) -> LimitUse:
+        """The limit with what it costs: one unit where it may be scaled by `looser`, and all of it."""
+        per_unit = None
+        if looser is not None and use.amount:
+            freer = self.program.solve(0.0, self.time_limit_s, whole=False, scale={use.limit: looser})
+            per_unit = self._saved(freer) / abs(use.amount * (looser - 1))
+        without = Program(self.program.problem, frozenset([use.limit])).solve(
+            0.0, self.time_limit_s, whole=False
+        )
+        saved = self._saved(without)
+        if saved <= WORTH * abs(self.base):
+            return use
+        return replace(use, is_binding=True, cost_per_unit=per_unit, cost=saved)
+
+    @property
+    def base(self) -> float:
+        if self._base is None:
+            found = self.program.solve(0.0, self.time_limit_s, whole=False)
+            self._base = found.objective if found else 0.0
+        return self._base
+
+    def _saved(self, freer: Solution | None) -> float:
+        return max(0.0, self.base - freer.objective) if freer else 0.0
 
 
 def _plan(
-    program: Program, solution: Solution, binding: tuple[Binding, ...], warnings: tuple[str, ...]
+    program: Program, solution: Solution, limits: tuple[LimitUse, ...], warnings: tuple[str, ...]
 ) -> Plan:
     p = program.problem
     assignments = _assignments(program, solution)
@@ -211,7 +275,7 @@ def _plan(
         energy_kwh=total,
         cost=money,
         currency=p.currency,
-        binding=binding,
+        limits=limits,
         objective=solution.objective,
         gap=solution.gap,
         seconds=solution.seconds,

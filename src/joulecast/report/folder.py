@@ -8,9 +8,6 @@
 
 from __future__ import annotations
 
-import csv
-import html
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,13 +15,13 @@ from typing import Any
 
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.errors import InputError
 from joulecast.hardware import gpu
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.roofline import RooflineLaw
 from joulecast.law.validation import HeldOut, held_out_rows
-from joulecast.report import charts
+from joulecast.report import charts, page
 from joulecast.report.chart_data import Rows, coverage, held_out_points, law_errors, waterfall_steps
+from joulecast.report.page import Picture
 from joulecast.report.validation import held_out_text
 from joulecast.runs import RunTable
 
@@ -34,12 +31,6 @@ EXAMPLES: Sequence[tuple[str, str, Workload]] = (
     ("sdxl", "A100-SXM4-40GB", Workload(1024, 1024, 25, passes=2)),
     ("sd1.5", "A100-SXM4-40GB", Workload(512, 512, 25, passes=2)),
 )
-_STYLE = (
-    "body{font-family:system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#111}"
-    "figure{margin:2em 0}figcaption{color:#444;margin-top:.5em}svg{max-width:100%;height:auto}"
-    "pre{overflow-x:auto;font-size:12px;line-height:1.35}"
-)
-Picture = tuple[str, str, Any]  # file name without its ending, caption, chart
 
 
 def write_folder(
@@ -59,23 +50,15 @@ def write_folder(
     """
     runs = next(iter(next(iter(held.values())).values())).runs
     rows = list(held_out_rows(held))
-    drawn = [
-        (name, caption, charts.to_svg(chart)) for name, caption, chart in pictures(rows, runs, law, set(held))
-    ]
+    drawn = [(picture, picture.svg()) for picture in pictures(rows, runs, law, set(held))]
     files = {
-        "index.html": _page(held_out_text(report), drawn),
+        page.INDEX: _page(held_out_text(report), drawn),
         "validation.json": json.dumps(report, indent=1) + "\n",
-        "held_out.csv": _csv(rows),
-        "reproduction.csv": _csv(report["reproduction"]),
-        **{f"{name}.svg": svg for name, _, svg in drawn},
+        "held_out.csv": page.csv_text(rows),
+        "reproduction.csv": page.csv_text(report["reproduction"]),
+        **{f"{picture.name}.svg": svg for picture, svg in drawn},
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write the report to {folder}: {error.strerror}") from error
-    return [folder / name for name in files]
+    return page.write_files(folder, files)
 
 
 def pictures(
@@ -87,29 +70,29 @@ def pictures(
     found = _of_law(points, shown)
     if len(forms) > 1:
         caption = "Every law on whole groups held out of its fit; the scale is logarithmic."
-        found.append(("laws", caption, charts.errors_by_law(law_errors(points))))
+        found.append(Picture("laws", caption, charts.errors_by_law(law_errors(points))))
     return found + (waterfalls(law) if isinstance(law, RooflineLaw) else [])
 
 
 def _of_law(points: Rows, law: str) -> list[Picture]:
     return [
-        (
+        Picture(
             "predicted-energy",
             "Each dot is a run that the law had not seen; on the line, predicted equals measured.",
             charts.predicted_against_measured(points, law),
         ),
-        (
+        Picture(
             "predicted-time",
             "The same for the time of a batch, with the GPUs that have times alone.",
             charts.predicted_against_measured(points, law, "duration"),
         ),
-        (
+        Picture(
             "residuals",
             "Where the errors are: 100 % on the left axis means that the host's kernel launches alone set "
             "the time.",
             charts.residuals_by_regime(points, law),
         ),
-        (
+        Picture(
             "coverage",
             "How often the 90 % interval held, each group covered by a width from the other groups.",
             charts.interval_coverage(coverage(points), law),
@@ -127,26 +110,17 @@ def waterfalls(law: FittedLaw) -> list[Picture]:
         )
         steps = waterfall_steps(law, packaged_profile(model), workload, gpu(device))
         caption = "Parts of the predicted energy; they add up to the whole."
-        found.append((f"joules-{model}", caption, charts.waterfall(steps, title)))
+        found.append(Picture(f"joules-{model}", caption, charts.waterfall(steps, title)))
     return found
 
 
-def _page(text: str, drawn: Sequence[tuple[str, str, str]]) -> str:
-    figures = "\n".join(
-        f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>" for _, caption, svg in drawn
+def _page(text: str, drawn: Sequence[tuple[Picture, str]]) -> str:
+    return page.page(
+        "Validation of laws",
+        [
+            page.paragraph("Errors are on runs that were held out of the fit."),
+            *(page.figure(svg, picture.caption) for picture, svg in drawn),
+            page.heading("Tables"),
+            page.preformatted(text),
+        ],
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
-        f"<title>joulecast: validation of laws</title><style>{_STYLE}</style></head>\n<body>\n"
-        f"<h1>Validation of laws</h1>\n"
-        "<p>Errors are on runs that were held out of the fit.</p>\n"
-        f"{figures}\n<h2>Tables</h2>\n<pre>{html.escape(text)}</pre>\n</body>\n</html>\n"
-    )
-
-
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

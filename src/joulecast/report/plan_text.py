@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from joulecast.plan.solve import Plan
-from joulecast.report.text import table
-from joulecast.uncertainty import Interval
-
-UNITS = {"carbon": "g", "energy": "kWh"}
+from joulecast.plan.solve import LimitUse, Plan
+from joulecast.report.quantity import number
+from joulecast.report.text import paragraph, table
 
 
 def plan_text(plan: Plan) -> str:
     """Totals with their ranges, the fleet, who makes what where, what binds, and where doubt is due."""
     lines = [
         f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
-        f"(within {100 * plan.gap:.2g} % of the best, solved in {plan.seconds:.1f} s)",
+        f"(within {100 * plan.gap:.2g} % of the best)",
         "",
-        *table(("", "", "range"), _totals(plan), right={1}),
+        *table(("", "", "range"), totals(plan), right={1}),
         "",
         *table(("GPU", "region", "GPUs", "busy"), [
             (f.gpu, f.region, f"{f.count:,}", f"{100 * f.utilisation:.0f} %") for f in plan.fleet
@@ -26,26 +24,55 @@ def plan_text(plan: Plan) -> str:
             for a in plan.assignments
         ], right={2, 5}),
     ]  # fmt: skip
-    unit = UNITS.get(plan.minimise, plan.currency)
     lines += [
         "",
-        *(
-            f"  Binds: {b.limit} at {b.amount:g}; one more would save {b.cost_per_unit:.4g} {unit}."
-            for b in plan.binding
-        ),
-        *(f"  Warning: {warning}" for warning in plan.warnings),
+        *(line for use in plan.binding for line in paragraph("Binds", binding_words(use, plan))),
+        *(line for warning in plan.warnings for line in paragraph("Warning", warning)),
     ]
     return "\n".join(lines).rstrip()
 
 
-def _totals(plan: Plan) -> list[tuple[str, str, str]]:
+def binding_words(use: LimitUse, plan: Plan) -> str:
+    """A limit that binds, and what it costs."""
+    told = f"{use.limit} at {quantity(use.amount, limit_unit(use.limit, plan.currency))}"
+    hundredth, whole = limit_costs(use, plan)
+    if hundredth:
+        told += f"; 1 % looser would save {hundredth}"
+    return f"{told}; without it the plan would save {whole}."
+
+
+def limit_costs(use: LimitUse, plan: Plan) -> tuple[str, str]:
+    """What a limit costs, in words: a hundredth of it, and all of it; empty where it costs nothing."""
+    scale, unit = {"carbon": (1e3, "kg CO2e"), "energy": (1.0, "kWh")}.get(
+        plan.minimise, (1.0, plan.currency)
+    )
+    share = None if use.cost_per_unit is None else 0.01 * abs(use.amount) * use.cost_per_unit / scale
+    whole = None if use.cost is None else use.cost / scale
+    return ("" if share is None else quantity(share, unit), "" if whole is None else quantity(whole, unit))
+
+
+def limit_unit(limit: str, currency: str) -> str:
+    """The unit of a limit by its name."""
+    last = limit.rpartition(".")[2]
+    units = {"carbon_kg": "kg", "cost": currency, "energy_kwh": "kWh", "latency_s": "s",
+             "max_g_per_image": "g", "max_power_kw": "kW", "min_quality": ""}  # fmt: skip
+    return units.get(last, "GPUs")
+
+
+def quantity(amount: float, unit: str) -> str:
+    """An amount with its unit, to four digits."""
+    return f"{number(amount, 4)} {unit}".rstrip()
+
+
+def totals(plan: Plan) -> list[tuple[str, str, str]]:
+    """Name, amount and range of every total of a plan."""
     rows = [
         ("carbon", plan.carbon_g, 1e3, "kg CO2e"),
         ("  of the electricity", plan.operational_carbon_g, 1e3, "kg CO2e"),
         ("  of the hardware", plan.embodied_carbon_g, 1e3, "kg CO2e"),
         (
             "carbon of an image",
-            plan.carbon_g / plan.images if plan.images else Interval.exact(0),
+            plan.carbon_g_per_image,
             1.0,
             "g CO2e",
         ),
@@ -53,6 +80,10 @@ def _totals(plan: Plan) -> list[tuple[str, str, str]]:
         *([("cost", plan.cost, 1.0, plan.currency)] if plan.cost.high else []),
     ]
     return [
-        (name, f"{a.value / size:,.4g} {unit}", f"{a.low / size:,.4g} to {a.high / size:,.4g}")
+        (
+            name,
+            f"{number(a.value / size, 4)} {unit}",
+            f"{number(a.low / size, 4)} to {number(a.high / size, 4)}",
+        )
         for name, a, size, unit in rows
     ]
