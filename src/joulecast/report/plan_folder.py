@@ -168,7 +168,7 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     rows = []
     for use in plan.limits:
         unit = limit_unit(use.limit, plan.currency)
-        at = (amount(use.amount, unit), amount(use.used, unit))
+        at = (f"{use.amount:,.6g} {unit}".rstrip(), amount(use.used, unit))
         rows.append((use.limit, *at, "yes" if use.is_binding else "", *limit_costs(use, plan)))
     yield page.table(header, rows, {1, 2, 4, 5})
 

@@ -34,7 +34,7 @@ def plan_text(plan: Plan) -> str:
 
 def binding_words(use: LimitUse, plan: Plan) -> str:
     """A limit that binds, and what it costs."""
-    told = f"{use.limit} at {quantity(use.amount, limit_unit(use.limit, plan.currency))}"
+    told = f"{use.limit} at {use.amount:,.6g} {limit_unit(use.limit, plan.currency)}".rstrip()
     hundredth, whole = limit_costs(use, plan)
     if hundredth:
         told += f"; 1 % looser would save {hundredth}"
