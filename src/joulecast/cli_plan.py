@@ -284,11 +284,12 @@ def _plan(options: argparse.Namespace) -> int:
     demand = read_demand(options.file)
     plan = solve(demand.problem, gap=gap, time_limit_s=seconds, warnings=demand.warnings)
     if options.report:
+        from joulecast import __version__
         from joulecast.data import user_text
         from joulecast.report.plan_folder import write_plan
 
         text = user_text(options.file, "plan file", MOST_BYTES)
-        written = write_plan(plan, demand, text, Path(options.report))
+        written = write_plan(plan, demand, text, Path(options.report), f"joulecast {__version__}")
         print(f"wrote {written[0]} and {len(written) - 1} more files beside it", file=sys.stderr)
     if options.json:
         return _print_json(plan.to_dict())

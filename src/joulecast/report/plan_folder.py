@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from joulecast import __version__
 from joulecast.plan.demand import Demand
 from joulecast.plan.problem import Service
 from joulecast.plan.solve import Plan
@@ -35,8 +34,8 @@ ASSUMED = (
 )
 
 
-def write_plan(plan: Plan, demand: Demand, text: str, folder: Path) -> list[Path]:
-    """Write the report of a plan; `text` is the demand file's. The files that were written.
+def write_plan(plan: Plan, demand: Demand, text: str, folder: Path, made_by: str = "joulecast") -> list[Path]:
+    """Write the report of a plan; `text` is the demand file's, `made_by` the program. The files written.
 
     Raises
     ------
@@ -47,7 +46,7 @@ def write_plan(plan: Plan, demand: Demand, text: str, folder: Path) -> list[Path
     """
     drawn = [(picture, picture.svg()) for picture in pictures(plan, demand)]
     files = {
-        page.INDEX: _page(plan, demand, text, [(picture.caption, svg) for picture, svg in drawn]),
+        page.INDEX: _page(plan, demand, text, made_by, [(picture.caption, svg) for picture, svg in drawn]),
         "plan.json": json.dumps(plan_data(plan, demand), indent=2, allow_nan=False) + "\n",
         "assignments.csv": page.csv_text(assignments(plan), ASSIGNMENTS),
         "hours.csv": page.csv_text(hours(plan), HOURS),
@@ -108,7 +107,7 @@ def hours(plan: Plan) -> list[dict[str, object]]:
     ]
 
 
-def _page(plan: Plan, demand: Demand, text: str, drawn: list[tuple[str, str]]) -> str:
+def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple[str, str]]) -> str:
     when = "" if demand.start is None else f" from {demand.start:%Y-%m-%d %H:%M} UTC"
     lead = (
         f"{plan.images:,.0f} images in {plan.hours} h{when}, made with the least {plan.minimise}: within "
@@ -129,7 +128,7 @@ def _page(plan: Plan, demand: Demand, text: str, drawn: list[tuple[str, str]]) -
             page.bullets(ASSUMED),
             *([page.heading("Warnings"), page.bullets(plan.warnings)] if plan.warnings else []),
             page.heading("How to redo it"),
-            page.paragraph(f"joulecast {__version__}, with the file demand.toml beside this page:"),
+            page.paragraph(f"{made_by}, with the file demand.toml beside this page:"),
             page.preformatted("joulecast plan demand.toml --report out"),
             page.preformatted(text),
         ],
