@@ -311,8 +311,13 @@ def _chart_option(command: argparse.ArgumentParser, what: str) -> None:
 def _hour_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--hourly", metavar="SERIES", help="hourly grid intensity: a packaged series or a file")
-    add("--at", metavar="TIME", help="of the series: a full hour of the day (12:00), or 2022-06-01T12:00Z")
-    add("--timezone", metavar="ZONE", help="of an hour of the day, e.g. Europe/Paris; UTC by default")
+    add("--at", metavar="TIME", help="of the series: a full hour of the day (12:00), 2022-06-01T12:00Z, a "
+        "day or a window START/END; the mean of all by default")  # fmt: skip
+    add(
+        "--timezone",
+        metavar="ZONE",
+        help="of an hour of the day (UTC by default) and of times without an offset",
+    )
 
 
 def _setting(options: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from joulecast.law.load import load_law
 from joulecast.law.prediction import FAMILIARITY
 from joulecast.plan.hours import by_hour_of_day, intensity_at
 from joulecast.plan.ratio import FEWEST, lesser, pairs, ratio_error
-from joulecast.plan.tradeoff import site_of
+from joulecast.plan.tradeoff import outcome, outcomes, site_of
 from joulecast.plan.whatif import Delta, WhatIf, what_if
 from joulecast.uncertainty import Interval
 
@@ -125,6 +126,17 @@ def test_ranges_hold_what_they_come_from() -> None:
     assert found.to_dict()["measures"]["energy_j"]["ratio"]["low"] < 1
 
 
+def test_a_gpu_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.toml"
+    path.write_text(
+        'name = "Mine"\ntdp_w = 300\nmemory_gb = 80\nbandwidth_gb_per_s = 2000\nfp16_tflops = 300\n'
+    )
+    found = what_if({**SDXL, "gpu": str(path)}, {"steps": 20})
+    assert delta(found, "carbon_g").ratio.value < 0.6
+    alone, (one,) = outcome({**SDXL, "gpu": str(path)}), outcomes([{**SDXL, "gpu": str(path)}])
+    assert one.measures["carbon_g"] == pytest.approx(alone.measures["carbon_g"])
+
+
 def test_what_no_pair_of_runs_tells() -> None:
     """The errors are independent then, as far as anyone knows, and it says so."""
     setting = {**SDXL, "model": "sd3.5-large"}
@@ -152,6 +164,7 @@ def test_an_hour_of_the_day_by_hand() -> None:
     )
     assert intensity_at(known, "05:00").intensity.amount.value == 5 + 24
     assert intensity_at(known, "2022-01-02T05:00Z").intensity.amount.value == 29
+    assert intensity_at(known, "2022-01-02", "UTC").intensity.amount.value == np.arange(24, 48).mean()
     hours = by_hour_of_day(known, "America/Los_Angeles")  # 8 h behind
     assert hours[21].tolist() == [5.0, 29.0, 53.0]
     assert intensity_at(known).intensity.amount.value == values.mean()
@@ -165,11 +178,11 @@ def test_an_hour_of_the_day_by_hand() -> None:
     [
         ("noon", None, "is no time"),
         ("12:30", None, "is no time"),
+        ("2022-06-01T12:00", None, "no time zone"),
         ("25:00", None, "is no time"),
         ("12:00", "Mars/Olympus", "time zone"),
-        ("2022-06-01T12:00Z", "Europe/Paris", "own zone"),
+        ("2022-06-01T12:00Z", "Europe/Paris", "not in the time zone"),
         ("2031-06-01T12:00Z", None, "not in it"),
-        (None, "Europe/Paris", "without a time of day"),
     ],
 )
 def test_bad_times(at: str | None, zone: str | None, words: str) -> None:

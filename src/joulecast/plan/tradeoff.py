@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.account import Footprint, Site, footprint, footprint_of, site
-from joulecast.forecast.estimate import estimate
+from joulecast.footprint.account import Footprint, footprint
+from joulecast.footprint.hourly import find_series
+from joulecast.footprint.site import Site, site
+from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.forecast.predict import predict
 from joulecast.forecast.question import ask
-from joulecast.plan.hours import intensity_at, series
+from joulecast.plan.hours import intensity_at
 from joulecast.plan.problem import Array
 from joulecast.uncertainty import Interval
 
@@ -65,12 +67,30 @@ def outcome(setting: Setting) -> Outcome:
     at = site_of(setting)
     warnings = guess.warnings
     if at is not None:
-        found: Footprint = footprint_of(guess, at)
+        found = placed(guess, at)
         ranges["carbon_g"] = found.carbon.amount
         if found.money is not None:
             ranges["cost"] = found.money.amount
         warnings += found.warnings
     return Outcome(dict(setting), {name: a.value for name, a in ranges.items()}, ranges, warnings)
+
+
+def placed(guess: Estimate, at: Site) -> Footprint:
+    """The footprint of an image as estimated, on a GPU of the catalogue or of a file."""
+    return footprint(
+        Interval(guess.energy_low_j, guess.energy_j, guess.energy_high_j),
+        Interval(guess.duration_low_s, guess.duration_s, guess.duration_high_s)
+        / int(guess.workload["batch_size"]),
+        at,
+        gpu=gpu_name(guess),
+        boundary=guess.boundary,
+    )
+
+
+def gpu_name(guess: Estimate) -> str:
+    """The name by which an estimate's GPU is found again: of the catalogue, or its file."""
+    gpu = guess.gpu
+    return str(gpu["name"] if gpu["origin"] == "catalogue" else gpu["origin"])
 
 
 def outcomes(settings: Sequence[Setting]) -> tuple[Outcome, ...]:
@@ -129,7 +149,8 @@ def site_of(setting: Setting) -> Site | None:
     both = [key for key in ("region", "intensity", "year") if key in given]
     if both:
         raise InputError(f"an hourly series and {both[0]} are two intensities: give one of them")
-    found = intensity_at(series(str(setting["hourly"])), setting.get("at"), setting.get("timezone"))
+    zone = setting.get("timezone")
+    found = intensity_at(find_series(str(setting["hourly"]), timezone=zone), setting.get("at"), zone)
     return site(**given, intensity=found)
 
 
