@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import sys
 import tempfile
@@ -143,10 +144,13 @@ def measured_text(result: Mapping[str, Any]) -> str:
         *table(rows[0], rows[1:], right={1, 2}),
         "",
         f"  repeats differ by {quantity.share(found['spread'] or 0, 1)} (standard deviation), "
-        f"drift {100 * found['drift']:+.1f} %; {environment['reading']}, driver {environment['driver']}",
+        f"drift {100 * found['drift']:+.1f} %; {environment['reading']}"
+        + (f", driver {environment['driver']}" if environment["driver"] else ""),
     ]
     if found.get("components"):
         lines += ["", *_components(found, batch)]
+    if found.get("steps"):
+        lines += ["", *_steps(found, batch)]
     lines += [f"  Warning: {words}" for words in found["warnings"]]
     if not environment["is_real"]:
         lines += ["  Dry run: replayed numbers, not a measurement."]
@@ -175,6 +179,31 @@ def _components(found: Mapping[str, Any], batch: int) -> list[str]:
         for part in found["components"]
     ]
     return table(["measured alone", "role", "calls", "time", "energy", "of whole"], rows, right={2, 3, 4, 5})
+
+
+def _steps(found: Mapping[str, Any], batch: int) -> list[str]:
+    """Denoising steps that make the same calls in one row, with their mean time and energy of an image."""
+    from joulecast.report import quantity
+    from joulecast.report.text import table
+
+    rows = []
+    for calls, members in itertools.groupby(found["steps"], key=lambda step: step["calls"]):
+        group = list(members)
+        first, last = group[0]["step"], group[-1]["step"]
+        times = [step["duration_s"] for step in group]
+        longest = max(times) / (sum(times) / len(times)) - 1
+        energy = group[0]["energy_j"]  # the same for all: each kind of call is measured once
+        rows.append(
+            [
+                f"{first}" if first == last else f"{first} to {last}",
+                " ".join(calls),
+                quantity.duration(sum(times) / len(times)),
+                f"+{100 * longest:.1f} %",
+                "unresolved" if energy is None else quantity.energy(energy / batch),
+            ]
+        )
+    lines = table(["denoising step", "calls", "time each", "longest", "energy each"], rows, right={2, 3, 4})
+    return [*lines, f"  time rises evenly over the steps to {100 * found['steps_departure']:.1f} %"]
 
 
 def describe(spec: Mapping[str, Any]) -> str:

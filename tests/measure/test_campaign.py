@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from joulecast.measure.plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
-from joulecast.measure.task import ComponentWork, TooLargeError
+from joulecast.measure.task import ComponentWork, Dissection, TooLargeError
 from joulecast.measure.virtual import VirtualSubject
 from joulecast.runs import RunTable
 
@@ -219,8 +219,8 @@ def test_a_component_that_fails_is_unresolved(tmp_path: Path) -> None:
         def load(self, spec: Mapping[str, Any]) -> None:
             self._subject.load(spec)
 
-        def components(self) -> Sequence[ComponentWork]:
-            return [ComponentWork("vae", 1, 1, "1x4", lambda: 1 / 0)]
+        def dissect(self) -> Dissection:
+            return Dissection((ComponentWork("vae", 1, 1, "1x4", lambda: 1 / 0),))
 
     text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n'
     with Store(tmp_path / "s.db") as store:
@@ -239,7 +239,13 @@ def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> 
         run(store, parse_plan(SMALL + "components = true\nbatch_size = 4\n", "small"))
         files = export.export(store, tmp_path / "runs.csv", boundary="both", gpu="H200")
         results, repeats = store.results(), store.repeats()
-    names = ["runs.csv", "runs-repeats.csv", "runs-components.csv", "runs-environments.json"]
+    names = [
+        "runs.csv",
+        "runs-repeats.csv",
+        "runs-components.csv",
+        "runs-steps.csv",
+        "runs-environments.json",
+    ]
     assert [path.name for path in files] == names
     table = RunTable.read(files[0])
     assert len(table) == 16
@@ -258,7 +264,17 @@ def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> 
         for row in csv.DictReader(file):
             shares[row["run_id"]] = shares.get(row["run_id"], 0.0) + float(row["share"])
     assert all(math.isclose(share, 1, rel_tol=0.05) for share in shares.values())
-    environments = json.loads(files[3].read_text())
+    with files[3].open(newline="") as file:
+        steps = list(csv.DictReader(file))
+    for result in results:
+        count = result["spec"]["steps"]
+        of_run = [
+            row for row in steps if row["run_id"] == export.run_id("small", result["spec"], "H200-SXM-141GB")
+        ]
+        denoiser = next(c for c in result["content"]["components"] if c["role"] == "denoiser")
+        assert len(of_run) in (count, count + 1)  # PNDM makes one call more
+        assert sum(float(row["energy_j"]) for row in of_run) == pytest.approx(denoiser["energy_j"])
+    environments = json.loads(files[4].read_text())
     assert {row["environment"] for row in rows} == set(environments)
 
 

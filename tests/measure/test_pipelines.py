@@ -22,13 +22,14 @@ from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
 from joulecast.measure import pipelines  # noqa: E402
 from joulecast.measure.campaign import run_campaign  # noqa: E402
+from joulecast.measure.export import runs_of  # noqa: E402
 from joulecast.measure.meter import SystemClock  # noqa: E402
-from joulecast.measure.pipelines import PipelineSubject  # noqa: E402
+from joulecast.measure.pipelines import PipelineSubject, Record, RecordedCall  # noqa: E402
 from joulecast.measure.plan import make_spec  # noqa: E402
 from joulecast.measure.protocol import Settings  # noqa: E402
 from joulecast.measure.replay import ReplayMeter, packaged_trace  # noqa: E402
 from joulecast.measure.store import NewTask, Store  # noqa: E402
-from joulecast.measure.task import TooLargeError  # noqa: E402
+from joulecast.measure.task import DenoisingStep, TooLargeError, part_name  # noqa: E402
 
 pytestmark = pytest.mark.trace
 # tiny pipeline -> the catalogue's model whose rules for sizes, text and guidance it follows
@@ -101,6 +102,15 @@ def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
     denoiser_calls = sum(part["calls"] for part in content["components"] if part["role"] == "denoiser")
     separate = profile.guidance.parameter == "true_cfg_scale"  # two calls; the others double the batch
     assert denoiser_calls == STEPS * (2 if separate else 1)
+    assert [step["step"] for step in content["steps"]] == list(range(1, STEPS + 1))
+    per_call = {part_name(c["name"], c["kind"]): c["energy_per_call_j"] for c in content["components"]}
+    for step in content["steps"]:
+        assert len(step["calls"]) == (2 if separate else 1)
+        assert step["is_resolved"]
+        assert step["energy_j"] == pytest.approx(sum(per_call[call] for call in step["calls"]))
+        assert 0 < step["denoiser_s"] < step["duration_s"]
+    assert sum(step["duration_s"] for step in content["steps"]) < 3 * content["duration_s"]
+    assert 0 <= content["steps_departure"] < 0.5
     seconds = sum(part["duration_s"] for part in content["components"])
     assert 0.2 * content["duration_s"] < seconds < 3 * content["duration_s"]
 
@@ -112,13 +122,13 @@ def test_passes_batch_and_text_reach_the_denoiser(model: str) -> None:
     texts = (None, 40 + profile.text.denoiser_offset) if profile.text.adjustable else (None,)
     for text in texts:
         used.load(spec_of(model, batch_size=2, passes=1, **({} if text is None else {"text_tokens": text})))
-        shapes = [c.shapes for c in used.components() if c.name in ("unet", "transformer")]
+        shapes = [c.shapes for c in used.dissect().components if c.name in ("unet", "transformer")]
         tokens = profile.text.default if text is None else text
         assert len(shapes) == 1
         assert shapes[0].split()[0].startswith("2x")
         assert any(f"2x{tokens}" in shape for shape in shapes[0].split()), shapes
     used.load(spec_of(model, batch_size=2, passes=2))
-    again = [c for c in used.components() if c.name in ("unet", "transformer")]
+    again = [c for c in used.dissect().components if c.name in ("unet", "transformer")]
     if profile.guidance.parameter == "guidance_scale":
         assert again[0].shapes.split()[0].startswith("4x")
     else:
@@ -202,8 +212,83 @@ def test_hooks_leave_nothing_behind() -> None:
     used = subject()
     used.load(spec_of("sd1.5"))
     before = {name: dict(vars(part)) for name, part in used._pipeline.components.items() if name == "unet"}
-    used.components()
+    used.dissect()
     assert vars(used._pipeline.unet).keys() == before["unet"].keys()
+    assert "step" not in vars(used._pipeline.scheduler)
+
+
+def test_two_passes_are_one_step() -> None:
+    used = subject()
+    used.load(spec_of("qwen-image", passes=2, steps=3))
+    assert [step.calls for step in used.dissect().steps] == [("transformer", "transformer")] * 3
+
+
+def test_steps_by_hand() -> None:
+    """Two calls a step, the second with a shorter text, and a text encoder before."""
+
+    def call(name: str, shapes: str, start_s: float, end_s: float) -> RecordedCall:
+        return RecordedCall(name, shapes, print, (), {}, start_s, end_s)
+
+    calls = [call("text_encoder", "1x9", 0.0, 1.0)]
+    for start in (2.0, 6.0):
+        calls += [call("unet", "1x9", start, start + 1.0), call("unet", "1x5", start + 1.5, start + 2.0)]
+    record = Record(calls, [5.0, 8.5])
+    assert [part.count for part in pipelines.distinct(record.calls)] == [1, 2, 2]
+    assert pipelines.denoising_steps(record, {"unet"}) == (
+        DenoisingStep(("unet", "unet#2"), 3.0, 1.5),
+        DenoisingStep(("unet", "unet#2"), 3.5, 1.5),
+    )
+    assert pipelines.denoising_steps(Record(calls), {"unet"}) == ()
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> PipelineSubject:
+    """A compiled pipeline whose graphs run as they are, without a C++ compiler."""
+    monkeypatch.setattr(pipelines, "COMPILE", {"backend": "eager", "dynamic": False})
+    return subject()
+
+
+def test_components_of_a_compiled_pipeline_are_called_compiled(compiled: PipelineSubject) -> None:
+    compiled.load(spec_of("flux.1-dev", runtime="compiled"))
+    transformer = compiled._pipeline.transformer
+    function = transformer._compiled_call_impl
+    assert function is not None
+    found = compiled.dissect()
+    assert transformer._compiled_call_impl is function
+    assert "forward" not in vars(transformer)
+    parts = {part.name: part for part in found.components}
+    assert parts["transformer"].calls == len(found.steps) == STEPS
+    used = []
+    transformer._compiled_call_impl = lambda *args, **kwargs: used.append("not the one recorded")
+    torch._dynamo.utils.counters.clear()
+    parts["transformer"].work()
+    transformer._compiled_call_impl = function
+    assert used == []
+    assert torch._dynamo.utils.counters["frames"]["total"] == 0  # compiled before: nothing is done anew
+
+
+@pytest.mark.slow
+def test_each_size_is_compiled_for_itself(compiled: PipelineSubject) -> None:
+    for size in ("64x64", "128x64"):
+        torch._dynamo.utils.counters.clear()
+        compiled.load(spec_of("flux.1-dev", runtime="compiled", size=size))
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
+    facts = compiled.facts()
+    assert facts["compiled"] == {"backend": "eager", "dynamic": False}
+    compiled.load(spec_of("flux.1-dev"))
+    assert compiled.facts()["compiled"] is None
+    assert compiled._pipeline.transformer._compiled_call_impl is None
+
+
+@pytest.mark.slow
+def test_a_compiled_task_end_to_end(compiled: PipelineSubject, tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add([NewTask(spec_of("flux.1-dev", runtime="compiled"))])
+        assert run_campaign(store, compiled, ReplayMeter(packaged_trace(), SystemClock()), QUICK) == 1
+        result = store.results()[0]
+        table = runs_of(store, gpu="H100")
+    assert table[0].runtime == "compiled"
+    assert [step["is_resolved"] for step in result["content"]["steps"]] == [True] * STEPS
 
 
 def test_without_cuda_there_is_no_gpu() -> None:
@@ -222,12 +307,6 @@ def test_tf32_is_torchs_default_unless_asked(choice: str, products: bool, convol
     used.load(spec_of("sd1.5", tf32=choice))
     facts = used.facts()
     assert (facts["tf32_products"], facts["tf32_convolutions"]) == (products, convolutions)
-
-
-def test_a_compiled_pipeline_has_no_components_alone() -> None:
-    used = subject()
-    used._runtime = "compiled"
-    assert used.components() == []
 
 
 def test_joulecast_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:

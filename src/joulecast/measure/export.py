@@ -26,6 +26,7 @@ REPEAT_COLUMNS: Final = (
     "run_id", "attempt", "in_result", "part", "number", "calls", "energy_j", "duration_s", "offset_s",
     "measured_at", "environment",
 )  # fmt: skip
+STEP_COLUMNS: Final = ("run_id", "step", "calls", "duration_s", "denoiser_s", "energy_j", "is_resolved")
 COMPONENT_COLUMNS: Final = (
     "run_id", "component", "role", "kind", "calls", "energy_j", "dynamic_j", "duration_s", "share",
     "is_resolved", "shapes", "problem",
@@ -157,11 +158,23 @@ def components_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def steps_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
+    """Denoising steps, for one batch: their denoiser calls, time, and energy where it is resolved."""
+    name = store.facts().get("name", "own")
+    rows = []
+    for result in store.results():
+        identity = run_id(name, result["spec"], device_of(result["environment"]["gpu"], gpu).name)
+        for step in result["content"].get("steps", ()):
+            rows.append({**step, "run_id": identity, "calls": " ".join(step["calls"])})
+    return rows
+
+
 def export(
     store: Store, out: str | os.PathLike[str], *, boundary: str = "gross", gpu: str | None = None
 ) -> list[Path]:
-    """Write ``NAME.csv`` (the runs), ``NAME-repeats.csv``, ``NAME-components.csv`` where components
-    were measured, and ``NAME-environments.json``; returns their paths.
+    """Write ``NAME.csv`` (the runs), ``NAME-repeats.csv``, ``NAME-components.csv`` and
+    ``NAME-steps.csv`` where components were measured, and ``NAME-environments.json``; returns their
+    paths.
 
     Raises
     ------
@@ -185,6 +198,7 @@ def export(
     written.append(_write(target, "repeats", _csv(repeats, (*REPEAT_COLUMNS, *telemetry))))
     if components:
         written.append(_write(target, "components", _csv(components, COMPONENT_COLUMNS)))
+        written.append(_write(target, "steps", _csv(steps_of(store, gpu), STEP_COLUMNS)))
     environments = {key: json.loads(canonical(facts)) for key, facts in sorted(store.environments().items())}
     text = json.dumps(environments, indent=1, sort_keys=True) + "\n"
     written.append(_write(target, "environments", text, ".json"))

@@ -8,9 +8,11 @@ run says which weights it had. Needs the extra `trace`.
 
 from __future__ import annotations
 
+import functools
 import gc
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +31,14 @@ from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.plan import RANDOM, TRAINED
-from joulecast.measure.task import ComponentWork, TooLargeError, own_version
+from joulecast.measure.task import (
+    ComponentWork,
+    DenoisingStep,
+    Dissection,
+    TooLargeError,
+    own_version,
+    part_name,
+)
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
@@ -39,6 +48,7 @@ NEGATIVE: Final = "blurry, dark"
 GUIDED: Final = 4.0
 UNGUIDED: Final = 1.0
 SEED: Final = 20251117
+COMPILE: Final[Mapping[str, Any]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
 ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
 
 
@@ -67,6 +77,7 @@ class PipelineSubject:
         self._is_finite: bool | None = None
         self._runtime = "eager"
         self._weights = RANDOM
+        self._denoisers: frozenset[str] = frozenset()
 
     def load(self, spec: Mapping[str, Any]) -> None:
         """Build or fetch the pipeline of a task, set its options, and run it once.
@@ -80,7 +91,11 @@ class PipelineSubject:
         """
         set_tf32(spec["tf32"])
         self._runtime, self._weights = spec["runtime"], spec["weights"]
+        parts = self._profile_of(spec["model"]).components
+        self._denoisers = frozenset(part.name for part in parts if part.role == "denoiser")
         key = tuple(spec[name] for name in ("model", "precision", "runtime", "weights"))
+        if self._runtime == "compiled":
+            torch.compiler.reset()  # or the second size would get kernels for any size
         try:
             self._ready(key, spec)
         except torch.OutOfMemoryError:
@@ -104,17 +119,15 @@ class PipelineSubject:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def components(self) -> Sequence[ComponentWork]:
-        """Every kind of component call, with the inputs of a real run; none of a compiled pipeline,
-        whose denoiser would be called uncompiled here."""
-        if self._runtime == "compiled":
-            return []
-        with recorded_calls(self._pipeline) as calls:
+    def dissect(self) -> Dissection:
+        """Every kind of component call with the inputs of a real run, and that run's steps."""
+        with recorded_calls(self._pipeline, self.synchronize) as record:
             self.call()
-        return [
-            ComponentWork(call.name, call.kind, call.count, call.shapes, call.again)
-            for call in distinct(calls)
-        ]
+        kinds = distinct(record.calls)
+        steps = denoising_steps(record, self._denoisers)
+        return Dissection(
+            tuple(ComponentWork(c.name, c.kind, c.count, c.shapes, c.again) for c in kinds), steps
+        )
 
     def facts(self) -> dict[str, Any]:
         """Weights, attention, libraries, and the GPU as torch sees it."""
@@ -122,6 +135,7 @@ class PipelineSubject:
             "weights": self._weights,
             "attention": attention_of(self._pipeline),
             "libraries": versions(),
+            "compiled": dict(COMPILE) if self._runtime == "compiled" else None,
             "tf32_products": bool(torch.backends.cuda.matmul.allow_tf32),
             "tf32_convolutions": bool(torch.backends.cudnn.allow_tf32),
             "device": str(self.device.type),
@@ -159,8 +173,8 @@ class PipelineSubject:
             weights = model_entry(spec["model"])["hub_id"] if spec["weights"] == TRAINED else spec["weights"]
             pipeline = loaded_pipeline(config, weights, spec["precision"], self.device)
         if spec["runtime"] == "compiled":
-            denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
-            denoiser.compile()
+            for name in self._denoisers:
+                getattr(pipeline, name).compile(**COMPILE)
         return pipeline
 
     def _make_room(self, profile: ComputeProfile, precision: str) -> None:
@@ -326,6 +340,8 @@ class RecordedCall:
     method: Callable[..., Any] = field(repr=False)
     args: tuple[Any, ...] = field(repr=False)
     kwargs: dict[str, Any] = field(repr=False)
+    start_s: float = 0.0
+    end_s: float = 0.0
     count: int = 1
     kind: int = 0
 
@@ -335,43 +351,108 @@ class RecordedCall:
             self.method(*self.args, **self.kwargs)
 
 
-@contextmanager
-def recorded_calls(pipeline: Any) -> Iterator[list[RecordedCall]]:
-    """Within the block, every outermost call of a component is noted with its inputs."""
-    calls: list[RecordedCall] = []
-    wrapped: list[tuple[Any, str]] = []
-    depth = 0
+@dataclass
+class Record:
+    """A pipeline's run: its component calls in order, and when each of the scheduler's steps ended [s]."""
 
-    def wrap(name: str, module: Any, method: str) -> None:
+    calls: list[RecordedCall] = field(default_factory=list)
+    step_ends_s: list[float] = field(default_factory=list)
+
+
+class _Recording:
+    """Wraps methods of a pipeline's parts, and unwraps them again."""
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        self.record = Record()
+        self._synchronize = synchronize
+        self._before: list[tuple[Any, str, Any]] = []
+        self._depth = 0
+
+    def wrap_component(self, name: str, module: Any, method: str) -> None:
+        """Note every outermost call."""
         original = getattr(module, method)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal depth
-            if not depth:
-                calls.append(RecordedCall(name, _shapes((args, kwargs)), original, args, dict(kwargs)))
-            depth += 1
+            if self._depth:
+                return original(*args, **kwargs)
+            noted = RecordedCall(name, _shapes((args, kwargs)), original, args, dict(kwargs))
+            self.record.calls.append(noted)
+            noted.start_s = self._now()
+            self._depth += 1
             try:
                 return original(*args, **kwargs)
             finally:
-                depth -= 1
+                self._depth -= 1
+                noted.end_s = self._now()
 
-        setattr(module, method, call)
-        wrapped.append((module, method))
+        self._put(module, method, call)
 
+    def wrap_scheduler(self, scheduler: Any) -> None:
+        """Note when each step ends."""
+        original = scheduler.step
+
+        def step(*args: Any, **kwargs: Any) -> Any:
+            found = original(*args, **kwargs)
+            self.record.step_ends_s.append(self._now())
+            return found
+
+        functools.update_wrapper(step, original)  # pipelines look at its parameters
+        self._put(scheduler, "step", step)
+
+    def undo(self) -> None:
+        """Leave everything as it was."""
+        for owner, method, before in reversed(self._before):
+            if before is None:
+                delattr(owner, method)
+            else:
+                owner.__dict__[method] = before
+
+    def _put(self, owner: Any, method: str, call: Callable[..., Any]) -> None:
+        self._before.append((owner, method, vars(owner).get(method)))
+        owner.__dict__[method] = call
+
+    def _now(self) -> float:
+        self._synchronize()
+        return time.perf_counter()
+
+
+@contextmanager
+def recorded_calls(pipeline: Any, synchronize: Callable[[], None] = lambda: None) -> Iterator[Record]:
+    """Within the block, every outermost call of a component is noted with its inputs and times, and
+    every step of the scheduler; a compiled module is called as the pipeline calls it."""
+    recording = _Recording(synchronize)
     for name, part in pipeline.components.items():
         if isinstance(part, torch.nn.Module):
-            for method in ("forward", "decode"):
+            is_compiled = getattr(part, "_compiled_call_impl", None) is not None
+            for method in ("_compiled_call_impl" if is_compiled else "forward", "decode"):
                 if hasattr(part, method):
-                    wrap(name, part, method)
+                    recording.wrap_component(name, part, method)
+    if hasattr(getattr(pipeline, "scheduler", None), "step"):
+        recording.wrap_scheduler(pipeline.scheduler)
     try:
-        yield calls
+        yield recording.record
     finally:
-        for module, method in wrapped:
-            delattr(module, method)
+        recording.undo()
+
+
+def denoising_steps(record: Record, denoisers: Collection[str]) -> tuple[DenoisingStep, ...]:
+    """The denoiser calls between one end of a scheduler's step and the next. `distinct` comes first."""
+    calls = [call for call in record.calls if call.name in denoisers]
+    steps, before = [], calls[0].start_s if calls else 0.0
+    for end in record.step_ends_s:
+        of_step = [call for call in calls if before <= call.start_s < end]
+        if of_step:
+            names = tuple(part_name(call.name, call.kind) for call in of_step)
+            alone = sum(call.end_s - call.start_s for call in of_step)
+            steps.append(DenoisingStep(names, end - before, alone))
+        before = end
+    return tuple(steps)
 
 
 def distinct(calls: Sequence[RecordedCall]) -> list[RecordedCall]:
-    """Calls of one component with inputs of equal shape as one, counted; the last inputs are kept."""
+    """Calls of one component with inputs of equal shape as one, counted; the last inputs are kept.
+
+    Every call is told its kind."""
     found: dict[tuple[str, str], RecordedCall] = {}
     kinds: dict[str, int] = {}
     for call in calls:
@@ -379,6 +460,7 @@ def distinct(calls: Sequence[RecordedCall]) -> list[RecordedCall]:
         if key in found:
             found[key].count += 1
             found[key].args, found[key].kwargs = call.args, call.kwargs
+            call.kind = found[key].kind
         else:
             call.kind = kinds.get(call.name, 0)
             kinds[call.name] = call.kind + 1

@@ -364,7 +364,7 @@ def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
     total = (settings.warmup + 1) * one + repeats * max(settings.window_s, one)
     total += 2 * (settings.idle_s + settings.settle_s)
     if spec["components"]:
-        total += sum(
+        total += one + sum(
             3 * max(settings.window_s, seconds / max(calls, 1))
             for calls, seconds in component_s(spec).values()
         )

@@ -30,6 +30,7 @@ IDLE_CHANGE: Final = 0.1  # of the idle power, above which the baseline is in do
 DRIFT: Final = 0.02  # of the energy over all repeats, above which the GPU was not in a steady state
 TEMPERATURE_CHANGE_C: Final = 5.0  # over all repeats, likewise
 METERS_APART: Final = 0.05  # between the counter and integrated power
+RESOLVED_TICKS: Final = 10  # of the energy reading in a window, so that one more or less is no matter
 FEWEST_REPEATS: Final = 3  # when time is short
 
 
@@ -263,7 +264,17 @@ def measure(
             if is_enough([r.energy_per_call_j for r in repeats], chosen, clock.now() - started):
                 break
     after = measure_idle(meter, chosen) if idle else None
-    return summarise(repeats, before, after, chosen)
+    found = summarise(repeats, before, after, chosen)
+    shortest = min(repeat.duration_s for repeat in repeats)
+    if is_resolved(meter, shortest):
+        return found
+    words = f"windows of {shortest:.2g} s are short: the reading moves every {meter.device.tick_s:g} s"
+    return dataclasses.replace(found, warnings=(*found.warnings, words))
+
+
+def is_resolved(meter: Meter, duration_s: float) -> bool:
+    """Whether a window is long enough for the meter's reading, which moves in steps."""
+    return duration_s >= RESOLVED_TICKS * meter.device.tick_s
 
 
 def _warm_up(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Final, Protocol
@@ -17,11 +17,12 @@ from typing import Any, Final, Protocol
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
 from joulecast.measure.meter import Meter
-from joulecast.measure.protocol import Measurement, Repeat, Settings, measure
+from joulecast.measure.protocol import Measurement, Repeat, Settings, is_resolved, measure
 from joulecast.measure.store import LostError
 
 WHOLE: Final = "pipeline"  # the part that is the whole pipeline call
 COMPONENT_REPEATS: Final = 3
+UNEVEN: Final = 0.02  # of the time of all steps, above which they are not alike
 
 
 class TooLargeError(JoulecastError):
@@ -44,7 +45,37 @@ class ComponentWork:
     @property
     def part(self) -> str:
         """The name under which its repeats are recorded."""
-        return self.name if self.kind == 0 else f"{self.name}#{self.kind + 1}"
+        return part_name(self.name, self.kind)
+
+
+def part_name(component: str, kind: int) -> str:
+    """A kind of call of a component, the first without a number."""
+    return component if kind == 0 else f"{component}#{kind + 1}"
+
+
+@dataclass(frozen=True)
+class DenoisingStep:
+    """One denoising step of a run with the GPU synchronised around every component call.
+
+    Attributes
+    ----------
+    calls : its denoiser calls in order, by the part under which each kind is measured alone.
+    duration_s : from the end of the step before it (for the first, its first call) to the end of
+        the scheduler's work [s].
+    denoiser_s : of its calls alone [s].
+    """
+
+    calls: tuple[str, ...]
+    duration_s: float
+    denoiser_s: float
+
+
+@dataclass(frozen=True)
+class Dissection:
+    """A pipeline's run taken apart: every kind of component call, and the denoising steps."""
+
+    components: tuple[ComponentWork, ...]
+    steps: tuple[DenoisingStep, ...] = ()
 
 
 class Subject(Protocol):
@@ -62,8 +93,8 @@ class Subject(Protocol):
         """Wait until the GPU has done all it was given."""
         ...
 
-    def components(self) -> Sequence[ComponentWork]:
-        """Every kind of component call of the loaded task."""
+    def dissect(self) -> Dissection:
+        """Run the loaded task once, taken apart."""
         ...
 
     def facts(self) -> dict[str, Any]:
@@ -131,9 +162,13 @@ def _measured(
     found = whole.to_dict()
     del found["repeats"]  # each is recorded already
     if spec["components"]:
+        dissected = subject.dissect()
         found["components"] = [
-            _component(spec, part, subject, meter, settings, recorder, whole) for part in subject.components()
+            _component(spec, part, subject, meter, settings, recorder, whole) for part in dissected.components
         ]
+        found["steps"] = list(steps_of(dissected.steps, found["components"]))
+        found["steps_departure"] = departure([step.duration_s for step in dissected.steps])
+        found["warnings"] = [*found["warnings"], *_doubtful_steps(found["steps_departure"])]
     state = getattr(subject, "output", None)
     if state is not None:
         found["output"] = state()
@@ -167,6 +202,10 @@ def _component(
     except Exception as error:
         return {**known, "is_resolved": False, "problem": f"{type(error).__name__}: {error}"}
     idle = whole.idle_power_w
+    shortest = min(repeat.duration_s for repeat in one.repeats)
+    if not is_resolved(meter, shortest):
+        problem = f"windows of {shortest:.3g} s are too short for the sensor"
+        return {**known, "is_resolved": False, "problem": problem}
     return {
         **known,
         "is_resolved": True,
@@ -197,6 +236,43 @@ def _part(
         number += 1
 
     return measure(work, meter, settings, synchronize=subject.synchronize, on_repeat=record, idle=idle)
+
+
+def steps_of(
+    steps: Sequence[DenoisingStep], components: Sequence[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Each denoising step's time, and its energy [J] for one batch: that of its denoiser calls, each
+    kind as measured alone in long windows; unresolved, never zero, where a kind could not be."""
+    energy = {part_name(c["name"], c["kind"]): c.get("energy_per_call_j") for c in components}
+    for number, step in enumerate(steps, 1):
+        drawn = [energy.get(call) for call in step.calls]
+        known = [value for value in drawn if value is not None]
+        resolved = bool(known) and len(known) == len(drawn)
+        yield {
+            "step": number,
+            "calls": list(step.calls),
+            "duration_s": step.duration_s,
+            "denoiser_s": step.denoiser_s,
+            "energy_j": sum(known) if resolved else None,
+            "is_resolved": resolved,
+        }
+
+
+def departure(durations_s: Sequence[float]) -> float | None:
+    """How far time is from rising evenly from step to step: the greatest distance of the time
+    passed, as a share of the whole, from the share of steps done. None for no steps."""
+    if not durations_s:
+        return None
+    whole, passed, found = sum(durations_s), 0.0, 0.0
+    for number, duration in enumerate(durations_s, 1):
+        passed += duration
+        found = max(found, abs(passed / whole - number / len(durations_s)))
+    return found
+
+
+def _doubtful_steps(found: float | None) -> Iterator[str]:
+    if found is not None and found > UNEVEN:
+        yield f"the denoising steps are not alike: time departs by {100 * found:.1f} % from an even rise"
 
 
 def role_of(model: str, component: str) -> str:

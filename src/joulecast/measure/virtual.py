@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from joulecast.measure import plan as plans
 from joulecast.measure.replay import VirtualClock
-from joulecast.measure.task import ComponentWork
+from joulecast.measure.task import ComponentWork, DenoisingStep, Dissection, role_of
 
 
 class VirtualSubject:
@@ -30,13 +30,23 @@ class VirtualSubject:
     def synchronize(self) -> None:
         """Nothing runs behind a virtual clock."""
 
-    def components(self) -> Sequence[ComponentWork]:
+    def dissect(self) -> Dissection:
         """The calls of the model's profile."""
-        return [
+        parts = {name: work for name, work in plans.component_s(self._spec).items() if work[0]}
+        works = tuple(
             ComponentWork(name, 0, calls, "", lambda seconds=seconds / calls: self._clock.work(seconds))  # type: ignore[misc]
-            for name, (calls, seconds) in plans.component_s(self._spec).items()
-            if calls
-        ]
+            for name, (calls, seconds) in parts.items()
+        )
+        denoisers = [name for name in parts if role_of(self._spec["model"], name) == "denoiser"]
+        steps = tuple(step for name in denoisers for step in self._steps(name, *parts[name]))
+        self.call()
+        return Dissection(works, steps)
+
+    def _steps(self, name: str, calls: int, seconds: float) -> tuple[DenoisingStep, ...]:
+        """As many as asked for, or one for each call where they do not share the calls evenly."""
+        count = self._spec["steps"] if calls % self._spec["steps"] == 0 else calls
+        one = DenoisingStep((name,) * (calls // count), seconds / count, seconds / count)
+        return (one,) * count
 
     def facts(self) -> dict[str, Any]:
         """That it is a dry run."""

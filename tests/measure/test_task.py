@@ -1,0 +1,63 @@
+"""One task's denoising steps: hand values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from joulecast.measure.campaign import run_campaign
+from joulecast.measure.plan import make_spec
+from joulecast.measure.protocol import Settings
+from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
+from joulecast.measure.store import NewTask, Store
+from joulecast.measure.task import DenoisingStep, departure, steps_of
+from joulecast.measure.virtual import VirtualSubject
+
+TWO = DenoisingStep(("transformer", "transformer#2"), 0.3, 0.25)
+ONE = DenoisingStep(("transformer",), 0.2, 0.15)
+
+
+def part(kind: int, energy_j: float | None) -> dict[str, object]:
+    found: dict[str, object] = {"name": "transformer", "kind": kind}
+    return found if energy_j is None else {**found, "energy_per_call_j": energy_j}
+
+
+def test_a_step_draws_what_its_calls_draw() -> None:
+    found = list(steps_of([TWO, ONE], [part(0, 70.0), part(1, 50.0)]))
+    assert [step["energy_j"] for step in found] == [120.0, 70.0]
+    assert [step["step"] for step in found] == [1, 2]
+    assert [step["duration_s"] for step in found] == [0.3, 0.2]
+
+
+def test_a_step_with_an_unresolved_call_is_unresolved() -> None:
+    found = list(steps_of([TWO, ONE], [part(0, 70.0), part(1, None)]))
+    assert [(step["energy_j"], step["is_resolved"]) for step in found] == [(None, False), (70.0, True)]
+    assert [step["energy_j"] for step in steps_of([TWO], [])] == [None]
+
+
+@pytest.mark.parametrize(
+    ("durations", "expected"),
+    [
+        ([], None),
+        ([2.0], 0.0),
+        ([1.0, 1.0, 1.0, 1.0], 0.0),
+        ([2.0, 1.0, 1.0], 2 / 4 - 1 / 3),  # half of the time is over after a third of the steps
+        ([1.0, 1.0, 2.0], 2 / 3 - 2 / 4),
+    ],
+)
+def test_departure_by_hand(durations: list[float], expected: float | None) -> None:
+    assert departure(durations) == (None if expected is None else pytest.approx(expected))
+
+
+def test_windows_too_short_for_the_sensor_leave_components_unresolved(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    meter = ReplayMeter(packaged_trace(), clock, tick_s=0.1)
+    with Store(tmp_path / "s.db") as store:
+        store.add([NewTask(make_spec({"model": "sd2", "steps": 5, "components": True}))])
+        run_campaign(store, VirtualSubject(clock), meter, Settings(window_s=0.5))
+        content = store.results()[0]["content"]
+    assert any(words.startswith("windows of 0.5") for words in content["warnings"])
+    assert {part["is_resolved"] for part in content["components"]} == {False}
+    assert "too short for the sensor" in content["components"][0]["problem"]
+    assert {step["energy_j"] for step in content["steps"]} == {None}
