@@ -181,6 +181,39 @@ def test_pictures_that_cannot_be(run, chart: str, words: str) -> None:  # type: 
     assert not list(Path().glob("*a*"))
 
 
+def test_grid(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("grid", "US-CAL-CISO", "US-NW-BPAT", "--timezone", "America/Los_Angeles", "--chart", "a.svg")
+    assert done.status == 0
+    assert sum(":00" in line.split()[0] for line in done.out.splitlines() if line.strip()) == 24
+    assert "US-CAL-CISO: cleanest at 13:00" in done.out
+    assert "combustion alone" in done.out
+    assert Path("a.svg").read_text().count("US-NW-BPAT") >= 1
+    answer = json.loads(run("grid", "US-CAL-CISO", "--json").out)
+    assert [row["hour"] for row in answer["hours"]] == list(range(24))
+    Path("fr.csv").write_text(
+        "\n".join(["datetime_utc,g", *(f"2022-06-01T{h:02}:00,{100 + h}" for h in range(24))])
+    )
+    mine = json.loads(run("grid", "fr.csv", "--json").out)
+    assert [row["mean"] for row in mine["hours"]] == [100.0 + h for h in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("US-CAL-CIS",), "US-CAL-CISO"),
+        (("no.csv",), "no.csv"),
+        (("US-CAL-CISO", "--timezone", "Mars/Olympus"), "time zone"),
+        (("US-CAL-CISO", "CISO"), "of one region"),
+        (("US-CAL-CISO", "--chart", "a.gif"), ".svg or .png"),
+    ],
+)
+def test_bad_grids(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    done = run("grid", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
 DEMAND = """
 [[services]]
 images_per_day = 24000

@@ -114,7 +114,7 @@ def decisions() -> dict[str, Any]:
         "front": pareto_chart(found, on_front(found, by), by),
         "plan-hours": plan_chart(plan, demand.problem, demand.start),
         "plan-fleet": fleet_chart(plan),
-        "grids": intensity_chart(grids),
+        "grids": intensity_chart(grids, "America/Los_Angeles"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Commands that choose: what a change does, the best of many settings, and a deployment within limits.
+"""Commands that choose: what a change does, the best of many settings, a deployment, when a grid is clean.
 
 `register` adds them to the commands of `joulecast.cli`; exit statuses are those of that module.
 """
@@ -45,6 +45,7 @@ def register(commands: dict[str, tuple[Run, Options]], estimate_options: Options
     commands["what-if"] = _what_if, lambda command: _what_if_options(command, estimate_options)
     commands["pareto"] = _pareto, _pareto_options
     commands["plan"] = _plan, _plan_options
+    commands["grid"] = _grid, _grid_options
 
 
 # --- estimate --chart ----------------------------------------------------------------------------
@@ -296,6 +297,42 @@ def _plan(options: argparse.Namespace) -> int:
     from joulecast.report.plan_text import plan_text
 
     print(plan_text(plan))
+    return 0
+
+
+# --- grid ----------------------------------------------------------------------------------------
+
+
+def _grid_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("series", metavar="SERIES", nargs="+", help="hourly series: packaged ones (US-CAL-CISO) or files")
+    add("--timezone", metavar="ZONE", help="of the hours of the day; UTC by default")
+    _chart_option(command, "a panel a series")
+    add("--json", action="store_true", help="print JSON instead of text")
+
+
+def _grid(options: argparse.Namespace) -> int:
+    """When a grid is clean: carbon intensity by hour of the day, the mean and where nine days in ten lie."""
+    from joulecast.footprint.hourly import find_series
+    from joulecast.report.decision_data import intensity_hours
+
+    target = None if options.chart is None else _picture(options.chart)
+    found = [find_series(name, timezone=options.timezone) for name in options.series]
+    known = {one.region: one for one in found}
+    if len(known) < len(found):
+        raise InputError(f"two of these series are of one region: {', '.join(one.region for one in found)}")
+    rows = intensity_hours(known, options.timezone)
+    caveats = list(dict.fromkeys(words for one in found for words in one.caveats()))
+    if options.json:
+        _print_json({"timezone": options.timezone or "UTC", "hours": rows, "warnings": caveats})
+    else:
+        from joulecast.report.tradeoff import grid_text
+
+        print(grid_text(rows, options.timezone or "UTC", caveats))
+    if target is not None:
+        from joulecast.report.decision_charts import intensity_chart
+
+        _draw(intensity_chart(known, options.timezone), target)
     return 0
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -136,6 +137,28 @@ def test_more_regions_than_colours() -> None:
     bars, _, _ = plan_hours(many_plan, many)
     assert {bar["region"] for bar in bars} <= {*plan_regions(many_plan, many), OTHERS}
     assert "NaN" not in charts.to_svg(plan_chart(many_plan, many))
+
+
+@pytest.mark.parametrize("hours", [1, 49, 130, 336, 400])
+def test_plans_of_any_length(hours: int) -> None:
+    """By the hour up to two weeks, by the day beyond; nothing is lost, and the picture stays small."""
+    base = problem()
+    long = replace(
+        base,
+        services=(Service("s", np.full(hours, 900.0)),),
+        places=(Place("here", np.arange(100.0, 100 + hours), Interval(1, 1, 1)),),
+    )
+    made = solve(long)
+    bars, asked, lines = plan_hours(made, long)
+    assert len(bars) == (hours if hours <= 336 else 17)
+    assert sum(bar["to"] - bar["from"] for bar in bars) == pytest.approx(900 * hours)
+    assert bars[-1]["end"] == asked[-1]["hour"] == lines[-1]["hour"] == hours
+    if hours == 400:
+        assert lines[0]["intensity"] == np.arange(100, 124).mean()
+        assert lines[-1]["intensity"] == np.arange(484, 500).mean()
+    svg = charts.to_svg(plan_chart(made, long, datetime(2022, 6, 1, 5, tzinfo=UTC)))
+    assert len(svg) < 150_000
+    assert ("images made in the day" in svg) == (hours == 400)
 
 
 def test_an_hour_of_the_day_is_the_mean_of_its_days() -> None:

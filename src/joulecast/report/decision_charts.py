@@ -32,6 +32,7 @@ from joulecast.report.charts import (
 )
 from joulecast.report.decision_data import (
     OTHERS,
+    bar_hours,
     clock,
     estimate_steps,
     fleet_rows,
@@ -103,15 +104,16 @@ def plan_chart(plan: Plan, problem: Problem, start: datetime | None = None) -> a
     regions = plan_regions(plan, problem)
     names = [*regions, *([OTHERS] if any(bar["region"] == OTHERS for bar in bars) else [])]
     scale = alt.Scale(domain=names, range=[*COLOURS[: len(regions)], GREY])
+    span = "hour" if bar_hours(plan.hours) == 1 else "day"
     colour = alt.Color("region:N", title="region", scale=scale, sort=names)
     x = _hours(alt, plan.hours, start)
     stacked = (
         chart(alt, bars)
-        .mark_rect(stroke="white", strokeWidth=0.5)
+        .mark_rect(stroke="white", strokeWidth=0.5 if plan.hours <= 48 else 0)
         .encode(
             x=x,
             x2="end:Q",
-            y=alt.Y("from:Q", title="images made in the hour", axis=alt.Axis(format="~s")),
+            y=alt.Y("from:Q", title=f"images made in the {span}", axis=alt.Axis(format="~s")),
             y2="to:Q",
             color=colour,
         )
@@ -219,11 +221,11 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _hours(alt: Any, hours: int, start: datetime | None) -> Any:
-    every = max(1, hours // 12)
+    every = max(1, hours // 12) if hours <= 48 else 24 * math.ceil(hours / 240)
     values = list(range(0, hours + 1, every))
-    labels = {hour: clock(start, hour) for hour in values}
+    labels = {hour: clock(start, hour, hours) for hour in values}
     shown = "({" + ", ".join(f"{hour}: '{words}'" for hour, words in labels.items()) + "})[datum.value]"
-    words = "hour of the plan" if start is None else f"time [UTC], from {start:%Y-%m-%d}"
+    words = "hour of the plan" if start is None else f"time [UTC], from {start:%Y-%m-%d %H:%M}"
     axis = alt.Axis(values=values, labelExpr=shown, grid=False)
     return alt.X("hour:Q", title=words, scale=alt.Scale(domain=[0, hours], nice=False), axis=axis)
 

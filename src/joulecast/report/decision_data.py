@@ -24,6 +24,7 @@ from joulecast.report.tradeoff import varying
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
 OTHERS = "other regions"
+MOST_BARS = 336  # hours that a plan's picture shows one by one: two weeks
 
 
 def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
@@ -79,32 +80,42 @@ def pareto_keys(found: Sequence[Outcome]) -> tuple[str, str]:
 
 
 def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
-    """Images made, stacked by region; images asked for; grid intensity by region: all by hour."""
+    """Images made, stacked by region; images asked for; grid intensity by region: all by hour.
+
+    Of a plan of more than MOST_BARS hours by day, the intensity as the mean of the day.
+    """
     names = plan_regions(plan, problem)
+    wide = bar_hours(plan.hours)
     made = {name: np.zeros(plan.hours) for name in [*names, OTHERS]}
     for a in plan.assignments:
         made[a.region if a.region in names else OTHERS] += a.images
-    tops = np.cumsum([np.zeros(plan.hours), *made.values()], axis=0)
+    binned = {name: _binned(images, wide) for name, images in made.items()}
+    tops = np.cumsum([np.zeros_like(binned[OTHERS]), *binned.values()], axis=0)
     bars: Rows = [
         {
-            "hour": hour,
-            "end": hour + 1,
+            "hour": i * wide,
+            "end": min((i + 1) * wide, plan.hours),
             "region": name,
-            "from": float(tops[i, hour]),
-            "to": float(tops[i + 1, hour]),
+            "from": float(tops[place, i]),
+            "to": float(tops[place + 1, i]),
         }
-        for i, name in enumerate(made)
-        for hour in range(plan.hours)
-        if made[name][hour] > 0
+        for place, name in enumerate(binned)
+        for i in np.flatnonzero(binned[name] > 0).tolist()
     ]
-    asked = sum((service.demand for service in problem.services), np.zeros(plan.hours))
+    asked = _binned(sum((service.demand for service in problem.services), np.zeros(plan.hours)), wide)
+    lengths = _binned(np.ones(plan.hours), wide)
     lines: Rows = [
         {"hour": hour, "region": place.name, "intensity": value}
         for place in problem.places
         if place.name in names
-        for hour, value in _steps(place.intensity)
+        for hour, value in _steps(_binned(place.intensity, wide) / lengths, wide, plan.hours)
     ]
-    return bars, [{"hour": hour, "images": value} for hour, value in _steps(asked)], lines
+    return bars, [{"hour": h, "images": value} for h, value in _steps(asked, wide, plan.hours)], lines
+
+
+def bar_hours(hours: int) -> int:
+    """Hours in a bar of a plan's picture: one, or a day of a long plan."""
+    return 1 if hours <= MOST_BARS else 24
 
 
 def plan_regions(plan: Plan, problem: Problem) -> list[str]:
@@ -115,9 +126,16 @@ def plan_regions(plan: Plan, problem: Problem) -> list[str]:
     return sorted(images, key=lambda name: -images[name])[:MOST_REGIONS]
 
 
-def _steps(values: Array) -> list[tuple[int, float]]:
-    """Values by hour, the last once more, so that a line of steps ends with its hour."""
-    return [(hour, float(value)) for hour, value in enumerate([*values, values[-1]])]
+def _binned(values: Array, wide: int) -> Array:
+    """Sums of `wide` hours each; the last bin may have fewer."""
+    sums: Array = np.add.reduceat(values, np.arange(0, len(values), wide))
+    return sums
+
+
+def _steps(values: Array, wide: int, hours: int) -> list[tuple[int, float]]:
+    """Values by hour, the last once more, so that a line of steps ends with the plan."""
+    starts = [*range(0, hours, wide), hours]
+    return [(hour, float(value)) for hour, value in zip(starts, [*values, values[-1]], strict=True)]
 
 
 def fleet_rows(plan: Plan) -> Rows:
@@ -146,9 +164,14 @@ def intensity_hours(known: Mapping[str, HourlySeries], timezone: str | None = No
     return rows
 
 
-def clock(start: datetime | None, hour: int) -> str:
-    """An hour of a plan as a clock shows it, or its number where the plan has no beginning."""
-    return f"{start + timedelta(hours=hour):%H:%M}" if start is not None else str(hour)
+def clock(start: datetime | None, hour: int, hours: int) -> str:
+    """An hour of a plan as a clock or a calendar shows it, or its number where the plan has no beginning."""
+    if start is None:
+        return str(hour)
+    moment = start + timedelta(hours=hour)
+    return (
+        f"{moment:%H:%M}" if hours <= 48 else f"{moment:%m-%d %H:%M}" if hours <= 120 else f"{moment:%m-%d}"
+    )
 
 
 def _labelled(key: str, value: object) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from joulecast.plan.tradeoff import Outcome
 from joulecast.plan.whatif import Delta, WhatIf
@@ -68,6 +69,36 @@ def pareto_text(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence
     measures = " and ".join(LABELS[name] for name in by)
     told = f"{len(front)} of {len(found)} settings: no other is as good in {measures} and better in one."
     return "\n".join([*lines, "", *paragraph("Front", told), *_doubts(shown)])
+
+
+def grid_text(rows: Sequence[Mapping[str, Any]], timezone: str, caveats: Sequence[str]) -> str:
+    """Intensity by hour of the day: a row an hour, two columns a region; then the cleanest hours."""
+    regions = list(dict.fromkeys(row["region"] for row in rows))
+    by_place = {(row["region"], row["hour"]): row for row in rows}
+    cells = []
+    for hour in sorted({row["hour"] for row in rows}):
+        found = [by_place.get((region, hour)) for region in regions]
+        pairs = [
+            ("", "") if r is None else (number(r["mean"]), f"{r['low']:.0f} to {r['high']:.0f}")
+            for r in found
+        ]
+        cells.append([f"{hour:02}:00", *(cell for pair in pairs for cell in pair)])
+    header = [timezone, *(cell for region in regions for cell in (region, "9 days in 10"))]
+    lines = [
+        "Carbon intensity by hour of the day [g CO2e/kWh]",
+        "",
+        *table(header, cells, right=set(range(1, len(header), 2))),
+        "",
+    ]
+    for region in regions:
+        own = sorted((row for row in rows if row["region"] == region), key=lambda row: float(row["mean"]))
+        clean, dirty = own[0], own[-1]
+        told = (
+            f"cleanest at {clean['hour']:02}:00 with {number(clean['mean'])}, "
+            f"dirtiest at {dirty['hour']:02}:00 with {number(dirty['mean'])}."
+        )
+        lines += paragraph(region, told)
+    return "\n".join([*lines, *(line for words in caveats for line in paragraph("Warning", words))])
 
 
 def outcomes_csv(found: Sequence[Outcome], front: Sequence[Outcome]) -> str:
