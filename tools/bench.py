@@ -29,6 +29,7 @@ TRACED = "flux.1-dev"
 
 MOST_STARTUP_RATIO = 3.0
 LEAST_ROWS_PER_S = 300_000.0
+LEAST_FOOTPRINTS_PER_S = 200_000.0
 MOST_PROFILE_S = 15.0
 MOST_CORE_MB = 150.0
 
@@ -59,10 +60,46 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(seconds, before / 1024, peak / 1024, np.isfinite(answer["energy_j"]).sum())
 """
 
+FOOTPRINT = """
+import csv, resource, sys, time
+import numpy as np
+from joulecast.footprint.columns import Sites, footprint_columns
+from joulecast.footprint.grid import given_intensity
+from joulecast.footprint.grid_source import grid_of
+from joulecast.footprint.site import site
+from joulecast.footprint.table import footprint_file
+from joulecast.forecast.tables import BLOCK_ROWS
+
+rows, source, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+rng = np.random.default_rng(1)
+energy = rng.uniform(10, 1e4, rows)
+table = {
+    "energy_j": energy, "energy_low_j": 0.9 * energy, "energy_high_j": 1.1 * energy,
+    "duration_s": energy / 500, "batch_size": rng.integers(1, 65, rows),
+    "gpu": rng.choice(["H100-SXM5-80GB", "L4", "H200-SXM-141GB"], rows),
+    "where": rng.choice(["FR", "PL", "US", "World"], rows),
+}
+sites = Sites(site(intensity=given_intensity(0)), lambda region, _: grid_of(region), "where")
+with open(source, "w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(table)
+    writer.writerows(zip(*(column[: rows // 5].tolist() for column in table.values())))
+start = time.perf_counter()
+for first in range(0, rows, BLOCK_ROWS):
+    answer = footprint_columns({n: c[first : first + BLOCK_ROWS] for n, c in table.items()}, sites)
+in_columns = time.perf_counter() - start
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+done = footprint_file(source, target, sites)
+in_files = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(rows / in_columns, done.rows / in_files, before / 1024, peak / 1024)
+"""
+
 
 def main() -> None:
     """Measure everything, one line each."""
-    for measure in (startup, prediction, tracing, install_size):
+    for measure in (startup, prediction, footprints, tracing, install_size):
         measure()
 
 
@@ -90,6 +127,22 @@ def prediction() -> None:
         f"{ROWS / took:,.0f} rows/s, peak memory {peak:.0f} MiB ({before:.0f} MiB before)",
         f">= {LEAST_ROWS_PER_S:,.0f} rows/s",
         ROWS / took >= LEAST_ROWS_PER_S,
+    )
+
+
+def footprints() -> None:
+    """Rows per second of footprints in columns, and of a CSV file of them with a fifth of the rows."""
+    with tempfile.TemporaryDirectory() as place:
+        files = [f"{place}/in.csv", f"{place}/out.csv"]
+        python = str(CORE / "bin" / "python")
+        command = [python, "-c", FOOTPRINT, str(ROWS), *files]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    columns, csv_files, before, peak = (float(word) for word in done.stdout.split())
+    report(
+        f"joulecast footprint: {ROWS:,} rows in columns, {columns:,.0f} rows/s; CSV to CSV {csv_files:,.0f} "
+        f"rows/s, peak memory {peak:.0f} MiB ({before:.0f} MiB before)",
+        f">= {LEAST_FOOTPRINTS_PER_S:,.0f} rows/s in columns",
+        columns >= LEAST_FOOTPRINTS_PER_S,
     )
 
 
