@@ -354,6 +354,82 @@ def test_cards(run, form: str) -> None:  # type: ignore[no-untyped-def]
     assert "gross GPU energy" in Path("card.md").read_text()
 
 
+BOAMPS = ("--format", "boamps", "--infrastructure", "publicCloud")
+
+
+def test_boamps_reports(run) -> None:  # type: ignore[no-untyped-def]
+    run("predict", "w.csv", "--out", "p.parquet")
+    one = run("card", "p.parquet", *BOAMPS, "--row", "2", "--region", "Poland")
+    report = json.loads(one.out)
+    assert report["task"]["nbRequest"] == 4
+    assert report["environment"]["country"] == "Poland"
+    Path("reports").mkdir()
+    both = run("card", "p.parquet", *BOAMPS, "--out", "reports")
+    assert (both.status, both.out, both.err) == (0, "", "2 reports in reports\n")
+    made = [json.loads(Path("reports", f"boamps-{i}.json").read_text()) for i in (1, 2)]
+    assert [m["task"]["algorithms"][0]["foundationModelName"] for m in made] == ["flux.1-dev", "sd3.5-large"]
+    assert made[0]["header"]["reportId"] != made[1]["header"]["reportId"]
+    assert run("card", "p.parquet", *BOAMPS, "--row", "1", "--out", "one.json").status == 0
+    assert json.loads(Path("one.json").read_text())["quality"] == "high"
+
+
+def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]
+    assert run("campaign", "run", "calibrate", "--store", "dry.db", "--dry-run").status == 0
+    assert run("campaign", "export", "dry.db", "--out", "runs.csv", "--gpu", "H200").status == 0
+    card = run("card", "runs.csv", "--region", "FR")
+    assert card.status == 0
+    assert "dry run on a replayed trace: not a measurement" in card.out
+    assert "| measured" not in card.out
+    refused = run("card", "runs.csv", *BOAMPS, "--row", "1")
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "not a measurement" in refused.err
+    text = (
+        Path("runs.csv")
+        .read_text()
+        .replace("dry run on a replayed trace: not a measurement", "joulecast campaign x")
+    )
+    Path("real.csv").write_text(text)
+    assert "| measured, joulecast campaign x |" in run("card", "real.csv").out
+    report = json.loads(run("card", "real.csv", *BOAMPS, "--row", "1").out)
+    assert report["measures"][0]["gpuTrackingMode"] == "nvml"
+    assert run("footprint", "real.csv", "--region", "FR", "--out", "f.csv").status == 0
+
+
+def test_rows_without_an_energy_are_told(run) -> None:  # type: ignore[no-untyped-def]
+    Path("r.csv").write_text("energy_j,duration_s,source\n9,1,me\n,1,me\n")
+    done = run("card", "r.csv")
+    assert (done.status, done.err) == (0, "1 of 2 rows have no energy and are left out\n")
+    Path("r.csv").write_text("energy_j,duration_s\n,1\n")
+    for form in ("markdown", "boamps"):
+        done = run("card", "r.csv", "--format", form)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert "no row has an energy_j" in done.err
+    Path("r.csv").write_text("energy_j,duration_s\n9,1\n")
+    assert "| not stated |" in run("card", "r.csv").out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--format", "boamp"), "did you mean boamps?"),
+        (BOAMPS, "a BoAmps report is of one task and the table has 2 rows"),
+        ((*BOAMPS, "--out", "none.json"), "the table has 2 rows"),
+        ((*BOAMPS, "--row", "3"), "--row 3: the table has 2 rows"),
+        ((*BOAMPS, "--row", "none"), "--row must be a whole number"),
+        ((*BOAMPS[:2], "--row", "1"), "says on what infrastructure"),
+        (("--format", "boamps", "--infrastructure", "cloud", "--row", "1"), "unknown infrastructure 'cloud'"),
+        (("--infrastructure", "other"), "is for --format boamps"),
+        (("--format", "huggingface"), "give --region"),
+        (("--out", "none/card.md"), "there is no folder"),
+    ],
+)
+def test_cards_that_cannot_be_made(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+    run("predict", "w.csv", "--out", "p.csv")
+    done = run("card", "p.csv", *options)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert words in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from joulecast.footprint.columns import Sites
     from joulecast.footprint.grid import GridIntensity
     from joulecast.footprint.grid_source import GridOf
+    from joulecast.footprint.row import Row
     from joulecast.footprint.site import Site
 
 Run = Callable[[argparse.Namespace], int]
@@ -236,7 +237,7 @@ def _budget(options: argparse.Namespace) -> int:
     return OVER_BUDGET if over else 0
 
 
-def _predicted(file: str, law: str | None) -> list[dict[str, Any]]:
+def _predicted(file: str, law: str | None) -> list[Row]:
     """Rows with energies: the file's own, or predicted from its workloads."""
     from joulecast.footprint.table import read_rows
 
@@ -290,27 +291,77 @@ def _warnings_of(grids: Sequence[GridIntensity]) -> list[str]:
 
 def _card_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("file", metavar="FILE", help="CSV of measured runs or predictions, with energy_j")
-    add("--format", default="markdown", help="markdown (default), json or huggingface")
-    add("--out", metavar="FILE", help="file to write; standard output without it")
+    add("file", metavar="FILE", help="CSV or Parquet of measured runs or predictions, with energy_j")
+    add("--format", default="markdown", help="markdown (default), json, huggingface or boamps")
+    add("--out", metavar="FILE", help="file to write; for boamps a folder, a report for each row")
+    add("--row", metavar="NUMBER", help="the one row to take, counted from 1; all without it")
+    add(
+        "--infrastructure",
+        metavar="TYPE",
+        help="where it runs, which boamps requires: publicCloud, privateCloud, onPremise or other",
+    )
     _grid_options(command)
 
 
 def _card(options: argparse.Namespace) -> int:
     """What to publish beside a model or service: energy, carbon with --region, and how they were had."""
     from joulecast import __version__
-    from joulecast.footprint.card import card
+    from joulecast.footprint.card import BOAMPS, card, with_energy
     from joulecast.footprint.table import read_rows
-    from joulecast.forecast.files import replacing
 
     at = _site(options) if _asks_for_a_site(options) else None
-    text = card(read_rows(options.file, ("energy_j",)), options.format, at, f"joulecast {__version__}")
-    if options.out is None:
-        print(text)
-        return 0
-    with replacing(Path(options.out)) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    rows = _chosen(read_rows(options.file, ("energy_j",)), options.row)
+    left_out = len(rows) - len(with_energy(rows))
+    if 0 < left_out < len(rows):
+        print(f"{left_out} of {len(rows)} rows have no energy and are left out", file=sys.stderr)
+    if options.format == BOAMPS:
+        return _boamps(with_energy(rows), at, options)
+    if options.infrastructure is not None:
+        raise InputError("--infrastructure is for --format boamps")
+    _write_text(card(rows, options.format, at, f"joulecast {__version__}"), options.out)
     return 0
+
+
+def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -> int:
+    """A BoAmps report is of one task: one row is printed or written, several go to a folder."""
+    from joulecast.footprint.boamps import boamps_report
+
+    if not rows:
+        raise InputError("no row has an energy_j: there is nothing to report")
+    folder = None if options.out is None else Path(options.out)
+    if len(rows) > 1 and (folder is None or not folder.is_dir()):
+        raise InputError(
+            f"a BoAmps report is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
+            "and a folder that is there"
+        )
+    made = [boamps_report(row, options.infrastructure, at) for row in rows]
+    texts = [json.dumps(report, indent=2, allow_nan=False) for report in made]
+    if folder is None or not folder.is_dir():
+        _write_text(texts[0], options.out)
+        return 0
+    for number, text in enumerate(texts, 1):
+        _write_text(text, folder / f"boamps-{number}.json")
+    print(f"{len(texts)} reports in {options.out}", file=sys.stderr)
+    return 0
+
+
+def _chosen(rows: list[Row], number: str | None) -> list[Row]:
+    if number is None:
+        return rows
+    at = _count(number, "--row")
+    if at > len(rows):
+        raise InputError(f"--row {at}: the table has {len(rows)} rows")
+    return rows[at - 1 : at]
+
+
+def _write_text(text: str, target: str | Path | None) -> None:
+    from joulecast.forecast.paths import replacing
+
+    if target is None:
+        print(text)
+        return
+    with replacing(Path(target)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 # --- options of a site ---------------------------------------------------------------------------

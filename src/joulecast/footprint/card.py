@@ -8,9 +8,12 @@ from typing import Any
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site
-from joulecast.footprint.row import Row, positive, row_footprint
+from joulecast.footprint.origin import origin_of
+from joulecast.footprint.row import SOURCE, WHOLE, Row, positive, row_footprint, words
+from joulecast.forecast.columns import is_missing
 from joulecast.units import JOULES_PER_WATT_HOUR
 
+BOAMPS = "boamps"  # of one row: `boamps.boamps_report`
 FORMATS = ("markdown", "json", "huggingface")
 MADE_BY = "joulecast"
 _SETTINGS = ("model", "gpu", "width", "height", "steps", "passes", "precision", "batch_size")
@@ -26,8 +29,9 @@ def card(rows: Sequence[Row], form: str, at: Site | None = None, made_by: str = 
     Raises UnknownNameError for another form, InputError when no row has an energy.
     """
     if form not in FORMATS:
-        raise UnknownNameError("format", form, FORMATS, f"known: {', '.join(FORMATS)}")
-    entries = [_entry(row, at) for row in rows if row.get("energy_j")]
+        known = (*FORMATS, BOAMPS)
+        raise UnknownNameError("format", form, known, f"known: {', '.join(known)}")
+    entries = [_entry(row, at) for row in with_energy(rows)]
     if not entries:
         raise InputError("no row has an energy_j: there is nothing to put on a card")
     if form == "json":
@@ -37,26 +41,31 @@ def card(rows: Sequence[Row], form: str, at: Site | None = None, made_by: str = 
     return _markdown(entries, at, made_by)
 
 
+def with_energy(rows: Sequence[Row]) -> list[Row]:
+    """The rows that a card can be made of: a run may state its time alone."""
+    return [row for row in rows if not is_missing(row.get("energy_j"))]
+
+
 def _entry(row: Row, at: Site | None) -> dict[str, Any]:
-    low, high = row.get("energy_low_j"), row.get("energy_high_j")
-    made = f"predicted, law {row['law']}" if row.get("law") else "measured"
     entry: dict[str, Any] = {
-        **{name: row[name] for name in _SETTINGS if row.get(name)},
+        **{name: row[name] for name in _SETTINGS if not is_missing(row.get(name))},
         "energy_j": positive(row, "energy_j"),
-        "energy_low_j": positive(row, "energy_low_j") if low else None,
-        "energy_high_j": positive(row, "energy_high_j") if high else None,
-        "boundary": row.get("boundary") or "gross",
-        "duration_s": positive(row, "duration_s") if row.get("duration_s") else None,
-        "obtained": made,
-        "software": row.get("software") or None,
-        "source": row.get("source") or None,
+        **{name: _number(row, name) for name in ("energy_low_j", "energy_high_j")},
+        "boundary": words(row, "boundary") or "gross",
+        "duration_s": _number(row, "duration_s"),
+        "obtained": origin_of(row).words,
+        "software": words(row, "software"),
+        "source": words(row, "source"),
     }
     if at is not None:
-        if entry["boundary"] == "gross" and entry["duration_s"]:
-            entry["footprint"] = row_footprint(row, at, 1).to_dict()
-        else:
-            entry["footprint"] = None
+        is_whole = entry["boundary"] == "gross" and (words(row, "scope") or WHOLE) == WHOLE
+        can = is_whole and entry["duration_s"] is not None
+        entry["footprint"] = row_footprint(row, at, 1).to_dict() if can else None
     return entry
+
+
+def _number(row: Row, name: str) -> float | None:
+    return None if is_missing(row.get(name)) else positive(row, name)
 
 
 def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
@@ -71,7 +80,11 @@ def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) 
         lines += [
             f"- Carbon: {at.grid.accounting}, {at.grid.source} ({at.grid.boundary}), embodied carbon "
             "included; ranges are the widest that the factors allow.",
-            *(f"- {name}: {source}." for name, source in (found["sources"] if found else {}).items()),
+            *(
+                f"- {name}: {source}."
+                for name, source in (found["sources"] if found else {}).items()
+                if source != SOURCE
+            ),
             *(f"- Beware: {words}." for words in at.grid.warnings),
         ]
     lines.append(f"- Made by {made_by}.")

@@ -47,9 +47,7 @@ def checked(row: Row, images: int | None = None) -> Cells:
         positive(row, "duration_s"), positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0)
     )
     check_gross(words(row, "boundary") or "gross")
-    scope = words(row, "scope") or WHOLE
-    if scope != WHOLE:
-        raise InputError(f"a footprint needs the whole pipeline, not the scope {shown(scope)}: it is more")
+    check_whole(row)
     count, gpu = check_images(count), words(row, "gpu")
     embodied_of(gpu)  # an unknown GPU is told here, with the other cells
     return Cells(Interval(low, energy, high), seconds, count, gpu)
@@ -61,6 +59,13 @@ def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     return footprint(
         cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.gpu, source=SOURCE
     )
+
+
+def check_whole(row: Row) -> None:
+    """InputError for a row that covers less than the whole pipeline call."""
+    scope = words(row, "scope") or WHOLE
+    if scope != WHOLE:
+        raise InputError(f"the row covers the scope {shown(scope)} alone: the whole pipeline takes more")
 
 
 def gpu_seconds(duration_s: Any, gpu_count: Any, batch_size: Any) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from joulecast.errors import InputError, near_matches, shown
 from joulecast.footprint.columns import OUTPUTS, Sites, footprint_columns
+from joulecast.footprint.row import Row
 from joulecast.forecast.columns import text_of
 from joulecast.forecast.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
 
@@ -67,7 +68,7 @@ def footprint_file(
     return summary
 
 
-def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED) -> list[dict[str, Any]]:
+def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED) -> list[Row]:
     """The rows of a CSV or Parquet file, cells by column. Raises InputError or FileFormatError."""
 
     def check(names: list[str], where: str) -> None:
