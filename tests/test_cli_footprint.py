@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from joulecast import data
 from joulecast.cli import main
 
 WORKLOADS = """model,gpu,width,height,steps,precision,batch_size,where
@@ -85,6 +86,89 @@ def test_a_table(run) -> None:  # type: ignore[no-untyped-def]
     assert done.status == 1
     assert "data row 2: unknown region 'Polnd'; did you mean Poland" in done.err
     assert "footprints of 1 of 2 rows" in done.err
+
+
+def test_a_table_says_what_an_estimate_says(run) -> None:  # type: ignore[no-untyped-def]
+    run("predict", "w.csv", "--out", "p.csv")
+    run(
+        "footprint",
+        "p.csv",
+        "--region-column",
+        "where",
+        "--pue",
+        "1.2",
+        "--price-per-kwh",
+        "0.2",
+        "--out",
+        "f.csv",
+    )
+    row = next(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    estimate = (*ESTIMATE, "--size", "1024x1024", "--steps", "50", "--precision", "bf16", "--json")
+    found = json.loads(run(*estimate, "--region", "FR", "--pue", "1.2", "--price-per-kwh", "0.2").out)[
+        "footprint"
+    ]
+    for name in ("carbon", "water", "facility_energy", "money"):
+        unit = {"carbon": "_g", "water": "_l", "facility_energy": "_kwh", "money": ""}[name]
+        for end, part in (("value", ""), ("low", "_low"), ("high", "_high")):
+            assert float(row[f"{name}{part}{unit}"]) == pytest.approx(found[name + unit][end], rel=1e-12)
+
+
+def numbers_by_hand(text: str) -> dict[str, float]:
+    """The printed sum redone by an auditor with a calculator: every line, from its own numbers."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if " [" in line and " = " in line and not line.startswith(" "):
+            name = line.partition(" [")[0]
+        if line.startswith("    value "):
+            sum_, result = line.removeprefix("    value ").rsplit(" = ", 1)
+            assert eval(sum_) == float(result)  # digits and + - * / ( ) alone
+            found[name] = float(result)
+    return found
+
+
+def test_the_printed_sum_is_that_of_the_packaged_tables(run) -> None:  # type: ignore[no-untyped-def]
+    options = (
+        "--region",
+        "PL",
+        "--price-per-kwh",
+        "0.1:0.3",
+        "--transmission-loss",
+        "0.06",
+        "--images",
+        "1000000",
+    )
+    answer = json.loads(run(*ESTIMATE, *options, "--json", "--explain").out)
+    printed = run(*ESTIMATE, *options, "--explain").out
+    assert "\n".join(answer["footprint"]["explanation"]) in printed
+    by_hand = numbers_by_hand(printed)
+    factors = {row["factor"]: float(row["value"]) for row in data.read_table("factors.csv")}
+    kwh = answer["energy_j"] * 1e6 / 3.6e6 * (1 + factors["host_overhead"])
+    hours = answer["duration_s"] * 1e6 / 3600
+    hardware = hours * (164 + 375) * 1000 / (factors["life"] * 8760 * factors["utilisation"])
+    carbon = kwh * factors["pue"] / (1 - 0.06) * 614.98 + hardware
+    assert by_hand["carbon_g"] == pytest.approx(carbon, rel=1e-12)
+    assert by_hand["sci"] == pytest.approx(carbon / 1e6, rel=1e-12)
+    assert by_hand["water_l"] == pytest.approx(kwh * factors["wue"], rel=1e-12)
+    assert by_hand["money"] == pytest.approx(kwh * factors["pue"] * 0.2, rel=1e-12)
+    assert answer["footprint"]["carbon_g"]["value"] == by_hand["carbon_g"]
+
+
+def test_every_factor_is_shown(run) -> None:  # type: ignore[no-untyped-def]
+    shown = " ".join(run(*ESTIMATE, "--region", "FR", "--pue", "1.2").out.split())
+    for words in (
+        "host overhead 0.431 (0.214 to 0.821);",
+        "pue 1.20, given;",
+        "wue 0.300 L/kWh (0.150 to 1.80)",
+        "life 5.00 year (3.00 to 6.00)",
+        "utilisation 0.600",
+        "embodied gpu 164 kg (164 to 273)",
+    ):
+        assert words in shown, words
+
+
+def test_an_hour_of_the_day(run) -> None:  # type: ignore[no-untyped-def]
+    noon = run(*ESTIMATE, "--hourly", "CISO", "--at", "12:00", "--timezone", "America/Los_Angeles")
+    assert "12:00 America/Los_Angeles, mean of 365 days, range of nine in ten" in " ".join(noon.out.split())
 
 
 def test_a_budget(run) -> None:  # type: ignore[no-untyped-def]
@@ -437,6 +521,13 @@ def test_cards_that_cannot_be_made(run, options: tuple[str, ...], words: str) ->
         ((*ESTIMATE, "--pue", "1.2"), "needs a region"),
         ((*ESTIMATE, "--region", "FR", "--pue", "0.5"), "PUE"),
         ((*ESTIMATE, "--region", "FR", "--images", "many"), "--images"),
+        ((*ESTIMATE, "--region", "FR", "--currency", "EUR"), "a currency is of a price"),
+        ((*ESTIMATE, "--currency", "EUR"), "needs a region"),
+        ((*ESTIMATE, "--accounting", "marginal"), "give the marginal intensity itself"),
+        ((*ESTIMATE, "--intensity", "3", "--year", "2024"), "a year is of the packaged table"),
+        ((*ESTIMATE, "--region", "FR", "--pue", "-1"), "PUE"),
+        ((*ESTIMATE, "--region", "FR", "--pue", "1e9"), "PUE"),
+        ((*ESTIMATE, "--region", "FR", "--utilisation", "60"), "utilisation"),
         ((*ESTIMATE, "--region", "FR", "--boundary", "dynamic"), "gross"),
         ((*ESTIMATE, "--region", "FR", "--year", "1990"), "packaged table has 2024"),
         (("budget", "check", "w.csv"), "give a budget"),

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from joulecast.footprint.grid import GridIntensity
     from joulecast.footprint.grid_source import GridOf
     from joulecast.footprint.row import Row
+    from joulecast.footprint.series import HourlySeries
     from joulecast.footprint.site import Site
+    from joulecast.uncertainty import Interval
 
 Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
 
 OVER_BUDGET = FAILED_ROWS = 1
 EXPLAIN = "--explain prints the sum and every source"
-MIXED = "some intensities count combustion alone, others whole life cycles: do not compare or add the two"
+LOCATION_BASED, CURRENCY = "location-based", "USD"
 _GRID = ("region", "year", "intensity", "accounting")
 _HOURLY = ("hourly", "hourly_column", "at", "timezone", "time_column")
 _FACTORS = (
@@ -87,7 +89,8 @@ def _estimate_with_footprint(run: Run) -> Run:
         )
         answer = footprint_of(guess, _site(options), _count(options.images))
         if options.json:
-            return _print_json({**guess.to_dict(), "footprint": answer.to_dict()})
+            sum_of = {"explanation": answer.explain().splitlines()} if options.explain else {}
+            return _print_json({**guess.to_dict(), "footprint": {**answer.to_dict(), **sum_of}})
         from joulecast.report.text import estimate_text
 
         print(estimate_text(guess))
@@ -144,10 +147,28 @@ def footprint_text(answer: Footprint) -> str:
                 f"{quantity.number(answer.grid.intensity.amount.value)} g CO2e/kWh, {answer.grid.source}, "
                 f"{answer.grid.boundary}.",
             ),
+            *paragraph("Factors", f"{_factors_text(answer)}."),
             *paragraph("Ranges", f"the widest that the factors allow; {EXPLAIN}."),
             *(line for warning in answer.warnings for line in paragraph("Warning", f"{warning}.")),
         ]
     )
+
+
+def _factors_text(answer: Footprint) -> str:
+    """The factors other than the grid, each with its range, and which of them the user gave."""
+    from joulecast.footprint.factors import GIVEN
+    from joulecast.report import quantity
+
+    def words(name: str, amount: Interval, unit: str, source: str) -> str:
+        ends = (
+            "" if amount.is_exact else f" ({quantity.number(amount.low)} to {quantity.number(amount.high)})"
+        )
+        shown = f"{quantity.number(amount.value)}{'' if unit == '1' else f' {unit}'}"
+        return f"{name.replace('_', ' ')} {shown}{ends}{', given' if source == GIVEN else ''}"
+
+    found = answer.factors().items()
+    kept = [item for item in found if item[0] not in ("energy_j", "duration_s", "intensity")]
+    return "; ".join(words(name, value.amount, value.unit, source) for name, (value, source) in kept)
 
 
 # --- footprint -----------------------------------------------------------------------------------
@@ -167,11 +188,12 @@ def _footprint_options(command: argparse.ArgumentParser) -> None:
 
 def _footprint(options: argparse.Namespace) -> int:
     """Carbon, water and money of every row of a table; a row without says why in `footprint_error`."""
+    from joulecast.footprint.grid import MIXED, are_mixed
     from joulecast.footprint.table import footprint_file
 
     done = footprint_file(options.file, options.out or sys.stdout, _sites(options))
     print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
-    if {"combustion", "life-cycle"} <= done.boundaries:
+    if are_mixed(done.boundaries):
         print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
     if not done.failed:
         return 0
@@ -246,11 +268,11 @@ def _predicted(file: str, law: str | None) -> list[Row]:
         raise InputError(f"{file!r} has no rows to hold against a budget")
     if "energy_j" in rows[0]:
         return rows
-    from joulecast.forecast.predict import predict
+    from joulecast.forecast.predict import NUMBERS, predict
 
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     answers = predict(columns, law=law)
-    names = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "law", "error")
+    names = (*NUMBERS, "law", "error")
     return [{**row, **{name: answers[name][i] for name in names}} for i, row in enumerate(rows)]
 
 
@@ -281,8 +303,10 @@ def _held(
 
 
 def _warnings_of(grids: Sequence[GridIntensity]) -> list[str]:
+    from joulecast.footprint.grid import MIXED, are_mixed
+
     found = [warning for grid in grids for warning in grid.warnings]
-    mixed = {"combustion", "life-cycle"} <= {grid.boundary for grid in grids}
+    mixed = are_mixed(grid.boundary for grid in grids)
     return list(dict.fromkeys([*found, *([MIXED] if mixed else [])]))
 
 
@@ -389,7 +413,7 @@ def _site_options(command: argparse.ArgumentParser) -> None:
     )
     add(
         "--accounting",
-        default="location-based",
+        default=LOCATION_BASED,
         help="of --intensity or an hourly file: location-based, market-based or marginal",
     )
     add(
@@ -401,7 +425,7 @@ def _site_options(command: argparse.ArgumentParser) -> None:
     add("--utilisation", metavar="SHARE", help="share of its life in which a GPU generates")
     add("--price-per-kwh", metavar="PRICE", help="price of electricity")
     add("--price-per-gpu-hour", metavar="PRICE", help="price of a rented GPU, electricity included")
-    add("--currency", default="USD", help="of the price, three capital letters")
+    add("--currency", default=CURRENCY, help="of the price, three capital letters")
     add(
         "--transmission-loss",
         metavar="SHARE",
@@ -428,7 +452,8 @@ def _hourly_options(command: argparse.ArgumentParser) -> None:
     add(
         "--at",
         metavar="TIME",
-        help="hour of --hourly, e.g. 2022-06-01T13:00Z, or a window START/END; the mean of all by default",
+        help="hour of --hourly, e.g. 2022-06-01T13:00Z, a window START/END, or an hour of the day (12:00); "
+        "the mean of all by default",
     )
     add("--timezone", metavar="ZONE", help="of times without an offset, e.g. Europe/Paris")
     add(
@@ -443,7 +468,7 @@ def _asks_for_a_site(options: argparse.Namespace) -> bool:
     asking = (*_GRID, *_FACTORS, *_HOURLY, "live_timeout", "images")
     given = [name for name in asking if name != "accounting" and getattr(options, name, None) is not None]
     flags = [name for name in ("explain", "live", "allow_gaps") if getattr(options, name, False)]
-    return bool(given or flags)
+    return bool(given or flags) or options.accounting != LOCATION_BASED or options.currency != CURRENCY
 
 
 def _site(options: argparse.Namespace) -> Site:
@@ -465,6 +490,8 @@ def _sites(options: argparse.Namespace) -> Sites:
 def _at(options: argparse.Namespace, grid: GridIntensity) -> Site:
     from joulecast.footprint.site import site
 
+    if options.currency != CURRENCY and options.price_per_kwh is None and options.price_per_gpu_hour is None:
+        raise InputError("a currency is of a price: give --price-per-kwh or --price-per-gpu-hour")
     return site(intensity=grid, **{name: getattr(options, name) for name in (*_FACTORS, "currency")})
 
 
@@ -519,7 +546,11 @@ def _check_sources(options: argparse.Namespace) -> None:
 def _hourly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.footprint.grid_source import HourlySource
     from joulecast.footprint.hourly import find_series
-    from joulecast.footprint.moments import parse_window, zone_of
+    from joulecast.footprint.moments import zone_of
+    from joulecast.plan.hours import intensity_at
+
+    def mean(series: HourlySeries) -> GridIntensity:
+        return intensity_at(series, options.at, options.timezone)
 
     zone = None if options.timezone is None else zone_of(options.timezone)
     series = [
@@ -532,7 +563,9 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
         )
         for name in options.hourly
     ]
-    return HourlySource(series, None if options.at is None else parse_window(options.at, zone), zone)
+    for one in series if options.at else ():
+        mean(one)  # a time that is not in a series is told here, not in each row
+    return HourlySource(series, mean, zone)
 
 
 def _count(text: str | None, name: str = "--images") -> int:

@@ -15,6 +15,7 @@ from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site, footprint, footprint_of, site
 from joulecast.footprint.factors import packaged
 from joulecast.footprint.grid import find_region, grid_intensity, newest_year, regions
+from joulecast.footprint.hourly import hourly_series
 from joulecast.uncertainty import Interval
 
 # A GPU draws 3.6 MJ = 1 kWh in an hour for one image: every number below is worked by hand.
@@ -127,6 +128,21 @@ def test_ways_of_accounting_never_mix() -> None:
         site("FR", accounting="marginal")
     with pytest.raises(UnknownNameError, match="marginal"):
         site("FR", intensity=3, accounting="margnal")
+
+
+def test_combustion_and_life_cycles_together_are_said() -> None:
+    year, hours = (footprint(ONE_KWH_J, ONE_HOUR_S, site(intensity=grid))
+                   for grid in (grid_intensity("US"), hourly_series("CISO").average()))  # fmt: skip
+    both = year + hours
+    assert both.grid.boundary == "mixed"
+    assert "do not compare or add the two" in both.warnings[-1]
+    assert "do not compare or add" not in " ".join((year + year).warnings + (hours + hours).warnings)
+
+
+def test_a_gpu_by_an_alias_has_its_own_embodied_carbon() -> None:
+    for name in ("H200-SXM-141GB", "h200", "H200 SXM"):
+        answer = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=name)
+        assert answer.factors()["embodied_gpu"][0].amount == Interval(164, 364, 364)
 
 
 def test_dynamic_energy_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from joulecast.footprint.grid_source import HourlySource, grid_of
 from joulecast.footprint.hourly import hourly_series
 from joulecast.footprint.interval_column import IntervalColumn
 from joulecast.footprint.quantity import Quantity, quantity
-from joulecast.footprint.row import row_footprint
+from joulecast.footprint.row import RANGES, row_footprint
 from joulecast.footprint.site import site
 from joulecast.footprint.table import footprint_file, read_rows
 from joulecast.uncertainty import Interval
@@ -93,6 +94,8 @@ GOOD = st.fixed_dictionaries(
         "duration_s": st.floats(1e-3, 1e5),
         "energy_low_j": st.one_of(st.none(), st.floats(1e-3, 1)),
         "energy_high_j": st.one_of(st.just(""), st.floats(1e5, 1e6)),
+        "duration_low_s": st.one_of(st.none(), st.floats(1e-6, 1e-3).map(repr)),
+        "duration_high_s": st.one_of(st.none(), st.floats(1e5, 1e6)),
         "gpu_count": COUNT,
         "batch_size": COUNT,
         "images": st.one_of(st.none(), st.integers(1, 10**6)),
@@ -108,9 +111,7 @@ GOOD = st.fixed_dictionaries(
 ODD_NUMBERS = ["1.5", " 7 ", "2e3", "1_0", 3, True, "", None, math.nan, 10**400, 1e300, 1e308, 5e-324]
 ODD_NUMBERS += ["0", "-1", "inf", "nan", "much", b"x", -2.0, 0, 0.0, math.inf]
 ODD: dict[str, list[Any]] = {
-    **dict.fromkeys(
-        ("energy_j", "duration_s", "energy_low_j", "energy_high_j", "gpu_count", "batch_size"), ODD_NUMBERS
-    ),
+    **dict.fromkeys((*chain.from_iterable(RANGES), "gpu_count", "batch_size"), ODD_NUMBERS),
     "images": ["2.5", "1e16", "0", "10", 1e15],
     "gpu": ["H1000", 5],
     "boundary": ["dynamic", "Gross", 1],

@@ -70,7 +70,12 @@ KWH, J, G, ONE = quantity(1, "kWh"), quantity(1, "J"), quantity(1, "g"), quantit
         lambda: formulas.amortised_embodied_carbon(quantity(1, "GPU-h"), G, quantity(1, "h"), ONE),
         lambda: formulas.software_carbon_intensity(G, KWH, quantity(1, "image")),
         lambda: formulas.electricity_cost(J, quantity(1, "EUR/kWh")),
+        lambda: formulas.electricity_cost(KWH, quantity(1, "EUR/GPU-h")),
+        lambda: formulas.electricity_cost(KWH, quantity(1, "g/kWh")),
+        lambda: formulas.electricity_cost(KWH, quantity(1, "EUR")),
         lambda: formulas.gpu_time_cost(quantity(1, "h"), quantity(1, "EUR/GPU-h")),
+        lambda: formulas.gpu_time_cost(quantity(1, "GPU-h"), quantity(1, "EUR/kWh")),
+        lambda: formulas.software_carbon_intensity(G, G, ONE),
     ],
 )
 def test_every_formula_refuses_the_wrong_unit(mixed_up) -> None:  # type: ignore[no-untyped-def]

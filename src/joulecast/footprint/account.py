@@ -8,7 +8,7 @@ from typing import Any
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import GIVEN, Factor, embodied_of
-from joulecast.footprint.grid import GridIntensity
+from joulecast.footprint.grid import MIXED, GridIntensity, are_mixed
 from joulecast.footprint.ledger import Step
 from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
@@ -61,6 +61,7 @@ class Footprint:
             )
         if (self.money is None) != (other.money is None):
             raise InputError("a footprint with money and one without cannot be added; give both a price")
+        mixed = [MIXED] if are_mixed((self.grid.boundary, other.grid.boundary)) else []
         carbon, images = self.carbon + other.carbon, self.images + other.images
         grid = self.grid if self.grid == other.grid else _several(self.grid, other.grid)
         return Footprint(
@@ -77,7 +78,7 @@ class Footprint:
             accounting=self.accounting,
             grid=grid,
             steps=(*self.steps, *other.steps),
-            warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings))),
+            warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings, *mixed))),
         )
 
     def explain(self) -> str:
@@ -113,9 +114,15 @@ class Footprint:
             "warnings": list(self.warnings),
         }
 
+    def factors(self) -> dict[str, tuple[Quantity, str]]:
+        """Each factor of the sum, and its source, by its name."""
+        return {
+            name: (step.inputs[name], source) for step in self.steps for name, source in step.sources.items()
+        }
+
     def sources(self) -> dict[str, str]:
         """Each factor's source by its name."""
-        return {name: source for step in self.steps for name, source in step.sources.items()}
+        return {name: source for name, (_, source) in self.factors().items()}
 
 
 def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,15 @@ from joulecast.footprint.grid import GridIntensity
 from joulecast.footprint.grid_source import GridOf
 from joulecast.footprint.interval_column import Floats, IntervalColumn
 from joulecast.footprint.quantity import Quantity
-from joulecast.footprint.row import POSITIVE, SOURCE, WHOLE, Row, checked, gpu_seconds, row_footprint, words
+from joulecast.footprint.row import RANGES, SOURCE, WHOLE, Row, checked, gpu_seconds, row_footprint, words
 from joulecast.footprint.site import Site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.columns import distinct, is_missing, text_of
 from joulecast.forecast.tables import values_of
 from joulecast.uncertainty import Interval
 
-READ = (*POSITIVE, "images", "boundary", "scope", "gpu")
+COUNTS = ("gpu_count", "batch_size", "images")
+READ = (*chain.from_iterable(RANGES), *COUNTS, "boundary", "scope", "gpu")
 # output -> the amount and the end of it that it holds
 NUMBERS = {
     "facility_energy_kwh": ("facility_energy", "value"),
@@ -149,19 +151,23 @@ class _Block:
     def read_cells(self) -> None:
         """Numbers of all rows; a row that is not plain is checked alone, and says what is wrong."""
         plain = np.ones(len(self.error), dtype=bool)
-        for name in (*POSITIVE, "images"):
-            default = {"energy_j": None, "duration_s": None}.get(name, self.cells.get("energy_j"))
-            if name in ("gpu_count", "batch_size", "images"):
-                default = np.ones(len(self.error))
-            self.cells[name], good = _positive_numbers(self.columns.get(name), default, len(self.error))
-            plain &= good
+        for low, value, high in RANGES:
+            plain &= self._read(value, None)
+            plain &= self._read(low, self.cells[value]) & self._read(high, self.cells[value])
+            plain &= (self.cells[low] <= self.cells[value]) & (self.cells[value] <= self.cells[high])
+        for name in COUNTS:
+            plain &= self._read(name, np.ones(len(self.error)))
         c = self.cells
-        plain &= (c["energy_low_j"] <= c["energy_j"]) & (c["energy_j"] <= c["energy_high_j"])
         plain &= (c["images"] >= 1) & (c["images"] <= 1e15) & (c["images"] == np.floor(c["images"]))
         plain &= self._matches("boundary", ("", "gross")) & self._matches("scope", ("", WHOLE))
         plain &= self._find_gpus()
         for row in np.flatnonzero(~plain & (self.error == "")).tolist():
             self._check_alone(row)
+
+    def _read(self, name: str, default: Floats | None) -> NDArray[np.bool_]:
+        """Fill in the numbers of a column; False where they are not plain."""
+        self.cells[name], good = _positive_numbers(self.columns.get(name), default, len(self.error))
+        return good
 
     def _matches(self, name: str, accepted: tuple[str, ...]) -> NDArray[np.bool_]:
         if name not in self.columns:
@@ -195,12 +201,12 @@ class _Block:
         except JoulecastError as error:
             self.error[row] = str(error)
             return
-        energy = cells.energy_j
-        for name, value in zip(POSITIVE, (energy.value, energy.low, energy.high), strict=False):
-            self.cells[name][row] = value
-        self.cells["duration_s"][row] = cells.gpu_s_per_image
+        known = zip(RANGES, (cells.energy_j, cells.gpu_s_per_image), strict=True)
+        for (low, value, high), amount in known:
+            ends = ((low, amount.low), (value, amount.value), (high, amount.high))
+            for name, number in (*ends, ("images", cells.images)):
+                self.cells[name][row] = number
         self.cells["gpu_count"][row] = self.cells["batch_size"][row] = 1.0
-        self.cells["images"][row] = cells.images
 
     def compute(self) -> None:
         """The numbers of all rows without an error, a currency at a time."""
@@ -216,17 +222,16 @@ class _Block:
         self._compute_alone(rows, amounts)
 
     def _amounts(self, rows: NDArray[np.int64]) -> Amounts:
-        c = {name: values[rows] for name, values in self.cells.items()}
-        seconds = gpu_seconds(c["duration_s"], c["gpu_count"], c["batch_size"])
-        energy = IntervalColumn(c["energy_low_j"], c["energy_j"], c["energy_high_j"])
+        gpus, batch, images = (_exact(self.cells[name][rows]) for name in COUNTS)
+        energy, duration = (IntervalColumn(*(self.cells[name][rows] for name in names)) for names in RANGES)
         site = self.sites.at
         intensity = _taken([grid.intensity.amount for grid in self.grids], self.grid[rows])
         card = _taken([card.quantity.amount for card in self.cards], self.embodied[rows])
         return Sum(
             replace(site, grid=replace(site.grid, intensity=Quantity(intensity, "g/kWh"))),
             Factor("energy_j", Quantity(energy, "J/image"), SOURCE),
-            Factor("duration_s", Quantity(IntervalColumn(seconds, seconds, seconds), "s/image"), SOURCE),
-            Quantity(IntervalColumn(c["images"], c["images"], c["images"]), "image"),
+            Factor("duration_s", Quantity(gpu_seconds(duration, gpus, batch), "s/image"), SOURCE),
+            Quantity(images, "image"),
             Factor("embodied_gpu", Quantity(card, "kg"), SOURCE),
         ).amounts()
 
@@ -320,6 +325,10 @@ def _number(cell: Any) -> float:
         return float(cell)
     except (TypeError, ValueError, OverflowError):
         return np.nan
+
+
+def _exact(numbers: Floats) -> IntervalColumn:
+    return IntervalColumn(numbers, numbers, numbers)
 
 
 def _taken(amounts: Sequence[Interval], index: NDArray[np.int64]) -> IntervalColumn:

@@ -6,7 +6,8 @@ what the meter of the building sees. Intervals are carried through.
 
 from __future__ import annotations
 
-from joulecast.footprint.quantity import Quantity
+from joulecast.errors import InputError
+from joulecast.footprint.quantity import Quantity, is_currency
 
 __all__ = [
     "amortised_embodied_carbon",
@@ -84,14 +85,22 @@ def amortised_embodied_carbon(
 
 def electricity_cost(facility: Quantity, price: Quantity) -> Quantity:
     """Money for electricity: facility energy times its price [currency/kWh]."""
-    return facility.expect("kWh", "facility energy") * price
+    return _money(facility.expect("kWh", "facility energy") * price, "price of a kWh")
 
 
 def gpu_time_cost(gpu_hours: Quantity, price: Quantity) -> Quantity:
     """Money for rented GPUs: GPU-hours times their price [currency/GPU-h], electricity included."""
-    return gpu_hours.expect("GPU-h", "GPU time") * price
+    return _money(gpu_hours.expect("GPU-h", "GPU time") * price, "price of a GPU-hour")
 
 
 def software_carbon_intensity(operational: Quantity, embodied: Quantity, images: Quantity) -> Quantity:
     """Software Carbon Intensity [g/image]: (E * I + M) / R with R images (ISO/IEC 21031:2024)."""
-    return (operational.expect("g", "operational carbon") + embodied.expect("g", "embodied carbon")) / images
+    carbon = operational.expect("g", "operational carbon") + embodied.expect("g", "embodied carbon")
+    return carbon / images.expect("image", "images")
+
+
+def _money(amount: Quantity, what: str) -> Quantity:
+    """An amount of money. Raises InputError where the price was of something else than what is paid for."""
+    if not is_currency(amount.unit):
+        raise InputError(f"the {what} leaves {amount.unit}, which is no currency")
+    return amount

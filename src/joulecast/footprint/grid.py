@@ -7,6 +7,7 @@ The packaged table is location-based, life-cycle, of the production mix: Ember, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -106,6 +107,14 @@ def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
         f"the intensity of {region} counts combustion alone: life-cycle figures are higher, "
         "do not compare the two",
     )
+
+
+MIXED = "some intensities count combustion alone, others whole life cycles: do not compare or add the two"
+
+
+def are_mixed(boundaries: Iterable[str]) -> bool:
+    """Whether intensities of these boundaries are no comparison."""
+    return {"combustion", "life-cycle"} <= set(boundaries)
 
 
 def check_accounting(name: str) -> str:

@@ -52,21 +52,22 @@ class HourlySource:
     Parameters
     ----------
     series : one, or one for each region.
-    window : the hours over which to average; None for all of them.
+    at : the intensity of a series where no time is given; by default the mean over all of it.
     zone : of times without an offset.
     """
 
     series: Sequence[HourlySeries]
-    window: Window | None = None
+    at: Callable[[HourlySeries], GridIntensity] = HourlySeries.average
     zone: tzinfo | None = None
     _known: dict[tuple[int, Window | None], GridIntensity] = field(default_factory=dict)
 
     def __call__(self, region: str | None, time: str | None) -> GridIntensity:
         """Raises UnknownNameError for a region without a series, InputError for a time that is not in it."""
         place = self._place(region)
-        window = self.window if time is None else parse_window(time, self.zone)
+        window = None if time is None else parse_window(time, self.zone)
         if (place, window) not in self._known:
-            self._known[place, window] = self.series[place].at(window)
+            series = self.series[place]
+            self._known[place, window] = self.at(series) if window is None else series.at(window)
         return self._known[place, window]
 
     def _place(self, region: str | None) -> int:

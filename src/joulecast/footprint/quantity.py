@@ -87,6 +87,11 @@ class Quantity:
         return f"{self.amount} {self.unit}"
 
 
+def is_currency(unit: str) -> bool:
+    """Whether a unit is that of money alone."""
+    return unit not in SYMBOLS and _CURRENCY.fullmatch(unit) is not None
+
+
 def quantity(value: Quantity | Interval | Number, unit: str = "1") -> Quantity:
     """A quantity as it is, a number or an interval with `unit`."""
     return value if isinstance(value, Quantity) else Quantity(interval(value), unit)

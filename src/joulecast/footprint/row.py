@@ -1,8 +1,8 @@
 """One row of a table: its cells checked, and its footprint.
 
-Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional ``energy_low_j``,
-``energy_high_j``, ``batch_size`` (1), ``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``scope``
-(pipeline), ``images`` (1).
+Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional the ends of their
+ranges (``energy_low_j``, ``energy_high_j``, ``duration_low_s``, ``duration_high_s``), ``batch_size`` (1),
+``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``scope`` (pipeline), ``images`` (1).
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from joulecast.uncertainty import Interval
 
 WHOLE = "pipeline"
 SOURCE = "the table's row"
-POSITIVE = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "gpu_count", "batch_size")
+RANGES = (("energy_low_j", "energy_j", "energy_high_j"), ("duration_low_s", "duration_s", "duration_high_s"))
 
 Row = Mapping[str, Any]
+Given = Interval | float
 
 
 @dataclass(frozen=True)
@@ -31,26 +32,21 @@ class Cells:
     """What a footprint needs of a row: energy [J/image], GPU time [s/image], images, and the GPU's name."""
 
     energy_j: Interval
-    gpu_s_per_image: float
+    gpu_s_per_image: Interval
     images: int
     gpu: str | None
 
 
 def checked(row: Row, images: int | None = None) -> Cells:
     """A row's cells; `images` stands in for the column. Raises InputError where one cannot be used."""
-    energy = positive(row, "energy_j")
-    low, high = positive(row, "energy_low_j", energy), positive(row, "energy_high_j", energy)
-    if not low <= energy <= high:
-        raise InputError(f"energy_low_j {low:g} <= energy_j {energy:g} <= energy_high_j {high:g} is not so")
+    energy, duration = (_range(row, names) for names in RANGES)
     count = images if images is not None else positive(row, "images", 1.0)
-    seconds = gpu_seconds(
-        positive(row, "duration_s"), positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0)
-    )
+    seconds = gpu_seconds(duration, positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0))
     check_gross(words(row, "boundary") or "gross")
     check_whole(row)
     count, gpu = check_images(count), words(row, "gpu")
     embodied_of(gpu)  # an unknown GPU is told here, with the other cells
-    return Cells(Interval(low, energy, high), seconds, count, gpu)
+    return Cells(energy, seconds, count, gpu)
 
 
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
@@ -68,9 +64,18 @@ def check_whole(row: Row) -> None:
         raise InputError(f"the row covers the scope {shown(scope)} alone: the whole pipeline takes more")
 
 
-def gpu_seconds(duration_s: Any, gpu_count: Any, batch_size: Any) -> Any:
-    """GPU time of one image [s], numbers or arrays: the time of a batch on all its GPUs over its images."""
+def gpu_seconds(duration_s: Interval, gpu_count: Given, batch_size: Given) -> Interval:
+    """GPU time of one image [s], of a row or a column: that of a batch on all its GPUs over its images."""
     return duration_s * gpu_count / batch_size
+
+
+def _range(row: Row, names: tuple[str, str, str]) -> Interval:
+    """A value and its ends, which are the value where they are empty. Raises InputError."""
+    value = positive(row, names[1])
+    low, high = positive(row, names[0], value), positive(row, names[2], value)
+    if not low <= value <= high:
+        raise InputError(f"{names[0]} {low:g} <= {names[1]} {value:g} <= {names[2]} {high:g} is not so")
+    return Interval(low, value, high)
 
 
 def positive(row: Row, name: str, default: float | None = None) -> float:

@@ -32,7 +32,9 @@ from joulecast.law.prediction import GpuColumns, Law, Prediction
 
 REQUIRED = ("model", "gpu", "width", "height", "steps")
 OPTIONAL = ("batch_size", "passes", "precision", "text_tokens", "boundary")
-NUMBERS = ("energy_j", "energy_low_j", "energy_high_j", "duration_s", "flop")
+NUMBERS = (
+    "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s", "flop",
+)  # fmt: skip
 OUTPUTS = (*NUMBERS, "law", "warning", "error")
 DEFAULT_PRECISION = "fp16"
 SEPARATOR = "; "
@@ -56,9 +58,10 @@ def predict(table: Mapping[str, Any] | str | os.PathLike[str], *, law: LawChoice
     Returns
     -------
     The input's columns as they were (a CSV file's as text), and arrays of shape (rows,):
-    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image, 90 % interval], ``duration_s``
-    [s, of one batch], ``flop`` [FLOP, of one image], nan where a row cannot be predicted; ``law``
-    (its name), ``warning`` (where the number deserves doubt) and ``error`` (why there is none), text.
+    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image, 90 % interval], ``duration_s``,
+    ``duration_low_s``, ``duration_high_s`` [s, of one batch, 90 % interval], ``flop`` [FLOP, of one
+    image], nan where a row cannot be predicted; ``law`` (its name), ``warning`` (where the number
+    deserves doubt) and ``error`` (why there is none), text.
 
     Raises
     ------
@@ -274,7 +277,9 @@ class Predictor:
         answers.warning[rows] = self._warnings(chunk, workloads, on_gpu, devices, is_dynamic, gross)
         energy, half_width = _within_boundary(gross, is_dynamic, workloads)
         spread = np.exp(half_width)
-        found = (energy, energy / spread, energy * spread, gross.duration_s, flop / workloads.batch_size)
+        seconds, seconds_spread = gross.duration_s, np.exp(gross.duration_log_half_width)
+        times = (seconds, seconds / seconds_spread, seconds * seconds_spread)
+        found = (energy, energy / spread, energy * spread, *times, flop / workloads.batch_size)
         for name, numbers in zip(NUMBERS, found, strict=True):
             answers.numbers[name][rows] = numbers
         usable = np.isfinite(energy) & (energy > 0) & np.isfinite(gross.duration_s) & (gross.duration_s > 0)
