@@ -30,6 +30,7 @@ ORDER = [
     ("api",),
     ("joulecast",),  # the package itself: what `joulecast/__init__.py` offers
     ("cli_footprint", "cli_laws", "cli_measure"),
+    ("cli_campaign",),
     ("cli_plan",),
     ("cli", "web"),
     ("__main__",),

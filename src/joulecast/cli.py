@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from joulecast import __version__, cli_footprint, cli_laws, cli_measure, cli_plan
+from joulecast import __version__, cli_campaign, cli_footprint, cli_laws, cli_measure, cli_plan
 from joulecast.errors import InputError, JoulecastError, TraceError, near_matches, shown
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ cli_laws.register(_COMMANDS)
 cli_footprint.register(_COMMANDS)
 cli_plan.register(_COMMANDS, _estimate_options)
 cli_measure.register(_COMMANDS)
+cli_campaign.register(_COMMANDS)
 
 
 # --- parsing and errors ---------------------------------------------------------------------------

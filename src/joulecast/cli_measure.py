@@ -1,4 +1,4 @@
-"""The commands that measure: `measure`, `campaign` and `compare`."""
+"""The commands that measure one run, and compare two: `measure` and `compare`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,18 @@ import argparse
 import dataclasses
 import itertools
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joulecast.errors import InputError, JoulecastError, MeasureError, UnknownNameError
+from joulecast.errors import InputError, MeasureError
 
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
     from joulecast.measure.meter import Meter
-    from joulecast.measure.protocol import Settings
     from joulecast.measure.replay import Trace
-    from joulecast.measure.store import Store
     from joulecast.measure.task import Subject
-
-UNFINISHED = 1
-ACTIONS = ("run", "status", "export")
 
 Commands = dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]]
 
@@ -31,7 +25,6 @@ Commands = dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argpar
 def register(commands: Commands) -> None:
     """Add this module's commands to the table of the command line."""
     commands["measure"] = (_measure, _measure_options)
-    commands["campaign"] = (_campaign, _campaign_options)
     commands["compare"] = (_compare, _compare_options)
 
 
@@ -59,7 +52,7 @@ def _measure_options(command: argparse.ArgumentParser) -> None:
     add("--repeats", type=_whole, help="windows at least; 5 by default")
     add("--out", metavar="FILE", help="also write the run (.csv), its repeats and environment")
     add("--json", action="store_true", help="print JSON instead of text")
-    _add_source(command)
+    add_source(command)
 
 
 def _measure(options: argparse.Namespace) -> int:
@@ -91,7 +84,7 @@ def _measure(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "one.db") as store:
         store.note("name", "measure")
         store.add([NewTask(spec)])
-        subject, meter = _source(options)
+        subject, meter = source(options)
         try:
             while store.counts()["pending"] and not told:
                 run_campaign(store, subject, meter, settings, on_progress=told.append)
@@ -125,12 +118,12 @@ def measured_text(result: Mapping[str, Any]) -> str:
     batch = spec["batch_size"]
     energy = found["energy_j"] / batch
     rows = [
-        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), _within(found, "energy")],
+        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), within(found, "energy")],
         [
             "time per image" if batch == 1 else f"time per batch of {batch}",
             quantity.duration(found["duration_s"]),
             "",
-            _within(found, "duration"),
+            within(found, "duration"),
         ],
         ["average power", quantity.power(found["energy_j"] / found["duration_s"]), "", ""],
     ]
@@ -157,7 +150,8 @@ def measured_text(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _within(found: Mapping[str, Any], name: str) -> str:
+def within(found: Mapping[str, Any], name: str) -> str:
+    """The 95 % interval of ``energy`` or ``duration`` in a few words."""
     unit = "j" if name == "energy" else "s"
     width = found[f"{name}_half_width_{unit}"]
     return "" if width is None else f"95 %: +-{100 * width / found[f'{name}_{unit}']:.2g} %"
@@ -219,154 +213,6 @@ def describe(spec: Mapping[str, Any]) -> str:
     )
 
 
-# --- campaign -------------------------------------------------------------------------------------
-
-
-def _campaign_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("action", metavar="ACTION", help="run, status or export")
-    add("file", metavar="FILE", help="run: a plan (.toml, or calibrate, paper-sweep); else a store (.db)")
-    add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
-    add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
-    add(
-        "--fleet",
-        metavar="ADDRESS",
-        help="run: on the GPUs of a Ray cluster: auto, or HOST:PORT",
-    )
-    add("--out", metavar="FILE", help="export: the runs (.csv); repeats, components, environments beside it")
-    add("--boundary", default="gross", help="export: gross (default), dynamic or both")
-    add("--json", action="store_true", help="status: print JSON instead of text")
-    _add_source(command)
-
-
-def _campaign(options: argparse.Namespace) -> int:
-    """Measure a plan of many runs, resumable: run it, see how far it is, export what was found."""
-    actions = {"run": _campaign_run, "status": _campaign_status, "export": _campaign_export}
-    if options.action not in actions:
-        raise UnknownNameError("action", options.action, ACTIONS, f"known: {', '.join(ACTIONS)}")
-    return actions[options.action](options)
-
-
-def _campaign_run(options: argparse.Namespace) -> int:
-    from joulecast.measure.plan import parse_duration, read_plan, with_weights
-    from joulecast.measure.store import Store
-
-    plan = read_plan(options.file)
-    budget = plan.budget_s if options.budget is None else parse_duration(options.budget)
-    if options.fleet and options.gpu:
-        raise InputError("--gpu names this machine's GPU; the nodes of a fleet tell their own")
-    with Store(options.store or f"{plan.name}.db") as store:
-        _check_kind(store, options)
-        store.note("name", plan.name)
-        store.add(with_weights(plan.tasks, options.weights))
-        (_run_on_nodes if options.fleet else _run_here)(store, plan.settings, budget, options)
-        counts = store.counts()
-        print(_counted(counts))
-        return UNFINISHED if counts["pending"] else 0
-
-
-def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
-    from joulecast.measure.campaign import run_campaign
-
-    subject, meter = _source(options)
-    try:
-        known = _catalogue_name(options.gpu or meter.device.gpu)
-        run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget_s, on_progress=_tell)
-    finally:
-        meter.close()
-
-
-def _run_on_nodes(
-    store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace
-) -> None:
-    from joulecast.measure.fleet import GpuSource, ReplaySource, run_fleet
-
-    source = ReplaySource(_trace(options)) if options.dry_run else GpuSource()
-    if not options.dry_run:
-        _check_trace(options)
-    run_fleet(store, settings, source, options.fleet, budget_s=budget_s, on_progress=_tell, on_news=_say)
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
-
-
-def _check_kind(store: Store, options: argparse.Namespace) -> None:
-    """Dry runs and measurements never share a store."""
-    kind = "dry run" if options.dry_run else "measured"
-    known = store.facts().get("kind", kind)
-    if known != kind:
-        raise InputError(f"the store holds {known} results; give --store another file for {kind} ones")
-    store.note("kind", kind)
-
-
-def _catalogue_name(gpu: str) -> str | None:
-    from joulecast.hardware import gpu as find_gpu
-
-    try:
-        return find_gpu(gpu).name
-    except JoulecastError:
-        return None
-
-
-def _tell(progress: Progress) -> None:
-    """A line for each task, on standard error, with the time that is left."""
-    from joulecast.report import quantity
-
-    words = progress.outcome
-    if progress.energy_j is not None and progress.duration_s is not None:
-        width = progress.half_width_j
-        interval = "" if width is None else f" +-{100 * width / progress.energy_j:.2g} %"
-        words = f"{quantity.energy(progress.energy_j)}{interval}, {quantity.duration(progress.duration_s)}"
-        words += "".join(f"; {warning}" for warning in progress.warnings)
-    where = f" on {progress.where}" if progress.where else ""
-    _say(
-        f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
-        f"{describe(progress.spec)}{where}: {words}"
-    )
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    words = {"too_large": "too large for the GPU", "refused": "refused by the pipeline"}
-    return (
-        ", ".join(f"{count} {words.get(state, state)}" for state, count in counts.items() if count) or "empty"
-    )
-
-
-def _campaign_status(options: argparse.Namespace) -> int:
-    from joulecast.measure.campaign import time_left_s
-    from joulecast.measure.store import Store
-    from joulecast.report import quantity
-
-    with Store(options.file, create=False) as store:
-        counts, left, tasks = store.counts(), time_left_s(store), store.tasks()
-        if options.json:
-            print(json.dumps({"counts": counts, "left_s": left, "tasks": tasks}, indent=2))
-            return 0
-        print(f"{store.facts().get('name', '')}: {_counted(counts)}")
-        if counts["pending"] + counts["running"]:
-            print(f"about {quantity.duration(left)} left for one GPU")
-        for result in store.results():
-            found = result["content"]
-            energy = quantity.energy(found["energy_j"] / result["spec"]["batch_size"])
-            doubts = "".join(f"; {words}" for words in found["warnings"])
-            print(f"  {describe(result['spec'])}: {energy} per image {_within(found, 'energy')}{doubts}")
-        for task in tasks:
-            if task["state"] in ("too_large", "failed", "refused"):
-                print(f"  {describe(task['spec'])}: {task['message']}")
-    return 0
-
-
-def _campaign_export(options: argparse.Namespace) -> int:
-    from joulecast.measure.export import export
-    from joulecast.measure.store import Store
-
-    with Store(options.file, create=False) as store:
-        for path in export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu):
-            print(f"wrote {path}")
-    return 0
-
-
 # --- compare --------------------------------------------------------------------------------------
 
 
@@ -406,7 +252,8 @@ def _compare(options: argparse.Namespace) -> int:
 # --- what is measured, and by what ----------------------------------------------------------------
 
 
-def _add_source(command: argparse.ArgumentParser) -> None:
+def add_source(command: argparse.ArgumentParser) -> None:
+    """The options that say what is measured, and by what."""
     add = command.add_argument
     add(
         "--weights",
@@ -418,29 +265,30 @@ def _add_source(command: argparse.ArgumentParser) -> None:
     add("--trace", metavar="FILE", help="trace to replay in a dry run (.csv); an invented one without it")
 
 
-def _source(options: argparse.Namespace) -> tuple[Subject, Meter]:
+def source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     """What runs the work, and the meter beside it."""
     if options.dry_run:
         from joulecast.measure.replay import ReplayMeter, VirtualClock
         from joulecast.measure.virtual import VirtualSubject
 
         clock = VirtualClock()
-        return VirtualSubject(clock), ReplayMeter(_trace(options), clock)
-    _check_trace(options)
+        return VirtualSubject(clock), ReplayMeter(trace_of(options), clock)
+    check_trace(options)
     from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
     meter = gpu_meter()
     return PipelineSubject("cuda"), meter
 
 
-def _trace(options: argparse.Namespace) -> Trace:
+def trace_of(options: argparse.Namespace) -> Trace:
     """What a dry run replays."""
     from joulecast.measure.replay import packaged_trace, read_trace
 
     return read_trace(options.trace) if options.trace else packaged_trace()
 
 
-def _check_trace(options: argparse.Namespace) -> None:
+def check_trace(options: argparse.Namespace) -> None:
+    """Refuse a trace outside a dry run."""
     if options.trace:
         raise InputError("--trace is replayed in dry runs only; add --dry-run")
 

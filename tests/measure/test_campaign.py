@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joulecast.architecture.catalogue import model_names
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.measure import compare, export, plan
 from joulecast.measure.campaign import Progress, run_campaign
@@ -87,6 +88,22 @@ def test_packaged_plans() -> None:
         assert {s["batch_size"] for s in cells} == {1, 4, 16}
     assert not [task.refused for task in sweep.tasks if task.refused]
     assert {task.spec["model"] for task in sweep.tasks[:8]} == set(paper)  # the first round has all
+    spent, first = 0.0, []
+    for task in sweep.tasks:  # what the first twenty minutes hold
+        spent += task.cost_s
+        if spent < 1200:
+            first.append(task.spec)
+    assert {spec["model"] for spec in first} == set(model_names())
+    for model in paper:
+        cells = [spec for spec in first if spec["model"] == model]
+        assert {spec["passes"] for spec in cells} == {1, 2}
+        assert {spec["batch_size"] for spec in cells} >= {1, 4}
+        assert {256, 512} <= {spec["width"] for spec in cells}
+        assert any(spec["width"] != spec["height"] for spec in cells)
+        assert any(spec["components"] for spec in cells)
+    assert {spec["precision"] for spec in first} == {"fp16", "bf16", "fp32"}
+    assert {spec["tf32"] for spec in (task.spec for task in sweep.tasks)} == {"default", "on", "off"}
+    assert {spec["runtime"] for spec in (task.spec for task in sweep.tasks)} == {"eager", "compiled"}
     calibrate = read_plan("calibrate")
     assert calibrate.budget_s == 540
     assert sum(task.cost_s for task in calibrate.tasks) < 600
@@ -99,6 +116,18 @@ def test_farthest_first_is_an_order(places: list[tuple[float, float]]) -> None:
 
 def test_farthest_first_by_hand() -> None:
     assert plan.farthest_first([(0,), (4,), (5,), (10,)]) == [2, 0, 3, 1]
+    # from 5: 0 and 10 are 5 away; at nine times the cost that counts as 5/3, less than 4's 1 / 1 not
+    assert plan.farthest_first([(0,), (4,), (5,), (10,)], [1, 1, 1, 9]) == [2, 0, 3, 1]
+    assert plan.farthest_first([(0,), (4,), (5,), (10,)], [36, 1, 1, 100]) == [2, 1, 0, 3]
+
+
+def test_a_grid_may_join_later() -> None:
+    grid = '[[grid]]\nmodel = "{}"\nsteps = [5, 10, 20, 40]\n'
+    made = parse_plan(grid.format("sdxl") + "later = 1\n" + grid.format("sd2"), "x")
+    models = [task.spec["model"] for task in made.tasks]
+    assert models == ["sd2"] * 2 + ["sdxl"] * 2 + ["sd2"] * 2 + ["sdxl"] * 2
+    with pytest.raises(InputError, match="later must be a whole number of rounds"):
+        parse_plan(grid.format("sd2") + "later = -1\n", "x")
 
 
 @pytest.mark.parametrize(

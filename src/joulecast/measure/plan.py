@@ -19,7 +19,8 @@ The other keys of a grid are `passes`, `batch_size`, `text_tokens`, `runtime` (`
 ``"default"`` is the model's own.
 
 Order ``spread``: every model and precision gets a few settings far apart from each other first,
-then twice as many, and so on: a campaign that is interrupted has covered the range.
+quick ones before slow ones, then twice as many, and so on: a campaign that is interrupted has
+covered the range. A grid with `later` joins so many rounds later.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ from joulecast.measure.store import NewTask
 
 MOST_PLAN_BYTES: Final = 200_000
 MOST_TASKS: Final = 20_000
+MOST_ROUNDS: Final = 20
+PRICE: Final = 1 / 2  # how much a setting's time counts against it: none at 0, wholly at 1
 FIRST_ROUND: Final = 2  # settings of each model and precision in the first round of order "spread"
 ORDERS: Final = ("spread", "listed")
 RUNTIMES: Final = ("eager", "compiled")
@@ -74,12 +77,12 @@ GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "components": False,
     "weights": RANDOM,
     "gpu": None,
+    "later": 0,
 }
 
 # For planning alone, until the campaign has measured itself: what a current data-centre GPU does.
 FLOP_PER_S: Final = {"fp16": 300e12, "bf16": 300e12, "fp32": 40e12}
 LAUNCH_S: Final = 6e-6
-LOAD_S: Final = 25.0  # to build a pipeline
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class _Cell:
     task: NewTask
     group: tuple[Any, ...]
     place: tuple[float, ...] = field(default=())
+    later: int = 0
 
 
 def read_plan(source: str | Path) -> Plan:
@@ -281,6 +285,7 @@ def workload_of(spec: Mapping[str, Any]) -> Workload:
 
 def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
     try:
+        later = _rounds(values["later"])
         spec = make_spec(values)
         gpu = None if values["gpu"] is None else find_gpu(values["gpu"]).name
     except JoulecastError as error:
@@ -297,22 +302,24 @@ def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
         2.0 * workload.passes,
         math.log2(workload.batch_size),
     )
-    return _Cell(NewTask(spec, cost, gpu, refused), group, place)
+    return _Cell(NewTask(spec, cost, gpu, refused), group, place, later)
 
 
 # --- order ----------------------------------------------------------------------------------------
 
 
 def spread(cells: Sequence[_Cell]) -> list[_Cell]:
-    """Rounds that double in size; within a round the cells of one pipeline follow each other."""
+    """Rounds that double in size; within a round the cells of one pipeline follow each other. A
+    pipeline's first round is the earliest of its cells'."""
     groups: dict[tuple[Any, ...], list[_Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
     rounds: dict[int, list[_Cell]] = {}
     for members in groups.values():
         start, size = 0, FIRST_ROUND
-        chosen = farthest_first([cell.place for cell in members])
-        for number in itertools.count():
+        costs = [cell.task.cost_s for cell in members]
+        chosen = farthest_first([cell.place for cell in members], costs)
+        for number in itertools.count(min(cell.later for cell in members)):
             if start >= len(chosen):
                 break
             rounds.setdefault(number, []).extend(members[i] for i in chosen[start : start + size])
@@ -320,8 +327,16 @@ def spread(cells: Sequence[_Cell]) -> list[_Cell]:
     return [cell for number in sorted(rounds) for cell in rounds[number]]
 
 
-def farthest_first(places: Sequence[Sequence[float]]) -> list[int]:
-    """Indices: the most central place first, then always the one farthest from all chosen."""
+def _rounds(later: object) -> int:
+    if not isinstance(later, int) or isinstance(later, bool) or not 0 <= later <= MOST_ROUNDS:
+        raise InputError(f"later must be a whole number of rounds, 0 to {MOST_ROUNDS}, not {shown(later)}")
+    return later
+
+
+def farthest_first(places: Sequence[Sequence[float]], costs: Sequence[float] = ()) -> list[int]:
+    """Indices: the most central place first, then always the one farthest from all chosen; with
+    costs, the distance is over the square root of the cost."""
+    prices = [max(cost, 1e-9) ** PRICE for cost in costs] or [1.0] * len(places)
     if not places:
         return []
     centre = [sum(axis) / len(places) for axis in zip(*places, strict=True)]
@@ -329,7 +344,7 @@ def farthest_first(places: Sequence[Sequence[float]]) -> list[int]:
     chosen, nearest = [first], [math.dist(place, places[first]) for place in places]
     while len(chosen) < len(places):
         left = set(range(len(places))) - set(chosen)
-        chosen.append(max(left, key=lambda i: (nearest[i], -i)))
+        chosen.append(max(left, key=lambda i: (nearest[i] / prices[i], -i)))
         nearest = [min(d, math.dist(p, places[chosen[-1]])) for d, p in zip(nearest, places, strict=True)]
     return chosen
 
