@@ -44,7 +44,7 @@ def test_what_if(run) -> None:  # type: ignore[no-untyped-def]
     assert told == [
         "Change: steps 50 to 28", "Change: region PL to FR", "Change: steps 50 to 28, region PL to FR"
     ]  # fmt: skip
-    assert "pairs of held-out runs that differ in steps" in done.out
+    assert "models that differ in steps" in done.out
     assert max(map(len, done.out.splitlines())) < 130
 
 

@@ -3,7 +3,7 @@
     python tools/make_docs_pictures.py
 
 Writes ``docs/pictures/*.svg``, and between ``<!-- table: NAME -->`` and ``<!-- end of table -->`` the
-tables in ``docs/methodology.md`` and ``docs/validation.md``. Needs the extras `fit` and `plot`, with the
+tables in PAGES. Needs the extras `fit` and `plot`, with the
 versions in `constraints.txt`; a test holds that the tables have not drifted.
 """
 
@@ -28,6 +28,7 @@ from joulecast.law.prediction import FAMILIARITY
 from joulecast.law.reproduction import reproduction
 from joulecast.law.validation import within_groups
 from joulecast.plan.demand import demand_of
+from joulecast.plan.ratio import held, ratio_error
 from joulecast.plan.solve import solve
 from joulecast.plan.tradeoff import on_front, outcomes
 from joulecast.report import charts
@@ -37,7 +38,7 @@ from joulecast.report.folder import pictures
 from joulecast.runs import packaged_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("methodology.md", "validation.md")
+PAGES = ("methodology.md", "validation.md", "planning.md")
 BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 WORST = 10
 
@@ -246,6 +247,33 @@ def reproduced() -> Iterator[str]:
     yield from table(header, rows, 8)
 
 
+def ratios() -> Iterator[str]:
+    """The default law's error on ratios: the factor, from how many pairs, how often it holds."""
+    rows = []
+    for kind in ("batch_size", "steps", "size", "precision", "gpu", "model"):
+        for quantity, words in (("energy_j", "energy"), ("duration_s", "time")):
+            cells = []
+            for known in ("seen", "unseen_model", "unseen_gpu"):
+                error = ratio_error(load_law().name, known, quantity, (kind,))
+                share, models = held(load_law().name, known, quantity, (kind,))
+                cells.append(f"{error.factor:.2f}" if error else "-")
+                cells.append(f"{100 * share:.0f}" if models else "-")
+                counts = f"{error.pairs} of {error.models} models" if error else "too few"
+            rows.append([kind.replace("_", " ").replace("gpu", "GPU"), words, counts, *cells])
+    header = [
+        "differ in",
+        "of",
+        "pairs",
+        "seen x/",
+        "holds %",
+        "model unseen x/",
+        "holds %",
+        "GPU unseen x/",
+        "holds %",
+    ]
+    yield from table(header, rows, 3)
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "parameters": parameters,
     "chips": chips,
@@ -256,6 +284,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "worst": worst,
     "within": within,
     "reproduction": reproduced,
+    "ratios": ratios,
 }
 
 

@@ -2,14 +2,16 @@
 
 The errors of two predictions of one law share most of their causes, so the ratio of the two is known
 better than either. How much better is not assumed but counted: every two held-out runs of one source
-whose measured ratio is known say how far off the predicted ratio was.
+whose measured ratio is known say how far off the predicted ratio was. Models count the same however many
+runs of them were published, and few models widen the answer as they do in `joulecast.law.validation`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,19 +25,22 @@ from joulecast.runs import MeasuredRun, packaged_runs
 
 LEVEL = 0.9
 FEWEST = 20  # pairs, for a 90 % quantile with two of them above it
+FEWEST_MODELS = 3
 KINDS = ("model", "gpu", "size", "steps", "passes", "precision", "batch_size")
 
 
 @dataclass(frozen=True)
 class RatioError:
-    """Nine in ten predicted ratios were within ``exp(+-log_half_width)`` of the measured one.
+    """Nine in ten ratios lie within ``exp(+-log_half_width)`` of the predicted one.
 
-    `pairs` pairs of held-out runs say so; they differ in the kinds asked for and in at most `more` others.
+    `pairs` pairs of held-out runs of `models` models say so; they differ in the kinds asked for and in at
+    most `more` others.
     """
 
     log_half_width: float
-    pairs: int
-    more: int
+    pairs: int = 0
+    models: int = 0
+    more: int = 0
 
     @property
     def factor(self) -> float:
@@ -65,20 +70,56 @@ def ratio_error(
     kinds : of KINDS; anything else, or too few pairs, has no answer: None.
     without_model : leave out the pairs of a model, to check the answer on them.
 
-    Pairs that differ in exactly these kinds are asked; where they are fewer than FEWEST, also those that
-    differ in one more, and so on: what differs in more is predicted worse.
+    Pairs that differ in exactly these kinds are asked; where they are fewer than FEWEST, or of fewer than
+    FEWEST_MODELS, also those that differ in one more, and so on: what differs in more is predicted worse.
     """
     wanted = frozenset(kinds)
     if not wanted:
-        return RatioError(0.0, 0, 0)
+        return RatioError(0.0)
     found = [
         p for p in pairs(law, familiarity, quantity) if wanted <= p.kinds and without_model not in p.models
     ]
     for more in range(len(KINDS)):
-        errors = [pair.log_error for pair in found if len(pair.kinds - wanted) <= more]
-        if len(errors) >= FEWEST:
-            return RatioError(float(np.quantile(errors, LEVEL, method="higher")), len(errors), more)
+        asked = [pair for pair in found if len(pair.kinds - wanted) <= more]
+        models = {model for pair in asked for model in pair.models}
+        if len(asked) >= FEWEST and len(models) >= FEWEST_MODELS:
+            width = _quantile(asked) * math.sqrt(1 + 1 / len(models))
+            return RatioError(width, len(asked), len(models), more)
     return None
+
+
+def held(law: str, familiarity: str, quantity: str, kinds: Collection[str]) -> tuple[float, int]:
+    """The share of a model's pairs that lie within the width that pairs of other models give.
+
+    The mean over models, and how many there are: what a user's own model may expect. (nan, 0) where the
+    ratio has no answer.
+    """
+    wanted = frozenset(kinds)
+    answer = ratio_error(law, familiarity, quantity, wanted)
+    shares = []
+    for model in {m for p in pairs(law, familiarity, quantity) for m in p.models} if answer else ():
+        others = ratio_error(law, familiarity, quantity, wanted, without_model=model)
+        own = [
+            pair.log_error
+            for pair in pairs(law, familiarity, quantity)
+            if model in pair.models
+            and wanted <= pair.kinds
+            and answer
+            and len(pair.kinds - wanted) <= answer.more
+        ]
+        if others is not None and own:
+            shares.append(float(np.mean(np.array(own) <= others.log_half_width)))
+    return (float(np.mean(shares)) if shares else math.nan), len(shares)
+
+
+def _quantile(asked: Sequence[Pair]) -> float:
+    """The error that LEVEL of the pairs stay within, each set of models counting the same."""
+    errors = np.array([pair.log_error for pair in asked])
+    count = Counter(pair.models for pair in asked)
+    weight = np.array([1 / count[pair.models] for pair in asked])
+    order = np.argsort(errors)
+    reached = np.cumsum(weight[order]) / weight.sum()
+    return float(errors[order][np.searchsorted(reached, LEVEL * (1 - 1e-12))])
 
 
 @cache

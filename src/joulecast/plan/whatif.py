@@ -317,7 +317,7 @@ def _ratios(
     """The law's error on the ratios of energy and of time, and where it comes from in words."""
     kinds = _kinds(before, after)
     if kinds is not None and not kinds:
-        same = RatioError(0.0, 0, 0)
+        same = RatioError(0.0)
         return same, same, ("the same workload on the same GPU: its energy and time are one number each",)
     law = before.law["name"]
     known = lesser(before.law["familiarity"], after.law["familiarity"])
@@ -352,8 +352,8 @@ def _counted(error: RatioError | None, kinds: Sequence[str] | None) -> str:
     others = "one more thing" if error.more == 1 else f"{error.more} more things"
     more = f", and in up to {others}" if error.more else ""
     return (
-        f"of {error.pairs} pairs of held-out runs that differ in {what}{more}: nine in ten "
-        f"ratios were predicted within a factor of {error.factor:.2f}"
+        f"nine in ten ratios lie within a factor of {error.factor:.2f}, say {error.pairs} pairs of held-out "
+        f"runs of {error.models} models that differ in {what}{more}"
     )
 
 
