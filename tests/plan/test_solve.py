@@ -12,8 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from joulecast.errors import InputError
+from joulecast.plan.milp import Program
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
 from joulecast.plan.solve import InfeasiblePlanError, Plan, explain_infeasible, solve
+from joulecast.report.plan_text import plan_text
 from joulecast.uncertainty import Interval
 
 MOST_GPUS = 2  # of a type in a region, in brute force
@@ -376,6 +379,29 @@ def test_a_count_in_a_region_and_a_time_of_a_batch_bind() -> None:
     assert (slow.is_binding, slow.used, slow.cost_per_unit) == (True, 4.0, None)
     # half the energy above idle: 1000 J are 200 above idle, 500 J are 300 below, on a GPU of 50 W and 4 s
     assert slow.cost == pytest.approx(4 * 900 / 3.6e6 * 500 * (100 + 900), rel=1e-3)
+
+
+def test_a_plan_is_there_though_the_costs_of_its_limits_take_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places = (
+        Place("clean", np.full(4, 100.0), Interval.exact(1.0), max_power_kw=1.0),
+        Place("dirty", np.full(4, 900.0), Interval.exact(1.0)),
+    )
+    busy = (Service("svc", np.full(4, 3600.0)),)
+    whole = Program.solve
+
+    def slow(self: Program, gap: float, seconds: float, *, scale: object = None, **options: bool) -> object:
+        if options.get("whole", True):
+            return whole(self, gap, seconds)
+        raise InputError("no plan was found within 1 s")
+
+    monkeypatch.setattr(Program, "solve", slow)
+    plan = solve(simple(services=busy, places=places))
+    (limit,) = plan.binding
+    assert (limit.limit, limit.cost, limit.cost_per_unit) == ("clean.max_power_kw", None, None)
+    assert "Binds: clean.max_power_kw at 1 kW." in plan_text(plan)
+    json.dumps(plan.to_dict(), allow_nan=False)
 
 
 def test_no_images_no_plan() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,8 @@ class LimitUse:
 
     It binds where it is in full use (no further GPU fits, where it is on GPUs) and the plan without it
     would save something of the objective: `cost`. `cost_per_unit` is what one unit looser would save,
-    from a hundredth; None where the options make steps of it: the time of a batch.
+    from a hundredth; None where the options make steps of it: the time of a batch. Both are None where
+    the time did not suffice to find out.
     """
 
     limit: str
@@ -209,35 +212,48 @@ def _latencies(program: Program, solution: Solution, costs: _Costs) -> Iterator[
 
 
 class _Costs:
-    """What limits cost, against the plan with divisible GPUs, which is solved once and only when asked."""
+    """What limits cost, against the plan with divisible GPUs, which is solved once and only when asked.
+
+    All of them together take at most as long as the plan may; what is not known by then stays None.
+    """
 
     def __init__(self, program: Program, time_limit_s: float) -> None:
-        self.program, self.time_limit_s = program, time_limit_s
-        self._base: float | None = None
+        self.program = program
+        self.ends = time.perf_counter() + time_limit_s
 
     def of(self, use: LimitUse, looser: float | None) -> LimitUse:
         """The limit with what it costs: one unit where it may be scaled by `looser`, and all of it."""
+        without = self._saved(Program(self.program.problem, frozenset([use.limit])), {})
+        if without is None:  # full, as far as anyone had time to find out
+            return replace(use, is_binding=looser is not None)
+        if without <= WORTH * abs(self.base or 0.0):
+            return use
         per_unit = None
         if looser is not None and use.amount:
-            freer = self.program.solve(0.0, self.time_limit_s, whole=False, scale={use.limit: looser})
-            per_unit = self._saved(freer) / abs(use.amount * (looser - 1))
-        without = Program(self.program.problem, frozenset([use.limit])).solve(
-            0.0, self.time_limit_s, whole=False
-        )
-        saved = self._saved(without)
-        if saved <= WORTH * abs(self.base):
-            return use
-        return replace(use, is_binding=True, cost_per_unit=per_unit, cost=saved)
+            freer = self._saved(self.program, {use.limit: looser})
+            per_unit = None if freer is None else freer / abs(use.amount * (looser - 1))
+        return replace(use, is_binding=True, cost_per_unit=per_unit, cost=without)
 
-    @property
-    def base(self) -> float:
-        if self._base is None:
-            found = self.program.solve(0.0, self.time_limit_s, whole=False)
-            self._base = found.objective if found else 0.0
-        return self._base
+    @cached_property
+    def base(self) -> float | None:
+        """The best with divisible GPUs."""
+        return self._best(self.program, {})
 
-    def _saved(self, freer: Solution | None) -> float:
-        return max(0.0, self.base - freer.objective) if freer else 0.0
+    def _saved(self, program: Program, scale: dict[str, float]) -> float | None:
+        if self.base is None:
+            return None
+        best = self._best(program, scale)
+        return None if best is None else max(0.0, self.base - best)
+
+    def _best(self, program: Program, scale: dict[str, float]) -> float | None:
+        left = self.ends - time.perf_counter()
+        if left <= 0:
+            return None
+        try:
+            found = program.solve(0.0, left, whole=False, scale=scale)
+        except InputError:  # the time has passed
+            return None
+        return None if found is None else found.objective
 
 
 def _plan(

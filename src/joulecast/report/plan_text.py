@@ -38,7 +38,7 @@ def binding_words(use: LimitUse, plan: Plan) -> str:
     hundredth, whole = limit_costs(use, plan)
     if hundredth:
         told += f"; 1 % looser would save {hundredth}"
-    return f"{told}; without it the plan would save {whole}."
+    return f"{told}; without it the plan would save {whole}." if whole else f"{told}."
 
 
 def limit_costs(use: LimitUse, plan: Plan) -> tuple[str, str]:
