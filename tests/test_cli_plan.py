@@ -83,6 +83,8 @@ def test_what_if_by_the_hour(run) -> None:  # type: ignore[no-untyped-def]
         (("--pue", "1.2", "--to", "steps=3"), "without a place"),
         (("--live", "--to", "steps=3"), "--live needs --region"),
         (("--to", "precision=fp16"), "nothing changes"),
+        (("--to", "region=FR"), "compared with none"),
+        (("--to", "law=paper"), "unknown change"),
     ],
 )
 def test_bad_changes(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
@@ -243,6 +245,7 @@ def test_a_plans_report(run) -> None:  # type: ignore[no-untyped-def]
     [
         (("--report", "demand.toml"), "is a file"),
         (("--gap", "none"), "--gap must be a positive number"),
+        (("--gap", "1.5"), "of at most 1"),
         (("--time-limit", "-1"), "--time-limit must be a positive number"),
     ],
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -123,7 +124,13 @@ def _change(text: str) -> dict[str, Any]:
     if not equals or not key.strip() or not value.strip():
         raise InputError(f"--to {shown(text)} is not KEY=VALUE, e.g. --to steps=28")
     name = key.strip().lstrip("-").replace("-", "_")
-    known = ["model", *_WORKLOAD, *(n for n in _SITE if n != "currency"), *_HOURS]
+    fixed = ("boundary", "law")  # of the question, not of the image
+    known = [
+        "model",
+        *(n for n in _WORKLOAD if n not in fixed),
+        *(n for n in _SITE if n != "currency"),
+        *_HOURS,
+    ]
     if name not in known:
         raise UnknownNameError("change", key.strip(), [k.replace("_", "-") for k in known])
     return {_key(name): _value(name, value.strip())}
@@ -281,7 +288,7 @@ def _plan(options: argparse.Namespace) -> int:
         from joulecast.report.page import check_folder
 
         check_folder(Path(options.report))
-    gap, seconds = _positive(options.gap, "--gap"), _positive(options.time_limit, "--time-limit")
+    gap, seconds = _positive(options.gap, "--gap", most=1), _positive(options.time_limit, "--time-limit")
     demand = read_demand(options.file)
     plan = solve(demand.problem, gap=gap, time_limit_s=seconds, warnings=demand.warnings)
     if options.report:
@@ -406,13 +413,14 @@ def _whole(text: str, name: str) -> int:
     return int(text)
 
 
-def _positive(text: str, name: str) -> float:
+def _positive(text: str, name: str, most: float = math.inf) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"{name} must be a positive number, not {text!r}")
+    if not 0 < value <= most or value == math.inf:
+        limit = "" if most == math.inf else f" of at most {most:g}"
+        raise InputError(f"{name} must be a positive number{limit}, not {shown(text)}")
     return value
 
 

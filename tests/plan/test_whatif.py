@@ -197,7 +197,8 @@ def test_bad_times(at: str | None, zone: str | None, words: str) -> None:
         ({}, "at least one change"),
         ({"step": 3}, "did you mean steps"),
         ({"precision": "fp16"}, "nothing changes"),
-        ({"boundary": "dynamic"}, "gross"),
+        ({"boundary": "dynamic", "region": None}, "compared with none"),
+        ({"law": "paper"}, "two laws"),
         ({"accounting": "marginal"}, "location-based"),
         ({"intensity": 100, "accounting": "marginal"}, "cannot be compared"),
         ({"steps": 0}, "steps"),
@@ -266,3 +267,10 @@ def test_the_lesser_familiarity() -> None:
     for a, b in itertools.product(FAMILIARITY, repeat=2):
         assert order[lesser(a, b)] >= max(order[a], order[b])
     assert lesser("unseen_gpu", "unseen_model") == "unseen_both"
+
+
+def test_two_boundaries_are_no_change() -> None:
+    setting = {key: value for key, value in SDXL.items() if key != "region"}
+    with pytest.raises(InputError, match="two quantities"):
+        what_if(setting, {"boundary": "dynamic"})
+    assert what_if({**setting, "boundary": "dynamic"}, {"steps": 20}).deltas[0].ratio.value < 0.6

@@ -146,6 +146,8 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         "a.csv": "2",
         "mine.txt": "kept",
     }
+    monkeypatch.chdir(folder)
+    write_files(Path(), {"index.html": "2", "a.csv": "2"})  # the folder one is in has no name
     whole = Path.write_text
 
     def full(self: Path, text: str, **options: str) -> int:

@@ -102,6 +102,12 @@ def what_if(setting: Setting, change: Setting) -> WhatIf:
     """
     after_setting = _changed(setting, change)
     before, after = _Side.of(setting), _Side.of(after_setting)
+    if (before.place is None) != (after.place is None):
+        raise InputError(
+            "a place is compared with none: give the place before too, as a region, an intensity or a series"
+        )
+    if before.guess.law["name"] != after.guess.law["name"]:
+        raise InputError("what two laws say of one image is no change of it: keep the law")
     if before.guess.boundary != after.guess.boundary:
         raise InputError("gross and dynamic energy are two quantities, not a change: keep the boundary")
     energy, seconds, notes = _ratios(before.guess, after.guess)

@@ -118,7 +118,8 @@ def write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
     All are written aside first: a folder that is new appears whole, and in one that is there each file
     takes the place of the old one when it is whole. Raises InputError where that is not possible.
     """
-    aside = folder.with_name(f".{folder.name[:200]}.{os.getpid()}.part")
+    place = folder.resolve()  # a name also where the folder is "."
+    aside = place.with_name(f".{place.name[:200]}.{os.getpid()}.part")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()

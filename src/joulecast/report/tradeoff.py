@@ -129,8 +129,12 @@ def _end(measure: str, end: str) -> str:
 
 def varying(found: Sequence[Outcome]) -> list[str]:
     """Keys in which settings differ; the model and the GPU where none does."""
+    return _differing(found) or ["model", "gpu"]
+
+
+def _differing(found: Sequence[Outcome]) -> list[str]:
     keys = dict.fromkeys(key for one in found for key in one.setting)
-    return [k for k in keys if len({str(one.setting.get(k)) for one in found}) > 1] or ["model", "gpu"]
+    return [k for k in keys if len({str(one.setting.get(k)) for one in found}) > 1]
 
 
 def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
@@ -146,7 +150,7 @@ def _doubts(shown: Sequence[Outcome]) -> Iterator[str]:
         "settings of one model, GPU or place share most of their errors, so two of them may differ surely "
         "though their ranges overlap: `joulecast what-if` tells how surely.",
     )
-    if QUALITY & set(varying(shown)):
+    if QUALITY & set(_differing(shown)):
         yield from paragraph(
             "Quality", "these settings make different pictures; how good they are is in none of the measures."
         )
