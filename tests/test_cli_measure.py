@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from joulecast.cli import main
+from joulecast.cli_measure import steadiness
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
@@ -52,7 +53,11 @@ def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.Capture
     assert told.out == "4 done\n"
     assert "[4/4, about 0 ms left]" in told.err
     assert run("campaign", "status", "runs.db") == 0
-    assert "plan: 4 done" in capsys.readouterr().out
+    status = capsys.readouterr().out
+    assert "plan: 4 done" in status
+    for result in (status.splitlines()[1], told.err.splitlines()[-1]):  # with every result
+        for words in ("J per image 95 %: +-", "repeats differ by", "drift", "idle 75.0 W"):
+            assert words in result
     assert run("campaign", "status", "runs.db", "--json") == 0
     assert json.loads(capsys.readouterr().out)["counts"]["done"] == 4
     assert run("campaign", "export", "runs.db", "--gpu", "H100", "--out", "out.csv") == 0
@@ -61,6 +66,40 @@ def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.Capture
     assert "2 pairs: a clear change" in capsys.readouterr().out
     assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10", "--json") == 0
     assert json.loads(capsys.readouterr().out)["is_clear"]
+
+
+def test_what_cannot_be_written_is_told_before_measuring(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joulecast.measure.campaign.run_campaign", None)  # it would be called
+    for more in (["--out", "x.txt"], ["--out", "x.csv"]):
+        assert run("measure", "sd2", "--dry-run", *more) == 2
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_one_repeat_has_no_spread() -> None:
+    found = {"spread": None, "drift": 0.0}
+    assert steadiness(found) == "one repeat alone: its spread is unknown"
+    assert steadiness({"spread": 0.0123, "drift": -0.02}).startswith("repeats differ by 1.2 %")
+
+
+def test_steps_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("measure", "flux", "--steps", "10", "--components", "--dry-run") == 0
+    shown = capsys.readouterr().out
+    assert "denoising step" in shown
+    assert "1 to 10         transformer" in shown
+    assert "time rises evenly over the steps to 0.0 %" in shown
+
+
+def test_a_runs_weights_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--dry-run", "--store", "runs.db"]
+    assert run("campaign", "run", "plan.toml", *more) == 0
+    assert run("campaign", "run", "plan.toml", *more, "--weights", "trained") == 0
+    assert "[8/8" in capsys.readouterr().err
+    assert run("campaign", "status", "runs.db") == 0
+    assert capsys.readouterr().out.count(", weights trained: ") == 4
+    assert run("compare", "runs.db", "--a", "weights=random", "--b", "weights=trained") == 0
+    assert "4 pairs: " in capsys.readouterr().out
 
 
 def test_dry_runs_and_measurements_do_not_mix(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,6 +114,11 @@ def test_dry_runs_and_measurements_do_not_mix(folder: Path, capsys: pytest.Captu
         (["measure", "sd2", "--trace", "x.csv"], "add --dry-run"),
         (["measure", "sd2", "--dry-run", "--size", "333x512"], "sd2 refuses 333x512"),
         (["measure", "sd2", "--dry-run", "--steps", "few"], "not a whole number"),
+        (["measure", "sd2", "--dry-run", "--weights", ""], "the name of a folder or hub id"),
+        (["measure", "sd2", "--dry-run", "--out", "x.txt"], "written as CSV"),
+        (["measure", "sd2", "--dry-run", "--out", "no/x.csv"], "there is no folder 'no'"),
+        (["measure", "sd2", "--dry-run", "--out", "x.csv"], "unknown GPU 'dry run'"),
+        (["campaign", "export", "none.db", "--out", "x.txt"], "there is no store"),
         (["measure", "sd2", "--dry-run", "--passes", "3"], "passes must be between"),
         (["measure", "flux", "--dry-run", "--runtime", "quick"], "unknown runtime"),
         (["campaign", "start", "plan.toml"], "unknown action 'start'"),

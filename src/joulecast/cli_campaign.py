@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from joulecast.cli_measure import Commands, add_source, check_trace, describe, source, trace_of, within
+from joulecast.cli_measure import Commands, add_source, check_trace, describe, found_text, source, trace_of
 from joulecast.errors import InputError, JoulecastError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -137,12 +137,7 @@ def _tell(progress: Progress) -> None:
     """A line for each task, on standard error, with the time that is left."""
     from joulecast.report import quantity
 
-    words = progress.outcome
-    if progress.energy_j is not None and progress.duration_s is not None:
-        width = progress.half_width_j
-        interval = "" if width is None else f" +-{100 * width / progress.energy_j:.2g} %"
-        words = f"{quantity.energy(progress.energy_j)}{interval}, {quantity.duration(progress.duration_s)}"
-        words += "".join(f"; {warning}" for warning in progress.warnings)
+    words = progress.outcome if progress.found is None else found_text(progress.found, progress.spec)
     where = f" on {progress.where}" if progress.where else ""
     _say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
@@ -171,10 +166,7 @@ def _campaign_status(options: argparse.Namespace) -> int:
         if counts["pending"] + counts["running"]:
             print(f"about {quantity.duration(left)} left for one GPU")
         for result in store.results():
-            found = result["content"]
-            energy = quantity.energy(found["energy_j"] / result["spec"]["batch_size"])
-            doubts = "".join(f"; {words}" for words in found["warnings"])
-            print(f"  {describe(result['spec'])}: {energy} per image {within(found, 'energy')}{doubts}")
+            print(f"  {describe(result['spec'])}: {found_text(result['content'], result['spec'])}")
         for task in tasks:
             if task["state"] in ("too_large", "failed", "refused"):
                 print(f"  {describe(task['spec'])}: {task['message']}")

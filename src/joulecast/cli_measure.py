@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def _measure_options(command: argparse.ArgumentParser) -> None:
 def _measure(options: argparse.Namespace) -> int:
     """Energy of one image, measured on this computer's GPU: real pipeline, random weights, repeats."""
     from joulecast.measure.campaign import run_campaign
-    from joulecast.measure.export import export
+    from joulecast.measure.export import check_target, device_of, export
     from joulecast.measure.plan import make_spec
     from joulecast.measure.protocol import Settings
     from joulecast.measure.store import NewTask, Store
@@ -81,11 +82,15 @@ def _measure(options: argparse.Namespace) -> int:
     given = {"window_s": options.window, "repeats": options.repeats}
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     told: list[Progress] = []
+    if options.out:
+        check_target(options.out)
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "one.db") as store:
         store.note("name", "measure")
         store.add([NewTask(spec)])
         subject, meter = source(options)
         try:
+            if options.out:
+                device_of(meter.device.gpu, options.gpu)  # or nothing could be written afterwards
             while store.counts()["pending"] and not told:
                 run_campaign(store, subject, meter, settings, on_progress=told.append)
         finally:
@@ -136,8 +141,7 @@ def measured_text(result: Mapping[str, Any]) -> str:
         "",
         *table(rows[0], rows[1:], right={1, 2}),
         "",
-        f"  repeats differ by {quantity.share(found['spread'] or 0, 1)} (standard deviation), "
-        f"drift {100 * found['drift']:+.1f} %; {environment['reading']}"
+        f"  {steadiness(found)}; {environment['reading']}"
         + (f", driver {environment['driver']}" if environment["driver"] else ""),
     ]
     if found.get("components"):
@@ -150,11 +154,39 @@ def measured_text(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def steadiness(found: Mapping[str, Any]) -> str:
+    """How the repeats spread and drift."""
+    spread = found["spread"]
+    if spread is None or not math.isfinite(spread):
+        return "one repeat alone: its spread is unknown"
+    return f"repeats differ by {100 * spread:.1f} % (standard deviation), drift {100 * found['drift']:+.1f} %"
+
+
+def found_text(found: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    """A result in one line: energy and time, spread, drift, idle power, and what is doubtful."""
+    from joulecast.report import quantity
+
+    energy = quantity.energy(found["energy_j"] / spec["batch_size"])
+    idle = found["idle_power_w"]
+    parts = [
+        " ".join(filter(None, [energy, "per image", within(found, "energy")])),
+        quantity.duration(found["duration_s"]) + ("" if spec["batch_size"] == 1 else " a batch"),
+        steadiness(found),
+        "idle not measured" if idle is None else f"idle {quantity.power(idle)}",
+        *found["warnings"],
+    ]
+    return "; ".join(parts)
+
+
 def within(found: Mapping[str, Any], name: str) -> str:
     """The 95 % interval of ``energy`` or ``duration`` in a few words."""
     unit = "j" if name == "energy" else "s"
     width = found[f"{name}_half_width_{unit}"]
-    return "" if width is None else f"95 %: +-{100 * width / found[f'{name}_{unit}']:.2g} %"
+    return (
+        ""
+        if width is None or not math.isfinite(width)
+        else f"95 %: +-{100 * width / found[f'{name}_{unit}']:.2g} %"
+    )
 
 
 def _components(found: Mapping[str, Any], batch: int) -> list[str]:

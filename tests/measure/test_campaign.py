@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -389,7 +390,8 @@ def test_selections_that_cannot_be(text: str) -> None:
 
 @pytest.mark.slow
 def test_the_papers_sweep_runs_dry_in_under_a_minute(tmp_path: Path) -> None:
-    made = read_plan("paper-sweep")
+    made, start = read_plan("paper-sweep"), time.monotonic()
     with Store(tmp_path / "s.db") as store:
         finished, _, _ = run(store, made)
+        assert time.monotonic() - start < 60
         assert finished == len(made.tasks) == store.counts()["done"]

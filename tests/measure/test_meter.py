@@ -85,6 +85,13 @@ def test_refusals(use: Any, settings: Any, choice: Any, message: str) -> None:
     assert fake.shut == (0 if "init" in settings else 1)
 
 
+def test_a_slice_that_cuda_is_shown_is_refused(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-8f1c")
+    with pytest.raises(MeasureError, match="split by MIG"):
+        NvmlMeter()
+
+
 def test_mig_off_is_fine(use: Any) -> None:
     use(mig=False)
     NvmlMeter(uuid="GPU-fake").close()

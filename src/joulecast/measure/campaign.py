@@ -19,18 +19,15 @@ SCALES: Final = (0.1, 10.0)
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a campaign stands after a task. `left_s` [s] is what the rest may take, roughly; `where`
-    is the machine, of several."""
+    """Where a campaign stands after a task. `left_s` [s] is what the rest may take, roughly; `found`
+    its result as it is stored, None without one; `where` is the machine, of several."""
 
     done: int
     total: int
     left_s: float
     spec: Mapping[str, Any]
     outcome: str
-    energy_j: float | None = None
-    half_width_j: float | None = None
-    duration_s: float | None = None
-    warnings: tuple[str, ...] = ()
+    found: Mapping[str, Any] | None = None
     where: str = ""
 
 
@@ -127,23 +124,14 @@ def progress_of(store: Store, claim: Claim, outcome: Outcome, workers: int = 1, 
     counts = store.counts()
     total = sum(counts.values())
     words = {"done": "done", "too_large": f"too large: {outcome.message}"}
-    progress = Progress(
+    return Progress(
         total - counts["pending"] - counts["running"],
         total,
         time_left_s(store, workers),
         claim.spec,
         words.get(outcome.state, outcome.message),
-        where=where,
-    )
-    found = outcome.content
-    if found is None:
-        return progress
-    return dataclasses.replace(
-        progress,
-        energy_j=found["energy_j"],
-        half_width_j=found["energy_half_width_j"],
-        duration_s=found["duration_s"],
-        warnings=tuple(found["warnings"]),
+        outcome.content,
+        where,
     )
 
 

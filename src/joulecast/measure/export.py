@@ -169,6 +169,17 @@ def steps_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
     return rows
 
 
+def check_target(out: str | os.PathLike[str]) -> Path:
+    """Where runs are to be written. Raises InputError when its name does not end in .csv, or its
+    folder is not there."""
+    target = Path(out)
+    if target.suffix.casefold() != ".csv":
+        raise InputError(f"--out {shown_path(out)}: runs are written as CSV, e.g. runs.csv")
+    if not target.parent.is_dir():
+        raise InputError(f"--out {shown_path(out)}: there is no folder {shown_path(target.parent)}")
+    return target
+
+
 def export(
     store: Store, out: str | os.PathLike[str], *, boundary: str = "gross", gpu: str | None = None
 ) -> list[Path]:
@@ -183,9 +194,7 @@ def export(
     UnknownNameError
         The GPU is not in the catalogue and `gpu` is not given.
     """
-    target = Path(out)
-    if target.suffix.casefold() != ".csv":
-        raise InputError(f"--out {shown_path(out)}: runs are written as CSV, e.g. runs.csv")
+    target = check_target(out)
     runs = runs_of(store, boundary=boundary, gpu=gpu)
     if not runs:
         raise InputError(

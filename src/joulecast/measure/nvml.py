@@ -20,6 +20,12 @@ from joulecast.measure.meter import Clock, Device, SystemClock, Telemetry
 POWER_SAMPLE_S: Final = 0.02  # between power samples where a GPU has no energy counter
 
 
+_MIG: Final = (
+    "the GPU is split by MIG: its energy is that of the whole board and cannot be attributed to a "
+    "slice; measure on a GPU without MIG"
+)
+
+
 class NvmlMeter:
     """An NVIDIA GPU, read through nvidia-ml-py.
 
@@ -110,6 +116,8 @@ class NvmlMeter:
                 return nvml.nvmlDeviceGetHandleByUUID(uuid)
         place = visible_index() if index is None else index
         if isinstance(place, str):
+            if place.startswith("MIG-"):
+                raise MeasureError(_MIG)
             with self._told(f"there is no GPU {shown(place)}, which CUDA_VISIBLE_DEVICES names"):
                 return nvml.nvmlDeviceGetHandleByUUID(place)
         if not 0 <= place < count:
@@ -120,10 +128,7 @@ class NvmlMeter:
     def _refuse_mig(self) -> None:
         mode = self._try(self._nvml.nvmlDeviceGetMigMode, self._handle)
         if mode is not None and mode[0]:
-            raise MeasureError(
-                "the GPU is split by MIG: its energy is that of the whole board and cannot be "
-                "attributed to a slice; measure on a GPU without MIG"
-            )
+            raise MeasureError(_MIG)
 
     def _describe(self) -> Device:
         nvml, handle = self._nvml, self._handle
