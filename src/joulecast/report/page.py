@@ -27,6 +27,7 @@ STYLE = (
     "pre{overflow-x:auto;font-size:12px;line-height:1.35}"
     "table{border-collapse:collapse;margin:1em 0;font-size:14px}"
     "th,td{text-align:left;padding:.25em .9em .25em 0;border-bottom:1px solid #ddd;vertical-align:top}"
+    "td{white-space:pre-wrap}"
     "td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
 )
 # Should a string slip through unescaped, a browser still runs and fetches nothing.

@@ -20,7 +20,6 @@ from joulecast.report import page, quantity
 from joulecast.report.decision_charts import fleet_chart, plan_chart
 from joulecast.report.page import Picture
 from joulecast.report.plan_text import limit_costs, limit_unit, totals
-from joulecast.report.plan_text import quantity as amount
 
 ASSUMED = (
     "Images are a fluid: an hour's demand may be split over configurations, GPUs and regions.",
@@ -167,7 +166,7 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     rows = []
     for use in plan.limits:
         unit = limit_unit(use.limit, plan.currency)
-        at = (f"{use.amount:,.6g} {unit}".rstrip(), amount(use.used, unit))
+        at = [f"{x:,.6g} {unit}".rstrip() for x in (use.amount, use.used)]
         rows.append((use.limit, *at, "yes" if use.is_binding else "", *limit_costs(use, plan)))
     yield page.table(header, rows, {1, 2, 4, 5})
 
