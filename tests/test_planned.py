@@ -146,6 +146,7 @@ def test_the_commands(
     assert (
         run("campaign", "run", "small.toml", "--dry-run", "--gpu", "H200", "--store", "s.db") == 1
     )  # the A100
+    assert "1 task for a A100-SXM4-80GB; this is H200-SXM-141GB: left pending" in capsys.readouterr().err
     assert run("campaign", "export", "s.db", "--gpu", "H200", "--out", "runs.csv") == 0
     capsys.readouterr()
     assert run("campaign", "check", "p.csv", "--runs", "runs.csv") == 0

@@ -90,11 +90,16 @@ def _campaign_run(options: argparse.Namespace) -> int:
 
 
 def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
-    from joulecast.measure.campaign import run_campaign
+    from joulecast.measure.campaign import run_campaign, waiting
 
     subject, meter = source(options)
     try:
         known = _catalogue_name(options.gpu or meter.device.gpu)
+        for gpu, count in waiting(store, {known}).items():
+            _say(
+                f"{count} task{'s' if count > 1 else ''} for a {gpu}; this is {known or meter.device.gpu}: "
+                "left pending"
+            )
         run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget_s, on_progress=_tell)
     finally:
         meter.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -242,6 +243,33 @@ def test_interrupted_a_fleet_gives_its_tasks_back(cluster: Cluster, tmp_path: Pa
         here = VirtualClock()  # a process of this machine goes on with the same store
         assert run_campaign(store, VirtualSubject(here), ReplayMeter(packaged_trace(), here), Settings()) == 3
         all_once(store)
+
+
+@needs_ray
+@their_warnings
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_a_store_to_go_on_with(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.have("A100")
+    plan_file = tmp_path / "plan.toml"
+    plan_file.write_text(f'[[grid]]\nmodel = "sd2"\nsteps = {list(range(5, 65))}\n')
+    arguments = ["campaign", "run", str(plan_file), "--dry-run", "--fleet", cluster.address, "--store"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "joulecast", *arguments, str(tmp_path / "s.db")],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as driver:
+        assert driver.stderr is not None
+        while not driver.stderr.readline().startswith("[2/60"):
+            assert driver.poll() is None
+        driver.kill()
+    with Store(tmp_path / "s.db") as store:
+        before = {result["task"]: result["finished_at"] for result in store.results()}
+        assert 2 <= len(before) < 60
+        run(store, cluster.address)
+        all_once(store)
+        assert store.counts()["done"] == 60
+        after = {result["task"]: result["finished_at"] for result in store.results()}
+        assert before.items() <= after.items()
 
 
 @needs_ray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -133,6 +133,12 @@ def progress_of(store: Store, claim: Claim, outcome: Outcome, workers: int = 1, 
         outcome.content,
         where,
     )
+
+
+def waiting(store: Store, have: Collection[str | None]) -> dict[str, int]:
+    """Pending tasks that ask for a GPU which none of those at hand is: how many, by its name."""
+    asked = [task["gpu"] for task in store.tasks() if task["state"] == "pending" and task["gpu"]]
+    return {gpu: asked.count(gpu) for gpu in sorted(set(asked) - set(have))}
 
 
 def within(settings: Settings, left_s: float | None) -> Settings:

@@ -23,8 +23,9 @@ from typing import Any, Final, Protocol
 from joulecast.errors import InputError, MeasureError, MissingExtraError, shown
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure import store as stores
-from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, within
+from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
 from joulecast.measure.meter import Meter
+from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
 from joulecast.measure.store import Claim, LostError, Store
@@ -58,6 +59,7 @@ class GpuSource:
 
     def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
         """The GPU's meter; its name is the driver's."""
+        NvmlMeter().close()  # without a GPU that is refused before torch is loaded
         from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
         meter = gpu_meter()
@@ -295,6 +297,7 @@ class _Driver:
             if node.identity not in known:
                 ref = self._remote(introduce, node).remote(self.source, node.accelerator)
                 self.asking[ref] = node
+                self.on_news(f"asking node {node.name} for its GPU (it waits while another program has it)")
 
     def _introduced(self, ref: Any) -> None:
         node = self.asking.pop(ref)
@@ -328,10 +331,7 @@ class _Driver:
         )
 
     def _tell_waiting(self) -> None:
-        have = {node.gpu for node in self.nodes.values()}
-        waiting = [task["gpu"] for task in self.store.tasks() if task["state"] == "pending" and task["gpu"]]
-        for gpu in sorted(set(waiting) - have):
-            count = waiting.count(gpu)
+        for gpu, count in waiting(self.store, {node.gpu for node in self.nodes.values()}).items():
             self.on_news(f"no node has a {gpu}: {count} task{'s' if count > 1 else ''} left pending")
 
     # --- runs ---------------------------------------------------------------------------------
