@@ -31,6 +31,7 @@ class Done(NamedTuple):
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     Path("w.csv").write_text(WORKLOADS)
+    Path("dynamic.csv").write_text("energy_j,duration_s,boundary\n1,1,dynamic\n")
     Path("bad.csv").write_text("energy_j,duration_s\nmuch,1\n")
 
     def running(*arguments: str) -> Done:
@@ -534,6 +535,14 @@ def test_cards_that_cannot_be_made(run, options: tuple[str, ...], words: str) ->
         (("budget", "check", "w.csv", "--max-g-per-image", "2"), "needs a region"),
         (("budget", "check", "w.csv", "--max-g-per-image", "-2"), "positive"),
         (("budget", "look", "w.csv"), "invalid choice"),
+        (("budget", "check", "w.csv", "--max-wh-per-image", "2", "--pue", "1.2"), "for --max-g-per-image"),
+        (("budget", "check", "w.csv", "--max-wh-per-image", "2", "--region-column", "where"), "for --max-g"),
+        (
+            ("budget", "check", "w.csv", "--max-g-per-image", "2", "--region-column", "were"),
+            "no column were; is it 'where'?",
+        ),
+        (("budget", "check", "dynamic.csv", "--max-wh-per-image", "2"), "data row 1 cannot be held"),
+        ((*ESTIMATE, "--hourly", ""), "an hourly series has a name"),
         (("footprint", "w.csv", "--region", "FR"), "no column energy_j"),
         (("footprint", "none.csv", "--region", "FR"), "does not exist"),
         (("card", "w.csv"), "no column energy_j"),

@@ -29,6 +29,7 @@ ORDER = [
     ("report",),
     ("api",),
     ("joulecast",),  # the package itself: what `joulecast/__init__.py` offers
+    ("cli_site",),
     ("cli_footprint", "cli_laws", "cli_measure"),
     ("cli_campaign",),
     ("cli_plan",),

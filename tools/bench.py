@@ -64,8 +64,7 @@ FOOTPRINT = """
 import csv, resource, sys, time
 import numpy as np
 from joulecast.footprint.columns import Sites, footprint_columns
-from joulecast.footprint.grid import given_intensity
-from joulecast.footprint.grid_source import grid_of
+from joulecast.footprint.grid import given_intensity, grid_of
 from joulecast.footprint.site import site
 from joulecast.footprint.table import footprint_file
 from joulecast.forecast.tables import BLOCK_ROWS

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from joulecast.cli_site import asks_for_a_site, grid_options, limit, row_options, site_of, sites_of, whole
 from joulecast.errors import InputError, JoulecastError
 from joulecast.units import joules_to_watt_hours
 
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
     from joulecast.footprint.columns import Sites
     from joulecast.footprint.grid import GridIntensity
-    from joulecast.footprint.grid_source import GridOf
     from joulecast.footprint.row import Row
-    from joulecast.footprint.series import HourlySeries
     from joulecast.footprint.site import Site
     from joulecast.uncertainty import Interval
 
@@ -31,14 +30,6 @@ Options = Callable[[argparse.ArgumentParser], None]
 
 OVER_BUDGET = FAILED_ROWS = 1
 EXPLAIN = "--explain prints the sum and every source"
-LOCATION_BASED, CURRENCY = "location-based", "USD"
-_GRID = ("region", "year", "intensity", "accounting")
-_HOURLY = ("hourly", "hourly_column", "at", "timezone", "time_column")
-_FACTORS = (
-    "host_overhead", "pue", "wue", "life_years", "utilisation", "price_per_kwh", "price_per_gpu_hour",
-    "transmission_loss",
-)  # fmt: skip
-_SITE = (*_GRID, *_FACTORS, "currency")
 
 
 def register(commands: dict[str, tuple[Run, Options]]) -> None:
@@ -58,14 +49,14 @@ def _with_site_options(options: Options) -> Options:
         options(command)
         command.add_argument("--images", default=None, help="footprint of that many images; 1 by default")
         command.add_argument("--explain", action="store_true", help="print the footprint's whole sum")
-        _grid_options(command)
+        grid_options(command)
 
     return both
 
 
 def _estimate_with_footprint(run: Run) -> Run:
     def estimate_and_footprint(options: argparse.Namespace) -> int:
-        if not _asks_for_a_site(options):
+        if not asks_for_a_site(options):
             return run(options)
         from joulecast.footprint.account import footprint_of
         from joulecast.forecast.estimate import estimate
@@ -87,7 +78,7 @@ def _estimate_with_footprint(run: Run) -> Run:
             batch_size=options.batch,
             **{name: getattr(options, name) for name in names},
         )
-        answer = footprint_of(guess, _site(options), _count(options.images))
+        answer = footprint_of(guess, site_of(options), whole(options.images))
         if options.json:
             sum_of = {"explanation": answer.explain().splitlines()} if options.explain else {}
             return _print_json({**guess.to_dict(), "footprint": {**answer.to_dict(), **sum_of}})
@@ -181,9 +172,9 @@ def _footprint_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote",
     )
-    _row_options(command)
+    row_options(command)
     add("--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it")
-    _grid_options(command)
+    grid_options(command)
 
 
 def _footprint(options: argparse.Namespace) -> int:
@@ -191,7 +182,7 @@ def _footprint(options: argparse.Namespace) -> int:
     from joulecast.footprint.grid import MIXED, are_mixed
     from joulecast.footprint.table import footprint_file
 
-    done = footprint_file(options.file, options.out or sys.stdout, _sites(options))
+    done = footprint_file(options.file, options.out or sys.stdout, sites_of(options))
     print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
     if are_mixed(done.boundaries):
         print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
@@ -225,23 +216,27 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
         default="value",
         help="what must be within the budget: value (default), or high: the range's end",
     )
-    _row_options(command)
+    row_options(command)
     add("--law", help="a packaged law or a law file; by default the package's own")
-    _grid_options(command)
+    grid_options(command)
 
 
 def _budget(options: argparse.Namespace) -> int:
     """Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
     from joulecast.report.text import paragraph, table
 
-    grams = _limit(options.max_g_per_image, "--max-g-per-image")
-    watt_hours = _limit(options.max_wh_per_image, "--max-wh-per-image")
+    grams = limit(options.max_g_per_image, "--max-g-per-image")
+    watt_hours = limit(options.max_wh_per_image, "--max-wh-per-image")
     if grams is None and watt_hours is None:
         raise InputError("give a budget: --max-g-per-image or --max-wh-per-image")
     if options.bound not in ("value", "high"):
         raise InputError(f"--bound is value or high, not {options.bound!r}")
-    rows, over = _predicted(options.file, options.law), 0
-    sites = None if grams is None else _sites(options)
+    if grams is None and (asks_for_a_site(options) or options.region_column):
+        raise InputError(
+            "a region and the factors of a footprint are for --max-g-per-image; the Wh are the GPU's"
+        )
+    sites = None if grams is None else sites_of(options)
+    rows, over = _predicted(options.file, options.law, sites), 0
     lines, grids = [], []
     for number, row in enumerate(rows, 1):
         try:
@@ -259,11 +254,11 @@ def _budget(options: argparse.Namespace) -> int:
     return OVER_BUDGET if over else 0
 
 
-def _predicted(file: str, law: str | None) -> list[Row]:
+def _predicted(file: str, law: str | None, sites: Sites | None) -> list[Row]:
     """Rows with energies: the file's own, or predicted from its workloads."""
     from joulecast.footprint.table import read_rows
 
-    rows = read_rows(file, ())
+    rows = read_rows(file, () if sites is None else tuple(sites.columns.values()))
     if not rows:
         raise InputError(f"{file!r} has no rows to hold against a budget")
     if "energy_j" in rows[0]:
@@ -280,14 +275,17 @@ def _held(
     row: Mapping[str, Any], watt_hours: float | None, grams: float | None, sites: Sites | None, bound: str
 ) -> tuple[list[str], bool, GridIntensity | None]:
     """A row's cells, whether it is within the budgets, and its grid. Raises InputError where it has none."""
+    from joulecast.footprint.account import check_gross
     from joulecast.footprint.card import grams_per_image
-    from joulecast.footprint.row import positive, row_footprint
+    from joulecast.footprint.row import check_whole, positive, row_footprint, words
     from joulecast.report import quantity
 
     if row.get("error"):
         raise InputError(row["error"])
     cells, within, grid = [str(row.get(name) or "") for name in ("model", "gpu")], True, None
     if watt_hours is not None:
+        check_gross(words(row, "boundary") or "gross")
+        check_whole(row)
         energy = positive(row, "energy_j")
         if bound == "high":
             energy = positive(row, "energy_high_j", energy)
@@ -324,7 +322,7 @@ def _card_options(command: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="where it runs, which boamps requires: publicCloud, privateCloud, onPremise or other",
     )
-    _grid_options(command)
+    grid_options(command)
 
 
 def _card(options: argparse.Namespace) -> int:
@@ -333,7 +331,7 @@ def _card(options: argparse.Namespace) -> int:
     from joulecast.footprint.card import BOAMPS, card, with_energy
     from joulecast.footprint.table import read_rows
 
-    at = _site(options) if _asks_for_a_site(options) else None
+    at = site_of(options) if asks_for_a_site(options) else None
     rows = _chosen(read_rows(options.file, ("energy_j",)), options.row)
     left_out = len(rows) - len(with_energy(rows))
     if 0 < left_out < len(rows):
@@ -372,7 +370,7 @@ def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -
 def _chosen(rows: list[Row], number: str | None) -> list[Row]:
     if number is None:
         return rows
-    at = _count(number, "--row")
+    at = whole(number, "--row")
     if at > len(rows):
         raise InputError(f"--row {at}: the table has {len(rows)} rows")
     return rows[at - 1 : at]
@@ -386,210 +384,6 @@ def _write_text(text: str, target: str | Path | None) -> None:
         return
     with replacing(Path(target)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-
-
-# --- options of a site ---------------------------------------------------------------------------
-
-
-def _grid_options(command: argparse.ArgumentParser) -> None:
-    """The options of a site, and those of hourly series."""
-    _site_options(command)
-    _hourly_options(command)
-    command.add_argument(
-        "--live-timeout", metavar="SECONDS", help="most time to wait for --live; 5 by default"
-    )
-
-
-def _site_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--region", help="country by name or ISO code, or World: packaged yearly grid intensity (Ember)")
-    add("--year", help="year of that intensity, where it must be a certain one")
-    add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
-    add(
-        "--live",
-        action="store_true",
-        help="ask for the intensity of now (key in ELECTRICITYMAPS_API_KEY; GB needs none); if that fails, "
-        "the yearly one and a warning",
-    )
-    add(
-        "--accounting",
-        default=LOCATION_BASED,
-        help="of --intensity or an hourly file: location-based, market-based or marginal",
-    )
-    add(
-        "--host-overhead", metavar="SHARE", help="energy of the rest of the node for each joule of GPU energy"
-    )
-    add("--pue", help="facility energy over IT energy, e.g. 1.2 or 1.1:1.3; a packaged range by default")
-    add("--wue", metavar="L_PER_KWH", help="water for each kWh of IT energy; a packaged range by default")
-    add("--life-years", metavar="YEARS", help="years over which the hardware's carbon is written off")
-    add("--utilisation", metavar="SHARE", help="share of its life in which a GPU generates")
-    add("--price-per-kwh", metavar="PRICE", help="price of electricity")
-    add("--price-per-gpu-hour", metavar="PRICE", help="price of a rented GPU, electricity included")
-    add("--currency", default=CURRENCY, help="of the price, three capital letters")
-    add(
-        "--transmission-loss",
-        metavar="SHARE",
-        help="share of the electricity lost on its way; none by default",
-    )
-
-
-def _row_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
-    add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
-
-
-def _hourly_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
-    add(
-        "--hourly",
-        metavar="SERIES",
-        action="append",
-        help="hourly intensities instead: a file (CSV, Electricity Maps, UK Carbon Intensity) or a packaged "
-        "series, e.g. US-CAL-CISO; once for each region of a table",
-    )
-    add("--hourly-column", metavar="COLUMN", help="of the intensity, where an hourly CSV file has several")
-    add(
-        "--at",
-        metavar="TIME",
-        help="hour of --hourly, e.g. 2022-06-01T13:00Z, a window START/END, or an hour of the day (12:00); "
-        "the mean of all by default",
-    )
-    add("--timezone", metavar="ZONE", help="of times without an offset, e.g. Europe/Paris")
-    add(
-        "--allow-gaps",
-        action="store_true",
-        help="take hourly files with missing hours; a mean leaves them out",
-    )
-
-
-def _asks_for_a_site(options: argparse.Namespace) -> bool:
-    """Whether an option asks for a footprint; a factor without region or intensity is an error there."""
-    asking = (*_GRID, *_FACTORS, *_HOURLY, "live_timeout", "images")
-    given = [name for name in asking if name != "accounting" and getattr(options, name, None) is not None]
-    flags = [name for name in ("explain", "live", "allow_gaps") if getattr(options, name, False)]
-    return bool(given or flags) or options.accounting != LOCATION_BASED or options.currency != CURRENCY
-
-
-def _site(options: argparse.Namespace) -> Site:
-    """The one site that the options describe."""
-    return _at(options, _grid(options)(None, None))
-
-
-def _sites(options: argparse.Namespace) -> Sites:
-    """The sites of a table's rows; where no column chooses between grids there is but one."""
-    from joulecast.footprint.columns import Sites
-    from joulecast.footprint.grid import given_intensity
-
-    found, columns = _grid(options), (options.region_column, options.time_column)
-    if not any(columns):
-        return Sites(_at(options, found(None, None)))
-    return Sites(_at(options, given_intensity(0)), found, *columns)
-
-
-def _at(options: argparse.Namespace, grid: GridIntensity) -> Site:
-    from joulecast.footprint.site import site
-
-    if options.currency != CURRENCY and options.price_per_kwh is None and options.price_per_gpu_hour is None:
-        raise InputError("a currency is of a price: give --price-per-kwh or --price-per-gpu-hour")
-    return site(intensity=grid, **{name: getattr(options, name) for name in (*_FACTORS, "currency")})
-
-
-def _grid(options: argparse.Namespace) -> GridOf:
-    """Where the intensity of a region and a time comes from; what does not go together is an error."""
-    from joulecast.footprint.grid_source import grid_of
-
-    _check_sources(options)
-    if options.hourly:
-        return _hourly_source(options)
-    if options.live:
-        from joulecast.footprint.live import LiveSource, cache_folder
-
-        seconds = _limit(options.live_timeout, "--live-timeout") or 5.0
-        source = LiveSource(seconds, cache_folder())
-        return lambda region, time: source(region or options.region, time)
-    year = None if options.year is None else _count(options.year, "--year")
-    intensity, accounting = options.intensity, options.accounting
-
-    def known(region: str | None, time: str | None) -> GridIntensity:
-        return grid_of(region or options.region, year=year, intensity=intensity, accounting=accounting)
-
-    return known
-
-
-def _check_sources(options: argparse.Namespace) -> None:
-    """InputError for options that say two things about the grid, or nothing about what they describe."""
-    by_region, by_time = (getattr(options, f"{what}_column", None) is not None for what in ("region", "time"))
-    sources = [name for name in ("hourly", "live", "intensity") if getattr(options, name)]
-    if len(sources) > 1:
-        raise InputError(f"give {' or '.join(f'--{name}' for name in sources)}, not both")
-    if by_region and (options.region or options.intensity):
-        raise InputError(f"give --{'region' if options.region else 'intensity'} or --region-column, not both")
-    if options.live and (not (options.region or by_region) or options.year):
-        raise InputError("--live needs --region or --region-column, and not --year")
-    if options.live_timeout is not None and not options.live:
-        raise InputError("--live-timeout needs --live")
-    if options.hourly:
-        twice = [name for name in ("region", "year") if getattr(options, name)]
-        if twice:
-            raise InputError(f"give --hourly or --{twice[0]}, not both: a series has its own")
-        if options.at and by_time:
-            raise InputError("give --at or --time-column, not both")
-        if len(options.hourly) > 1 and not by_region:
-            raise InputError("several --hourly series need --region-column, which chooses between them")
-        return
-    lone = [name for name in (*_HOURLY[1:], "allow_gaps") if getattr(options, name, None)]
-    if lone:
-        raise InputError(f"--{lone[0].replace('_', '-')} needs --hourly, e.g. --hourly US-CAL-CISO")
-
-
-def _hourly_source(options: argparse.Namespace) -> GridOf:
-    from joulecast.footprint.grid_source import HourlySource
-    from joulecast.footprint.hourly import find_series
-    from joulecast.footprint.moments import zone_of
-    from joulecast.plan.hours import intensity_at
-
-    def mean(series: HourlySeries) -> GridIntensity:
-        return intensity_at(series, options.at, options.timezone)
-
-    zone = None if options.timezone is None else zone_of(options.timezone)
-    series = [
-        find_series(
-            name,
-            column=options.hourly_column,
-            timezone=options.timezone,
-            accounting=options.accounting,
-            allow_gaps=options.allow_gaps,
-        )
-        for name in options.hourly
-    ]
-    for one in series if options.at else ():
-        mean(one)  # a time that is not in a series is told here, not in each row
-    return HourlySource(series, mean, zone)
-
-
-def _count(text: str | None, name: str = "--images") -> int:
-    if text is None:
-        return 1
-    try:
-        value = float(text.replace("_", "").replace(",", ""))
-    except ValueError:
-        value = 0.0
-    if not (1 <= value <= 1e15) or value != int(value):
-        raise InputError(f"{name} must be a whole number of at least 1, not {text!r}")
-    return int(value)
-
-
-def _limit(text: str | None, name: str) -> float | None:
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"{name} must be a positive number, not {text!r}")
-    return value
 
 
 def _print_json(value: Any) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from joulecast.cli_footprint import _SITE, _site_options
+from joulecast.cli_site import SITE, site_options
 from joulecast.errors import InputError, UnknownNameError, shown
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _what_if_options(command: argparse.ArgumentParser, estimate_options: Options
         action="append",
         help="a change, e.g. steps=28, gpu=h200, region=FR or at=20:00; several: each alone, then together",
     )
-    _site_options(command)
+    site_options(command)
     _hour_options(command)
 
 
@@ -128,7 +128,7 @@ def _change(text: str) -> dict[str, Any]:
     known = [
         "model",
         *(n for n in _WORKLOAD if n not in fixed),
-        *(n for n in _SITE if n != "currency"),
+        *(n for n in SITE if n != "currency"),
         *_HOURS,
     ]
     if name not in known:
@@ -174,7 +174,7 @@ def _pareto_options(command: argparse.ArgumentParser) -> None:
     add("--out", metavar="FILE", help="CSV file to write every setting to, with its ranges")
     _chart_option(command, "the settings by the first two measures")
     add("--json", action="store_true", help="print JSON instead of text")
-    _site_options(command)
+    site_options(command)
     _hour_options(command)
 
 
@@ -377,7 +377,7 @@ def _given(options: argparse.Namespace) -> dict[str, Any]:
 
 def _site_setting(options: argparse.Namespace) -> dict[str, Any]:
     """What was given of a site."""
-    found = {name: getattr(options, name) for name in (*_SITE, *_HOURS) if getattr(options, name) is not None}
+    found = {name: getattr(options, name) for name in (*SITE, *_HOURS) if getattr(options, name) is not None}
     if "year" in found:
         found["year"] = _whole(found["year"], "--year")
     if options.live:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from joulecast.errors import InputError, JoulecastError
 from joulecast.footprint import formulas
 from joulecast.footprint.columns import NUMBERS, OUTPUTS, Sites, footprint_columns, numbers_of, words_of
-from joulecast.footprint.grid import given_intensity
-from joulecast.footprint.grid_source import HourlySource, grid_of
+from joulecast.footprint.grid import given_intensity, grid_of
+from joulecast.footprint.grid_source import HourlySource
 from joulecast.footprint.hourly import hourly_series
 from joulecast.footprint.interval_column import IntervalColumn
 from joulecast.footprint.quantity import Quantity, quantity

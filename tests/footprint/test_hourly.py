@@ -130,7 +130,7 @@ def test_doubled_hours_are_named(tmp_path: Path) -> None:
 def test_empty_cells_are_gaps(tmp_path: Path) -> None:
     lines = zulu(rows(3))
     lines[1] = lines[1].partition(",")[0] + ","
-    with pytest.raises(InputError, match="no value for 1 times, first 2022-03-27T01:00Z"):
+    with pytest.raises(InputError, match="no value for 1 time, first 2022-03-27T01:00Z"):
         read_hourly(write(tmp_path, lines))
 
 
@@ -175,6 +175,7 @@ def test_utc_hours_said_to_be_local(tmp_path: Path) -> None:
         (["2022-01-01T00:00Z,1,2"], "datetime,a,b", "name one of: a, b"),
         (["2022-01-01T00:00Z"], "datetime,a", "1 cells"),
         (["1,2"], "a,b", "no column of times"),
+        (["2022-01-01T00:00Z;1"], "datetime;g", "no column of intensities .* separated by commas"),
         ([], "datetime,g", "no rows"),
         (["2022-01-01T00:00Z,1", "2022-01-02T00:00Z,1"], "datetime,g", "apart"),
     ],

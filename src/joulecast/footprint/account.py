@@ -12,7 +12,7 @@ from joulecast.footprint.grid import MIXED, GridIntensity, are_mixed
 from joulecast.footprint.ledger import Step
 from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
-from joulecast.footprint.summation import Sum
+from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
 from joulecast.uncertainty import Interval
 
@@ -20,7 +20,7 @@ __all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
 
 
 @dataclass(frozen=True)
-class Footprint:
+class Footprint(Amounts):
     """What `images` images cost. Every amount is an interval with its unit.
 
     Attributes
@@ -38,15 +38,6 @@ class Footprint:
     """
 
     images: int
-    gpu_energy: Quantity
-    node_energy: Quantity
-    facility_energy: Quantity
-    operational_carbon: Quantity
-    embodied_carbon: Quantity
-    carbon: Quantity
-    water: Quantity
-    money: Quantity | None
-    sci: Quantity
     accounting: str
     grid: GridIntensity
     steps: tuple[Step, ...]

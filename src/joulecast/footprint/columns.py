@@ -15,10 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, JoulecastError
-from joulecast.footprint.account import Footprint
 from joulecast.footprint.factors import Factor, embodied_of
-from joulecast.footprint.grid import GridIntensity
-from joulecast.footprint.grid_source import GridOf
+from joulecast.footprint.grid import GridIntensity, GridOf
 from joulecast.footprint.interval_column import Floats, IntervalColumn
 from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.row import RANGES, SOURCE, WHOLE, Row, checked, gpu_seconds, row_footprint, words
@@ -274,7 +272,7 @@ class _Block:
         return {name: found[name] for name in OUTPUTS}
 
 
-def numbers_of(answer: Footprint | Amounts) -> dict[str, float]:
+def numbers_of(answer: Amounts) -> dict[str, float]:
     """The numbers of one footprint as a row has them; nan where there is none."""
     found = {}
     for name, (amount, end) in NUMBERS.items():

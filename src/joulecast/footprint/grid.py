@@ -7,7 +7,7 @@ The packaged table is location-based, life-cycle, of the production mix: Ember, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -18,6 +18,7 @@ from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
 
 ACCOUNTING = ("location-based", "market-based", "marginal")
+LOCATION_BASED = ACCOUNTING[0]
 STALE_YEARS = 2  # behind the newest year of the table
 
 
@@ -36,6 +37,10 @@ class GridIntensity:
     boundary: str
     source: str
     warnings: tuple[str, ...] = ()
+
+
+# the intensity of a region and a time, each None where it is not known
+GridOf = Callable[[str | None, str | None], GridIntensity]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,29 @@ def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
         source=f"{row.source}, {row.name}, {row.year}",
         warnings=tuple(warnings),
     )
+
+
+def grid_of(
+    region: str | None = None,
+    *,
+    year: int | None = None,
+    intensity: Given | GridIntensity | None = None,
+    accounting: str = LOCATION_BASED,
+) -> GridIntensity:
+    """The packaged yearly intensity of a region, or the one given. Raises InputError or UnknownNameError."""
+    if isinstance(intensity, GridIntensity):
+        return intensity
+    if intensity is not None:
+        if year is not None:
+            raise InputError("a year is of the packaged table: leave it out beside an intensity of your own")
+        return given_intensity(intensity, accounting=accounting, region=region or "as given")
+    if check_accounting(accounting) != LOCATION_BASED:
+        raise InputError(
+            f"the packaged intensities are location-based; give the {accounting} intensity itself"
+        )
+    if region is None:
+        raise InputError("a footprint needs a region, e.g. FR, or a grid intensity [g/kWh]")
+    return grid_intensity(region, year)
 
 
 def given_intensity(

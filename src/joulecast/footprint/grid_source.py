@@ -1,7 +1,7 @@
-"""Where the grid intensity of a site comes from: the yearly table, a figure, or hourly series.
+"""The grid intensity of a row from hourly series.
 
-A source answers for a region and a time, both as text and both optional: a table has them row by row.
-`live.LiveSource` is the same for an API.
+A source of intensities (`grid.GridOf`) answers for a region and a time, both as text and both optional: a
+table has them row by row. `live.LiveSource` is the same for an API.
 """
 
 from __future__ import annotations
@@ -11,38 +11,9 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from joulecast.errors import InputError, UnknownNameError, fold
-from joulecast.footprint.factors import Given
-from joulecast.footprint.grid import ACCOUNTING, GridIntensity, find_region, given_intensity, grid_intensity
+from joulecast.footprint.grid import GridIntensity, find_region
 from joulecast.footprint.moments import Window, parse_window
 from joulecast.footprint.series import HourlySeries, authority
-
-GridOf = Callable[[str | None, str | None], GridIntensity]
-LOCATION_BASED = ACCOUNTING[0]
-
-
-def grid_of(
-    region: str | None = None,
-    *,
-    year: int | None = None,
-    intensity: Given | GridIntensity | None = None,
-    accounting: str = LOCATION_BASED,
-) -> GridIntensity:
-    """The packaged yearly intensity of a region, or the one given. Raises InputError or UnknownNameError."""
-    if isinstance(intensity, GridIntensity):
-        return intensity
-    if intensity is not None:
-        if year is not None:
-            raise InputError("a year is of the packaged table: leave it out beside an intensity of your own")
-        return given_intensity(intensity, accounting=accounting, region=region or "as given")
-    if accounting in ACCOUNTING and accounting != LOCATION_BASED:
-        raise InputError(
-            f"the packaged intensities are location-based; give the {accounting} intensity itself"
-        )
-    if accounting not in ACCOUNTING:
-        raise UnknownNameError("accounting", accounting, ACCOUNTING, f"known: {', '.join(ACCOUNTING)}")
-    if region is None:
-        raise InputError("a footprint needs a region, e.g. FR, or a grid intensity [g/kWh]")
-    return grid_intensity(region, year)
 
 
 @dataclass

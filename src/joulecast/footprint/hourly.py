@@ -50,6 +50,8 @@ def find_series(name: str, **reading: Any) -> HourlySeries:
     and what `read_hourly` raises.
     """
     known = {fold(n): n for n in packaged_regions()} | {fold(authority(n)): n for n in packaged_regions()}
+    if not name.strip():
+        raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
     place = Path(name)
     if fold(name) in known and not place.is_file():
         given = [option for option in ("column", "accounting") if _is_own(option, reading.get(option))]
@@ -161,6 +163,11 @@ def _value_column(header: Sequence[str], time_at: int, column: str | None, where
     for found in (life, named, others):
         if len(found) == 1:
             return found[0]
+    if not others:
+        raise FileFormatError(
+            f"{where} has no column of intensities beside {shown(header[time_at])}; are its columns "
+            "separated by commas?"
+        )
     names = ", ".join(header[i] for i in others[:8])
     raise InputError(f"{where} has several columns that may be the intensity; name one of: {names}")
 
@@ -263,9 +270,9 @@ def _regular(stamps: list[Stamp], where: str, allow_gaps: bool) -> tuple[datetim
         by_slot[int(place)] = value
     if not allow_gaps and np.isnan(by_slot).any():
         first = start + int(np.flatnonzero(np.isnan(by_slot))[0]) * step
-        raise InputError(
-            f"{where}: no value for {int(np.isnan(by_slot).sum())} times, first {hour_text(first)}"
-        )
+        unknown = int(np.isnan(by_slot).sum())
+        times = f"{unknown} time{'s' if unknown > 1 else ''}"
+        raise InputError(f"{where}: no value for {times}, first {hour_text(first)}")
     return _averaged(start, by_slot, round(HOUR / step), where)
 
 

@@ -83,7 +83,7 @@ def live_intensity(
             base, name, read, boundary = url or UK_CARBON_INTENSITY, "UK Carbon Intensity", _uk, "combustion"
             address = f"{base}/intensity"
         else:
-            raise _UnusableError(f"no key of Electricity Maps was given (option, or {KEY_VARIABLE})")
+            raise _UnusableError(f"no key of Electricity Maps was given (in {KEY_VARIABLE})")
         if not row.alpha2:
             raise _UnusableError(f"{row.name} is no single grid")
         if base in down:
