@@ -269,3 +269,12 @@ def test_a_grid_of_nothing_emits_nothing() -> None:
     found = footprint_columns({"energy_j": [1.0], "duration_s": [1.0]}, clean)
     assert found["operational_carbon_g"].tolist() == [0.0]
     assert found["carbon_g"].tolist() == found["embodied_carbon_g"].tolist()
+
+
+def test_the_documentation_names_every_column() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "footprint.md").read_text(encoding="utf-8")
+    page = page.replace(
+        "`..._low_kwh`, `..._high_kwh`", "`facility_energy_low_kwh`, `facility_energy_high_kwh`"
+    )
+    for name in OUTPUTS:
+        assert f"`{name}`" in page, name
