@@ -423,6 +423,12 @@ def test_a_run_on_another_gpu_than_it_asks_for_fails() -> None:
     assert f"it asks for {A100}, and node a gave it 'H100'" in answer.outcome.message
 
 
+def test_a_name_that_only_ray_knows_will_do() -> None:
+    assert fleet.known_gpu("NVIDIA H200", "H100") == "H200-SXM-141GB"
+    assert fleet.known_gpu("Tesla V100-SXM9", "V100") == "V100-SXM2"
+    assert fleet.known_gpu("Quadro", "") is None
+
+
 def test_a_node_without_a_gpu_is_a_problem_of_the_node() -> None:
     @dataclass(frozen=True)
     class Broken:

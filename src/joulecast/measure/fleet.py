@@ -163,7 +163,7 @@ def run_task(
         return Answer(problem=_one_line(error))
     try:
         stated = meter.device.gpu
-        if asked_gpu is not None and gpu_name(stated) != asked_gpu:
+        if asked_gpu is not None and known_gpu(stated, node.accelerator) != asked_gpu:
             words = f"failed: it asks for {asked_gpu}, and node {node.name} gave it {shown(stated)}"
             return Answer(Outcome("failed", words, None, 0.0))
         differs = list(differences(node, stated, own_version(), driver_version))
@@ -190,6 +190,11 @@ def gpu_name(stated: str) -> str | None:
         return find_gpu(stated).name
     except InputError:
         return None
+
+
+def known_gpu(stated: str, accelerator: str) -> str | None:
+    """The catalogue's name of a GPU as the driver states it, or else as Ray does."""
+    return gpu_name(stated) or gpu_name(accelerator)
 
 
 # --- the driver -----------------------------------------------------------------------------------
@@ -309,7 +314,7 @@ class _Driver:
             self.gone[node.identity] = f"{node.name}: {answer.problem}"
             self.on_news(f"node {node.name} cannot measure: {answer.problem}")
             return
-        gpu = gpu_name(answer.stated) or gpu_name(node.accelerator)
+        gpu = known_gpu(answer.stated, node.accelerator)
         node = dataclasses.replace(node, stated=answer.stated, gpu=gpu, version=answer.version)
         self.nodes[node.identity] = node
         count = f"{node.slots} GPU{'s' if node.slots > 1 else ''}"
