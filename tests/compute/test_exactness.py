@@ -67,7 +67,7 @@ def _without_cycle_collector() -> Iterator[None]:
 
 
 def test_the_points_were_not_used_to_make_profiles() -> None:
-    used = [*profiler.SAMPLES, *profiler.CHECK]
+    used = [*profiler.ALL, *profiler.CHECK]
     for point in (ODD, GUIDED):
         assert (point.height, point.width) not in {(height, width) for _, height, width, _ in used}
         assert point.text not in {text for *_, text in used} | {text + 40 for *_, text in used}
@@ -79,7 +79,7 @@ def test_the_points_were_not_used_to_make_profiles() -> None:
 def test_profile_equals_a_fresh_trace(name: str, precision: str, points: tuple[Point, ...]) -> None:
     profile = packaged_profile(name)
     config = pipeline_config_from_catalogue(model_entry(name))
-    capture = PipelineCapture(config, precision, repeat_blocks=False)
+    capture = PipelineCapture(config, precision, replay=False)
     assert {c.name: c.parameters for c in profile.components} == {
         name: count
         for name, count in capture.parameter_counts.items()
@@ -153,8 +153,11 @@ def traced_costs(calls: list[Call]) -> dict[str, Costs]:
 def profile_costs(profile: ComputeProfile, workload: Workload) -> dict[str, Costs]:
     out: dict[str, Any] = {}
     columns = workload.columns()
-    for component, group, table, rows, symbols in unbinned(profile)._calls(columns, workload.precision):
-        calls = int(profile._call_counts(component, group, columns.steps[rows])[0])
+    for component, group, table, rows, symbols, (share,) in unbinned(profile)._calls(
+        columns, workload.precision
+    ):
+        assert share == 1
+        calls = int(profile._call_counts(group, columns, rows)[0])
         (monomials,) = evaluate_monomials(table.monomials, symbols)
         costs = np.stack(
             [table.launches, *(monomials @ m for m in (table.flop, table.bytes_read, table.bytes_written))]

@@ -8,12 +8,21 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
+import inspect
+import itertools
 import os
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConfig
+from joulecast.architecture.pipeline_config import (
+    LIBRARIES,
+    ComponentConfig,
+    PipelineConfig,
+    is_scheduler,
+    is_tokenizer,
+)
 from joulecast.errors import MissingExtraError, TraceError, UnknownNameError
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,13 +35,18 @@ TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.flo
 DEFAULT_CLIP_TOKENS = 77
 PROMPT_TOKENS = 96  # of a prompt that is not padded, with its template
 CHARACTERS_PER_TOKEN = 5.1  # of instructions in English, in the vocabularies of current text encoders
+MOST_MODULES = 100_000  # a mixture of experts in use has 20,000
 UNBOUNDED_TOKENS = 1_000_000  # tokenizers without a limit carry 10^30 as model_max_length
+PROMPT = "an image of a red fox in the snow"
 
 
 class StandInTokenizer:
-    """Returns token ids of the length a pipeline asks for, or of `length` where it asks for none.
+    """Returns token ids of the length a pipeline asks for, or of the prompt's length where it asks for none.
 
-    Padded ids come with a mask that ends in padding, as those of a real prompt do.
+    The prompt has `length` tokens, with any template around it; other texts have as many as their
+    characters suggest. Padded ids come with a mask: it ends the prompt after `fills` tokens, and
+    leaves at least one of padding, because modules treat a padded prompt in another way than a full
+    one and drop its padding where they can.
     """
 
     pad_token_id = 0
@@ -43,26 +57,64 @@ class StandInTokenizer:
     bos_token = "<s>"
     unk_token = "<unk>"
     padding_side = "right"
+    image_token = "<image>"
+    chat_template = ""
     added_tokens_encoder: Mapping[str, int] = {}
 
     def __init__(self, model_max_length: int, length: int) -> None:
         self.model_max_length = model_max_length
         self.length = length
+        self.fills: int | None = None  # tokens of a padded prompt; None for all but one
 
     def __call__(
-        self, text: Any = None, *args: Any, padding: Any = False, max_length: int | None = None, **kwargs: Any
+        self,
+        text: Any = None,
+        *args: Any,
+        padding: Any = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+        **kwargs: Any,
     ) -> Any:
-        """Token ids of shape (prompts, tokens), int64, and their mask."""
+        """Token ids of shape (prompts, tokens), int64, and their mask; lists if no tensors are asked for."""
         from transformers import BatchEncoding
 
-        prompts = len(text) if isinstance(text, (list, tuple)) else 1
-        tokens = (max_length or self.model_max_length) if padding == "max_length" else self.length
-        ids = torch.ones(prompts, min(tokens, UNBOUNDED_TOKENS), dtype=torch.int64)
+        several = isinstance(text, (list, tuple))
+        texts = list(text) if several else [text]
+        tokens = max((self._tokens(one) for one in texts), default=1)
+        if padding == "max_length":
+            tokens = max_length or self.model_max_length
+        ids = torch.ones(len(texts), min(tokens, UNBOUNDED_TOKENS), dtype=torch.int64)
         ids[:, -1] = self.eos_token_id
         mask = torch.ones_like(ids)
         if padding == "max_length":
-            mask[:, ids.shape[1] // 2 :] = 0
+            longest = max(1, ids.shape[1] - 1)
+            mask[:, min(longest, self.fills or longest) :] = 0
+        content = {"input_ids": ids, "attention_mask": mask}
+        if return_tensors is None:
+            content = {key: x.tolist() if several else x[0].tolist() for key, x in content.items()}
+        return BatchEncoding(content)
+
+    def _tokens(self, text: Any) -> int:
+        known = isinstance(text, str) and text != "" and PROMPT not in text
+        return len(self.encode(text)) if known else self.length
+
+    def pad(
+        self, encoded: Any, *args: Any, padding: Any = True, max_length: int | None = None, **kwargs: Any
+    ) -> Any:
+        """Lists of ids as tensors with their mask, padded to the longest or to `max_length`."""
+        from transformers import BatchEncoding
+
+        rows = [list(row) for row in encoded["input_ids"]]
+        longest = max(map(len, rows))
+        tokens = max_length if padding == "max_length" and max_length else longest
+        ids = torch.tensor([row + [self.pad_token_id] * (tokens - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (tokens - len(row)) for row in rows])
         return BatchEncoding({"input_ids": ids, "attention_mask": mask})
+
+    @property
+    def tokenizer(self) -> StandInTokenizer:
+        """Itself: a processor holds a tokenizer."""
+        return self
 
     def encode(self, text: str, **kwargs: Any) -> list[int]:
         """As many ids as English text of this length has tokens, about."""
@@ -76,7 +128,11 @@ class StandInTokenizer:
         """The messages as text, or as the ids this stand-in gives any text."""
         conversations = messages if messages and isinstance(messages[0], list) else [messages]
         texts = [str(conversation) for conversation in conversations]
-        return self(texts, **kwargs) if tokenize else texts if conversations is messages else texts[0]
+        if not tokenize:
+            return texts if conversations is messages else texts[0]
+        as_dict = kwargs.pop("return_dict", True)
+        encoded = self(texts, **kwargs)
+        return encoded if as_dict else encoded["input_ids"]
 
     def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
         """Some text for each sequence."""
@@ -98,7 +154,11 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
         A component's class refuses its config.
     """
     with quiet():
+        import diffusers
+
         pipeline_class = _class("diffusers", config.pipeline)
+        if not issubclass(pipeline_class, diffusers.DiffusionPipeline):
+            raise TraceError(f"{config.pipeline} is no diffusers pipeline")
         parts = {name: _build_component(name, part, precision) for name, part in config.components.items()}
         traced = type(pipeline_class.__name__, (pipeline_class,), {"_execution_device": torch.device("cpu")})
         accepted = _constructor_parameters(pipeline_class)
@@ -145,54 +205,102 @@ def one_line(error: BaseException) -> str:
 
 
 def _class(library: str, name: str) -> Any:
-    module = __import__(library)
+    """A class of diffusers, of transformers, or of a module of diffusers.pipelines.
+
+    Raises
+    ------
+    UnknownNameError
+        There is none.
+    TraceError
+        It is there, but needs a package that is not installed.
+    """
+    module = _library(library)
     found = getattr(module, name, None) if not name.startswith("_") else None
-    if not isinstance(found, type):
+    needed = getattr(found, "_backends", None)
+    if needed is not None:
+        raise TraceError(f"{name} needs other packages to be installed: {', '.join(map(str, needed))}")
+    if not isinstance(found, type) or found.__module__.partition(".")[0] not in LIBRARIES:
         raise UnknownNameError(
-            f"{library} class", name, dir(module), f"{library} {module.__version__} has none"
+            f"{library} class",
+            name,
+            dir(module),
+            f"{library} has none in {', '.join(f'{name} {_version(name)}' for name in LIBRARIES)}",
         )
     return found
 
 
-def _constructor_parameters(pipeline_class: Any) -> list[str]:
-    import inspect
+def _library(name: str) -> Any:
+    if name in LIBRARIES:
+        return importlib.import_module(name)
+    import diffusers.pipelines
 
+    module = getattr(diffusers.pipelines, name, None)
+    if not getattr(module, "__name__", "").startswith("diffusers.pipelines."):
+        raise UnknownNameError(
+            "library",
+            name,
+            LIBRARIES,
+            "only their own classes are built; code inside a model folder is never run",
+        )
+    return module
+
+
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
+
+
+def _constructor_parameters(pipeline_class: Any) -> list[str]:
     return [name for name in inspect.signature(pipeline_class.__init__).parameters if name != "self"]
 
 
 def _nullable(pipeline_class: Any) -> list[str]:
     """Constructor parameters that have no default but may be None: the optional components."""
-    import inspect
-
     optional = set(getattr(pipeline_class, "_optional_components", []))
     parameters = inspect.signature(pipeline_class.__init__).parameters
     return [n for n, p in parameters.items() if n in optional and p.default is inspect.Parameter.empty]
 
 
 def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
-    if name.startswith("tokenizer") or "Tokenizer" in part.class_name or "Processor" in part.class_name:
+    if is_tokenizer(name, part.class_name):
         length = part.config.get("model_max_length", DEFAULT_CLIP_TOKENS)
         return StandInTokenizer(min(int(length), UNBOUNDED_TOKENS), length=PROMPT_TOKENS)
     found = _class(part.library, part.class_name)
     config = {key: value for key, value in part.config.items() if not key.startswith("_")}
     try:
-        if name.startswith("scheduler"):
+        if is_scheduler(part.class_name) or not issubclass(found, torch.nn.Module):
             return found.from_config(config)
-        return _build_module(found, part.library, config, TORCH_DTYPES[precision])
+        return _build_module(found, config, TORCH_DTYPES[precision])
     except Exception as error:
-        raise TraceError(
-            f"component {name} ({part.class_name}) cannot be built: {one_line(error)}"
-        ) from error
+        cause = str(error) if isinstance(error, TraceError) else one_line(error)
+        raise TraceError(f"component {name} ({part.class_name}) cannot be built: {cause}") from error
 
 
-def _build_module(found: Any, library: str, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
-    with torch.device("meta"):
-        if library == "diffusers":
-            module = found.from_config(dict(config))
-        else:
+def _build_module(found: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    with torch.device("meta"), _counted_modules():
+        if hasattr(found, "config_class"):  # of transformers
             module = found(found.config_class(**config))
+        else:
+            module = found.from_config(dict(config))
     module.eval().requires_grad_(False)
     return _cast(module, dtype)
+
+
+@contextlib.contextmanager
+def _counted_modules() -> Iterator[None]:
+    """Refuse a config that asks for modules without end."""
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    count = itertools.count(1)
+
+    def check(*_: Any) -> None:
+        if next(count) > MOST_MODULES:
+            raise TraceError(f"it has more than {MOST_MODULES} modules: no architecture in use has so many")
+
+    handle = register_module_module_registration_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _cast(module: Any, dtype: torch.dtype) -> Any:

@@ -17,6 +17,9 @@ from typing import Any
 from joulecast.errors import FileFormatError, InputError, shown
 
 LIBRARIES = ("diffusers", "transformers")
+# Some components are classes of a module of diffusers.pipelines: ["stable_diffusion", "SafetyChecker"].
+_MODULE = re.compile(r"[a-z][a-z0-9_]{0,60}\Z")
+_COMPONENT = re.compile(r"[A-Za-z0-9_]{1,60}\Z")
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
 MAX_LAYERS = 512
@@ -38,7 +41,8 @@ class ComponentConfig:
 class PipelineConfig:
     """A pipeline class and its components, by the names the pipeline gives them.
 
-    `settings` are the scalar entries of ``model_index.json`` that the pipeline's constructor takes.
+    `settings` are the other entries of ``model_index.json`` that the pipeline's constructor may take,
+    with None for a component that the pipeline goes without.
     """
 
     name: str
@@ -69,15 +73,16 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
             "with a folder and a config.json for each component"
         )
     index = read_config_file(index_path)
+    entries = {key: value for key, value in index.items() if not key.startswith("_")}
     components = {
-        key: _folder_component(folder, key, value)
-        for key, value in index.items()
-        if not key.startswith("_") and isinstance(value, list) and _is_used(key, value)
+        key: _folder_component(folder, key, *value)
+        for key, value in entries.items()
+        if _names_a_class(value) and key not in IGNORED_COMPONENTS
     }
     settings = {
-        key: value
-        for key, value in index.items()
-        if not key.startswith("_") and isinstance(value, (bool, int, float, str))
+        key: None if value == [None, None] else value
+        for key, value in entries.items()
+        if not _names_a_class(value) and not isinstance(value, Mapping)
     }
     return PipelineConfig(
         name=folder.resolve().name,
@@ -149,24 +154,37 @@ def check_sane(value: object, where: str) -> None:
         raise FileFormatError(f"{where} is {shown(value)}; no architecture has a number beyond {MAX_INTEGER}")
 
 
-def _is_used(key: str, value: list[Any]) -> bool:
-    return key not in IGNORED_COMPONENTS and len(value) == 2 and value != [None, None]
+def is_tokenizer(component: str, class_name: str) -> bool:
+    """Whether a component turns text into tokens: a tokenizer, or a processor that holds one."""
+    return component.startswith("tokenizer") or "Tokenizer" in class_name or "Processor" in class_name
 
 
-def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConfig:
-    if not _COMPONENT_NAME.fullmatch(key):
-        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
-    library, class_name = value
-    if library not in LIBRARIES or not isinstance(class_name, str):
+def is_scheduler(class_name: str) -> bool:
+    """Whether a component sets the steps of denoising."""
+    return "Scheduler" in class_name
+
+
+def _names_a_class(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value)
+
+
+def _folder_component(folder: Path, key: str, library: str, class_name: str) -> ComponentConfig:
+    if not _MODULE.match(library):
         raise FileFormatError(
-            f"{folder / 'model_index.json'}: component {key} is {shown(value)}; only classes of "
+            f"{folder / 'model_index.json'}: component {key} is of {shown(library)}; only classes of "
             f"{' and '.join(LIBRARIES)} can be built (code inside a model folder is never run)"
         )
-    if key.startswith("tokenizer") or "Tokenizer" in class_name or "Processor" in class_name:
-        return ComponentConfig(library, class_name, _optional(folder / key / "tokenizer_config.json"))
-    if key.startswith("scheduler"):
-        return ComponentConfig(library, class_name, _optional(folder / key / "scheduler_config.json"))
-    return ComponentConfig(library, class_name, read_config_file(folder / key / "config.json"))
+    if not _COMPONENT.match(key):
+        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
+    place = folder / key
+    if is_tokenizer(key, class_name):
+        return ComponentConfig(library, class_name, _optional(place / "tokenizer_config.json"))
+    if is_scheduler(class_name):
+        return ComponentConfig(library, class_name, _optional(place / "scheduler_config.json"))
+    own = place / f"{key}_config.json"  # of a component that is no module, e.g. a guider
+    return ComponentConfig(
+        library, class_name, read_config_file(own if own.is_file() else place / "config.json")
+    )
 
 
 def _optional(path: Path) -> dict[str, Any]:

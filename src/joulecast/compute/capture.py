@@ -10,12 +10,14 @@ Needs the extra `trace`.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from joulecast.architecture.build import (
+    PROMPT,
     StandInTokenizer,
     build_pipeline,
     count_parameters,
@@ -24,7 +26,14 @@ from joulecast.architecture.build import (
 )
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
-from joulecast.compute.tracer import Operator, OperatorRecorder, check_attention_count
+from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
+from joulecast.compute.replay import leaf_signature, replay_equal_blocks, value_bytes
+from joulecast.compute.tracer import (
+    Operator,
+    OperatorRecorder,
+    UnknownValuesError,
+    check_attention_count,
+)
 from joulecast.errors import TraceError
 
 import torch  # isort: skip - after build, which says so when the extra is missing
@@ -32,9 +41,19 @@ from torch.utils import _pytree as pytree
 
 Signature = tuple[Any, ...]
 Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on meta
-MOST_ELEMENTS = 2**29  # of a result that is handed back to the pipeline
 # How guidance is switched on, in the order in which a pipeline is asked.
 GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
+# The first that a pipeline takes: others convert the image on the processor, which costs time here.
+OUTPUT_TYPES = ("pt", "np", "pil")
+# What is not part of the generation of one image from its own prompt, switched off where there is a switch.
+SWITCHED_OFF = {
+    "use_resolution_binning": False,
+    "enable_prompt_rewrite": False,  # a language model writes a longer prompt
+    "use_pe": False,  # prompt enhancement: the same
+    "intermediate_timesteps": None,  # holds for two steps only
+    "num_frames": 1,
+}
+LARGEST_TENSOR = 2**34  # elements that any component returns: logits over a vocabulary
 
 
 @dataclass(frozen=True)
@@ -68,14 +87,15 @@ class Call:
     shapes: tuple[tuple[int, ...], ...]
     signature: Signature
     operators: tuple[Operator, ...]
+    output: tuple[int, ...]  # shape of its first result
 
 
 class PipelineCapture:
     """A pipeline on meta, ready to be run for any `Request`.
 
-    Calls with inputs of equal shape and type are traced once. `repeat_blocks` replays equal blocks
-    of a module list (the layers of a transformer) instead of running each: much faster, and checked
-    by the profiler against a run without it. `traced` lets captures of one pipeline in several
+    Calls with inputs of equal shape and type are traced once. `replay` says whether equal blocks of
+    a module list (the layers of a transformer) are replayed instead of running each: much faster, and
+    checked by the profiler against a run without it. `traced` lets captures of one pipeline in several
     precisions share what they traced: a method that ran the same operators at its first call (fp16
     and bf16 mostly do) is not traced again at the same shapes.
     """
@@ -84,12 +104,14 @@ class PipelineCapture:
         self,
         config: PipelineConfig,
         precision: str,
-        repeat_blocks: bool = True,
+        replay: bool = True,
         traced: dict[Signature, Traced] | None = None,
     ) -> None:
         check_attention_count()
+        self.config = config
         self.pipeline = build_pipeline(config, precision)
-        self.precision = precision
+        self.precision, self.replay = precision, replay
+        self.unguided_scale = 1.0  # of a request that is not guided
         self.parameters = inspect.signature(type(self.pipeline).__call__).parameters
         self.modules = {
             name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)
@@ -100,16 +122,19 @@ class PipelineCapture:
         self.parameter_counts = {name: count_parameters(module) for name, module in self.modules.items()}
         self._traced = {} if traced is None else traced
         self._alike: dict[tuple[str, str, str], bool] = {}
+        self._asks_values: set[tuple[str, str]] = set()
         self._half = torch.float16 if precision == "fp16" else torch.bfloat16
         self._calls: list[Call] = []
         self._remembers: dict[str, bool] = {}
         self._recorder = OperatorRecorder()
+        self._inside = False  # a module, which sees the meta device; the pipeline sees a processor
+        self._outside: Any = contextlib.nullcontext()
+        self._output_types = list(OUTPUT_TYPES)
         for name, module in self.modules.items():
             for method in ("forward", "decode"):
                 if hasattr(module, method):
                     setattr(module, method, self._intercept(name, module, method, getattr(module, method)))
-            if repeat_blocks:
-                _replay_equal_blocks(module, self._recorder)
+            replay_equal_blocks(module, self._recorder, lambda: self.replay)
 
     def run(self, request: Request) -> list[Call]:
         """Run the pipeline once; return its module calls in order.
@@ -119,76 +144,91 @@ class PipelineCapture:
         TraceError
             The pipeline refuses the request, or does something that cannot be traced.
         """
-        self._calls = []
-        arguments = self._arguments(request)
-        try:
-            with torch.no_grad(), quiet():
-                self.pipeline(**arguments)
-        except TraceError:
-            raise
-        except Exception as error:
-            raise TraceError(
-                f"{type(self.pipeline).__name__} refuses {request.size}, {request.steps} steps: "
-                f"{one_line(error)}"
-            ) from error
-        return self._calls
+        while True:
+            self._calls = []
+            try:
+                with torch.no_grad(), quiet(), self._outside:
+                    self.pipeline(**self._arguments(request))
+                return self._calls
+            except Exception as error:
+                if _is_about_values(error) and not isinstance(self._outside, PipelineMode):
+                    self._outside = PipelineMode(lambda: self._inside)
+                    continue
+                if isinstance(error, TraceError):
+                    raise
+                if self._calls and len(self._output_types) > 1 and _is_about_output_type(error):
+                    self._output_types.pop(0)
+                    continue
+                size = f" {request.width}x{request.height}," if request.width else ""
+                raise TraceError(
+                    f"{type(self.pipeline).__name__} refuses{size} {request.steps} steps: {one_line(error)}"
+                ) from error
 
     def guidance_parameter(self) -> str | None:
         """The argument that turns a second denoiser pass on, or None when there is none."""
         return next((name for name in GUIDANCE_PARAMETERS if name in self.parameters), None)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
-        prompt = "an image of a red fox in the snow"
         arguments: dict[str, Any] = {
-            "prompt": [prompt] * request.batch,
+            "prompt": [PROMPT] * request.batch,
             "num_inference_steps": request.steps,
-            "output_type": "pt",
-            "use_resolution_binning": False,
+            "output_type": self._output_types[0],
             "height": request.height,
             "width": request.width,
         }
         guidance = self.guidance_parameter()
         if guidance:
-            arguments[guidance] = 4.0 if request.guided else 1.0
+            arguments[guidance] = 4.0 if request.guided else self.unguided_scale
             if request.guided and guidance == "true_cfg_scale":
-                arguments["negative_prompt"] = [prompt] * request.batch
+                arguments["negative_prompt"] = [PROMPT] * request.batch
         if request.text_knob == "prompt" and request.text is not None:
             for tokenizer in self.tokenizers:
-                tokenizer.length = request.text
+                tokenizer.length = tokenizer.fills = request.text
         elif request.text_knob is not None:
             arguments[request.text_knob] = request.text
         arguments = {
             key: value for key, value in arguments.items() if key in self.parameters and value is not None
         }
-        return arguments | dict(request.arguments)
+        off = {key: value for key, value in SWITCHED_OFF.items() if key in self.parameters}
+        return arguments | off | dict(request.arguments)
 
     def _intercept(
         self, name: str, module: Any, method: str, original: Callable[..., Any]
     ) -> Callable[..., Any]:
-        active = False
-
         def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal active
-            if active:  # a module calling its own method, already on meta
+            if self._inside:  # a module calling its own method, or another's: on meta
                 return original(*args, **kwargs)
+            self._inside = True
+            try:
+                return recorded(args, kwargs)
+            finally:
+                self._inside = False
+
+        def recorded(args: Any, kwargs: Any) -> Any:
             leaves, spec = pytree.tree_flatten((args, kwargs))
-            full = _masks_are_full(leaves)
-            shapes_and_types = tuple(_leaf_signature(x) for x in leaves)
-            signature = (name, method, _precision_of(module), full, str(spec), shapes_and_types)
+            shapes_and_types = tuple(leaf_signature(x) for x in leaves)
+            signature: Signature = (
+                name,
+                method,
+                self.replay,
+                _precision_of(module),
+                str(spec),
+                shapes_and_types,
+            )
+            if (name, method) in self._asks_values:
+                signature += (_values_of(leaves),)
             traced = self._traced.get((self.precision, *signature)) or self._traced_alike(signature)
             if traced is None:
-                active = True
-                self._recorder.masks_are_full = full
-                try:
-                    args, kwargs = pytree.tree_unflatten([_to_meta(x) for x in leaves], spec)
-                    traced = self._record_repeated(name, original, args, kwargs)
-                finally:
-                    active = False
+                traced = self._record_repeated(name, original, leaves, spec)
+                if self._recorder.values.asked and (name, method) not in self._asks_values:
+                    self._asks_values.add((name, method))
+                    signature += (_values_of(leaves),)
                 self._compare(signature, traced)
             self._traced[(self.precision, *signature)] = traced
             operators, out = traced
             shapes = tuple(tuple(x.shape) for x in leaves if isinstance(x, torch.Tensor))
-            self._calls.append(Call(name, shapes, signature, operators))
+            results = (tuple(x.shape) for x in pytree.tree_leaves(out) if isinstance(x, torch.Tensor))
+            self._calls.append(Call(name, shapes, signature, operators, next(results, ())))
             return pytree.tree_map(self._to_zeros, out)
 
         return call
@@ -212,27 +252,54 @@ class PipelineCapture:
     def _to_zeros(self, x: Any) -> Any:
         if not isinstance(x, torch.Tensor):
             return x
-        if x.numel() > MOST_ELEMENTS:
-            raise TraceError(f"a component returns {x.numel():.2g} elements; no pipeline in use comes near")
+        if not x.is_meta:  # whole numbers whose values are known
+            return x.clone()
+        if x.numel() > LARGEST_TENSOR:
+            raise TraceError(f"a component returns {tuple(x.shape)}: larger than any image in use")
         half = x.dtype in (torch.float16, torch.bfloat16)
-        return torch.zeros(x.shape, dtype=self._half if half else x.dtype)
+        dtype = self._half if half else x.dtype
+        allocated = x.numel() <= LARGEST_ALLOCATED
+        return (
+            torch.zeros(x.shape, dtype=dtype) if allocated else torch.zeros((), dtype=dtype).expand(x.shape)
+        )
 
-    def _record_repeated(self, name: str, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def _record_repeated(
+        self, name: str, original: Callable[..., Any], leaves: list[Any], spec: Any
+    ) -> Traced:
         """What the component runs from its second call on: some keep tables of sizes they have seen."""
-        first = self._record(original, args, kwargs)
+        first = self._record(original, leaves, spec)
         if self._remembers.get(name) is False:
             return first
-        second = self._record(original, args, kwargs)
+        second = self._record(original, leaves, spec)
         self._remembers.setdefault(name, first[0] != second[0])
         return second
 
-    def _record(
-        self, original: Callable[..., Any], args: Any, kwargs: Any
-    ) -> tuple[tuple[Operator, ...], Any]:
-        self._recorder.operators = []
-        with self._recorder:
+    def _record(self, original: Callable[..., Any], leaves: list[Any], spec: Any) -> Traced:
+        recorder = self._recorder
+        recorder.operators, recorder.values.asked = [], False
+        args, kwargs = pytree.tree_unflatten([self._to_meta(x) for x in leaves], spec)
+        with autocast_on_meta(), recorder:
             out = original(*args, **kwargs)
-        return tuple(self._recorder.operators), out
+        known = pytree.tree_map(lambda x: x if (real := recorder.values.of(x)) is None else real, out)
+        return tuple(recorder.operators), known
+
+    def _to_meta(self, x: Any) -> Any:
+        if not isinstance(x, torch.Tensor):
+            return x
+        meta = x.to("meta")
+        if not x.is_meta and not x.dtype.is_floating_point:
+            self._recorder.values.remember(meta, x.clone())
+        return meta
+
+
+def _is_about_values(error: Exception) -> bool:
+    """Whether the pipeline, or a module, met a meta tensor where it needed one with values."""
+    return isinstance(error, UnknownValuesError) or "meta" in str(error)
+
+
+def _is_about_output_type(error: Exception) -> bool:
+    text = str(error).lower()
+    return "pt" in text and ("output" in text or "type" in text or "format" in text)
 
 
 def _precision_of(module: Any) -> int:
@@ -245,78 +312,8 @@ def _precision_of(module: Any) -> int:
     return int(known[key])
 
 
-def _masks_are_full(leaves: list[Any]) -> bool:
-    """Whether no token is padding: no integer or boolean input holds a zero."""
-    return all(
-        bool((x != 0).all())
-        for x in leaves
-        if isinstance(x, torch.Tensor) and not x.is_meta and x.dim() >= 2 and not x.dtype.is_floating_point
+def _values_of(leaves: list[Any]) -> int:
+    """The values of the whole-number and boolean inputs, as one number."""
+    return hash(
+        tuple(value_bytes(x) for x in leaves if isinstance(x, torch.Tensor) and not x.dtype.is_floating_point)
     )
-
-
-def _leaf_signature(x: Any) -> Any:
-    if isinstance(x, torch.Tensor):
-        return tuple(x.shape), x.stride(), x.dtype.itemsize, x.dtype.is_floating_point
-    return repr(x) if isinstance(x, (int, float, str, bool, type(None), torch.dtype)) else type(x).__name__
-
-
-def _to_meta(x: Any) -> Any:
-    return x.to("meta") if isinstance(x, torch.Tensor) else x
-
-
-def _replay_equal_blocks(module: Any, recorder: OperatorRecorder) -> None:
-    """Let the members of every module list share what one of them recorded for equal inputs."""
-    records: dict[Any, tuple[list[Operator], Any]] = {}
-    for part in module.modules():
-        if isinstance(part, torch.nn.ModuleList):
-            for block in part:
-                if any(True for _ in block.children()):
-                    _share_records(block, records, recorder)
-
-
-def _share_records(
-    block: Any, records: dict[Any, tuple[list[Operator], Any]], recorder: OperatorRecorder
-) -> None:
-    original = block.forward
-    identity = _fingerprint(block)
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        leaves, spec = pytree.tree_flatten((args, kwargs))
-        key = (identity, str(spec), tuple(_leaf_signature(x) for x in leaves))
-        if key not in records:
-            start = len(recorder.operators)
-            out = original(*args, **kwargs)
-            records[key] = recorder.operators[start:], out
-            return out
-        operators, out = records[key]
-        recorder.operators.extend(operators)
-        recorder.paused = True
-        try:
-            return pytree.tree_map(lambda x: x.detach() if isinstance(x, torch.Tensor) else x, out)
-        finally:
-            recorder.paused = False
-
-    block.forward = forward
-
-
-def _fingerprint(block: Any) -> tuple[Any, ...]:
-    """Everything about a block that could change what it runs, except which layer it is."""
-    simple = (int, float, str, bool, type(None))
-    parts = []
-    for name, part in block.named_modules():
-        attributes = {**part.__dict__, **_processor_attributes(part)}
-        values = tuple(
-            (key, value)
-            for key, value in sorted(attributes.items())
-            if isinstance(value, simple) and key != "layer_idx"
-        )
-        shapes = tuple((k, tuple(p.shape), p.dtype) for k, p in part._parameters.items() if p is not None)
-        parts.append((name, type(part).__qualname__, values, shapes))
-    return tuple(parts)
-
-
-def _processor_attributes(part: Any) -> dict[str, Any]:
-    processor = getattr(part, "processor", None)
-    if processor is None or isinstance(processor, torch.nn.Module):
-        return {}
-    return {"processor": type(processor).__qualname__}

@@ -92,13 +92,15 @@ class CallGroup:
     """Equal calls that the pipeline makes of a component for one batch of images.
 
     ``count = fixed + per_step * steps``; the call's batch is ``batch_factor`` times the images, and
-    its text length is the pipeline's text length plus ``text_offset``.
+    its text length is the pipeline's text length plus ``text_offset``. A pipeline that calls a
+    component for one image after the other makes the calls `per_image`, with a batch of ``batch_factor``.
     """
 
     fixed: int
     per_step: int
     batch_factor: int
     text_offset: int
+    per_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ class TextRule:
     """How long the text is: tokens the denoiser attends to.
 
     `adjustable` pipelines take the prompt's length or a maximum; the others always pad to `default`.
-    The pipeline's own text length is ``text_tokens - denoiser_offset``, between `smallest` and `largest`.
+    The pipeline's own text length is ``text_tokens - denoiser_offset``, at most `largest`, and padded
+    to a multiple of `multiple`.
     """
 
     default: int
@@ -172,6 +175,11 @@ class TextRule:
     denoiser_offset: int = 0
     largest: int | None = None
     padded: bool = True
+    multiple: int = 1
+
+    def padded_to_multiple(self, own: Integers) -> Integers:
+        """The pipeline's own text length as it really encodes it."""
+        return own if self.multiple == 1 else -(-own // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True)
@@ -179,15 +187,17 @@ class GuidanceRule:
     """When the pipeline makes a second denoiser pass (classifier-free guidance).
 
     `parameter` is its argument (``guidance_scale`` or ``true_cfg_scale``), None when it never does;
-    the second pass runs above 1 and, if `needs_negative_prompt`, only with a negative prompt.
+    the second pass runs above a scale of `threshold` and, if `needs_negative_prompt`, only with a
+    negative prompt.
     """
 
     parameter: str | None
     needs_negative_prompt: bool = False
+    threshold: float = 1.0
 
     def passes(self, guidance: float | None, negative_prompt: bool) -> int:
         """Denoiser passes in a step for a guidance scale."""
-        if self.parameter is None or guidance is None or not guidance > 1.0:
+        if self.parameter is None or guidance is None or not guidance > self.threshold:
             return 1
         return 2 if negative_prompt or not self.needs_negative_prompt else 1
 
@@ -291,14 +301,14 @@ class ComputeProfile:
         multiply by `calls` and sum for the cost of a batch of images. In float64 whole numbers below
         2**53 are exact; float32 is enough for a law, and twice as fast.
         """
-        for component, group, table, rows, symbols in self._calls(workloads, precision, roles):
+        for component, group, table, rows, symbols, shares in self._calls(workloads, precision, roles):
             matrix = evaluate_monomials(table.monomials, symbols)
             costs = matrix.astype(dtype, copy=False) @ table.arithmetic_costs(dtype)
             groups = len(table.arithmetic)
             yield OperatorCosts(
                 component=component,
                 rows=rows,
-                calls=self._call_counts(component, group, workloads.steps[rows]),
+                calls=shares * self._call_counts(group, workloads, rows),
                 launches=float(table.launches.sum()),
                 arithmetic_launches=float(table.launches[table.arithmetic].sum()),
                 table=table,
@@ -311,9 +321,9 @@ class ComputeProfile:
     def flop(self, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
         """FLOP of a whole batch of images by component name, each of shape (workloads,)."""
         out = {component.name: np.zeros(len(workloads)) for component in self.components}
-        for component, group, table, rows, symbols in self._calls(workloads, precision):
+        for component, group, table, rows, symbols, shares in self._calls(workloads, precision):
             per_call = evaluate_monomials(table.monomials, symbols) @ table.total_flop
-            out[component.name][rows] += per_call * self._call_counts(component, group, workloads.steps[rows])
+            out[component.name][rows] += per_call * shares * self._call_counts(group, workloads, rows)
         return out
 
     def calls(self, workloads: WorkloadColumns) -> dict[str, Array]:
@@ -323,7 +333,7 @@ class ComputeProfile:
             for passes, groups in component.calls.items():
                 rows = np.flatnonzero(workloads.passes == passes)
                 for group in groups:
-                    out[component.name][rows] += self._call_counts(component, group, workloads.steps[rows])
+                    out[component.name][rows] += self._call_counts(group, workloads, rows)
         return out
 
     def text_tokens(self, workloads: WorkloadColumns) -> Integers:
@@ -334,28 +344,32 @@ class ComputeProfile:
         self, workloads: WorkloadColumns, precision: str, roles: Collection[str] = ROLES
     ) -> Iterator[tuple[Any, ...]]:
         width, height = self.size.rendered(workloads.width, workloads.height)
-        text = self.text_tokens(workloads) - self.text.denoiser_offset
+        text = self.text.padded_to_multiple(self.text_tokens(workloads) - self.text.denoiser_offset)
         for component in self.components:
             for passes, groups in component.calls.items() if component.role in roles else ():
                 of_passes = np.flatnonzero(workloads.passes == passes)
                 for group in groups if of_passes.size else ():
+                    images = 1 if group.per_image else workloads.batch_size[of_passes]
                     symbols = {
-                        "batch": workloads.batch_size[of_passes] * group.batch_factor,
+                        "batch": np.broadcast_to(images * group.batch_factor, of_passes.size),
                         "frames": workloads.frames[of_passes],
                         "height": height[of_passes] // self.size.unit,
                         "width": width[of_passes] // self.size.unit,
                         "text": text[of_passes] + group.text_offset,
                     }
-                    for table, rows in _split_by_condition(component.tables[precision], symbols):
-                        at_rows = {name: values[rows] for name, values in symbols.items()}
-                        yield component, group, table, of_passes[rows], at_rows
+                    tables = component.tables[precision]
+                    for batch, shares in _traced_batches(tables, symbols["batch"]):
+                        for table, rows in _split_by_condition(tables, symbols | {"batch": batch}):
+                            at_rows = {name: values[rows] for name, values in symbols.items()}
+                            yield component, group, table, of_passes[rows], at_rows, shares[rows]
 
-    def _call_counts(self, component: Component, group: CallGroup, steps: Integers) -> Array:
+    def _call_counts(self, group: CallGroup, workloads: WorkloadColumns, rows: Integers) -> Array:
+        steps = workloads.steps[rows]
         counts = group.fixed + group.per_step * steps.astype(np.float64)
         if group.per_step:
             for special, surplus in self.call_exceptions.items():
                 counts = np.where(steps == special, counts + surplus * group.per_step, counts)
-        return counts
+        return counts * workloads.batch_size[rows] if group.per_image else counts
 
     def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
         given = text_tokens >= 0
@@ -377,6 +391,24 @@ class ComputeProfile:
             else f" and at most {self.text.largest + self.text.denoiser_offset}"
         )
         return f"{self.name} takes at least {max(low, 1)}{high} text tokens, not {text_tokens}"
+
+
+def _traced_batches(tables: tuple[OperatorTable, ...], batch: Integers) -> Iterator[tuple[Integers, Array]]:
+    """Batches that there are tables for, and each one's share in the cost of a batch.
+
+    Components that make images one after the other have a table for each of a few batches. Their costs
+    rise in a line between those; above the largest, they are taken to rise in proportion.
+    """
+    traced = np.unique([table.condition.get("batch", -1) for table in tables])
+    if traced[0] < 1:
+        yield batch, np.ones(len(batch))
+        return
+    above = traced[np.minimum(np.searchsorted(traced, batch), len(traced) - 1)]
+    below = traced[np.maximum(np.searchsorted(traced, batch, side="right") - 1, 0)]
+    share = np.where(above > below, (batch - below) / np.maximum(above - below, 1), batch / above)
+    yield above, share
+    if (above > below).any():
+        yield np.where(above > below, below, -1), 1 - share
 
 
 def _split_by_condition(

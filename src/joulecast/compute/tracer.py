@@ -9,6 +9,9 @@ Conventions
   queries, keys, values and mask and writes the output. A causal mask does not reduce the count.
 - Views and empty allocations cost nothing. Every other operator on the device is one launch.
 - An operator that is not known here is an error, never a zero.
+- Whole numbers and masks keep their values (see `Values`), because modules choose their course by
+  them: they ask whether a mask is all ones, or count its tokens. Other values are not known, and a
+  module that asks for one is an error.
 
 Needs the extra `trace`.
 """
@@ -26,7 +29,9 @@ try:
 except ImportError:  # pragma: no cover - exercised in an environment without the extra
     raise MissingExtraError("trace", "tracing a pipeline") from None
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 GEMM, CONVOLUTION, ATTENTION, MEMORY = "gemm", "convolution", "attention", "memory"
 ATTENTION_OPERATOR = "scaled_dot_product_attention"
@@ -58,14 +63,25 @@ _MEMORY_BOUND_NAMES = """
     native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter
     where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
     rand randn rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted
-    bucketize isin unfold_copy im2col col2im logcumsumexp cross
+    bucketize isin unfold_copy nonzero
+    _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross
 """
 _FREE = frozenset(_FREE_NAMES.split())
+# Their results have values that no input decides.
+_ARBITRARY_NAMES = """
+    empty empty_like empty_strided new_empty new_empty_strided randint randint_like randperm multinomial
+    bernoulli bernoulli_ random_
+"""
+_ARBITRARY = frozenset(_ARBITRARY_NAMES.split())
 _MEMORY_BOUND = frozenset(_MEMORY_BOUND_NAMES.split())
 # Reads only the rows it is asked for, not the whole table.
 _GATHERS = frozenset(["embedding", "index", "index_select", "gather"])
 # Overwrites its first argument without reading it.
 _WRITE_ONLY = frozenset(["copy_", "fill_", "zero_", "normal_", "uniform_"])
+# The size of what they return depends on values.
+_SIZED_BY_VALUES = frozenset(
+    ["nonzero", "repeat_interleave", "_unique2", "unique_consecutive", "unique_dim", "bincount"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +107,20 @@ class Operator:
 
 
 class OperatorRecorder(TorchDispatchMode):
-    """A torch dispatch mode that appends every operator on the meta device to `operators`.
-
-    Modules may ask whether an attention mask is all ones before they use it. Meta tensors have no
-    values, so `masks_are_full` answers.
-    """
+    """A torch dispatch mode that appends every operator on the meta device to `operators`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.masks_are_full = True
         self.operators: list[Operator] = []
+        self.values = Values()
         self.paused = False
         self._calls = _AttentionMode(self)
         self._known: dict[Any, tuple[Operator | None, tuple[Any, ...]]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled: torch need not wrap every dispatched call against it."""
+        return False
 
     def __enter__(self) -> Any:
         result = super().__enter__()
@@ -117,26 +134,141 @@ class OperatorRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operator and record it."""
         kwargs = kwargs or {}
-        if func is torch.ops.aten._local_scalar_dense.default and args[0].is_meta:
-            return self._value_of(args[0])
+        if _leaves_device(func, args, kwargs):
+            return self.values.real(func, args, kwargs)
+        if func is torch.ops.aten.index.Tensor:
+            args = (args[0], self._mask_as_places(args[1]))
         key = (func, _signature(args), _signature(tuple(kwargs.items())))
         known = self._known.get(key)
         if known is not None:
             operator, (shape, stride, dtype) = known
             out = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
         else:
-            out = func(*args, **kwargs)
+            sized_by_values = _name(func) in _SIZED_BY_VALUES
+            out = self.values.sized(func, args, kwargs) if sized_by_values else func(*args, **kwargs)
             operator = describe(func, args, kwargs, out)
-            if isinstance(out, torch.Tensor) and out.is_meta and _returns_new_tensor(func):
+            if (
+                isinstance(out, torch.Tensor)
+                and out.is_meta
+                and not sized_by_values
+                and _returns_new_tensor(func)
+            ):
                 self._known[key] = operator, (out.shape, out.stride(), out.dtype)
+        self.values.follow(func, args, kwargs, out)
         if operator is not None and not self.paused:
             self.operators.append(operator)
         return out
 
-    def _value_of(self, x: Any) -> bool:
-        if x.dtype != torch.bool:
-            raise TraceError("the module's course depends on a tensor's values, which tracing does not have")
-        return self.masks_are_full
+    def _mask_as_places(self, indices: Any) -> list[Any]:
+        """Indices in which a boolean mask is replaced by the places where it holds."""
+        out: list[Any] = []
+        for index in indices:
+            if isinstance(index, torch.Tensor) and index.is_meta and index.dtype == torch.bool:
+                places = self.__torch_dispatch__(torch.ops.aten.nonzero.default, (), (index,))
+                out += self.__torch_dispatch__(torch.ops.aten.unbind.int, (), (places, 1))
+            else:
+                out.append(index)
+        return out
+
+
+class UnknownValuesError(TraceError):
+    """A module asks for values that tracing does not have."""
+
+
+class Values:
+    """The values of whole-number and boolean tensors on the meta device, followed from where they are known.
+
+    They are known for the inputs that `remember` is given, for constants, and for what operators
+    make of those. `asked` says whether a module has used one: then its course depends on them.
+    """
+
+    largest = 2**20  # elements: masks and token ids, not images
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._known: Any = WeakIdKeyDictionary()
+
+    def remember(self, x: Any, real: Any) -> None:
+        """`x`, on meta, has the values of `real`."""
+        if not (real.dtype.is_floating_point or real.dtype.is_complex) and real.numel() <= self.largest:
+            self._known[x] = real
+
+    def of(self, x: Any) -> Any:
+        """The values of `x`; None when they are not known, or it is no tensor."""
+        return self._known.get(x) if isinstance(x, torch.Tensor) else None
+
+    def real(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result of an operator that takes values from the device.
+
+        Raises
+        ------
+        TraceError
+            They are not known.
+        """
+        inputs = self._inputs(args, kwargs)
+        self.asked = True
+        if inputs is None:
+            raise UnknownValuesError(
+                "the module's course depends on a tensor's values, which tracing does not have"
+            )
+        return func(*inputs[0], **inputs[1])
+
+    def sized(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The result on meta of an operator that is sized by its inputs' values."""
+        return pytree.tree_map(
+            lambda x: x.to("meta") if isinstance(x, torch.Tensor) else x, self.real(func, args, kwargs)
+        )
+
+    def follow(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Find the values of an operator's output, if those of all its inputs are known."""
+        outputs = [x for x in tensors(out) if _may_be_known(x, self.largest)]
+        if not outputs:
+            return
+        inputs = self._inputs(args, kwargs)
+        if inputs is None or _name(func) in _ARBITRARY:
+            if func._schema.is_mutable:
+                self._forget(outputs)
+            return
+        for x, real in zip(tensors(out), tensors(func(*inputs[0], **inputs[1])), strict=True):
+            self.remember(x, real)
+
+    def _inputs(self, args: Any, kwargs: Any) -> Any:
+        """The arguments with values in place of meta tensors and devices, None if one is not known."""
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        for place, leaf in enumerate(leaves):
+            if isinstance(leaf, torch.Tensor) and leaf.is_meta:
+                leaves[place] = self._known.get(leaf)
+                if leaves[place] is None:
+                    return None
+            elif isinstance(leaf, torch.device) and leaf.type == "meta":
+                leaves[place] = torch.device("cpu")
+        return pytree.tree_unflatten(leaves, spec)
+
+    def _forget(self, written: list[Any]) -> None:
+        """What was written to, and every view of it, has values no longer."""
+        lost = {self._known[x].untyped_storage().data_ptr() for x in written if x in self._known}
+        for x in [x for x, real in self._known.items() if real.untyped_storage().data_ptr() in lost]:
+            del self._known[x]
+
+
+def _name(func: Any) -> str:
+    return str(func._schema.name.partition("::")[2])
+
+
+def _leaves_device(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the operator hands a meta tensor's values to Python or to the processor."""
+    if not (args and isinstance(args[0], torch.Tensor) and args[0].is_meta):
+        return False
+    if func is torch.ops.aten._local_scalar_dense.default or func is torch.ops.aten.equal.default:
+        return True
+    device = kwargs.get("device")
+    return func is torch.ops.aten._to_copy.default and device is not None and device.type != "meta"
+
+
+def _may_be_known(x: Any, largest: int) -> bool:
+    return bool(
+        x.is_meta and not x.dtype.is_floating_point and not x.dtype.is_complex and x.numel() <= largest
+    )
 
 
 def _returns_new_tensor(func: Any) -> bool:
@@ -217,7 +349,7 @@ def describe(func: Any, args: Any, kwargs: Any, out: Any) -> Operator | None:
     TraceError
         The operator is not known.
     """
-    name = func._schema.name.partition("::")[2]
+    name = _name(func)
     outputs = list(tensors(out))
     inputs = list(tensors((args, kwargs)))
     if name in _FREE or func.is_view or not any(x.is_meta for x in (*inputs, *outputs)):

@@ -1,0 +1,351 @@
+"""Find the rules of a pipeline by running it: roles, size grid, text length, guidance, calls.
+
+Needs the extra `trace`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from joulecast.compute.capture import Call, PipelineCapture, Request
+from joulecast.compute.profile import CallGroup, Defaults, GuidanceRule, SizeRule, TextRule
+from joulecast.errors import TraceError
+
+DEFAULT_PROMPT_TOKENS = 64
+LARGEST_PROBE = 4096
+# Of tokens, to which pipelines pad a text.
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+
+
+class PipelineRules:
+    """What a pipeline does with a request, found out by making requests.
+
+    `native` is the width and height [pixels] it makes when asked for none; `roles` its components in
+    the order of their first calls; `unit` the smallest step in size [pixels] it follows.
+    """
+
+    def __init__(self, capture: PipelineCapture, facts: Mapping[str, Any]) -> None:
+        self.capture, self.facts = capture, facts
+        self.pipeline = capture.config.pipeline
+        self.notes: list[str] = []
+        self.text_place: dict[str, tuple[int, int]] = {}  # tensor and dimension that hold the text length
+        self.per_image: set[str] = set()  # components that are called for one image after the other
+        self.listed: set[str] = set()  # components that are given images as a list
+        self.native = self._native_size()
+        self.roles = self._roles()
+        self.unit, self.off_grid = self._size_unit()
+        self.capture.unguided_scale = self._unguided_scale()
+        self.text_knob, self.text_multiple = self._finds_text()
+        self._finds_batches()
+        if "num_frames" in capture.parameters:
+            self.notes.append(f"{self.pipeline} makes videos: this profile is of one frame, an image")
+        self.guidance = self._guidance()
+        self.calls, self.call_exceptions = self._call_groups()
+        self.size = SizeRule(self.unit, self.off_grid, self._largest(), self._bins(), self._native_range())
+        self.text = self._text_rule()
+        self.defaults = self._defaults()
+
+    def _native_size(self) -> tuple[int, int]:
+        """Width and height [pixels] of an image when no size is asked for."""
+        default = self.facts.get("default_width"), self.facts.get("default_height")
+        if all(default):
+            return default  # type: ignore[return-value]
+        image = self.capture.run(Request())[-1].output
+        if len(image) < 4:
+            raise TraceError(f"{self.pipeline} ends without an image: its last result is {image}")
+        return image[-1], image[-2]
+
+    def _run(self, **request: Any) -> list[Call]:
+        width, height = self.native
+        return self.capture.run(Request(**({"width": width, "height": height} | request)))
+
+    def _small(self, **request: Any) -> list[Call]:
+        """A run at a small size: as telling about calls as a large one, and cheaper."""
+        side = 16 * self.unit
+        return self._run(**({"width": side, "height": side} | request))
+
+    def _roles(self) -> dict[str, str]:
+        """Components by role: what is called for each step denoises; before encodes, after decodes."""
+        few, many = self._run(steps=2), self._run(steps=6)
+        counts = [Counter(call.component for call in calls) for calls in (few, many)]
+        repeated = {name for name in counts[1] if counts[1][name] > counts[0][name]}
+        if not repeated:
+            raise TraceError(f"{self.pipeline} calls no component once for each step: no denoiser found")
+        order = [call.component for call in few]
+        first = min(order.index(name) for name in repeated)
+        roles: dict[str, str] = {}
+        for index, name in enumerate(order):
+            role = "denoiser" if name in repeated else "text_encoder" if index < first else "decoder"
+            roles.setdefault(name, role)
+        return roles
+
+    def _size_unit(self) -> tuple[int, str]:
+        """The smallest step in size that the pipeline follows, and what it does with less."""
+        reference = self._shapes(self.native[0])
+        off_grid = "refuse"
+        for step in (8, 16, 32, 64, 128):
+            try:
+                shapes = self._shapes(self.native[0] + step)
+            except TraceError:
+                continue
+            if shapes != reference:
+                return step, off_grid
+            off_grid = "round_down"
+        raise TraceError(
+            f"{self.pipeline} makes images of one size only, or refuses sizes near {self.native}"
+        )
+
+    def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]]:
+        calls = self._run(width=width)
+        return [call.shapes for call in calls if self.roles[call.component] != "text_encoder"]
+
+    def _unguided_scale(self) -> float:
+        """The guidance scale up to which there is no second pass: 1 nearly everywhere, 0 in a few."""
+        parameter = self.capture.guidance_parameter()
+        if parameter is None:
+            return 1.0
+        at_one, at_zero = (
+            [call.shapes for call in self._small(arguments={parameter: scale})] for scale in (1.0, 0.0)
+        )
+        guided = [call.shapes for call in self._small(guided=True)]
+        return 0.0 if at_one == guided != at_zero else 1.0
+
+    def _finds_text(self) -> tuple[str | None, int]:
+        """Which knob changes the text length (the prompt's own tokens, the pipeline's maximum, or none),
+        and to a multiple of how many tokens the pipeline pads it."""
+        for knob in ("prompt", "max_sequence_length"):
+            if knob == "max_sequence_length" and knob not in self.capture.parameters:
+                continue
+            base = 2 * MULTIPLES[-1] + 1
+            shapes = self._text_shapes(knob, base)
+            if shapes is None or self._text_shapes(knob, base + MULTIPLES[-1]) in (shapes, None):
+                continue
+            return knob, next(m for m in MULTIPLES if self._text_shapes(knob, base + m) != shapes)
+        return None, 1
+
+    def _text_shapes(self, knob: str, tokens: int) -> Any:
+        try:
+            return [call.shapes for call in self._small(**_text_request(knob, tokens))]
+        except TraceError:
+            return None
+
+    def _guidance(self) -> GuidanceRule:
+        parameter = self.capture.guidance_parameter()
+        single = self._denoiser_batch(self._small())
+        if parameter is None or self._denoiser_batch(self._small(guided=True)) == single:
+            return GuidanceRule(None)
+        arguments = {"guided": False, "arguments": {parameter: 4.0}}
+        without_negative = self._denoiser_batch(self._small(**arguments))
+        return GuidanceRule(parameter, without_negative == single, self.capture.unguided_scale)
+
+    def _denoiser_batch(self, calls: Sequence[Call]) -> int:
+        return sum(self.batch(call) for call in calls if self.roles[call.component] == "denoiser")
+
+    def _call_groups(
+        self,
+    ) -> tuple[dict[int, dict[str, tuple[CallGroup, ...]]], dict[int, int]]:
+        """Call groups by denoiser passes and component, and exceptions for few steps."""
+        modes = {1: False} | ({2: True} if self.guidance.parameter else {})
+        groups = {passes: self._groups(guided) for passes, guided in modes.items()}
+        exceptions = {}
+        denoiser = next(name for name, role in self.roles.items() if role == "denoiser")
+        per_step = sum(g.per_step for g in groups[1][denoiser])
+        for steps in (1, 2, 3):
+            try:
+                calls = self._small(steps=steps)
+            except TraceError:  # some schedulers take no fewer than two
+                continue
+            made = sum(call.component == denoiser for call in calls)
+            surplus = made - sum(g.fixed + g.per_step * steps for g in groups[1][denoiser])
+            if surplus:
+                exceptions[steps] = surplus // per_step
+        return groups, exceptions
+
+    def _groups(self, guided: bool) -> dict[str, tuple[CallGroup, ...]]:
+        text = 96
+        short, long = (self._small(**self.text_request(text), steps=steps, guided=guided) for steps in (5, 9))
+        shifted = self._small(**self.text_request(text + self.text_multiple), steps=5, guided=guided)
+        offsets = self._text_offsets(short, shifted, text)
+        out = {}
+        for name in self.roles:
+            few = Counter(self._group_key(call, offsets) for call in short if call.component == name)
+            many = Counter(self._group_key(call, offsets) for call in long if call.component == name)
+            out[name] = tuple(
+                CallGroup(
+                    fixed=few[key] - 5 * ((many[key] - few[key]) // 4),
+                    per_step=(many[key] - few[key]) // 4,
+                    batch_factor=key[0],
+                    text_offset=key[1],
+                    per_image=name in self.per_image,
+                )
+                for key in few
+            )
+        return out
+
+    def _finds_batches(self) -> None:
+        """How each component is given several images: as a batch, as a list, or one after the other."""
+        one, two = self._small(), self._small(batch=2)
+        for name in self.roles:
+            before, after = ([c for c in calls if c.component == name] for calls in (one, two))
+            if len(after) == 2 * len(before) and {c.shapes for c in after} == {c.shapes for c in before}:
+                self.per_image.add(name)
+            elif [_batch_of(c) for c in after] == [2 * _batch_of(c) for c in before]:
+                continue
+            elif [_listed(c) for c in after] == [2 * _listed(c) for c in before]:
+                self.listed.add(name)
+            else:
+                raise TraceError(f"{self.pipeline} does not batch its calls of {name}")
+
+    def batch(self, call: Call) -> int:
+        """The images a call works on, those of a second pass included."""
+        return _listed(call) if call.component in self.listed else _batch_of(call)
+
+    def _text_offsets(self, calls: Sequence[Call], shifted: Sequence[Call], text: int) -> dict[Any, int]:
+        """Each call's own text length relative to the knob, by its input shapes."""
+        offsets = {}
+        for call, moved in zip(calls, shifted, strict=True):
+            place = self.text_place.get(call.component) or _first_difference(call.shapes, moved.shapes)
+            if place is not None and call.component in self.listed and place[0] > 0:
+                place = place[0] - len(call.shapes), place[1]  # from the end: more images are listed before
+            if place is not None:
+                self.text_place[call.component] = place
+                offsets[call.component, call.shapes] = call.shapes[place[0]][place[1]] - text
+                if moved.shapes[place[0]][place[1]] != call.shapes[place[0]][place[1]] + self.text_multiple:
+                    raise TraceError(f"the text length of {call.component} does not follow the prompt's")
+        return offsets
+
+    def _group_key(self, call: Call, offsets: Mapping[Any, int]) -> tuple[int, int]:
+        return self.batch(call), offsets.get((call.component, call.shapes), 0)
+
+    def _denoiser_offset(self) -> int:
+        denoiser = next(name for name, role in self.roles.items() if role == "denoiser")
+        return self.calls[1][denoiser][0].text_offset if denoiser in self.text_place else 0
+
+    def text_request(self, tokens: int) -> dict[str, Any]:
+        """What asks the pipeline for a text of so many tokens."""
+        return _text_request(self.text_knob, tokens)
+
+    def _text_rule(self) -> TextRule:
+        denoiser_offset = self._denoiser_offset()
+        if self.text_knob is None:
+            encoder = next((c for c in self._small() if self.roles[c.component] == "text_encoder"), None)
+            return TextRule(default=encoder.shapes[0][-1] if encoder else 1, adjustable=False)
+        padded = self.text_knob == "max_sequence_length"
+        default = (
+            self.capture.parameters[self.text_knob].default + denoiser_offset
+            if padded
+            else DEFAULT_PROMPT_TOKENS
+        )
+        return TextRule(
+            default=self.facts.get("default_text_tokens") or default,
+            adjustable=True,
+            denoiser_offset=denoiser_offset,
+            largest=self._longest_text(),
+            padded=padded,
+            multiple=self.text_multiple,
+        )
+
+    def _longest_text(self) -> int | None:
+        """The largest text length the pipeline takes, among those in use."""
+        accepted = None
+        for tokens in (128, 256, 300, 512, 1024, 4096):
+            try:
+                self._small(**self.text_request(tokens))
+            except TraceError:
+                return accepted
+            accepted = tokens
+        return None
+
+    def _largest(self) -> int | None:
+        """The largest side the pipeline accepts [pixels], None when it takes the largest that is tried."""
+        accepted, refused = min(self.native) // self.unit, LARGEST_PROBE // self.unit
+        undecoded = {"output_type": "latent"}
+        how = undecoded if self._accepts(16 * self.unit, undecoded) else {}
+        if self._accepts(refused * self.unit, how):
+            return None
+        while refused - accepted > 1:
+            middle = (accepted + refused) // 2
+            if self._accepts(middle * self.unit, how):
+                accepted = middle
+            else:
+                refused = middle
+        return accepted * self.unit
+
+    def _accepts(self, side: int, arguments: Mapping[str, Any]) -> bool:
+        try:
+            self._run(width=16 * self.unit, height=side, arguments=arguments)
+        except TraceError:
+            return False
+        return True
+
+    def _bins(self) -> tuple[tuple[float, int, int], ...]:
+        """The aspect-ratio table the pipeline maps every size to, as its own module holds it."""
+        binning = self.capture.parameters.get("use_resolution_binning")
+        if binning is None or not binning.default:
+            return ()
+        module = vars(sys.modules[type(self.capture.pipeline).__mro__[1].__module__])
+        width, height = self.native
+        for name, table in module.items():
+            if not name.startswith("ASPECT_RATIO") or not isinstance(table, dict):
+                continue
+            bins = tuple((float(ratio), int(h), int(w)) for ratio, (h, w) in table.items())
+            if any((h, w) == (height, width) for _, h, w in bins) and self._is_binned_by(bins):
+                return bins
+        self.notes.append(
+            f"{self.pipeline} maps sizes to a table of its own, which was not found: "
+            "this profile takes every size as it is asked for"
+        )
+        return ()
+
+    def _is_binned_by(self, bins: tuple[tuple[float, int, int], ...]) -> bool:
+        """Whether a wide request really is generated at the size the table gives."""
+        width, height = 24 * self.unit, 10 * self.unit
+        rule = SizeRule(self.unit, "refuse", bins=bins)
+        (w,), (h,) = rule.rendered(np.array([width]), np.array([height]))
+        binned = self._run(width=width, height=height, arguments={"use_resolution_binning": True})
+        direct = self._run(width=int(w), height=int(h))
+        return [call.shapes for call in binned] == [call.shapes for call in direct]
+
+    def _native_range(self) -> tuple[int, int] | None:
+        low, high = self.facts.get("min_size"), self.facts.get("max_size")
+        return None if low is None or high is None else (int(low), int(high))
+
+    def _defaults(self) -> Defaults:
+        parameters, facts = self.capture.parameters, self.facts
+        parameter = self.guidance.parameter or "guidance_scale"
+        stated = parameters[parameter].default if parameter in parameters else None
+        return Defaults(
+            width=self.native[0],
+            height=self.native[1],
+            steps=facts.get("default_steps") or parameters["num_inference_steps"].default,
+            guidance=facts.get("default_guidance", stated),
+            precision=facts.get("default_precision") or "fp16",
+        )
+
+
+def _batch_of(call: Call) -> int:
+    """The batch a call works on: the first dimension of its first tensor that has two or more."""
+    return next((shape[0] for shape in call.shapes if len(shape) >= 2), 0)
+
+
+def _listed(call: Call) -> int:
+    """Images a call is given as a list: the tensors of one shape at its start."""
+    return next((n for n, shape in enumerate(call.shapes) if shape != call.shapes[0]), len(call.shapes))
+
+
+def _first_difference(a: Any, b: Any) -> tuple[int, int] | None:
+    """(tensor, dimension) where two calls' shapes first differ."""
+    for tensor, (one, other) in enumerate(zip(a, b, strict=True)):
+        for dimension, (x, y) in enumerate(zip(one, other, strict=True)):
+            if x != y:
+                return tensor, dimension
+    return None
+
+
+def _text_request(knob: str | None, tokens: int) -> dict[str, Any]:
+    return {} if knob is None else {"text": tokens, "text_knob": knob}

@@ -1,0 +1,187 @@
+"""Solve a component's operators: from costs at a few points to exact polynomials, equal ones grouped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from joulecast.compute.polynomial import Coefficients, ExactFitter, candidate_bases, evaluate_monomials
+from joulecast.compute.profile import OperatorTable
+from joulecast.compute.tracer import Operator
+from joulecast.errors import TraceError
+
+# A component's symbols at one point, and the operators it ran there.
+Trace = tuple[dict[str, int], tuple[Operator, ...]]
+# Images at once for which components are traced whose operators depend on their number.
+BATCHES = (1, 2, 4, 8, 16)
+MAX_LEVELS = 5
+FEWEST_FOR_HINTS = 3  # points at which a hint must equal an operator's cost
+LARGEST_EXACT = 2**53  # whole numbers up to here are exact in float64
+
+
+class IrregularError(TraceError):
+    """A component runs other operators, or costs no polynomial, at some of the sizes."""
+
+
+def solve(
+    name: str, traces: Sequence[Trace], native: tuple[int, int], hints: Sequence[Coefficients] = ()
+) -> tuple[OperatorTable, ...]:
+    """Tables for a component: one, or several where its operators differ at batch 1 or its own size.
+
+    `hints` are polynomials that operators may well have: those of the component in another precision.
+
+    Raises
+    ------
+    IrregularError
+        At some sizes it runs other operators, or one costs no polynomial.
+    """
+    parts: list[tuple[dict[str, int], Sequence[Trace]]] = [({}, traces)]
+    if depends_on_batch(traces):
+        batches = sorted({symbols["batch"] for symbols, _ in traces})
+        parts = [({"batch": b}, [t for t in traces if t[0]["batch"] == b]) for b in batches]
+    for condition in ({"height": native[0], "width": native[1]}, {"batch": 1}):
+        parts = [part for old in parts for part in _divide(*old, condition)]
+    return tuple(_solve_one(name, condition, some, hints) for condition, some in parts)
+
+
+def _divide(
+    condition: dict[str, int], traces: Sequence[Trace], further: Mapping[str, int]
+) -> list[tuple[dict[str, int], Sequence[Trace]]]:
+    """Split traces by a further condition, if their operator sequences differ by it."""
+    inside = [t for t in traces if all(t[0][symbol] == value for symbol, value in further.items())]
+    outside = [t for t in traces if not all(t[0][symbol] == value for symbol, value in further.items())]
+    if not inside or not outside or sequences(inside) <= sequences(outside):
+        return [(condition, traces)]
+    return [(condition | dict(further), inside), (condition, outside)]
+
+
+def depends_on_batch(traces: Sequence[Trace]) -> bool:
+    """Whether operators change with the number of images, other than from one image to several."""
+    by_size: dict[Any, set[Any]] = defaultdict(set)
+    for symbols, operators in traces:
+        if symbols["batch"] > 1:
+            by_size[symbols["batch"]].add(tuple(o.kind for o in operators))
+    return len({len(sequence) for found in by_size.values() for sequence in found}) > 1 and not any(
+        len(found) > 1 for found in by_size.values()
+    )
+
+
+def sequences(traces: Sequence[Trace]) -> set[Any]:
+    """The sequences of operator kinds that traces have."""
+    return {tuple(o.kind for o in operators) for _, operators in traces}
+
+
+def _solve_one(
+    name: str, condition: Mapping[str, int], traces: Sequence[Trace], hints: Sequence[Coefficients]
+) -> OperatorTable:
+    if len(sequences(traces)) != 1:
+        raise IrregularError(f"the operators of {name} change with its size")
+    points = [symbols for symbols, _ in traces]
+    fitter = _LazyFitter(points, hints)
+    groups: Counter[Any] = Counter()
+    for column in zip(*(operators for _, operators in traces), strict=True):
+        costs = tuple(
+            tuple(getattr(o, key) for o in column) for key in ("flop", "bytes_read", "bytes_written")
+        )
+        groups[column[0].kind, costs] += 1
+    rows = []
+    for (kind, costs), count in groups.items():
+        try:
+            rows.append((kind, count, [fitter.fit(values) for values in costs]))
+        except TraceError as error:
+            raise IrregularError(f"{name}, operator {kind[0]}: {error}") from error
+    return _table(condition, rows)
+
+
+class _LazyFitter:
+    """Tries hints, then bases with more and more U-Net levels, and remembers what it solved."""
+
+    def __init__(self, points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients]) -> None:
+        self.points = points
+        self.known = _values_of_hints(points, hints) if len(points) >= FEWEST_FOR_HINTS else {}
+        self.fitters: dict[int, ExactFitter] = {}
+
+    def fit(self, values: tuple[int, ...]) -> Coefficients:
+        if values not in self.known:
+            self.known[values] = self._fit(values)
+        return self.known[values]
+
+    def _fit(self, values: tuple[int, ...]) -> Coefficients:
+        for levels in (0, 3, MAX_LEVELS):
+            try:
+                return self._fitter(levels).fit(values)
+            except TraceError:
+                if levels == MAX_LEVELS:
+                    raise
+        raise AssertionError
+
+    def _fitter(self, levels: int) -> ExactFitter:
+        if levels not in self.fitters:
+            bases = candidate_bases(
+                has_image=any(p["height"] for p in self.points),
+                has_text=len({p["text"] for p in self.points}) > 1,
+                batch_varies=len({p["batch"] for p in self.points}) > 1,
+                levels=levels,
+            )
+            self.fitters[levels] = ExactFitter(self.points, bases)
+        return self.fitters[levels]
+
+
+def hints_of(tables: Iterable[OperatorTable]) -> list[Coefficients]:
+    """The polynomials of single operators in solved tables, also for elements twice or half as large."""
+    found: dict[tuple[Any, ...], Coefficients] = {}
+    for table in tables:
+        for matrix in (table.flop, table.bytes_read, table.bytes_written):
+            for column in (matrix / table.launches).T:
+                for scale in (1.0, 2.0, 0.5):
+                    terms = {m: scale * float(c) for m, c in zip(table.monomials, column, strict=True) if c}
+                    found[tuple(terms.items())] = terms
+    return list(found.values())
+
+
+def _values_of_hints(
+    points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients]
+) -> dict[tuple[int, ...], Coefficients]:
+    """Polynomials by their values at the points, where those are whole numbers.
+
+    Hints that agree at all points differ in symbols that do not vary there, such as the batch.
+    """
+    monomials = tuple(dict.fromkeys(m for hint in hints for m in hint))
+    symbols = {symbol: np.array([point[symbol] for point in points]) for symbol in points[0]}
+    matrix = evaluate_monomials(monomials, symbols)
+    place = {monomial: index for index, monomial in enumerate(monomials)}
+    out: dict[tuple[int, ...], Coefficients] = {}
+    for hint in hints:
+        values = matrix[:, [place[m] for m in hint]] @ np.array(list(hint.values()))
+        if (values != np.round(values)).any() or values.max(initial=0) > LARGEST_EXACT:
+            continue
+        out.setdefault(tuple(int(value) for value in values), hint)
+    return out
+
+
+def _table(
+    condition: Mapping[str, int], rows: Sequence[tuple[Any, int, list[Coefficients]]]
+) -> OperatorTable:
+    """Gather solved groups; groups of one kind with equal polynomials in all costs are merged already."""
+    monomials = tuple(dict.fromkeys(m for _, _, costs in rows for cost in costs for m in cost)) or ("1",)
+    place = {monomial: index for index, monomial in enumerate(monomials)}
+    matrices = np.zeros((3, len(monomials), len(rows)))
+    for column, (_, count, costs) in enumerate(rows):
+        for kind, cost in enumerate(costs):
+            for monomial, coefficient in cost.items():
+                matrices[kind, place[monomial], column] = coefficient * count
+    return OperatorTable(
+        condition=dict(condition),
+        monomials=monomials,
+        names=tuple(kind[0] for kind, _, _ in rows),
+        families=tuple(kind[1] for kind, _, _ in rows),
+        dtypes=tuple(kind[2] for kind, _, _ in rows),
+        launches=np.array([float(count) for _, count, _ in rows]),
+        head_dims=np.array([float(kind[3]) for kind, _, _ in rows]),
+        flop=matrices[0],
+        bytes_read=matrices[1],
+        bytes_written=matrices[2],
+    )

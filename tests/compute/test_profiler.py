@@ -1,0 +1,112 @@
+"""Profiles of pipelines the catalogue does not hold: equal to fresh traces, with the pipelines' own rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from test_exactness import Point, counted_calls, profile_costs, request_and_workload, traced_costs
+from tiny import write_folder
+from tiny_families import FAMILIES
+
+from joulecast.architecture.pipeline_config import read_pipeline_folder
+from joulecast.compute import profiler
+from joulecast.compute.capture import PipelineCapture
+from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profiler import make_profile
+
+pytestmark = [pytest.mark.trace, pytest.mark.slow]
+
+# Between the points that profiles are made from. Z-Image pads its tokens to multiples of 32; it and Lumina 2
+# treat images one after the other in part, and are traced for some numbers of them.
+ODD = Point(batch=1, height=37, width=23, text=111)
+GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
+POINTS = {
+    "kandinsky3": (ODD,),  # guided, its text mask has another type: 9 kB more to read
+    "lumina2": (ODD, Point(batch=2, height=20, width=34, text=71, guided=True, steps=3)),
+    "z-image": (
+        Point(batch=1, height=40, width=24, text=160),
+        Point(batch=2, height=24, width=32, text=96, guided=True, steps=3),
+    ),
+}
+
+
+def profile_of(family: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ComputeProfile:
+    """The profile, in bf16 alone: a third of the time."""
+    monkeypatch.setattr(profiler, "PRECISIONS", ("bf16",))
+    pipeline, components, settings = FAMILIES[family]
+    write_folder(folder, pipeline, components, settings)
+    return make_profile(read_pipeline_folder(folder))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_profile_equals_a_fresh_trace(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = profile_of(family, tmp_path / family, monkeypatch)
+    capture = PipelineCapture(read_pipeline_folder(tmp_path / family), "bf16", replay=False)
+    capture.unguided_scale = profile.guidance.threshold
+    for point in POINTS.get(family, (ODD, GUIDED)):
+        if point.guided and profile.guidance.parameter is None:
+            continue
+        request, workload = request_and_workload(profile, point, "bf16")
+        calls = capture.run(request)
+        counts = {name: int(count[0]) for name, count in profile.calls(workload.columns()).items()}
+        assert counted_calls(calls) == counts
+        fresh, predicted = traced_costs(calls), profile_costs(profile, workload)
+        for component in fresh:
+            assert predicted[component] == fresh[component], (component, point)
+    expected = RULES[family]
+    found = {
+        "parameter": profile.guidance.parameter,
+        "threshold": profile.guidance.threshold,
+        "unit": profile.size.unit,
+        "bins": bool(profile.size.bins),
+        "multiple": profile.text.multiple,
+        "adjustable": profile.text.adjustable,
+    }
+    assert found == DEFAULT_RULES | expected
+    notes = " ".join(profile.notes)
+    assert all(words in notes for words in NOTED.get(family, ())), notes
+    if profile.notes and "one after the other" in notes:
+        check_between_batches(profile, capture)
+
+
+def check_between_batches(profile: ComputeProfile, capture: PipelineCapture) -> None:
+    """Where a pipeline loops over images, costs rise in a line with their number."""
+    for batch in (3, 12):
+        point = Point(batch=batch, height=24, width=32, text=96)
+        request, workload = request_and_workload(profile, point, "bf16")
+        fresh = sum(o.flop for call in capture.run(request) for o in call.operators)
+        predicted = sum(float(flop[0]) for flop in profile.flop(workload.columns(), "bf16").values())
+        assert predicted == pytest.approx(fresh, rel=1e-12)
+
+
+DEFAULT_RULES = {
+    "parameter": "guidance_scale",
+    "threshold": 1.0,
+    "unit": 16,
+    "bins": False,
+    "multiple": 1,
+    "adjustable": True,
+}
+# What the pipelines' documentation or code says, where it is not the usual.
+RULES: dict[str, dict[str, object]] = {
+    "lumina2": {},
+    "hunyuan-dit": {"adjustable": False},
+    "chroma": {},
+    "cogview4": {"multiple": 16},
+    "z-image": {"threshold": 0.0, "multiple": 32},
+    "flux2-klein": {},
+    "kandinsky3": {"unit": 8},
+    "bria": {},
+    "pixart-alpha": {"bins": True},
+    "wan": {},
+}
+NOTED = {
+    "z-image": ("pads its tokens", "128 pixels", "one after the other"),
+    "lumina2": ("one after the other",),
+    "hunyuan-dit": ("table",),
+    "wan": ("videos", "one frame"),
+}

@@ -1,0 +1,262 @@
+"""Small folders of pipelines that the catalogue does not hold, each with something the others lack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiny import (
+    EULER_FLOW,
+    FLUX,
+    GEMMA,
+    LINEAR,
+    PIXART,
+    QWEN3,
+    T5,
+    T5_TOKENIZER,
+    UNBOUNDED_TOKENIZER,
+    VAE_8,
+    VAE_16,
+    Component,
+)
+
+DYNAMIC_FLOW: Component = ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True})
+VAE_OF_16: Component = ("AutoencoderKL", VAE_16)
+GLM = {
+    "vocab_size": 1000,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 0,
+}
+BERT = {
+    "vocab_size": 1000,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 77,
+}
+
+# The denoiser is told how many of the text's tokens are no padding.
+LUMINA2: dict[str, Component] = {
+    "scheduler": EULER_FLOW,
+    "text_encoder": ("Gemma2Model", GEMMA),
+    "tokenizer": ("GemmaTokenizer", {"model_max_length": 1000000000000000019884624838656}),
+    "transformer": (
+        "Lumina2Transformer2DModel",
+        {
+            "sample_size": 32,
+            "in_channels": 16,
+            "hidden_size": 48,
+            "num_layers": 3,
+            "num_refiner_layers": 2,
+            "num_attention_heads": 4,
+            "num_kv_heads": 2,
+            "axes_dim_rope": [4, 4, 4],
+            "axes_lens": [300, 512, 512],
+            "cap_feat_dim": 32,
+        },
+    ),
+    "vae": VAE_OF_16,
+}
+# Two text encoders padded to different lengths; a table of sizes inside the pipeline's code.
+HUNYUAN: dict[str, Component] = {
+    "scheduler": ("DDPMScheduler", LINEAR),
+    "text_encoder": ("BertModel", BERT),
+    "tokenizer": ("BertTokenizer", {"model_max_length": 77}),
+    "text_encoder_2": ("T5EncoderModel", T5),
+    "tokenizer_2": ("T5Tokenizer", {"model_max_length": 256}),
+    "transformer": (
+        "HunyuanDiT2DModel",
+        {
+            "sample_size": 128,
+            "num_layers": 4,
+            "num_attention_heads": 2,
+            "attention_head_dim": 16,
+            "hidden_size": 32,
+            "in_channels": 4,
+            "patch_size": 2,
+            "cross_attention_dim": 32,
+            "cross_attention_dim_t5": 32,
+            "pooled_projection_dim": 16,
+            "text_len": 77,
+            "text_len_t5": 256,
+        },
+    ),
+    "vae": ("AutoencoderKL", VAE_8),
+}
+# A second pass as a call of its own, at guidance_scale > 1.
+CHROMA: dict[str, Component] = {
+    "scheduler": DYNAMIC_FLOW,
+    "text_encoder": ("T5EncoderModel", T5),
+    "tokenizer": T5_TOKENIZER,
+    "transformer": (
+        "ChromaTransformer2DModel",
+        {key: value for key, value in FLUX.items() if key != "pooled_projection_dim"}
+        | {"approximator_num_channels": 8, "approximator_hidden_dim": 16, "approximator_layers": 2},
+    ),
+    "vae": VAE_OF_16,
+}
+# The text is padded to a multiple of 16 tokens.
+COGVIEW4: dict[str, Component] = {
+    "scheduler": DYNAMIC_FLOW,
+    "text_encoder": ("GlmModel", GLM),
+    "tokenizer": ("PreTrainedTokenizerFast", {"model_max_length": 128000}),
+    "transformer": (
+        "CogView4Transformer2DModel",
+        {
+            "in_channels": 16,
+            "out_channels": 16,
+            "num_layers": 3,
+            "attention_head_dim": 8,
+            "num_attention_heads": 4,
+            "text_embed_dim": 32,
+            "time_embed_dim": 8,
+            "condition_dim": 4,
+            "pos_embed_max_size": 128,
+            "sample_size": 32,
+            "rope_axes_dim": [256, 256],
+        },
+    ),
+    "vae": VAE_OF_16,
+}
+# Images and texts are lists; tokens are padded to multiples of 32 inside; guidance above 0.
+Z_IMAGE: dict[str, Component] = {
+    "scheduler": DYNAMIC_FLOW,
+    "text_encoder": ("Qwen3Model", QWEN3),
+    "tokenizer": UNBOUNDED_TOKENIZER,
+    "transformer": (
+        "ZImageTransformer2DModel",
+        {
+            "dim": 32,
+            "n_layers": 3,
+            "n_refiner_layers": 2,
+            "n_heads": 2,
+            "n_kv_heads": 2,
+            "cap_feat_dim": 32,
+            "axes_dims": [4, 6, 6],
+            "axes_lens": [1024, 512, 512],
+        },
+    ),
+    "vae": VAE_OF_16,
+}
+# The pipeline itself computes with a module's parameters.
+FLUX2_KLEIN: dict[str, Component] = {
+    "scheduler": DYNAMIC_FLOW,
+    "text_encoder": ("Qwen3ForCausalLM", QWEN3 | {"num_hidden_layers": 28}),
+    "tokenizer": UNBOUNDED_TOKENIZER,
+    "transformer": (
+        "Flux2Transformer2DModel",
+        {
+            "in_channels": 128,
+            "num_layers": 2,
+            "num_single_layers": 3,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "joint_attention_dim": 96,
+            "axes_dims_rope": [4, 4, 4, 4],
+            "guidance_embeds": False,
+        },
+    ),
+    "vae": (
+        "AutoencoderKLFlux2",
+        {
+            "block_out_channels": [32, 32, 64, 64],
+            "layers_per_block": 1,
+            "latent_channels": 32,
+            "sample_size": 256,
+        },
+    ),
+}
+# The decoder is called movq and is no image processor's business.
+KANDINSKY3: dict[str, Component] = {
+    "scheduler": ("DDPMScheduler", {}),
+    "text_encoder": ("T5EncoderModel", T5),
+    "tokenizer": ("T5Tokenizer", {"model_max_length": 128}),
+    "unet": (
+        "Kandinsky3UNet",
+        {
+            "time_embedding_dim": 16,
+            "groups": 2,
+            "attention_head_dim": 4,
+            "layers_per_block": 3,
+            "block_out_channels": [32, 64],
+            "cross_attention_dim": 32,
+            "encoder_hid_dim": 32,
+        },
+    ),
+    "movq": (
+        "VQModel",
+        {
+            "block_out_channels": [32, 32, 64, 64],
+            "down_block_types": ["DownEncoderBlock2D"] * 3 + ["AttnDownEncoderBlock2D"],
+            "up_block_types": ["AttnUpDecoderBlock2D"] + ["UpDecoderBlock2D"] * 3,
+            "latent_channels": 4,
+            "norm_num_groups": 8,
+            "norm_type": "spatial",
+            "num_vq_embeddings": 12,
+            "vq_embed_dim": 4,
+        },
+    ),
+}
+# A prompt is encoded alone, then repeated for the images.
+BRIA: dict[str, Component] = {
+    "scheduler": DYNAMIC_FLOW,
+    "text_encoder": ("T5EncoderModel", T5),
+    "tokenizer": T5_TOKENIZER,
+    "transformer": (
+        "BriaTransformer2DModel",
+        {key: value for key, value in FLUX.items() if key != "pooled_projection_dim"} | {"in_channels": 16},
+    ),
+    "vae": ("AutoencoderKL", VAE_8 | {"shift_factor": 0.0}),
+}
+# Tables of sizes, and conditions on size at the model's own.
+PIXART_ALPHA: dict[str, Component] = PIXART | {
+    "transformer": (
+        "PixArtTransformer2DModel",
+        PIXART["transformer"][1]
+        | {
+            "sample_size": 128,
+            "num_attention_heads": 6,
+            "cross_attention_dim": 48,
+            "use_additional_conditions": True,
+        },
+    ),
+}
+# A video model, asked for one frame.
+WAN: dict[str, Component] = {
+    "scheduler": (
+        "UniPCMultistepScheduler",
+        {"prediction_type": "flow_prediction", "use_flow_sigmas": True},
+    ),
+    "text_encoder": ("UMT5EncoderModel", T5),
+    "tokenizer": T5_TOKENIZER,
+    "transformer": (
+        "WanTransformer3DModel",
+        {
+            "num_attention_heads": 2,
+            "attention_head_dim": 12,
+            "text_dim": 32,
+            "freq_dim": 16,
+            "ffn_dim": 32,
+            "num_layers": 3,
+        },
+    ),
+    "vae": ("AutoencoderKLWan", {"base_dim": 8, "num_res_blocks": 1}),
+}
+
+FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
+    "lumina2": ("Lumina2Pipeline", LUMINA2, {}),
+    "hunyuan-dit": ("HunyuanDiTPipeline", HUNYUAN, {"requires_safety_checker": False}),
+    "chroma": ("ChromaPipeline", CHROMA, {}),
+    "cogview4": ("CogView4Pipeline", COGVIEW4, {}),
+    "z-image": ("ZImagePipeline", Z_IMAGE, {}),
+    "flux2-klein": ("Flux2KleinPipeline", FLUX2_KLEIN, {"is_distilled": False}),
+    "kandinsky3": ("Kandinsky3Pipeline", KANDINSKY3, {}),
+    "bria": ("BriaPipeline", BRIA, {}),
+    "pixart-alpha": ("PixArtAlphaPipeline", PIXART_ALPHA, {}),
+    "wan": ("WanPipeline", WAN, {}),
+}
