@@ -67,11 +67,12 @@ def test_what_takes_no_part_in_an_image_is_left_out(folder: Path) -> None:
         _diffusers_version="0.36.0",
         _ignored=["somewhere", "Else"],
         force_zeros_for_empty_prompt=True,
-        long_list=[1, 2, 3],
+        long_list=[1, 2, 3],  # a setting: the pipeline's constructor may take it
     )
     after = read_pipeline_folder(folder)
     assert after.components == before.components
-    assert after.settings == {**before.settings, "force_zeros_for_empty_prompt": True}
+    added = {"force_zeros_for_empty_prompt": True, "text_encoder_2": None, "long_list": [1, 2, 3]}
+    assert after.settings == {**before.settings, **added}
 
 
 @pytest.mark.parametrize("part", ["scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"])

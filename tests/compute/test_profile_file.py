@@ -381,6 +381,9 @@ OPTIONAL = {
     "denoiser_offset",
     "padded",
     "needs_negative_prompt",
+    "per_image",
+    "multiple",
+    "threshold",
 }
 
 

@@ -310,10 +310,31 @@ def test_a_course_that_depends_on_values_is_an_error() -> None:
     x, mask = meta(3), meta(3, dtype=torch.bool)
     with OperatorRecorder(), pytest.raises(TraceError, match="depends on a tensor's values"):
         x.sum().item()
-    for full in (True, False):
-        with OperatorRecorder() as recorder:
-            recorder.masks_are_full = full
-            assert bool(mask.all()) is full
+    with OperatorRecorder(), pytest.raises(TraceError, match="depends on a tensor's values"):
+        bool(mask.all())
+
+
+def test_values_of_whole_numbers_and_masks_are_followed() -> None:
+    real = torch.tensor([[True, True, False], [True, False, False]])
+    mask = real.to("meta")
+    with OperatorRecorder() as recorder:
+        recorder.values.remember(mask, real)
+        assert not mask.all()
+        assert mask[:, 0].all()
+        lengths = mask.sum(dim=1)
+        assert lengths.tolist() == [2, 1]
+        assert int(lengths.max()) == 2
+        assert torch.nonzero(mask).shape == (3, 2)
+        padded = torch.zeros(2, 4, dtype=torch.int64, device="meta")
+        padded[:, :2] = 1
+        assert padded.sum(dim=1).tolist() == [2, 2]
+        assert meta(2, 3)[mask].shape == (3,)
+    assert recorder.values.asked
+
+
+def test_values_of_memory_never_written_are_not_known() -> None:
+    with OperatorRecorder(), pytest.raises(TraceError, match="depends on a tensor's values"):
+        int(torch.empty(3, dtype=torch.int64, device="meta").max())
 
 
 def test_the_same_operator_twice_gives_equal_records() -> None:

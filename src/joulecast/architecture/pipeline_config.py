@@ -17,13 +17,19 @@ from typing import Any
 from joulecast.errors import FileFormatError, InputError, shown
 
 LIBRARIES = ("diffusers", "transformers")
-# Some components are classes of a module of diffusers.pipelines: ["stable_diffusion", "SafetyChecker"].
-_MODULE = re.compile(r"[a-z][a-z0-9_]{0,60}\Z")
-_COMPONENT = re.compile(r"[A-Za-z0-9_]{1,60}\Z")
+# Modules of diffusers.pipelines that hold components of their own.
+PIPELINE_MODULES = (
+    "deepfloyd_if",
+    "kandinsky",
+    "kolors",
+    "latent_diffusion",
+    "stable_cascade",
+    "stable_diffusion",
+)
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
 MAX_LAYERS = 512
-_COMPONENT_NAME = re.compile(r"[A-Za-z0-9_]{1,80}")
+_COMPONENT_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
 # Entries of model_index.json that never take part in generating an image.
 IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "watermarker")
 
@@ -75,14 +81,14 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
     index = read_config_file(index_path)
     entries = {key: value for key, value in index.items() if not key.startswith("_")}
     components = {
-        key: _folder_component(folder, key, *value)
+        key: _folder_component(folder, key, value)
         for key, value in entries.items()
-        if _names_a_class(value) and key not in IGNORED_COMPONENTS
+        if _is_component(value) and key not in IGNORED_COMPONENTS
     }
     settings = {
         key: None if value == [None, None] else value
         for key, value in entries.items()
-        if not _names_a_class(value) and not isinstance(value, Mapping)
+        if not _is_component(value) and not isinstance(value, Mapping)
     }
     return PipelineConfig(
         name=folder.resolve().name,
@@ -164,18 +170,22 @@ def is_scheduler(class_name: str) -> bool:
     return "Scheduler" in class_name
 
 
-def _names_a_class(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(item, str) for item in value)
+def _is_component(value: object) -> bool:
+    """Whether an entry is a pair of library and class; a pair of numbers is a setting, nulls are neither."""
+    if not isinstance(value, list) or len(value) != 2 or value == [None, None]:
+        return False
+    return not all(isinstance(item, (int, float)) for item in value)
 
 
-def _folder_component(folder: Path, key: str, library: str, class_name: str) -> ComponentConfig:
-    if not _MODULE.match(library):
+def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConfig:
+    if not _COMPONENT_NAME.fullmatch(key):
+        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
+    library, class_name = value
+    if library not in (*LIBRARIES, *PIPELINE_MODULES) or not isinstance(class_name, str):
         raise FileFormatError(
-            f"{folder / 'model_index.json'}: component {key} is of {shown(library)}; only classes of "
+            f"{folder / 'model_index.json'}: component {key} is {shown(value)}; only classes of "
             f"{' and '.join(LIBRARIES)} can be built (code inside a model folder is never run)"
         )
-    if not _COMPONENT.match(key):
-        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
     place = folder / key
     if is_tokenizer(key, class_name):
         return ComponentConfig(library, class_name, _optional(place / "tokenizer_config.json"))
