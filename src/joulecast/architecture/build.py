@@ -8,6 +8,7 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.metadata
 import inspect
 import itertools
@@ -43,10 +44,10 @@ PROMPT = "an image of a red fox in the snow"
 class StandInTokenizer:
     """Returns token ids of the length a pipeline asks for, or of the prompt's length where it asks for none.
 
-    The prompt has `length` tokens, with any template around it; other texts have as many as their
-    characters suggest. Padded ids come with a mask: it ends the prompt after `fills` tokens, and
-    leaves at least one of padding, because modules treat a padded prompt in another way than a full
-    one and drop its padding where they can.
+    Texts that hold one of `prompts` have `length` tokens, with any template around them; other texts
+    have as many as their characters suggest. Padded ids come with a mask: it ends the prompt after
+    `fills` tokens, and leaves at least one of padding, because modules treat a padded prompt in
+    another way than a full one and drop its padding where they can.
     """
 
     pad_token_id = 0
@@ -64,6 +65,7 @@ class StandInTokenizer:
     def __init__(self, model_max_length: int, length: int) -> None:
         self.model_max_length = model_max_length
         self.length = length
+        self.prompts: tuple[str, ...] = (PROMPT,)
         self.fills: int | None = None  # tokens of a padded prompt; None for all but one
 
     def __call__(
@@ -95,8 +97,9 @@ class StandInTokenizer:
         return BatchEncoding(content)
 
     def _tokens(self, text: Any) -> int:
-        known = isinstance(text, str) and text != "" and PROMPT not in text
-        return len(self.encode(text)) if known else self.length
+        if not isinstance(text, str) or not text or any(prompt in text for prompt in self.prompts):
+            return self.length
+        return len(self.encode(text))
 
     def pad(
         self, encoded: Any, *args: Any, padding: Any = True, max_length: int | None = None, **kwargs: Any
@@ -257,7 +260,8 @@ def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
         length = part.config.get("model_max_length", DEFAULT_CLIP_TOKENS)
         return StandInTokenizer(min(int(length), UNBOUNDED_TOKENS), length=PROMPT_TOKENS)
     found = _class(part.library, part.class_name)
-    config = {key: value for key, value in part.config.items() if not key.startswith("_")}
+    # A copy: classes write into the mappings they are given.
+    config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
     try:
         if is_scheduler(part.class_name) or not issubclass(found, torch.nn.Module):
             return found.from_config(config)

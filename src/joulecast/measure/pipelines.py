@@ -46,7 +46,6 @@ from torch.utils import _pytree as pytree
 PROMPT: Final = "an image of a red fox in the snow, early in the morning"
 NEGATIVE: Final = "blurry, dark"
 GUIDED: Final = 4.0
-UNGUIDED: Final = 1.0
 SEED: Final = 20251117
 COMPILE: Final[Mapping[str, Any]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
 ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
@@ -314,7 +313,7 @@ def arguments_for(pipeline: Any, spec: Mapping[str, Any], profile: ComputeProfil
     if spec["passes"] == 2 and rule.parameter is None:
         raise InputError(f"{spec['model']} never makes a second denoiser pass")
     if rule.parameter is not None:
-        arguments[rule.parameter] = GUIDED if spec["passes"] == 2 else UNGUIDED
+        arguments[rule.parameter] = GUIDED if spec["passes"] == 2 else rule.threshold
         if spec["passes"] == 2 and rule.needs_negative_prompt:
             arguments["negative_prompt"] = [NEGATIVE] * batch
     tokens = profile.text.default if spec["text_tokens"] is None else spec["text_tokens"]
@@ -324,7 +323,7 @@ def arguments_for(pipeline: Any, spec: Mapping[str, Any], profile: ComputeProfil
     elif profile.text.adjustable:
         for part in pipeline.components.values():
             if isinstance(part, StandInTokenizer):
-                part.length = own
+                part.length, part.prompts = own, (PROMPT, NEGATIVE)
     return {name: value for name, value in arguments.items() if name in parameters}
 
 
