@@ -120,6 +120,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("regions.0.intensity", 3, "hourly and intensity: give one"),
         ("regions.1.gpus", {"A100": 3}, r"not in \[\[gpus\]\]"),
         ("regions.1.gpus", 3, "must be like"),
+        ("regions.1.gpus", [["A100"]], "must be like"),
+        ("regions.1.gpus", {"H100": 3, "H100-SXM5-80GB": 4}, "H100-SXM5-80GB twice"),
+        ("services.0.images_per_day", 0, "asks for no image"),
         ("regions.0.hourly", "CAISO", "CISO"),
     ],
 )

@@ -70,7 +70,7 @@ from joulecast.footprint.hourly import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.predict import predict
 from joulecast.forecast.profiles import load_profile
-from joulecast.hardware import Gpu
+from joulecast.hardware import CATALOGUE, Gpu
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.uncertainty import Interval
@@ -205,6 +205,8 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
         configurations += _configurations(table, s, services[-1])
         table.done()
     _distinct([service.name for service in services], "services")
+    if not any(service.demand.sum() for service in services):
+        raise InputError("the plan asks for no image: the demand of every service is 0")
     _check_prices(kinds, places, minimise)
     problem = Problem(
         services=tuple(services),
@@ -317,9 +319,7 @@ def _options(
         raise InputError("no GPU on offer holds and computes in the precision of any configuration")
     names = ("model", "width", "height", "steps", "precision", "passes")
     table: dict[str, Any] = {name: [c[name] for c, _, _, _ in rows] for name in names}
-    table["gpu"] = [
-        device.name if device.origin == "catalogue" else device.origin for _, _, device, _ in rows
-    ]
+    table["gpu"] = [device.name if device.origin == CATALOGUE else device.origin for _, _, device, _ in rows]
     table["batch_size"] = [batch for _, _, _, batch in rows]
     answers = predict(table)
     count = len(rows)
@@ -434,7 +434,7 @@ def _counts(table: _Table, kinds: tuple[GpuType, ...]) -> tuple[int | None, ...]
     offered = table.take("gpus")
     if offered is None:
         return ()
-    if isinstance(offered, list):
+    if isinstance(offered, list) and all(isinstance(name, str) for name in offered):
         offered = dict.fromkeys(offered)
     if not isinstance(offered, Mapping):
         raise InputError(f"{table.where}.gpus must be like {{ H100 = 100 }}, not {shown(offered)}")
@@ -443,8 +443,10 @@ def _counts(table: _Table, kinds: tuple[GpuType, ...]) -> tuple[int | None, ...]
         name = find_gpu(str(text)).name
         if name not in [kind.name for kind in kinds]:
             raise InputError(f"{table.where}.gpus has {shown(text)}, which is not in [[gpus]]")
+        if name in found:
+            raise InputError(f"{table.where}.gpus has {name} twice")
         found[name] = None if count is None else int(_number(count, f"{table.where}.gpus.{text}", 0, 1e9))
-    return tuple(found.get(kind.name, 0) if kind.name in found else 0 for kind in kinds)
+    return tuple(found.get(kind.name, 0) for kind in kinds)
 
 
 def _check_prices(kinds: Sequence[GpuType], places: Sequence[Place], minimise: str) -> None:
