@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +250,14 @@ def test_packaged_factors_state_range_and_source() -> None:
         amount = row.quantity.amount
         assert amount.low < amount.value < amount.high
         assert len(row.source) > 10
+
+
+def test_a_gpu_of_ones_own_has_the_embodied_carbon_of_any(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'name = "Mine"\ntdp_w = 300\nmemory_gb = 80\nbandwidth_gb_per_s = 2000\nfp16_tflops = 300\n'
+    )
+    guess = estimate("sdxl", str(path), precision="fp16")
+    answer = footprint_of(guess, exact_site())
+    assert answer.factors()["embodied_gpu"][0].amount == Interval(60, 150, 273)
+    assert answer.gpu_energy.amount.value == pytest.approx(guess.energy_j / ONE_KWH_J)

@@ -14,6 +14,7 @@ from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
+from joulecast.hardware import CATALOGUE
 from joulecast.uncertainty import Interval
 
 __all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
@@ -125,10 +126,16 @@ def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
         Interval(estimate.duration_low_s, estimate.duration_s, estimate.duration_high_s) / batch,
         at,
         images=images,
-        gpu=estimate.gpu["name"],
+        gpu=gpu_name(estimate),
         boundary=estimate.boundary,
         source=law,
     )
+
+
+def gpu_name(estimate: Estimate) -> str:
+    """The name by which an estimate's GPU is found again: of the catalogue, or its file."""
+    gpu = estimate.gpu
+    return str(gpu["name"] if gpu["origin"] == CATALOGUE else gpu["origin"])
 
 
 def footprint(
@@ -147,7 +154,7 @@ def footprint(
     ----------
     energy_j : gross GPU energy of one image [J].
     duration_s : GPU time of one image [s]: the time of a batch over its images.
-    gpu : its name, for its embodied carbon; None for any GPU's range.
+    gpu : its name or the path of its file, for its embodied carbon; None for any GPU's range.
     boundary : of `energy_j`; ``dynamic`` is refused, it leaves out what was drawn while idle.
     source : where energy and time come from.
     """

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.account import Footprint, footprint
+from joulecast.footprint.account import footprint, footprint_of
 from joulecast.footprint.hourly import find_series
 from joulecast.footprint.site import Site, site
-from joulecast.forecast.estimate import Estimate, estimate
+from joulecast.forecast.estimate import estimate
 from joulecast.forecast.predict import predict
 from joulecast.forecast.question import ask
+from joulecast.hardware import CATALOGUE
 from joulecast.plan.hours import intensity_at
 from joulecast.plan.problem import Array
 from joulecast.uncertainty import Interval
@@ -67,7 +68,7 @@ def outcome(setting: Setting) -> Outcome:
     at = site_of(setting)
     warnings = guess.warnings
     if at is not None:
-        found = placed(guess, at)
+        found = footprint_of(guess, at)
         ranges["carbon_g"] = found.carbon.amount
         if found.money is not None:
             ranges["cost"] = found.money.amount
@@ -75,35 +76,16 @@ def outcome(setting: Setting) -> Outcome:
     return Outcome(dict(setting), {name: a.value for name, a in ranges.items()}, ranges, warnings)
 
 
-def placed(guess: Estimate, at: Site) -> Footprint:
-    """The footprint of an image as estimated, on a GPU of the catalogue or of a file."""
-    return footprint(
-        Interval(guess.energy_low_j, guess.energy_j, guess.energy_high_j),
-        Interval(guess.duration_low_s, guess.duration_s, guess.duration_high_s)
-        / int(guess.workload["batch_size"]),
-        at,
-        gpu=gpu_name(guess),
-        boundary=guess.boundary,
-    )
-
-
-def gpu_name(guess: Estimate) -> str:
-    """The name by which an estimate's GPU is found again: of the catalogue, or its file."""
-    gpu = guess.gpu
-    return str(gpu["name"] if gpu["origin"] == "catalogue" else gpu["origin"])
-
-
 def outcomes(settings: Sequence[Setting]) -> tuple[Outcome, ...]:
     """The outcome of every setting, in order, predicted in columns.
 
-    The same as `outcome` but for the ranges: times have none here, and carbon and cost take the central
-    time. Raises what `outcome` raises, for the first setting that cannot be.
+    The same as `outcome`, ranges too. Raises what `outcome` raises, for the first setting that cannot be.
     """
     if len(settings) > MOST_SETTINGS:
         raise InputError(f"{len(settings):,} settings are too many to compare; at most {MOST_SETTINGS:,}")
     for setting in settings:
         check_keys(setting)
-    answers: dict[int, tuple[Interval, float, float, str]] = {}
+    answers: dict[int, tuple[Interval, Interval, Interval, str]] = {}
     for law in {str(setting.get("law")): setting.get("law") for setting in settings}.values():
         rows = [i for i, s in enumerate(settings) if str(s.get("law")) == str(law)]
         answers |= dict(zip(rows, _predicted([settings[i] for i in rows], law), strict=True))
@@ -164,7 +146,7 @@ def check_keys(setting: Setting) -> None:
 # --- in columns ----------------------------------------------------------------------------------
 
 
-def _predicted(settings: Sequence[Setting], law: Any) -> Iterator[tuple[Interval, float, float, str]]:
+def _predicted(settings: Sequence[Setting], law: Any) -> Iterator[tuple[Interval, Interval, Interval, str]]:
     """Energy of an image [J], GPU time of an image and time of a batch [s], and warnings of each setting."""
     rows = [_row(tuple((k, _hashable(s.get(k))) for k in ESTIMATE_KEYS if k != "law")) for s in settings]
     answers = predict({name: [row[name] for row in rows] for name in rows[0]} if rows else {}, law=law)
@@ -172,7 +154,9 @@ def _predicted(settings: Sequence[Setting], law: Any) -> Iterator[tuple[Interval
         if answers["error"][i]:
             raise InputError(f"{row['model']} on {row['gpu']}: {answers['error'][i]}")
         energy = Interval(*(float(answers[n][i]) for n in ("energy_low_j", "energy_j", "energy_high_j")))
-        latency = float(answers["duration_s"][i])
+        latency = Interval(
+            *(float(answers[n][i]) for n in ("duration_low_s", "duration_s", "duration_high_s"))
+        )
         yield energy, latency / int(row["batch_size"]), latency, str(answers["warning"][i])
 
 
@@ -182,7 +166,7 @@ def _row(given: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     asked = {key: value for key, value in given if value is not None}
     question = ask(asked.pop("model"), asked.pop("gpu"), **asked)
     w = question.workload
-    is_listed = question.gpu.origin == "catalogue"
+    is_listed = question.gpu.origin == CATALOGUE
     return {
         "model": dict(given)["model"],
         "gpu": question.gpu.name if is_listed else question.gpu.origin,
@@ -249,13 +233,13 @@ def rates(at: Site, gpu: str, boundary: str = "gross") -> Rates:
 def _costed(
     setting: Setting,
     energy: Interval,
-    seconds: float,
-    latency: float,
+    seconds: Interval,
+    latency: Interval,
     warning: str,
     at: Site | None,
     of: _Rates,
 ) -> Outcome:
-    ranges = {"energy_j": energy}
+    ranges = {"energy_j": energy, "seconds": seconds, "latency_s": latency}
     warnings = [warning] if warning else []
     if at is not None:
         unit = of(at, str(setting["gpu"]), str(setting.get("boundary") or "gross"))
@@ -265,8 +249,7 @@ def _costed(
         if unit.cost_per_s is not None:
             ranges["cost"] = unit.cost_per_s * seconds
         warnings += at.grid.warnings
-    values = {"energy_j": energy.value, "seconds": seconds, "latency_s": latency}
-    values |= {name: a.value for name, a in ranges.items()}
+    values = {name: a.value for name, a in ranges.items()}
     return Outcome(dict(setting), values, ranges, tuple(warnings))
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulecast.errors import InputError, JoulecastError
-from joulecast.footprint.account import Footprint
+from joulecast.footprint.account import Footprint, footprint_of, gpu_name
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.law.load import load_law
 from joulecast.plan.ratio import KINDS, RatioError, lesser, ratio_error
-from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, gpu_name, placed, rates, site_of
+from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, rates, site_of
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
@@ -191,7 +191,7 @@ class _Side:
         at = site_of(setting)
         if at is None:
             return cls(guess, None, guess.warnings)
-        found = placed(guess, at)
+        found = footprint_of(guess, at)
         hardware = rates(at, gpu_name(guess), guess.boundary).carbon_per_s
         return cls(guess, _Place(at, found, hardware), (*guess.warnings, *found.warnings))
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from joulecast.architecture.workload import Workload
+from joulecast.footprint.account import gpu_name
 from joulecast.footprint.hourly import HourlySeries
 from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
 from joulecast.forecast.profiles import load_profile
@@ -37,7 +38,7 @@ def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
         w = guess.workload
         workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
         name = w["model"] if w["origin"] == "catalogue" else w["origin"]
-        device = guess.gpu["name"] if guess.gpu["origin"] == "catalogue" else guess.gpu["origin"]
+        device = gpu_name(guess)
         return waterfall_steps(chosen, load_profile(name), workload, find_gpu(device))
     steps, start = [], 0.0
     for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
