@@ -428,15 +428,42 @@ def test_a_key_that_no_header_can_hold(run, no_network, monkeypatch) -> None:  #
 @pytest.mark.parametrize("form", ["markdown", "json", "huggingface"])
 def test_cards(run, form: str) -> None:  # type: ignore[no-untyped-def]
     run("predict", "w.csv", "--out", "p.csv")
-    done = run("card", "p.csv", "--format", form, "--region", "FR")
+    one = ("--row", "1") if form == "huggingface" else ()
+    done = run("card", "p.csv", "--format", form, "--region", "FR", *one)
     assert done.status == 0
     assert "France" in done.out
+    if form == "markdown":
+        assert "- pue 1.15 (1.09 to 1.58): low: Google" in done.out
+        assert "- embodied_gpu of H100-SXM5-80GB 164 kg" in done.out
+        assert "- embodied_gpu of A100-SXM4-80GB 143 kg" in done.out
     if form == "json":
         assert len(json.loads(done.out)["entries"]) == 2
     if form == "huggingface":
         assert "co2_eq_emissions:" in done.out
     assert run("card", "p.csv", "--format", "markdown", "--out", "card.md").status == 0
     assert "gross GPU energy" in Path("card.md").read_text()
+
+
+def test_a_card_of_hostile_text(run) -> None:  # type: ignore[no-untyped-def]
+    Path("h.csv").write_text('model,energy_j,duration_s\n"<script>|x\n\n# y",100,1\n')
+    lines = run("card", "h.csv", "--region", "FR").out.splitlines()
+    assert next(line for line in lines if "script" in line).startswith("| &lt;script>/x # y | ")
+    assert "# y" not in lines
+
+
+def test_what_a_budget_was_held_against(run) -> None:  # type: ignore[no-untyped-def]
+    run("predict", "w.csv", "--out", "p.csv")
+    done = run("budget", "check", "p.csv", "--max-wh-per-image", "100", "--bound", "high")
+    assert (
+        "all 2 within the budget: 100 Wh of the GPU an image, held against the range's high end" in done.out
+    )
+
+
+def test_the_range_of_an_intensity_is_shown(run) -> None:  # type: ignore[no-untyped-def]
+    done = run(*ESTIMATE, "--intensity", "10:50", "--images", "1000000")
+    assert "Grid: 30.0 g CO2e/kWh (10.0 to 50.0), given by the user" in done.out
+    assert " kg CO2e " in done.out
+    assert " g CO2e/image " in done.out
 
 
 BOAMPS = ("--format", "boamps", "--infrastructure", "publicCloud")
@@ -504,7 +531,8 @@ def test_rows_without_an_energy_are_told(run) -> None:  # type: ignore[no-untype
         ((*BOAMPS[:2], "--row", "1"), "says on what infrastructure"),
         (("--format", "boamps", "--infrastructure", "cloud", "--row", "1"), "unknown infrastructure 'cloud'"),
         (("--infrastructure", "other"), "is for --format boamps"),
-        (("--format", "huggingface"), "give --region"),
+        (("--format", "huggingface", "--row", "1"), "give --region"),
+        (("--format", "huggingface", "--region", "FR"), "states one figure and the table has 2 rows"),
         (("--out", "none/card.md"), "there is no folder"),
     ],
 )

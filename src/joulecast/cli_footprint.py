@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
     from joulecast.footprint.columns import Sites
     from joulecast.footprint.grid import GridIntensity
+    from joulecast.footprint.quantity import Quantity
     from joulecast.footprint.row import Row
     from joulecast.footprint.site import Site
-    from joulecast.uncertainty import Interval
 
 Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
@@ -100,13 +100,17 @@ def footprint_text(answer: Footprint) -> str:
     from joulecast.report.text import paragraph, table
 
     def words(amount: float, unit: str) -> str:
+        unit, slash, per = unit.partition("/")
+        of = (" CO2e" if unit == "g" else "") + slash + per
+        if per:
+            return f"{quantity.number(amount)} {unit}{of}"
         large = {"g": ("kg", 1e3), "kWh": ("MWh", 1e3), "L": ("m3", 1e3)}.get(unit)
         small = {"kWh": ("Wh", 1e-3), "L": ("mL", 1e-3), "g": ("mg", 1e-3)}.get(unit)
         if large and amount >= 1e4:
-            return f"{quantity.number(amount / large[1])} {large[0]}"
+            return f"{quantity.number(amount / large[1])} {large[0]}{of}"
         if small and 0 < amount < 0.1:
-            return f"{quantity.number(amount / small[1])} {small[0]}"
-        return f"{quantity.number(amount)} {unit}"
+            return f"{quantity.number(amount / small[1])} {small[0]}{of}"
+        return f"{quantity.number(amount)} {unit}{of}"
 
     rows = [
         ("energy, with host and cooling", answer.facility_energy),
@@ -135,7 +139,7 @@ def footprint_text(answer: Footprint) -> str:
             "",
             *paragraph(
                 "Grid",
-                f"{quantity.number(answer.grid.intensity.amount.value)} g CO2e/kWh, {answer.grid.source}, "
+                f"{quantity.ranged(answer.grid.intensity.amount, 'g CO2e/kWh')}, {answer.grid.source}, "
                 f"{answer.grid.boundary}.",
             ),
             *paragraph("Factors", f"{_factors_text(answer)}."),
@@ -150,16 +154,13 @@ def _factors_text(answer: Footprint) -> str:
     from joulecast.footprint.factors import GIVEN
     from joulecast.report import quantity
 
-    def words(name: str, amount: Interval, unit: str, source: str) -> str:
-        ends = (
-            "" if amount.is_exact else f" ({quantity.number(amount.low)} to {quantity.number(amount.high)})"
-        )
-        shown = f"{quantity.number(amount.value)}{'' if unit == '1' else f' {unit}'}"
-        return f"{name.replace('_', ' ')} {shown}{ends}{', given' if source == GIVEN else ''}"
+    def words(name: str, value: Quantity, source: str) -> str:
+        told = f"{name.replace('_', ' ')} {quantity.ranged(value.amount, value.unit)}"
+        return f"{told}, given" if source == GIVEN else told
 
     found = answer.factors().items()
     kept = [item for item in found if item[0] not in ("energy_j", "duration_s", "intensity")]
-    return "; ".join(words(name, value.amount, value.unit, source) for name, (value, source) in kept)
+    return "; ".join(words(name, value, source) for name, (value, source) in kept)
 
 
 # --- footprint -----------------------------------------------------------------------------------
@@ -248,7 +249,11 @@ def _budget(options: argparse.Namespace) -> int:
         grids += [grid] if grid else []
     head = ["row", "model", "GPU", *(["energy"] if watt_hours is not None else [])]
     print("\n".join(table([*head, *(["carbon"] if grams is not None else []), ""], lines, right={0, 3, 4})))
-    print(f"\n  {over} of {len(rows)} over the budget" if over else f"\n  all {len(rows)} within the budget")
+    limits = [(grams, "g CO2e"), (watt_hours, "Wh of the GPU")]
+    told = " and ".join(f"{amount:g} {unit}" for amount, unit in limits if amount is not None)
+    end = "the range's high end" if options.bound == "high" else "the central value"
+    held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
+    print(f"\n  {held}: {told} an image, held against {end}")
     for warning in _warnings_of(grids):
         print("\n".join(paragraph("Warning", f"{warning}.")))
     return OVER_BUDGET if over else 0
@@ -295,7 +300,7 @@ def _held(
     if sites is not None and grams is not None:
         site = sites.of_row(row)
         found, grid = grams_per_image(row_footprint(row, site, 1), bound), site.grid
-        cells.append(f"{quantity.number(found)} g")
+        cells.append(f"{quantity.number(found)} g CO2e")
         within &= found <= grams
     return cells, within, grid
 

@@ -102,6 +102,9 @@ class Footprint(Amounts):
                 "boundary": self.grid.boundary,
                 "source": self.grid.source,
             },
+            "factors": {
+                name: {**_ends(value), "unit": value.unit} for name, (value, _) in self.factors().items()
+            },
             "sources": self.sources(),
             "warnings": list(self.warnings),
         }

@@ -76,16 +76,11 @@ def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) 
     boundaries = dict.fromkeys(entry["boundary"] for entry in entries)
     lines += ["", *(f"- {_BOUNDARY.get(name, name)}." for name in boundaries)]
     if at is not None:
-        found = next((entry["footprint"] for entry in entries if entry["footprint"]), None)
         lines += [
-            f"- Carbon: {at.grid.accounting}, {at.grid.source} ({at.grid.boundary}), embodied carbon "
+            f"- Carbon: {at.grid.accounting}, {_plain(at.grid.source)} ({at.grid.boundary}), embodied carbon "
             "included; ranges are the widest that the factors allow.",
-            *(
-                f"- {name}: {source}."
-                for name, source in (found["sources"] if found else {}).items()
-                if source != SOURCE
-            ),
-            *(f"- Beware: {words}." for words in at.grid.warnings),
+            *(f"- {_plain(told)}." for told in _factors(entries)),
+            *(f"- Beware: {_plain(told)}." for told in at.grid.warnings),
         ]
     lines.append(f"- Made by {made_by}.")
     return "\n".join(lines)
@@ -104,11 +99,45 @@ def _cells(entry: dict[str, Any], with_carbon: bool) -> list[str]:
         known = carbon is not None and carbon["high"] is not None
         cells += [f"{carbon['value']:.3g}" if carbon else ""]
         cells += [f"{carbon['low']:.3g} to {carbon['high']:.3g}" if carbon and known else ""]
-    return [str(cell).replace("|", "/") for cell in cells]
+    return [_plain(str(cell)) for cell in cells]
+
+
+def _plain(text: str) -> str:
+    """Text of a table on one line, which begins neither a cell nor a tag of Markdown."""
+    return " ".join(text.split()).replace("|", "/").replace("<", "&lt;")
+
+
+def _factors(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Every factor with its range and source; where rows differ in it, with the GPUs that it is of."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for entry in entries:
+        answer = entry["footprint"] or {"sources": {}}
+        for name, source in answer["sources"].items():
+            if source == SOURCE:
+                continue
+            words = f"{_factor(answer['factors'][name])}: {source}"
+            gpus = told.setdefault(name, {}).setdefault(words, [])
+            gpus += [gpu for gpu in (str(entry.get("gpu", "any GPU")),) if gpu not in gpus]
+    lines = []
+    for name, found in told.items():
+        for words, gpus in found.items():
+            lines.append(f"{name} of {', '.join(gpus)} {words}" if len(found) > 1 else f"{name} {words}")
+    return lines
+
+
+def _factor(amount: dict[str, Any]) -> str:
+    """A factor's number, its unit (``1`` for none), and its range where it has one."""
+    value, low, high = (amount[end] for end in ("value", "low", "high"))
+    unit = "" if amount["unit"] == "1" else f" {amount['unit']}"
+    return f"{value:.3g}{unit}" + ("" if low == high else f" ({low:.3g} to {high:.3g})")
 
 
 def _huggingface(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
-    """The model card's metadata block: ``co2_eq_emissions`` of one image, in grams, of the first entry."""
+    """The model card's metadata block: ``co2_eq_emissions`` of one image, in grams."""
+    if len(entries) > 1:
+        raise InputError(
+            f"a Hugging Face card states one figure and the table has {len(entries)} rows: give --row NUMBER"
+        )
     first = entries[0]
     if at is None or first.get("footprint") is None:
         raise InputError(

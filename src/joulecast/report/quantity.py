@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from joulecast.uncertainty import Interval
 from joulecast.units import FLOP_PER_TERAFLOP, JOULES_PER_KILOWATT_HOUR, JOULES_PER_WATT_HOUR
 
 
@@ -17,6 +18,12 @@ def number(value: float, digits: int = 3) -> str:
     if exponent < -4:
         return f"{value:.{digits - 1}e}"
     return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def ranged(amount: Interval, unit: str) -> str:
+    """An amount with its unit (``1`` for none), and its range where it has one."""
+    told = number(amount.value) + ("" if unit == "1" else f" {unit}")
+    return told if amount.is_exact else f"{told} ({number(amount.low)} to {number(amount.high)})"
 
 
 def energy(energy_j: float) -> str:
