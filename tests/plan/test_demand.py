@@ -168,6 +168,16 @@ def test_two_kinds_of_price() -> None:
         demand_of(content)
 
 
+def test_gpu_files_lie_beside_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'name = "Mine"\ntdp_w = 300\nmemory_gb = 80\nbandwidth_gb_per_s = 2000\nfp16_tflops = 300\n'
+    )
+    text = TEXT.replace("H100-SXM5-80GB", "mine.toml").replace('"H100"', '"mine.toml"')
+    (tmp_path / "plan.toml").write_text(text)
+    kinds = [kind.name for kind in read_demand(tmp_path / "plan.toml").problem.gpus]
+    assert "Mine" in kinds
+
+
 def test_hourly_files_lie_beside_the_plan(tmp_path: Path) -> None:
     lines = [f"2022-06-01T{h:02}:00Z,{100 + h}" for h in range(24)]
     (tmp_path / "fr.csv").write_text("\n".join(["datetime,g", *lines]))

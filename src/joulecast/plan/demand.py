@@ -33,7 +33,7 @@ batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
 quality = 0.8                # any scale
 
 [[gpus]]
-name = "H100"
+name = "H100"                # or a GPU file, e.g. "mine.toml", beside this one
 price_per_hour = 2.5         # rent, electricity included; then regions have no price_per_kwh
 max_count = 300
 
@@ -193,7 +193,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     if minimise not in OBJECTIVES:
         raise UnknownNameError("plan.minimise", minimise, OBJECTIVES, f"known: {', '.join(OBJECTIVES)}")
     said = _Said()
-    devices = [_gpu(table, said) for table in root.tables("gpus")]
+    devices = [_gpu(table, folder, said) for table in root.tables("gpus")]
     _distinct([kind.name for kind, _ in devices], "gpus")
     defaults = {name: plan.given(name) for name in ("pue", "host_overhead")}
     kinds = tuple(kind for kind, _ in devices)
@@ -345,11 +345,11 @@ def _weights_bytes(configuration: Mapping[str, Any]) -> float:
     return float(load_profile(configuration["model"]).parameters * per_parameter)
 
 
-def _gpu(table: _Table, said: _Said) -> tuple[GpuType, Gpu]:
+def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     name = table.text("name")
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
-    device = find_gpu(name)
+    device = _find_gpu(name, folder)
     idle, idle_source = device.idle_power_w, device.sources.get("idle_power", "the catalogue")
     if idle is None:
         idle, idle_source = (
@@ -374,6 +374,12 @@ def _gpu(table: _Table, said: _Said) -> tuple[GpuType, Gpu]:
     )
     table.done()
     return found, device
+
+
+def _find_gpu(name: str, folder: Path) -> Gpu:
+    """A GPU by its name or file; a file beside the demand file goes before one where the program runs."""
+    beside = folder / name
+    return find_gpu(str(beside) if name.casefold().endswith(".toml") and beside.is_file() else name)
 
 
 def _place(
@@ -419,7 +425,7 @@ def _place(
         overhead=((quantity(1) + host.quantity) * pue.quantity).amount,
         price_per_kwh=table.number("price_per_kwh", 0, 1e6, 0.0) or 0.0,
         max_power_kw=table.number("max_power_kw", 0),
-        counts=_counts(table, kinds),
+        counts=_counts(table, kinds, folder),
     )
     least, most = float(found.intensity.min()), float(found.intensity.max())
     ends = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
@@ -430,7 +436,7 @@ def _place(
     return found
 
 
-def _counts(table: _Table, kinds: tuple[GpuType, ...]) -> tuple[int | None, ...]:
+def _counts(table: _Table, kinds: tuple[GpuType, ...], folder: Path) -> tuple[int | None, ...]:
     offered = table.take("gpus")
     if offered is None:
         return ()
@@ -440,7 +446,7 @@ def _counts(table: _Table, kinds: tuple[GpuType, ...]) -> tuple[int | None, ...]
         raise InputError(f"{table.where}.gpus must be like {{ H100 = 100 }}, not {shown(offered)}")
     found: dict[str, int | None] = {}
     for text, count in offered.items():
-        name = find_gpu(str(text)).name
+        name = _find_gpu(str(text), folder).name
         if name not in [kind.name for kind in kinds]:
             raise InputError(f"{table.where}.gpus has {shown(text)}, which is not in [[gpus]]")
         if name in found:

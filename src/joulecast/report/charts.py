@@ -199,6 +199,7 @@ def waterfall(steps: Rows, title: str, boundary: str = "gross") -> alt.TopLevelM
             "start:Q",
             title=f"{boundary} GPU energy of one image [J]",
             scale=alt.Scale(domain=[0, total * 1.3], nice=False),
+            axis=alt.Axis(labelOverlap=True, labelSeparation=8),
         ),
         x2="end:Q",
         y=y,

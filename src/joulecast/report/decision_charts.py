@@ -93,7 +93,8 @@ def pareto_chart(
     if named:
         words = chart(alt, named).mark_text(align="left", dx=9, dy=-7, fontSize=10)
         layers.append(words.encode(x=x, y=y, text="words:N"))
-    told = f"{len(kept)} of {len(rows)} settings are on the front: the large marks"
+    verb = "is" if len(kept) == 1 else "are"
+    told = f"{len(kept)} of {len(rows)} settings {verb} on the front: the large marks"
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT), told)
 
 

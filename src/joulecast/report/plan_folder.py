@@ -136,7 +136,14 @@ def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple
 
 def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     yield page.heading("What was asked for")
-    header = ("service", "images", "deadline", "time of a batch", "carbon of an image", "mean quality")
+    header = (
+        "service",
+        "images",
+        "deadline",
+        "time of a batch",
+        "electricity's carbon of an image",
+        "mean quality",
+    )
     yield page.table(header, [_asked(service) for service in demand.problem.services], {1, 2, 3, 4, 5})
     yield page.heading("Who makes what where")
     yield page.table(
