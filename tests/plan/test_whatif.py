@@ -21,7 +21,7 @@ from joulecast.plan import ratio
 from joulecast.plan.hours import by_hour_of_day, intensity_at
 from joulecast.plan.ratio import FEWEST, Pair, held, lesser, pairs, ratio_error
 from joulecast.plan.tradeoff import outcome, outcomes, site_of
-from joulecast.plan.whatif import Delta, WhatIf, what_if
+from joulecast.plan.whatif import Delta, WhatIf, change, what_if
 from joulecast.uncertainty import Interval
 
 SDXL = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "precision": "fp16", "region": "PL"}
@@ -274,3 +274,16 @@ def test_two_boundaries_are_no_change() -> None:
     with pytest.raises(InputError, match="two quantities"):
         what_if(setting, {"boundary": "dynamic"})
     assert what_if({**setting, "boundary": "dynamic"}, {"steps": 20}).deltas[0].ratio.value < 0.6
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (0.56, "falls by 44 %"),
+        (0.0043, "falls by 99.5 %"),
+        (0.0001, "falls by 99.9 %"),
+        (1.2, "rises by 20 %"),
+    ],
+)
+def test_nothing_falls_to_nothing(ratio: float, words: str) -> None:
+    assert change(ratio) == words

@@ -35,6 +35,7 @@ def flux(**given: Any) -> Estimate:
         (3.4e-7, "3.40e-07"),
         (-12.34, "-12.3"),
         (math.inf, "inf"),
+        (2.0196e295, "2.02e+295"),
     ],
 )
 def test_three_digits(value: float, text: str) -> None:

@@ -132,8 +132,12 @@ def change(ratio: float) -> str:
         return f"{ratio:.1f} times as much"
     if abs(ratio - 1) < STAYS:
         return "stays"
-    share = 100 * abs(ratio - 1)
-    return f"{'falls' if ratio < 1 else 'rises'} by {share:.0f} %"
+    return f"{'falls' if ratio < 1 else 'rises'} by {_per_cent(100 * abs(ratio - 1))} %"
+
+
+def _per_cent(share: float) -> str:
+    """A share [%] in whole numbers; what does not fall to nothing is never said to fall by 100 %."""
+    return f"{math.floor(10 * share) / 10:.1f}" if 99.5 <= share < 100 else f"{share:.0f}"
 
 
 @dataclass(frozen=True)
@@ -447,10 +451,10 @@ def _range(ratio: Interval) -> str:
         return f"{low:.1f} to {high:.1f} times"
     fall = [100 * (1 - x) for x in (high, low)]
     if fall[0] >= 0:
-        return f"{fall[0]:.0f} to {fall[1]:.0f} % less"
+        return f"{_per_cent(fall[0])} to {_per_cent(fall[1])} % less"
     if fall[1] <= 0:
         return f"{-fall[1]:.0f} to {-fall[0]:.0f} % more"
-    return f"{fall[1]:.0f} % less to {-fall[0]:.0f} % more"
+    return f"{_per_cent(fall[1])} % less to {-fall[0]:.0f} % more"
 
 
 def _ends(amount: Interval) -> dict[str, float | None]:

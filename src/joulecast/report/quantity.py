@@ -7,6 +7,8 @@ import math
 from joulecast.uncertainty import Interval
 from joulecast.units import FLOP_PER_TERAFLOP, JOULES_PER_KILOWATT_HOUR, JOULES_PER_WATT_HOUR
 
+MOST_DIGITS = 15  # before the point; larger numbers have an exponent
+
 
 def number(value: float, digits: int = 3) -> str:
     """A number to some significant digits, with thousands separated: ``0.0123``, ``1.20``, ``3,740``."""
@@ -15,7 +17,7 @@ def number(value: float, digits: int = 3) -> str:
     exponent = math.floor(math.log10(abs(value)))
     rounded = round(value, digits - 1 - exponent)
     exponent = math.floor(math.log10(abs(rounded)))  # 9.996 became 10.0
-    if exponent < -4:
+    if not -4 <= exponent <= MOST_DIGITS:
         return f"{value:.{digits - 1}e}"
     return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
 
