@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from joulecast import __version__, cli_campaign, cli_footprint, cli_laws, cli_measure, cli_plan
-from joulecast.errors import InputError, JoulecastError, TraceError, near_matches, shown
+from joulecast.errors import InputError, JoulecastError, near_matches, shown
 
 if TYPE_CHECKING:
-    from joulecast.architecture.pipeline_config import PipelineConfig
-    from joulecast.compute.profile import ComputeProfile
+    pass
 
 FAILED_ROWS, ERROR, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
@@ -127,6 +126,7 @@ def _profile(options: argparse.Namespace) -> int:
     """Trace a pipeline that the catalogue does not know, without weights; needs the extra `trace`."""
     from joulecast.architecture.pipeline_config import read_pipeline_folder
     from joulecast.compute.profile_file import write_profile
+    from joulecast.compute.profiler import make_profile
     from joulecast.forecast.files import replacing
     from joulecast.forecast.profiles import denoiser_pass_flop
     from joulecast.report.text import profile_text
@@ -135,7 +135,7 @@ def _profile(options: argparse.Namespace) -> int:
         raise InputError(f"--out {shown(options.out)}: a profile file ends in .json, e.g. my-model.json")
     config = read_pipeline_folder(Path(options.folder))
     with replacing(Path(options.out)) as temporary:
-        made = _trace(config)
+        made = make_profile(config, progress=_say)
         write_profile(made, temporary)
     print(profile_text(made, denoiser_pass_flop(made)))
     print(f"\nwrote {options.out}; now: joulecast estimate {options.out} --gpu H100")
@@ -262,23 +262,16 @@ def _command(arguments: list[str]) -> int:
         return int(done.code or 0)
 
 
+def _say(words: str) -> None:
+    """Progress, for a person who waits."""
+    if sys.stderr.isatty():
+        print(words, file=sys.stderr, flush=True)
+
+
 def _tell(message: str, status: int = ERROR) -> int:
     """One line on standard error, and the exit status."""
     print("error: " + " ".join(message.split()), file=sys.stderr)
     return status
-
-
-def _trace(config: PipelineConfig) -> ComputeProfile:
-    """Trace a pipeline; whatever a config from outside makes model code do ends as a TraceError."""
-    from joulecast.compute.profiler import make_profile
-
-    try:
-        return make_profile(config)
-    except JoulecastError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        raise TraceError(f"{config.pipeline} cannot be traced: {type(error).__name__}: {first}") from error
 
 
 def _print_json(value: Any) -> int:

@@ -227,7 +227,7 @@ def _class(library: str, name: str) -> Any:
             f"{library} class",
             name,
             dir(module),
-            f"{library} has none in {', '.join(f'{name} {_version(name)}' for name in LIBRARIES)}",
+            f"{library} has none ({', '.join(f'{known} {_version(known)}' for known in LIBRARIES)})",
         )
     return found
 

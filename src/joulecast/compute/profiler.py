@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import gc
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,12 @@ MOST_OFF_THE_COARSE_GRID = 0.1
 FIRST_PRECISION = "bf16"
 
 
-def make_profile(config: PipelineConfig, facts: Mapping[str, Any] | None = None) -> ComputeProfile:
-    """Trace a pipeline and return its profile.
+def make_profile(
+    config: PipelineConfig,
+    facts: Mapping[str, Any] | None = None,
+    progress: Callable[[str], object] = lambda words: None,
+) -> ComputeProfile:
+    """Trace a pipeline and return its profile. `progress` is told what is done next.
 
     `facts` are what no config holds: recommended size, steps, guidance, precision, prompt length and
     native sizes (keys ``default_width``, ``default_height``, ``default_steps``, ``default_guidance``,
@@ -75,7 +79,7 @@ def make_profile(config: PipelineConfig, facts: Mapping[str, Any] | None = None)
     """
     with _collector_off():
         try:
-            return _Profiler(config, facts or {}).profile()
+            return _Profiler(config, facts or {}, progress).profile()
         except JoulecastError:
             raise
         except Exception as error:
@@ -83,8 +87,11 @@ def make_profile(config: PipelineConfig, facts: Mapping[str, Any] | None = None)
 
 
 class _Profiler:
-    def __init__(self, config: PipelineConfig, facts: Mapping[str, Any]) -> None:
-        self.config = config
+    def __init__(
+        self, config: PipelineConfig, facts: Mapping[str, Any], progress: Callable[[str], object]
+    ) -> None:
+        self.config, self.progress = config, progress
+        progress(f"{config.name}: building {config.pipeline} without weights, asking it for its rules")
         self.traced: dict[Any, Any] = {}
         self.capture = PipelineCapture(config, FIRST_PRECISION, traced=self.traced)
         self.rules = PipelineRules(self.capture, facts)
@@ -140,6 +147,8 @@ class _Profiler:
         attempts = [(HINTED, False), (FEW, False), (ALL, False), (ALL, True)]
         for samples, coarse in [a for a in attempts if a[1] >= self.coarse and (alike or a[0] != HINTED)]:
             self.coarse = coarse
+            grid = " on a coarse grid" if coarse else ""
+            self.progress(f"{self.config.name}: {self.capture.precision} at {len(samples)} sizes{grid}")
             try:
                 return {
                     name: self._solve_component(name, traces, alike.get(name, ()))

@@ -103,6 +103,7 @@ def profile_text(profile: ComputeProfile, pass_flop: float) -> str:
             "",
             f"  one denoiser pass at {size}: {quantity.teraflop(pass_flop)}",
             f"  sizes: {profile.size.expected()}",
+            *(line for words in profile.notes for line in paragraph("Note", words)),
         ]
     )
 
