@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
 from test_pipelines import few_threads, spec_of, subject
 
-from joulecast.errors import MeasureError
-from joulecast.forecast.track import track
+from joulecast.errors import JoulecastError, MeasureError
+from joulecast.forecast.track import _precision_of, track
 from joulecast.measure.meter import SystemClock
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
+from joulecast.measure.track import track_phases
 
 pytestmark = pytest.mark.trace
 __all__ = ["few_threads"]  # a fixture that every test here uses
@@ -59,3 +64,57 @@ def test_a_block_that_draws_nothing_is_an_error() -> None:
     still = ReplayMeter(packaged_trace(), VirtualClock())
     with pytest.raises(MeasureError, match="too short"), track(used._pipeline, meter=still):
         used.call()
+
+
+class Part:
+    """Stands in for a component."""
+
+    def __init__(self, out: Any) -> None:
+        self.out = out
+
+    def parameters(self) -> list[Any]:
+        return []
+
+    def forward(self, *args: Any) -> Any:
+        return self.out
+
+    def decode(self, *args: Any) -> Any:
+        return self.out
+
+
+def track_parts(**parts: Part) -> Any:
+    meter = ReplayMeter(packaged_trace(), SystemClock())
+    return track_phases(SimpleNamespace(components=parts), meter)
+
+
+def test_what_others_hooked_is_left_hooked() -> None:
+    offloaded = Part(None)
+
+    def hook(*args: Any) -> str:
+        return "hooked"
+
+    offloaded.forward = hook  # type: ignore[method-assign]
+    with track_parts(transformer=offloaded, transformer_2=offloaded) as found:
+        assert offloaded.forward(torch.zeros(2, 4)) == "hooked"
+        time.sleep(0.01)
+    assert offloaded.forward is hook
+    assert "decode" not in vars(offloaded)
+    assert sum(phase.calls for phase in found.phases) == 1
+
+
+def test_images_in_a_list_and_results_of_other_shapes_break_nothing() -> None:
+    parts = {"transformer": Part(None), "vae": Part(torch.zeros(2, 3, 64, 32)), "other": Part([1, 2])}
+    with track_parts(**parts) as found:
+        parts["transformer"].forward([torch.zeros(16, 1, 8, 4)] * 4)
+        parts["transformer"].forward()
+        parts["vae"].decode(None)
+        parts["other"].decode(None)
+        time.sleep(0.01)
+    seen = found.observed
+    assert (seen.denoiser_calls, seen.denoiser_batch, seen.images) == (2, 4, 2)
+    assert (seen.height, seen.width) == (64, 32)
+
+
+def test_a_precision_without_a_law_is_not_taken_for_another() -> None:
+    with pytest.raises(JoulecastError, match="in float8_e4m3fn"):
+        _precision_of(SimpleNamespace(dtype=torch.float8_e4m3fn))

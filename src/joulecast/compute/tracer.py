@@ -64,7 +64,7 @@ _MEMORY_BOUND_NAMES = """
     where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
     rand randn rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted
     bucketize isin unfold_copy nonzero
-    _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross
+    _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross floor_divide
 """
 _FREE = frozenset(_FREE_NAMES.split())
 # Their results have values that no input decides.

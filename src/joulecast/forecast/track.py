@@ -115,7 +115,10 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
 
 def _precision_of(module: Any) -> str:
     names = dict(zip(("float16", "bfloat16", "float32"), PRECISIONS, strict=True))
-    return names.get(str(module.dtype).removeprefix("torch."), "fp32")
+    dtype = str(module.dtype).removeprefix("torch.")
+    if dtype not in names:
+        raise JoulecastError(f"no law predicts a denoiser in {dtype}; known: {', '.join(names)}")
+    return names[dtype]
 
 
 def _meter_of(pipeline: Any) -> Meter:

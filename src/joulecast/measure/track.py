@@ -135,17 +135,20 @@ class _Watch:
     @contextmanager
     def hooked(self, pipeline: Any) -> Iterator[None]:
         """Within the block, calls of the pipeline's components are noticed."""
-        wrapped: list[tuple[Any, str]] = []
+        wrapped: list[tuple[Any, str, Any]] = []
         for name, part in pipeline.components.items():
             for method in ("forward", "decode"):
                 if hasattr(part, "parameters") and callable(getattr(part, method, None)):
+                    wrapped.append((part, method, vars(part).get(method)))
                     setattr(part, method, self._noticing(name, method, getattr(part, method)))
-                    wrapped.append((part, method))
         try:
             yield
         finally:
-            for part, method in wrapped:
-                delattr(part, method)
+            for part, method, own in reversed(wrapped):
+                if own is None:
+                    delattr(part, method)
+                else:  # of a hook that others installed, e.g. offloading
+                    setattr(part, method, own)
 
     def _noticing(self, name: str, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -166,14 +169,24 @@ class _Watch:
     def _observe(self, name: str, method: str, args: Any, kwargs: Any, out: Any) -> None:
         observed = self.tracked.observed
         if name in ("transformer", "unet"):
-            latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample"))
+            latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample", kwargs.get("x")))
             observed.denoiser_calls += 1
-            observed.denoiser_batch += 0 if latents is None else int(latents.shape[0])
+            observed.denoiser_batch += _batch_of(latents)
         elif method == "decode":
             image: Any = getattr(out, "sample", out[0] if isinstance(out, tuple) else out)
+            if len(getattr(image, "shape", ())) < 4:  # no image that is known of: nothing was observed
+                return
             observed.images += int(image.shape[0])
             observed.height, observed.width = int(image.shape[-2]), int(image.shape[-1])
             observed.runs += 1
+
+
+def _batch_of(latents: Any) -> int:
+    """Images in what a denoiser is given: a tensor, or a list of one for each."""
+    if isinstance(latents, (list, tuple)):
+        return len(latents)
+    shape = getattr(latents, "shape", ())
+    return int(shape[0]) if len(shape) else 0
 
 
 def _doubts(tracked: Tracked) -> list[str]:
