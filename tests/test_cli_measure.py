@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from joulecast.cli import main
-from joulecast.cli_measure import steadiness
+from joulecast.cli_measure import steadiness, within
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
@@ -55,6 +55,7 @@ def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.Capture
     assert run("campaign", "status", "runs.db") == 0
     status = capsys.readouterr().out
     assert "plan: 4 done" in status
+    assert status.endswith("  Dry run: replayed numbers, not a measurement.\n")
     for result in (status.splitlines()[1], told.err.splitlines()[-1]):  # with every result
         for words in ("J per image 95 %: +-", "repeats differ by", "drift", "idle 75.0 W"):
             assert words in result
@@ -63,9 +64,13 @@ def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.Capture
     assert run("campaign", "export", "runs.db", "--gpu", "H100", "--out", "out.csv") == 0
     assert capsys.readouterr().out.splitlines()[0] == "wrote out.csv"
     assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10") == 0
-    assert "2 pairs: a clear change" in capsys.readouterr().out
+    compared = capsys.readouterr().out
+    assert "2 pairs: a clear change" in compared
+    assert compared.endswith("  Dry run: replayed numbers, not a measurement.\n")
     assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["is_clear"]
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["is_clear"]
+    assert answer["is_dry_run"]
 
 
 def test_what_cannot_be_written_is_told_before_measuring(
@@ -75,6 +80,12 @@ def test_what_cannot_be_written_is_told_before_measuring(
     for more in (["--out", "x.txt"], ["--out", "x.csv"]):
         assert run("measure", "sd2", "--dry-run", *more) == 2
         assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_an_interval_of_rounding_errors_is_no_number() -> None:
+    found = {"energy_j": 200.0, "energy_half_width_j": 1.0, "duration_s": 1.0, "duration_half_width_s": 3e-16}
+    assert within(found, "energy") == "95 %: +-0.5 %"
+    assert within(found, "duration") == "95 %: within 0.001 %"
 
 
 def test_one_repeat_has_no_spread() -> None:

@@ -8,7 +8,16 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from joulecast.cli_measure import Commands, add_source, check_trace, describe, found_text, source, trace_of
+from joulecast.cli_measure import (
+    INVENTED,
+    Commands,
+    add_source,
+    check_trace,
+    describe,
+    found_text,
+    source,
+    trace_of,
+)
 from joulecast.errors import InputError, JoulecastError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -122,7 +131,9 @@ def _say(words: str) -> None:
 
 def _check_kind(store: Store, options: argparse.Namespace) -> None:
     """Dry runs and measurements never share a store."""
-    kind = "dry run" if options.dry_run else "measured"
+    from joulecast.measure.store import DRY_RUN as INVENTED_KIND
+
+    kind = INVENTED_KIND if options.dry_run else "measured"
     known = store.facts().get("kind", kind)
     if known != kind:
         raise InputError(f"the store holds {known} results; give --store another file for {kind} ones")
@@ -175,6 +186,8 @@ def _campaign_status(options: argparse.Namespace) -> int:
         for task in tasks:
             if task["state"] in ("too_large", "failed", "refused"):
                 print(f"  {describe(task['spec'])}: {task['message']}")
+        if store.is_dry_run:
+            print(INVENTED)
     return 0
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from joulecast.measure.replay import Trace
     from joulecast.measure.task import Subject
 
+INVENTED = "  Dry run: replayed numbers, not a measurement."
+LEAST_PERCENT = 0.001  # narrower intervals are shown as within it
+
 Commands = dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]]
 
 
@@ -150,7 +153,7 @@ def measured_text(result: Mapping[str, Any]) -> str:
         lines += ["", *_steps(found, batch)]
     lines += [f"  Warning: {words}" for words in found["warnings"]]
     if not environment["is_real"]:
-        lines += ["  Dry run: replayed numbers, not a measurement."]
+        lines += [INVENTED]
     return "\n".join(lines)
 
 
@@ -182,11 +185,11 @@ def within(found: Mapping[str, Any], name: str) -> str:
     """The 95 % interval of ``energy`` or ``duration`` in a few words."""
     unit = "j" if name == "energy" else "s"
     width = found[f"{name}_half_width_{unit}"]
-    return (
-        ""
-        if width is None or not math.isfinite(width)
-        else f"95 %: +-{100 * width / found[f'{name}_{unit}']:.2g} %"
-    )
+    if width is None or not math.isfinite(width):
+        return ""
+    percent = 100 * width / found[f"{name}_{unit}"]
+    words = f"+-{percent:.2g}" if percent >= LEAST_PERCENT else f"within {LEAST_PERCENT:g}"
+    return f"95 %: {words} %"
 
 
 def _components(found: Mapping[str, Any], batch: int) -> list[str]:
@@ -263,9 +266,9 @@ def _compare(options: argparse.Namespace) -> int:
     from joulecast.report import quantity
 
     with Store(options.store, create=False) as store:
-        found = compare(store, options.a, options.b)
+        found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
     if options.json:
-        answer = {**dataclasses.asdict(found), "is_clear": found.is_clear}
+        answer = {**dataclasses.asdict(found), "is_clear": found.is_clear, "is_dry_run": is_dry_run}
         print(json.dumps(answer, indent=2, allow_nan=False))
         return 0
     for pair in found.pairs:
@@ -278,6 +281,8 @@ def _compare(options: argparse.Namespace) -> int:
     verdict = "a clear change" if found.is_clear else "not told apart from no change"
     pairs = f"{len(found.pairs)} pair" + ("s" if len(found.pairs) != 1 else "")
     print(f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}")
+    if is_dry_run:
+        print(INVENTED)
     return 0
 
 

@@ -395,3 +395,12 @@ def test_kind_holds_what_makes_operators_comparable() -> None:
     q = meta(1, 1, 2, 4)
     operator = only(lambda: F.scaled_dot_product_attention(q, q, q))
     assert operator.kind == (ATTENTION_OPERATOR, ATTENTION, "half", 4)
+
+
+def test_floor_division_by_a_tensor_is_counted() -> None:
+    x = torch.empty(6, dtype=torch.int64, device="meta")
+    with OperatorRecorder() as recorder:
+        torch.ops.aten.floor_divide.default(x, x)
+    assert [(o.name, o.family, o.bytes_written) for o in recorder.operators] == [
+        ("floor_divide", "memory", 48)
+    ]

@@ -460,3 +460,23 @@ def test_what_comes_back_is_what_the_store_would_hold(tmp_path: Path) -> None:
     ]
     assert answer.environment is not None
     assert answer.environment.keys() == {*result["environment"], "node", "differs"}
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for_beyond_the_budget(tmp_path: Path) -> None:
+    class Silent:
+        def nodes(self) -> list[Any]:
+            return []
+
+        def wait(self, refs: list[Any], **options: Any) -> tuple[list[Any], list[Any]]:
+            return [], refs
+
+    news: list[str] = []
+    with Store(tmp_path / "runs.db") as store:
+        store.add(tasks(5))
+        driver = fleet._Driver(
+            Silent(), store, Settings(), fleet.GpuSource(), 0.0, lambda progress: None, news.append
+        )
+        driver.asking["asked"] = Node("1", "a", "H100", 1)
+        assert driver.run() == 0
+        assert store.counts()["pending"] == 1
+    assert news[0] == "node a has not answered within the budget"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from test_pipelines import few_threads, spec_of, subject
 
 from joulecast.errors import JoulecastError, MeasureError

@@ -24,7 +24,7 @@ from joulecast.architecture.pipeline_config import (
     is_scheduler,
     is_tokenizer,
 )
-from joulecast.errors import MissingExtraError, TraceError, UnknownNameError
+from joulecast.errors import MissingExtraError, TraceError, UnknownNameError, shown
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 try:
@@ -227,7 +227,7 @@ def _class(library: str, name: str) -> Any:
             f"{library} class",
             name,
             dir(module),
-            f"{library} has none ({', '.join(f'{known} {_version(known)}' for known in LIBRARIES)})",
+            f"(not in {' and '.join(f'{one} {_version(one)}' for one in LIBRARIES)}, which are installed)",
         )
     return found
 
@@ -257,8 +257,7 @@ def _nullable(pipeline_class: Any) -> list[str]:
 
 def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     if is_tokenizer(name, part.class_name):
-        length = part.config.get("model_max_length", DEFAULT_CLIP_TOKENS)
-        return StandInTokenizer(min(int(length), UNBOUNDED_TOKENS), length=PROMPT_TOKENS)
+        return StandInTokenizer(_most_tokens(name, part), length=PROMPT_TOKENS)
     found = _class(part.library, part.class_name)
     # A copy: classes write into the mappings they are given.
     config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
@@ -269,6 +268,17 @@ def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     except Exception as error:
         cause = str(error) if isinstance(error, TraceError) else one_line(error)
         raise TraceError(f"component {name} ({part.class_name}) cannot be built: {cause}") from error
+
+
+def _most_tokens(name: str, part: ComponentConfig) -> int:
+    """The tokens that a tokenizer's config allows a text."""
+    length = part.config.get("model_max_length", DEFAULT_CLIP_TOKENS)
+    if isinstance(length, bool) or not isinstance(length, (int, float)) or not length >= 1:
+        raise TraceError(
+            f"component {name}: model_max_length is {shown(length)}; expected how many tokens a text may "
+            f"have, e.g. {DEFAULT_CLIP_TOKENS}"
+        )
+    return int(min(length, UNBOUNDED_TOKENS))
 
 
 def _build_module(found: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:

@@ -267,19 +267,22 @@ class PipelineCapture:
         self, name: str, original: Callable[..., Any], leaves: list[Any], spec: Any
     ) -> Traced:
         """What the component runs from its second call on: some keep tables of sizes they have seen."""
-        first = self._record(original, leaves, spec)
+        first = self._record(name, original, leaves, spec)
         if self._remembers.get(name) is False:
             return first
-        second = self._record(original, leaves, spec)
+        second = self._record(name, original, leaves, spec)
         self._remembers.setdefault(name, first[0] != second[0])
         return second
 
-    def _record(self, original: Callable[..., Any], leaves: list[Any], spec: Any) -> Traced:
+    def _record(self, name: str, original: Callable[..., Any], leaves: list[Any], spec: Any) -> Traced:
         recorder = self._recorder
         recorder.operators, recorder.values.asked = [], False
         args, kwargs = pytree.tree_unflatten([self._to_meta(x) for x in leaves], spec)
         with autocast_on_meta(), recorder:
-            out = original(*args, **kwargs)
+            try:
+                out = original(*args, **kwargs)
+            except UnknownValuesError as error:
+                raise UnknownValuesError(f"{name}: {error}") from error
         known = pytree.tree_map(lambda x: x if (real := recorder.values.of(x)) is None else real, out)
         return tuple(recorder.operators), known
 

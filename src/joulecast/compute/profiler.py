@@ -172,8 +172,9 @@ class _Profiler:
     def _note_what_is_not_exact(self, tables: Tables) -> None:
         if any(map(_is_by_batch, tables.values())):
             self.rules.notes.append(
-                f"{self.config.pipeline} makes images of a batch one after the other, in part: between "
-                f"{', '.join(map(str, BATCHES))} images at once costs are interpolated"
+                f"{self.config.pipeline} makes images of a batch one after the other, in part: this profile "
+                f"is exact for {', '.join(map(str, BATCHES[:-1]))} and {BATCHES[-1]} at once, interpolated "
+                "between those, and in proportion above"
             )
         if self.coarse:
             self.rules.notes.append(self._off_the_coarse_grid(tables))

@@ -274,6 +274,8 @@ class _Driver:
         except BaseException:
             self._give_back()
             raise
+        for node in self.asking.values():
+            self.on_news(f"node {node.name} has not answered within the budget")
         self._tell_waiting()
         return self.finished
 
@@ -288,7 +290,12 @@ class _Driver:
         nothing = not (self.nodes or self.asking or self.away)
         if nothing and (not self.gone or self.store.counts()["pending"]):
             raise MeasureError(self._why_no_node())
-        return bool(self.asking or self.away)
+        return bool(self.away or (self.asking and not self._is_over()))
+
+    def _is_over(self) -> bool:
+        """Whether the budget is spent: nodes that have not answered yet are not waited for."""
+        is_spent = self.budget_s is not None and time.monotonic() - self._start >= self.budget_s
+        return self.source.is_real and is_spent
 
     # --- nodes --------------------------------------------------------------------------------
 

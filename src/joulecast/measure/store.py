@@ -26,6 +26,7 @@ from joulecast.errors import FileFormatError, InputError, MeasureError
 
 FORMAT: Final = "joulecast store 1"
 LEASE_S: Final = 120.0
+DRY_RUN: Final = "dry run"  # the noted kind of a store whose results a replayed trace gave
 BUSY_S: Final = 60.0  # how long to wait for another process's transaction
 STATES: Final = ("pending", "running", "done", "too_large", "failed", "refused")
 MOST_ATTEMPTS: Final = 3  # of a task that fails; a worker that dies is no failure of the task
@@ -301,6 +302,11 @@ class Store:
     def facts(self) -> dict[str, str]:
         """What is noted of the store as a whole."""
         return dict(self._db.execute("select name, value from facts").fetchall())
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether its results are invented."""
+        return self.facts().get("kind") == DRY_RUN
 
     def note(self, name: str, value: str) -> None:
         """Note a fact of the store as a whole."""

@@ -174,7 +174,8 @@ class _Watch:
             observed.denoiser_batch += _batch_of(latents)
         elif method == "decode":
             image: Any = getattr(out, "sample", out[0] if isinstance(out, tuple) else out)
-            if len(getattr(image, "shape", ())) < 4:  # no image that is known of: nothing was observed
+            shape: Any = getattr(image, "shape", None)
+            if not shape or len(shape) < 4:  # no image that is known of: nothing was observed
                 return
             observed.images += int(image.shape[0])
             observed.height, observed.width = int(image.shape[-2]), int(image.shape[-1])
@@ -186,7 +187,7 @@ def _batch_of(latents: Any) -> int:
     if isinstance(latents, (list, tuple)):
         return len(latents)
     shape = getattr(latents, "shape", ())
-    return int(shape[0]) if len(shape) else 0
+    return int(shape[0]) if shape else 0
 
 
 def _doubts(tracked: Tracked) -> list[str]:
