@@ -28,6 +28,7 @@ from joulecast.compute.rules import PipelineRules
 from joulecast.compute.solving import (
     BATCHES,
     IrregularError,
+    OperatorsChangeError,
     Trace,
     depends_on_batch,
     hints_of,
@@ -145,7 +146,11 @@ class _Profiler:
     def _solve(self, alike: Tables) -> Tables:
         """Tables of every component; `alike` are those of another precision."""
         attempts = [(HINTED, False), (FEW, False), (ALL, False), (ALL, True)]
-        for samples, coarse in [a for a in attempts if a[1] >= self.coarse and (alike or a[0] != HINTED)]:
+        irregular: IrregularError | None = None
+        for samples, coarse in attempts[0 if alike else 1 :]:
+            hopeless = self.coarse or isinstance(irregular, OperatorsChangeError)
+            if hopeless and not coarse:
+                continue
             self.coarse = coarse
             grid = " on a coarse grid" if coarse else ""
             self.progress(f"{self.config.name}: {self.capture.precision} at {len(samples)} sizes{grid}")
@@ -156,7 +161,7 @@ class _Profiler:
                 }
             except IrregularError as error:
                 irregular = error
-        raise irregular
+        raise irregular or AssertionError("no attempt was made")
 
     def _solve_component(
         self, name: str, traces: Sequence[Trace], alike: Sequence[OperatorTable]

@@ -23,7 +23,11 @@ LARGEST_EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 class IrregularError(TraceError):
-    """A component runs other operators, or costs no polynomial, at some of the sizes."""
+    """A component's costs at the sizes are no polynomial that the sizes are enough to find."""
+
+
+class OperatorsChangeError(IrregularError):
+    """A component runs other operators at some of the sizes: no further sizes help."""
 
 
 def solve(
@@ -78,7 +82,7 @@ def _solve_one(
     name: str, condition: Mapping[str, int], traces: Sequence[Trace], hints: Sequence[Coefficients]
 ) -> OperatorTable:
     if len(sequences(traces)) != 1:
-        raise IrregularError(f"the operators of {name} change with its size")
+        raise OperatorsChangeError(f"the operators of {name} change with its size")
     points = [symbols for symbols, _ in traces]
     fitter = _LazyFitter(points, hints)
     groups: Counter[Any] = Counter()
