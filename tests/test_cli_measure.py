@@ -119,6 +119,13 @@ def test_dry_runs_and_measurements_do_not_mix(folder: Path, capsys: pytest.Captu
     assert "the store holds dry run results" in capsys.readouterr().err
 
 
+def test_a_store_without_results_is_of_no_kind_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db") == 2  # no GPU here
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db", "--dry-run") == 0
+    assert run("campaign", "status", "runs.db") == 0
+    assert "Dry run" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

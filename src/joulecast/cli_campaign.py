@@ -135,7 +135,9 @@ def _check_kind(store: Store, options: argparse.Namespace) -> None:
 
     kind = INVENTED_KIND if options.dry_run else "measured"
     known = store.facts().get("kind", kind)
-    if known != kind:
+    counts = store.counts()
+    is_begun = any(counts[state] for state in ("running", "done", "too_large", "failed")) or store.repeats()
+    if known != kind and is_begun:
         raise InputError(f"the store holds {known} results; give --store another file for {kind} ones")
     store.note("kind", kind)
 
