@@ -113,13 +113,19 @@ def test_a_handful_of_runs_adapts_the_packaged_law(run: Command) -> None:
         )
         assert np.median(after) < 0.05
         assert np.median(after) < 0.4 * np.median(before)
-    assert law.half_widths["seen"] == packaged.half_widths["unseen_gpu"]  # 6 runs prove no narrower one
+    assert (
+        law.half_widths["same_source"] == packaged.half_widths["unseen_gpu"]
+    )  # 6 runs prove no narrower one
     for known in FAMILIARITY:
         assert law.half_widths[known] >= packaged.half_widths[known]
         assert law.duration_half_widths[known] >= packaged.duration_half_widths[known]
 
     answer = json.loads(run("estimate", "sdxl", "--gpu", "./card.toml", "--law", "my-law.json", "--json").out)
-    assert answer["law"]["familiarity"] == "seen"
+    assert answer["law"]["familiarity"] == "seen"  # a model that others measured, a GPU of one's own
+    answer = json.loads(
+        run("estimate", "sana1.5-1.6b", "--gpu", "./card.toml", "--law", "my-law.json", "--json").out
+    )
+    assert answer["law"]["familiarity"] == "same_source"
     assert answer["energy_low_j"] < answer["energy_j"] < answer["energy_high_j"]
 
 
@@ -130,8 +136,8 @@ def test_enough_runs_calibrate_the_interval(run: Command) -> None:
     report, law, packaged = json.loads(done.out), load_law("law.json"), load_law("paper")
     held_out = report["errors_on_your_runs"]["energy"]["held_out"]
     assert held_out["runs"] == 21
-    assert law.errors["seen"]["energy"] == held_out
-    assert law.half_widths["seen"] >= packaged.half_widths["seen"]
+    assert law.errors["same_source"]["energy"] == held_out
+    assert law.half_widths["same_source"] >= packaged.half_widths["same_source"]
     assert law.errors["unseen_gpu"] == packaged.errors["unseen_gpu"]
     before, after = (
         report["errors_on_your_runs"]["energy"][k]["median"] for k in ("packaged_law", "this_law")
@@ -148,7 +154,7 @@ def test_a_model_of_ones_own_is_fitted_from_its_profile_file(run: Command) -> No
     law = load_law("law.json")
     assert "mine.json" in law.fitted_on.models
     card = gpu("card.toml")
-    assert law.familiarity(load_run_profile("./mine.json"), [card]) == ["seen"]
+    assert law.familiarity(load_run_profile("./mine.json"), [card]) == ["same_source"]
     assert law.familiarity(dataclasses.replace(packaged_profile("sdxl"), origin="other.json"), [card]) == [
         "unseen_model"
     ]
@@ -269,7 +275,8 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
     with pytest.raises(FitError, match="runs with"):
         adapt(alone, "paper", "x", alone=True)
     law = adapt(alone, "paper", "x").law
-    assert law.duration_half_widths == load_law("paper").duration_half_widths
+    packaged = load_law("paper").duration_half_widths
+    assert law.duration_half_widths == {**packaged, "same_source": packaged["seen"]}  # times are others'
 
 
 # --- validate ------------------------------------------------------------------------------------
@@ -279,7 +286,7 @@ def test_validate_prints_every_hold_out(run: Command) -> None:
     done = run("validate", "--law", "joules_per_flop", "--law", "tdp_time")
     assert done.status == 0
     assert "holding out models and GPUs of 148 runs, 2 laws" in done.err
-    assert "tdp_time: unseen_both, 5 of 8" in done.err
+    assert "tdp_time: unseen_both, 6 of 10" in done.err
     for words in ("joules_per_flop", "a model and a chip", "Spearman", "flux.1-dev on A100", "left out"):
         assert words in done.out
 

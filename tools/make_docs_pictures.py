@@ -65,7 +65,8 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "clock_exponent": ("1", "of the clock, in the energy of an operation"),
 }
 HOLDOUTS = {
-    "seen": "a fifth of the runs",
+    "same_source": "a fifth of the runs",
+    "seen": "a source of runs",
     "unseen_model": "a model",
     "unseen_gpu": "a chip",
     "unseen_both": "a model and a chip",

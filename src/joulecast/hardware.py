@@ -118,6 +118,11 @@ class Gpu:
         """The precisions this GPU has a peak for, preferred first."""
         return tuple(mode for mode in ("fp16", "bf16", "tf32", "fp32", "fp8") if self._peak(mode) is not None)
 
+    @property
+    def chip(self) -> str:
+        """What GPUs made of the same silicon share, e.g. ``"Hopper GH100"``."""
+        return self.architecture or self.name
+
     def is_named(self, text: str) -> bool:
         """Whether `text` is this GPU's own name, not an alias that stands for it."""
         return fold(text) == fold(self.name)

@@ -263,7 +263,7 @@ def test_ratios_hold_on_models_that_did_not_set_them(kinds: tuple[str, ...]) -> 
 
 
 def test_the_lesser_familiarity() -> None:
-    order = dict(zip(FAMILIARITY, range(4), strict=True))
+    order = dict(zip(FAMILIARITY, range(len(FAMILIARITY)), strict=True))
     for a, b in itertools.product(FAMILIARITY, repeat=2):
         assert order[lesser(a, b)] >= max(order[a], order[b])
     assert lesser("unseen_gpu", "unseen_model") == "unseen_both"

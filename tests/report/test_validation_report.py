@@ -71,7 +71,8 @@ def test_breakdowns_cover_every_run_once(report: dict[str, Any]) -> None:
         for holdout in FAMILIARITY:
             rows = [b for b in report["breakdowns"] if (b["dimension"], b["holdout"]) == (dimension, holdout)]
             assert sum(row["energy"]["runs"] for row in rows) == 107
-            assert sum(row["duration"]["runs"] for row in rows) == 129
+            times = 107 if holdout == "seen" else 129  # 22 are on chips that one source alone timed
+            assert sum(row["duration"]["runs"] for row in rows) == times
 
 
 def test_the_text_shows_every_law_hold_out_and_dimension(report: dict[str, Any]) -> None:

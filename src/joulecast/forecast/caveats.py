@@ -21,6 +21,7 @@ BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
 
 _FAMILIARITY = {
+    "same_source": "",
     "seen": "",
     "unseen_model": "no run of {model} was fitted on: its error is of models held out",
     "unseen_gpu": "no run on {gpu} was fitted on, only its datasheet is known: its error is of GPUs held out",

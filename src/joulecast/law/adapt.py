@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
@@ -82,14 +83,24 @@ def adapt(
     if alone:
         held = validate((form,), own, load_run_profile)[form]
         law = _wider(calibrated(law, held), packaged)
-        own_held = held["seen"]
+        own_held = held["same_source"]
     else:
         own_held = _hold_out_own(form, others, own)
         law = _with_packaged_widths(law, packaged, own_held, dataset)
-    law = dataclasses.replace(law, name=name)
+    fitted_on = dataclasses.replace(
+        law.fitted_on, own=_pairs(own, "energy_j"), own_timed=_pairs(own, "duration_s")
+    )
+    law = dataclasses.replace(law, name=name, fitted_on=fitted_on)
     mine = Dataset.build(own, load_run_profile)
     return Adaptation(
         law, on_runs(packaged, mine), on_runs(law, mine), own_held, moved(packaged, law), left_out
+    )
+
+
+def _pairs(own: RunTable, quantity: str) -> tuple[tuple[str, str], ...]:
+    """Models and GPUs of which the user measured the quantity."""
+    return tuple(
+        sorted({(run.model, gpu(run.gpu).name) for run in own if getattr(run, quantity) is not None})
     )
 
 
@@ -136,7 +147,7 @@ def _with_source(own: RunTable) -> RunTable:
 
 def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
     """The user's runs predicted by laws fitted without a fifth of them at a time."""
-    folds = groups_of("seen", own)
+    folds = groups_of("same_source", own)
     result = np.full((4, len(own)), np.nan)
     for fold in dict.fromkeys(folds):
         inside = np.array([f == fold for f in folds])
@@ -144,7 +155,7 @@ def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
         law = fit_law(form, _dataset(others, rest))
         left = RunTable(run for run, out in zip(own, inside, strict=True) if out)
         result[:, inside] = predict_runs(law, Dataset.build(left, load_run_profile))
-    return HeldOut(form, "seen", own, folds, *result)
+    return HeldOut(form, "same_source", own, folds, *result)
 
 
 def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, dataset: Dataset) -> FittedLaw:
@@ -164,12 +175,12 @@ def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, da
         )
         count = int(np.isfinite(held.log_errors(quantity)).sum())
         if count >= FEWEST_FOR_INTERVAL:
-            base, errors["seen"][label] = "seen", plain(score(held, quantity))
+            base, errors["same_source"][label] = "same_source", plain(score(held, quantity))
         else:
             base = "seen" if names <= set(known) else "unseen_gpu"
-            errors["seen"][label] = errors[base].get(label)
-        seen = max(old[base], held.half_width(quantity) if count else 0.0)
-        widths[label] = {name: max(old[name], seen) for name in FAMILIARITY}
+            errors["same_source"][label] = errors[base].get(label)
+        same = max(old[base], held.half_width(quantity) if count else 0.0)
+        widths[label] = {name: max(old[name], same) for name in FAMILIARITY}
     return dataclasses.replace(
         law, half_widths=widths["energy"], duration_half_widths=widths["duration"], errors=errors
     )

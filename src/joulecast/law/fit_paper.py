@@ -10,7 +10,7 @@ import numpy as np
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
 from joulecast.law.paper import PaperLaw, paper_regressors
-from joulecast.law.prediction import Array
+from joulecast.law.prediction import FAMILIARITY, Array
 
 SLOPES = ("intercept", "alpha", "beta_res", "beta_dtype")
 # 90 % half-width (log) before any validation has been done: a factor of two.
@@ -46,7 +46,7 @@ def fit_paper(dataset: Dataset, name: str = "paper") -> PaperLaw:
             "peak_flop_per_s": reference.fp16_flop_per_s,
         },
     }
-    half = dict.fromkeys(("seen", "unseen_model", "unseen_gpu", "unseen_both"), UNVALIDATED_HALF_WIDTH)
+    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
     return PaperLaw(name, parameters, dataset.fitted_on(), half, half)
 
 

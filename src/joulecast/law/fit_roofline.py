@@ -1,5 +1,6 @@
 """Fit the roofline law: penalised least squares on log energies and log times. Needs scipy.
 
+Beside the runs, it is fitted on published ratios of two GPUs' energies (`joulecast.law.published`).
 Every parameter has a prior (what physics or datasheets say before any run), so that few runs move
 it little; effects of single chips and sources are drawn to zero, which pools them partially.
 Source effects (a software stack's launch time, and its energy level) are estimated to keep them
@@ -17,17 +18,20 @@ from numpy.typing import NDArray
 
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
+from joulecast.law.fitted import idle_power_w
 from joulecast.law.prediction import FAMILIARITY, Array, GpuColumns
+from joulecast.law.published import GpuRatio, published_ratios
 from joulecast.law.roofline import (
     CLASSES,
     GpuTraits,
     RooflineLaw,
     Work,
     chip_factor,
-    chip_of,
     demand,
     settle,
 )
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ HOST_SPREAD = 0.3
 SOURCE_SPREAD = 0.1
 # Spread (log) of a run around the law: what remains of model and software differences.
 ENERGY_SPREAD, DURATION_SPREAD = 0.06, 0.08
+# Of a published ratio: the two we have differ by 0.14, and their workloads are not known.
+RATIO_SPREAD = 0.1
 LEAST_RUNS, LEAST_SETTINGS = 4, 3
 UNVALIDATED_HALF_WIDTH = 0.7
 
@@ -124,7 +130,7 @@ class _Problem:
         names = list(gpus)
         index = np.array([names.index(gpu.name) for gpu in dataset.gpus], dtype=np.int64)
         self.traits = GpuTraits.of(GpuColumns(tuple(gpus.values()), index))
-        self.chips = tuple(sorted({chip_of(gpu) for gpu in dataset.gpus}))
+        self.chips = tuple(sorted({gpu.chip for gpu in dataset.gpus}))
         self.sources = tuple(sorted({run.source or "" for run in dataset.runs}))
         self.source_index = np.array([self.sources.index(run.source or "") for run in dataset.runs])
         self.batch = np.array([run.batch_size for run in dataset.runs], dtype=np.float64)
@@ -133,6 +139,7 @@ class _Problem:
         self.has_duration = np.isfinite(dataset.duration_s)
         self.log_energy = np.log(np.where(self.has_energy, dataset.energy_j, 1.0))
         self.log_duration = np.log(np.where(self.has_duration, dataset.duration_s, 1.0))
+        self.ratios = [(ratio, rows) for ratio in published_ratios() if len(rows := ratio.cells(dataset))]
         self.centre = np.array([prior.internal(prior.median) for prior in PRIORS.values()])
         self.spread = np.array([prior.spread for prior in PRIORS.values()])
 
@@ -145,28 +152,45 @@ class _Problem:
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Energy of one image within each run's boundary [J], and time of its batch [s]."""
+        everything = np.arange(len(self.dataset.runs))
+        idle = np.where(self.dataset.is_dynamic, self.dataset.idle_power_w, 0.0)
+        return self._predict(x, everything, self.traits, idle)
+
+    def _predict(self, x: Array, rows: Rows, traits: GpuTraits, idle_power_w: Array) -> tuple[Array, Array]:
+        """The same of some runs, on GPUs of these traits, with this idle power subtracted [W]."""
         p, chips, host, level = self.unpack(x)
         effects = dict(zip(self.chips, chips, strict=True))
-        asked = demand(self.work, self.traits, p)
-        source = np.exp(level[self.source_index])
+        asked = demand(self.work.take(rows), traits, p)
+        source = np.exp(level[self.source_index[rows]])
         total = type(asked)(
             asked.busy_s * source,
-            asked.energy_j * chip_factor(self.traits, p, effects) * source,
-            asked.host_s * np.exp(host[self.source_index]),
+            asked.energy_j * chip_factor(traits, p, effects) * source,
+            asked.host_s * np.exp(host[self.source_index[rows]]),
         )
-        duration, dynamic, static = settle(total, self.traits, p)
+        duration, dynamic, static = settle(total, traits, p)
         gross = static * duration + total.energy_j * dynamic
-        idle = np.where(self.dataset.is_dynamic, self.dataset.idle_power_w * duration, 0.0)
-        return np.maximum(gross - idle, 0.05 * gross) / self.batch, duration
+        return np.maximum(gross - idle_power_w * duration, 0.05 * gross) / self.batch[rows], duration
+
+    def log_ratio(self, x: Array, ratio: GpuRatio, rows: Rows) -> float:
+        """The mean log ratio of dynamic energies on a ratio's two GPUs over some runs."""
+        on = [
+            self._predict(
+                x, rows, GpuTraits.of(GpuColumns.of(gpu, len(rows))), idle_power_w(gpu) * np.ones(len(rows))
+            )[0]
+            for gpu in (ratio.gpu, ratio.reference)
+        ]
+        return float(np.log(on[0] / on[1]).mean())
 
     def residuals(self, x: Array) -> Array:
-        """Of energies, times, and parameters against their priors, each over its spread."""
+        """Of energies, times, published ratios, and parameters against their priors, each over its spread."""
         energy, duration = self.predict(x)
         _, chips, host, level = self.unpack(x)
+        off = [self.log_ratio(x, ratio, rows) - ratio.log_ratio for ratio, rows in self.ratios]
         return np.concatenate(
             [
                 np.where(self.has_energy, np.log(energy) - self.log_energy, 0.0) / ENERGY_SPREAD,
                 np.where(self.has_duration, np.log(duration) - self.log_duration, 0.0) / DURATION_SPREAD,
+                np.array(off) / RATIO_SPREAD,
                 (x[: len(PRIORS)] - self.centre) / self.spread,
                 chips / CHIP_SPREAD,
                 host / HOST_SPREAD,

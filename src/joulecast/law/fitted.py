@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,7 +28,8 @@ class FittedOn:
     `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
     measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
     `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
-    ``batch_size``; `precisions` those that occurred.
+    ``batch_size``; `precisions` those that occurred. `own` and `own_timed` are pairs of a model and a GPU
+    that whoever had the law fitted measured, energies and times.
     """
 
     runs: int
@@ -39,6 +40,8 @@ class FittedOn:
     precisions: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]]
     sources: tuple[str, ...]
+    own: tuple[tuple[str, str], ...] = ()
+    own_timed: tuple[tuple[str, str], ...] = ()
 
 
 # Half of a 90 % interval of a normal distribution, in standard deviations.
@@ -112,11 +115,13 @@ class FittedLaw(ABC):
 
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
         """See `Law.familiarity`."""
-        return _familiarity(profile, gpus, self.fitted_on.models, self.fitted_on.gpus)
+        on = self.fitted_on
+        return _familiarity(profile, gpus, on.models, on.gpus, on.own)
 
     def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
         """The same of times: a GPU may have measured times alone."""
-        return _familiarity(profile, gpus, self.fitted_on.timed_models, self.fitted_on.timed_gpus)
+        on = self.fitted_on
+        return _familiarity(profile, gpus, on.timed_models, on.timed_gpus, on.own_timed)
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -152,13 +157,20 @@ class FittedLaw(ABC):
 
 
 def _familiarity(
-    profile: ComputeProfile, gpus: Sequence[Gpu], models: Sequence[str], known: Sequence[str]
+    profile: ComputeProfile,
+    gpus: Sequence[Gpu],
+    models: Sequence[str],
+    known: Sequence[str],
+    own: Collection[tuple[str, str]],
 ) -> list[str]:
     from_file = profile.origin.casefold().endswith(".json")
     name = profile.origin if from_file else profile.name
     model = (from_file or profile.origin == "catalogue") and name in models
     seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
-    return [seen if gpu.name in known else unseen for gpu in gpus]
+    return [
+        "same_source" if model and (name, gpu.name) in own else seen if gpu.name in known else unseen
+        for gpu in gpus
+    ]
 
 
 _LABELS = {

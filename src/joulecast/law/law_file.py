@@ -62,6 +62,8 @@ def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
     fitted = dict(value["fitted_on"])
     for key in ("models", "gpus", "timed_models", "timed_gpus", "precisions", "sources"):
         fitted[key] = tuple(fitted[key])
+    for key in ("own", "own_timed"):
+        fitted[key] = tuple((model, gpu) for model, gpu in fitted.get(key, ()))
     fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
     for widths in ("half_widths", "duration_half_widths"):
         fields[widths] = {known: _width(fields[widths][known]) for known in FAMILIARITY}

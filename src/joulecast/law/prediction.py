@@ -20,8 +20,9 @@ from joulecast.hardware import Gpu
 
 Array = NDArray[np.float64]
 
-# What a law knows of a (model, GPU) pair, from most to least; the key of its published errors.
-FAMILIARITY = ("seen", "unseen_model", "unseen_gpu", "unseen_both")
+# What a law knows of a (model, GPU) pair, from most to least; the key of its published errors. Measured by
+# whoever asks, with the same software and meter; measured by others; one or both not measured.
+FAMILIARITY = ("same_source", "seen", "unseen_model", "unseen_gpu", "unseen_both")
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Law(Protocol):
         ...
 
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
-        """For each GPU, one of FAMILIARITY: whether runs of the model and the GPU were fitted on."""
+        """For each GPU, one of FAMILIARITY: whose runs of the model and the GPU were fitted on."""
         ...
 
     def outside(

@@ -75,7 +75,7 @@ class GpuTraits:
         def column(value: Any) -> Array:
             return gpus.column(value)[:, None]
 
-        chips = tuple(dict.fromkeys(chip_of(gpu) for gpu in gpus.gpus))
+        chips = tuple(dict.fromkeys(gpu.chip for gpu in gpus.gpus))
         return cls(
             half_flop_per_s=column(half_peak),
             tf32_flop_per_s=column(lambda g: g.tf32_flop_per_s or _fp32_peak(g)),
@@ -86,7 +86,7 @@ class GpuTraits:
             log_node=column(_log_node),
             log_clock=column(lambda g: np.log((g.boost_clock_hz or UNKNOWN_CLOCK_HZ) / REFERENCE_CLOCK_HZ)),
             chip=chips,
-            chip_index=np.array([chips.index(chip_of(gpu)) for gpu in gpus.gpus])[gpus.index],
+            chip_index=np.array([chips.index(gpu.chip) for gpu in gpus.gpus])[gpus.index],
         )
 
     def take(self, rows: Any) -> GpuTraits:
@@ -112,6 +112,14 @@ class Work:
     launches: Array | float
     modules: Array | float
     calls: Array | float = 1.0
+
+    def take(self, rows: Any) -> Work:
+        """The given workloads, of work whose every part is an array."""
+        classes = {name: (flop[rows], moved[rows]) for name, (flop, moved) in self.classes.items()}
+        scores, memory, launches, modules = (
+            np.asarray(total)[rows] for total in (self.scores, self.memory_bytes, self.launches, self.modules)
+        )
+        return Work(classes, scores, memory, launches, modules, self.calls)
 
     @classmethod
     def of(cls, costs: OperatorCosts) -> Work:
@@ -242,11 +250,6 @@ class RooflineLaw(FittedLaw):
         static_share = static * duration / (static * duration + total.energy_j * dynamic)
         spread = self.parameters["host_spread"]
         return Gross(parts_j, duration, spread * host * static_share, spread * host)
-
-
-def chip_of(gpu: Gpu) -> str:
-    """What GPUs of the same silicon share."""
-    return gpu.architecture or gpu.name
 
 
 def demands(

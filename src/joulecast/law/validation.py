@@ -2,7 +2,9 @@
 
 Hold-outs, each the key of what a user's question may be to a law:
 
-- ``seen``: a fifth of the runs at a time (every model and GPU stays in the fit);
+- ``same_source``: a fifth of the runs at a time (every model, GPU and source stays in the fit);
+- ``seen``: all runs of a source, on chips that other sources measured: somebody else's software, host and
+  meter, as a user's are (some of its models are new too);
 - ``unseen_model``: all runs of a model;
 - ``unseen_gpu``: all runs on a chip, i.e. on every GPU that is made of it;
 - ``unseen_both``: the runs of a model on a chip, with that model and that chip both left out.
@@ -84,7 +86,7 @@ class HeldOut:
     def _width(self, errors: Array) -> float:
         """The conformal quantile, wider when it rests on the errors of few groups."""
         groups = len({group for group, e in zip(self.group, errors, strict=True) if np.isfinite(e)})
-        inflation = 1.0 if self.holdout == "seen" or not groups else float(np.sqrt(1 + 1 / groups))
+        inflation = 1.0 if self.holdout == "same_source" or not groups else float(np.sqrt(1 + 1 / groups))
         return conformal_quantile(errors) * inflation
 
     def covered(self, quantity: str) -> Array:
@@ -111,9 +113,10 @@ def conformal_quantile(errors: Array) -> float:
 
 def groups_of(holdout: str, runs: RunTable) -> tuple[str, ...]:
     """The group that each run is held out with."""
-    if holdout == "seen":
+    if holdout == "same_source":
         return tuple(f"fold {place % FOLDS}" for place in range(len(runs)))
     keys: Mapping[str, Callable[[MeasuredRun], str]] = {
+        "seen": lambda run: run.source or "unknown",
         "unseen_model": lambda run: run.model,
         "unseen_gpu": chip,
         "unseen_both": lambda run: f"{run.model} on {chip(run)}",
@@ -123,14 +126,14 @@ def groups_of(holdout: str, runs: RunTable) -> tuple[str, ...]:
 
 def chip(run: MeasuredRun) -> str:
     """The chip a run's GPU is made of."""
-    record = gpu(run.gpu)
-    return record.architecture or record.name
+    return gpu(run.gpu).chip
 
 
 def hold_out(form: str, holdout: str, runs: RunTable, load: Load) -> HeldOut:
     """Predict every run by laws fitted without its group.
 
-    A group whose absence leaves too little to fit on has no predictions.
+    A group whose absence leaves too little to fit on has no predictions; of a source that is held out,
+    neither have runs on a chip that no other source measured.
     """
     groups = groups_of(holdout, runs)
     result = {
@@ -147,7 +150,16 @@ def hold_out(form: str, holdout: str, runs: RunTable, load: Load) -> HeldOut:
         predicted = predict_runs(law, Dataset.build(RunTable(runs[place] for place in inside), load))
         for key, values in zip(result, predicted, strict=True):
             result[key][inside] = values
+        if holdout == "seen":
+            for quantity in ("energy_j", "duration_s"):
+                result[quantity.rpartition("_")[0]][_on_new_chips(inside, runs, kept, quantity)] = np.nan
     return HeldOut(form, holdout, runs, groups, *result.values())
+
+
+def _on_new_chips(places: Sequence[int], runs: RunTable, kept: RunTable, quantity: str) -> list[int]:
+    """The places of runs on chips of which no kept run has the quantity."""
+    chips = {chip(run) for run in kept if getattr(run, quantity) is not None}
+    return [place for place in places if chip(runs[place]) not in chips]
 
 
 def _kept(holdout: str, runs: RunTable, inside: Sequence[int]) -> RunTable:
@@ -368,7 +380,7 @@ RULE = (
 def choose_default(held: Mapping[str, Mapping[str, HeldOut]]) -> str:
     """The law to use when none is named, by RULE."""
     scores = {
-        form: [score(by_holdout[holdout], "energy_j") for holdout in FAMILIARITY[1:]]
+        form: [score(by_holdout[holdout], "energy_j") for holdout in FAMILIARITY[2:]]
         for form, by_holdout in held.items()
     }
     honest = {form: s for form, s in scores.items() if all(one.coverage >= 85 for one in s)} or scores
@@ -399,10 +411,11 @@ def _cell(value: float, measured: float | None, digits: int = 5) -> str:
 
 
 def _monotone(widths: Mapping[str, float]) -> dict[str, float]:
-    seen = widths["seen"]
+    same = widths["same_source"]
+    seen = max(same, widths["seen"]) if np.isfinite(widths["seen"]) else same  # runs of one source only
     model, chip_width = max(seen, widths["unseen_model"]), max(seen, widths["unseen_gpu"])
     both = max(model, chip_width, widths["unseen_both"])
-    return {"seen": seen, "unseen_model": model, "unseen_gpu": chip_width, "unseen_both": both}
+    return dict(zip(FAMILIARITY, (same, seen, model, chip_width, both), strict=True))
 
 
 def plain(result: Score) -> dict[str, float | int | None]:

@@ -16,7 +16,8 @@ from joulecast.report.validation import QUANTITIES
 
 _WORDS = {"energy": "energy of one image", "duration": "time of one batch"}
 _KNOWN = {
-    "seen": "known model and GPU",
+    "same_source": "model and GPU you measured",
+    "seen": "model and GPU that others measured",
     "unseen_model": "another model",
     "unseen_gpu": "another GPU",
     "unseen_both": "another model and GPU",

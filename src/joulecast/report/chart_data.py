@@ -21,7 +21,8 @@ from joulecast.runs import RunTable
 Rows = list[dict[str, Any]]
 MEASURED = {"energy": "energy_j", "duration": "duration_s"}
 HOLDOUT_TITLES = {
-    "seen": "a fifth of the runs",
+    "same_source": "a fifth of the runs",
+    "seen": "each source in turn",
     "unseen_model": "each model in turn",
     "unseen_gpu": "each chip in turn",
     "unseen_both": "model and chip together",

@@ -20,7 +20,8 @@ _BOUNDARIES = {
     "dynamic": "what the GPU board draws above its idle power of {idle}",
 }
 _FAMILIARITY = {
-    "seen": "this model and GPU were fitted on",
+    "same_source": "you measured this model and GPU",
+    "seen": "others measured this model and GPU",
     "unseen_model": "this model was not fitted on",
     "unseen_gpu": "this GPU was not fitted on",
     "unseen_both": "neither this model nor this GPU was fitted on",

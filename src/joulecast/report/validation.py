@@ -35,7 +35,8 @@ WIDTH = 110
 QUANTITIES = {"energy": "energy_j", "duration": "duration_s"}
 _TITLES = {"energy": "Energy of one image", "duration": "Time of one batch"}
 HOLDOUTS = {
-    "seen": "a fifth of the runs",
+    "same_source": "a fifth of the runs",
+    "seen": "a source of runs",
     "unseen_model": "a model",
     "unseen_gpu": "a chip",
     "unseen_both": "a model and a chip",
