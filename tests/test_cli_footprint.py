@@ -482,7 +482,7 @@ def test_boamps_reports(run) -> None:  # type: ignore[no-untyped-def]
     assert [m["task"]["algorithms"][0]["foundationModelName"] for m in made] == ["flux.1-dev", "sd3.5-large"]
     assert made[0]["header"]["reportId"] != made[1]["header"]["reportId"]
     assert run("card", "p.parquet", *BOAMPS, "--row", "1", "--out", "one.json").status == 0
-    assert json.loads(Path("one.json").read_text())["quality"] == "high"
+    assert json.loads(Path("one.json").read_text())["quality"] == "medium"  # an interval of +-16 %
 
 
 def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]
