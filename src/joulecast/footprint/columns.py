@@ -28,23 +28,21 @@ from joulecast.uncertainty import Interval
 
 COUNTS = ("gpu_count", "batch_size", "images")
 READ = (*chain.from_iterable(RANGES), *COUNTS, "boundary", "scope", "gpu")
+# amount -> the unit that ends its columns' names
+_AMOUNTS = {
+    "facility_energy": "_kwh",
+    "operational_carbon": "_g",
+    "embodied_carbon": "_g",
+    "carbon": "_g",
+    "sci": "_g_per_image",
+    "water": "_l",
+    "money": "",
+}
 # output -> the amount and the end of it that it holds
 NUMBERS = {
-    "facility_energy_kwh": ("facility_energy", "value"),
-    "facility_energy_low_kwh": ("facility_energy", "low"),
-    "facility_energy_high_kwh": ("facility_energy", "high"),
-    "operational_carbon_g": ("operational_carbon", "value"),
-    "embodied_carbon_g": ("embodied_carbon", "value"),
-    "carbon_g": ("carbon", "value"),
-    "carbon_low_g": ("carbon", "low"),
-    "carbon_high_g": ("carbon", "high"),
-    "sci_g_per_image": ("sci", "value"),
-    "water_l": ("water", "value"),
-    "water_low_l": ("water", "low"),
-    "water_high_l": ("water", "high"),
-    "money": ("money", "value"),
-    "money_low": ("money", "low"),
-    "money_high": ("money", "high"),
+    f"{amount}{_end}{_unit}": (amount, end)
+    for amount, _unit in _AMOUNTS.items()
+    for end, _end in (("value", ""), ("low", "_low"), ("high", "_high"))
 }
 WORDS = ("currency", "accounting", "grid_region", "grid_boundary", "footprint_warning", "footprint_error")
 OUTPUTS = (*NUMBERS, *WORDS[:4], "grid_year", *WORDS[4:])
