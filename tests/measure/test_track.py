@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,7 @@ pytest.importorskip("torch")
 import torch
 from test_pipelines import few_threads, spec_of, subject
 
+from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import JoulecastError, MeasureError
 from joulecast.forecast.track import _precision_of, track
 from joulecast.measure.meter import SystemClock
@@ -20,6 +23,12 @@ from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.track import track_phases
 
 pytestmark = pytest.mark.trace
+
+
+def replayed() -> ReplayMeter:
+    return ReplayMeter(packaged_trace(), SystemClock())
+
+
 __all__ = ["few_threads"]  # a fixture that every test here uses
 
 
@@ -47,6 +56,31 @@ def test_measured_and_predicted(model: str, passes: int) -> None:
     assert denoiser.entered == 2
     assert sum(phase.duration_s for phase in measured.phases) <= measured.duration_s * 1.01
     assert "forward" not in vars(used._pipeline.vae)
+
+
+def test_a_profile_file_names_a_model_that_the_catalogue_does_not_know(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    write_profile(dataclasses.replace(packaged_profile("sd1.5"), name="mine"), file)
+    used = subject()
+    used.load(spec_of("sd1.5", size="64x64", steps=2))
+    with track(used._pipeline, model=str(file), gpu="H100", meter=replayed()) as found:
+        used.call()
+    assert found.problem == ""
+    assert found.predicted is not None
+    assert found.predicted.workload["model"] == "mine"
+
+
+def test_an_unknown_model_and_several_sizes_are_problems() -> None:
+    used = subject()
+    used.load(spec_of("sd1.5", size="64x64", steps=2))
+    with track(used._pipeline, model="no such model", gpu="H100", meter=replayed()) as found:
+        used.call()
+    assert "no such model" in found.problem
+    with track(used._pipeline, model="sd1.5", gpu="H100", meter=replayed()) as found:
+        used.call()
+        used._pipeline("a fox", height=64, width=128, num_inference_steps=2)
+    assert found.problem.startswith("images of several sizes were generated (64x64, 128x64)")
+    assert found.predicted is None
 
 
 def test_short_phases_are_unresolved() -> None:
@@ -113,7 +147,7 @@ def test_images_in_a_list_and_results_of_other_shapes_break_nothing() -> None:
         time.sleep(0.01)
     seen = found.observed
     assert (seen.denoiser_calls, seen.denoiser_batch, seen.images) == (2, 4, 2)
-    assert (seen.height, seen.width) == (64, 32)
+    assert seen.sizes == {(32, 64)}
 
 
 def test_a_precision_without_a_law_is_not_taken_for_another() -> None:

@@ -60,7 +60,8 @@ def track(
     Parameters
     ----------
     pipeline : a diffusers pipeline on one NVIDIA GPU.
-    model : its name in the catalogue; by default that of the folder or hub id it was loaded from.
+    model : its name in the catalogue, or the path of its profile file; by default the catalogue's entry for
+        the folder or hub id it was loaded from.
     gpu : the GPU's name in the catalogue; by default as the driver names it.
     meter : what measures; the pipeline's GPU by default.
     law : the law that predicts; the default law by default.
@@ -90,11 +91,18 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
     """An estimate of the workload that was seen. Raises JoulecastError when there is none."""
     observed = measured.observed
     name = model or str(getattr(pipeline, "name_or_path", "") or "")
-    known = catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
+    known = model or catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
     if known is None:
-        raise JoulecastError(f"the catalogue does not know the pipeline {name!r}; name its `model`")
+        raise JoulecastError(
+            f"the catalogue does not know the pipeline {name!r}; name its `model`, or give the profile file "
+            "that `joulecast profile FOLDER` makes of it"
+        )
     if not observed.images or not observed.denoiser_calls:
         raise JoulecastError("no image was seen being generated")
+    if len(observed.sizes) > 1:
+        sizes = ", ".join(f"{width}x{height}" for width, height in sorted(observed.sizes))
+        raise JoulecastError(f"images of several sizes were generated ({sizes}): track each size by itself")
+    ((width, height),) = observed.sizes
     batch = observed.images // observed.runs
     scheduler = pipeline.scheduler
     steps = getattr(scheduler, "num_inference_steps", None) or len(scheduler.timesteps)
@@ -103,8 +111,8 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
     return estimate(
         known,
         gpu,
-        width=observed.width,
-        height=observed.height,
+        width=width,
+        height=height,
         steps=steps,
         passes=passes,
         batch_size=batch,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from joulecast.data import shown_path
-from joulecast.errors import InputError, UnknownNameError
+from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.plan import RANDOM
@@ -88,13 +88,17 @@ def _run(
 def device_of(stated: str, gpu: str | None) -> Gpu:
     """The GPU that the driver named, or, where the catalogue does not know that name, `gpu`.
 
-    Raises UnknownNameError when neither is known.
+    Raises InputError when the driver's is not known and there is no other, UnknownNameError when the other
+    is not known either.
     """
     try:
         return find_gpu(stated)
     except UnknownNameError:
         if gpu is None:
-            raise
+            raise InputError(
+                f"the catalogue does not know the GPU of these runs, {shown(stated)}: say which it is with "
+                "--gpu, a name of `joulecast gpus` or a GPU file (.toml)"
+            ) from None
         return find_gpu(gpu)
 
 

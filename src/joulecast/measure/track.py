@@ -45,8 +45,7 @@ class Observed:
     """What the pipeline was seen to do: enough to predict the same."""
 
     images: int = 0
-    width: int = 0
-    height: int = 0
+    sizes: set[tuple[int, int]] = field(default_factory=set)  # width and height [pixels]
     denoiser_calls: int = 0
     denoiser_batch: int = 0
     runs: int = 0
@@ -178,7 +177,7 @@ class _Watch:
             if not shape or len(shape) < 4:  # no image that is known of: nothing was observed
                 return
             observed.images += int(image.shape[0])
-            observed.height, observed.width = int(image.shape[-2]), int(image.shape[-1])
+            observed.sizes.add((int(image.shape[-1]), int(image.shape[-2])))
             observed.runs += 1
 
 
