@@ -135,7 +135,10 @@ def test_a_store_without_results_is_of_no_kind_yet(folder: Path, capsys: pytest.
         (["measure", "sd2", "--dry-run", "--weights", ""], "the name of a folder or hub id"),
         (["measure", "sd2", "--dry-run", "--out", "x.txt"], "written as CSV"),
         (["measure", "sd2", "--dry-run", "--out", "no/x.csv"], "there is no folder 'no'"),
-        (["measure", "sd2", "--dry-run", "--out", "x.csv"], "unknown GPU 'dry run'"),
+        (
+            ["measure", "sd2", "--dry-run", "--out", "x.csv"],
+            "does not know the GPU of these runs, 'dry run': say which it is with --gpu",
+        ),
         (["campaign", "export", "none.db", "--out", "x.txt"], "there is no store"),
         (["measure", "sd2", "--dry-run", "--passes", "3"], "passes must be between"),
         (["measure", "flux", "--dry-run", "--runtime", "quick"], "unknown runtime"),

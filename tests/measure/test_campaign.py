@@ -315,7 +315,7 @@ def test_exports_that_cannot_be(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="written as CSV"):
             export.export(store, tmp_path / "runs.db")
         run(store, parse_plan(SMALL, "small"))
-        with pytest.raises(UnknownNameError, match="unknown GPU"):
+        with pytest.raises(InputError, match="does not know the GPU of these runs"):
             export.export(store, tmp_path / "runs.csv")
         with pytest.raises(UnknownNameError, match="unknown boundary"):
             export.runs_of(store, boundary="net")
