@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joulecast import hardware
 from joulecast.errors import FileFormatError, InputError, JoulecastError, UnknownNameError
 from joulecast.hardware import PRECISIONS, Gpu, gpu, gpus, load_gpu
 
@@ -218,3 +219,9 @@ def test_no_file_raises_anything_but_a_joulecast_error(content: bytes) -> None:
 @given(st.text(max_size=60).filter(lambda text: "/" not in text and "\\" not in text))
 def test_no_name_raises_anything_but_a_joulecast_error(text: str) -> None:
     assert message_of(lambda: gpu(text)) != ""
+
+
+def test_the_documentation_names_every_key_of_a_gpu_file() -> None:
+    page = (Path(__file__).parents[1] / "docs/quickstart.md").read_text(encoding="utf-8")
+    for key in hardware._FILE_KEYS:
+        assert f"`{key}`" in page, key

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +17,15 @@ from hypothesis import strategies as st
 from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError, InputError
+from joulecast.forecast.estimate import estimate
+from joulecast.forecast.predict import predict
 from joulecast.hardware import Gpu, gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import PRIORS, _Problem, fit_roofline
 from joulecast.law.load import load_law
 from joulecast.law.prediction import GpuColumns
-from joulecast.law.roofline import REFERENCE_CLOCK_HZ, GpuTraits, RooflineLaw, chip_factor
+from joulecast.law.roofline import REFERENCE_CLOCK_HZ, GpuTraits, RooflineLaw, assumed, chip_factor
 from joulecast.law.validation import predict_runs
 from joulecast.runs import RunTable
 
@@ -303,3 +308,28 @@ def test_workload_of_one_row_equals_a_row_of_many() -> None:
         one = law().gross(profile, workload, "fp16", GpuColumns.of(device, 1))
         assert sum(e[0] for e in one.component_energy_j.values()) == pytest.approx(many[place], rel=ADDS_UP)
         assert one.duration_s[0] == pytest.approx(seconds[place], rel=ADDS_UP)
+
+
+def test_what_a_gpu_file_does_not_say_is_told(tmp_path: Path) -> None:
+    """The H100 from a file with fewer and fewer keys."""
+    stated = {"tdp_w": 700, "memory_gb": 80, "bandwidth_gb_per_s": 3350, "fp16_tflops": 989.4}
+    further = {"boost_clock_mhz": 1980, "process": "TSMC 4N", "fp32_tflops": 66.9}
+    everything = _gpu_file(tmp_path / "all.toml", stated | further)
+    assert (assumed(everything, "fp16"), assumed(everything, "fp32")) == ("", "")
+    least = _gpu_file(tmp_path / "least.toml", stated)
+    words = "least states no boost_clock_mhz and no process: taken as 1800 MHz and TSMC 4N"
+    assert assumed(least, "fp16") == words
+    assert "no fp32_tflops" in assumed(least, "fp32")
+    for found in (
+        estimate("sdxl", tmp_path / "least.toml", precision="fp16").warnings,
+        predict({"model": ["sdxl"], "gpu": [str(tmp_path / "least.toml")], "width": [1024], "height": [1024],
+                 "steps": [20]})["warning"][0].split("; "),
+    ):  # fmt: skip
+        assert words in found
+    assert not any("taken as" in words for words in estimate("sdxl", "L40S", precision="fp16").warnings)
+
+
+def _gpu_file(path: Path, values: Mapping[str, object]) -> Gpu:
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"name": path.stem, **values}.items()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return gpu(path)

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
@@ -84,7 +85,7 @@ class GpuTraits:
             tdp_w=column(lambda g: g.tdp_w),
             lane_cost=column(_lane_cost),
             log_node=column(_log_node),
-            log_clock=column(lambda g: np.log((g.boost_clock_hz or UNKNOWN_CLOCK_HZ) / REFERENCE_CLOCK_HZ)),
+            log_clock=column(lambda g: np.log(_clock_hz(g) / REFERENCE_CLOCK_HZ)),
             chip=chips,
             chip_index=np.array([chips.index(gpu.chip) for gpu in gpus.gpus])[gpus.index],
         )
@@ -251,6 +252,31 @@ class RooflineLaw(FittedLaw):
         spread = self.parameters["host_spread"]
         return Gross(parts_j, duration, spread * host * static_share, spread * host)
 
+    def outside(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Mapping[str, NDArray[np.bool_]]:
+        """See `Law.outside`; and what is assumed of GPUs whose files do not say."""
+        found = dict(super().outside(profile, workloads, precision, gpus))
+        for place, gpu in enumerate(gpus.gpus):
+            if words := assumed(gpu, precision):
+                found[words] = gpus.index == place
+        return found
+
+
+def assumed(gpu: Gpu, precision: str) -> str:
+    """What the law assumes of a GPU whose file does not say, in words; empty where it says all."""
+    found = []
+    if gpu.boost_clock_hz is None:
+        found.append(("boost_clock_mhz", f"{_clock_hz(gpu) / 1e6:.0f} MHz"))
+    if gpu.process is None:
+        found.append(("process", _process(gpu)))
+    if precision == "fp32" and gpu.fp32_flop_per_s is None:
+        found.append(("fp32_tflops", "a sixteenth of the 16-bit peak"))
+    if not found:
+        return ""
+    keys, values = zip(*found, strict=True)
+    return f"{gpu.name} states no {' and no '.join(keys)}: taken as {' and '.join(values)}"
+
 
 def demands(
     profile: ComputeProfile,
@@ -322,5 +348,12 @@ def _lane_cost(gpu: Gpu) -> float:
 
 def _log_node(gpu: Gpu) -> float:
     nodes = process_nodes()
-    name = gpu.process or next(p for year, p in PROCESS_BY_YEAR if (gpu.year or 2100) <= year)
-    return float(np.log(nodes[name] / nodes[REFERENCE_NODE]))
+    return float(np.log(nodes[_process(gpu)] / nodes[REFERENCE_NODE]))
+
+
+def _process(gpu: Gpu) -> str:
+    return gpu.process or next(p for year, p in PROCESS_BY_YEAR if (gpu.year or 2100) <= year)
+
+
+def _clock_hz(gpu: Gpu) -> float:
+    return gpu.boost_clock_hz or UNKNOWN_CLOCK_HZ
