@@ -143,6 +143,53 @@ def test_pndm_makes_one_call_more_than_steps(steps: int, count: int) -> None:
     assert calls("sd2.1", steps=steps)["unet"] == steps  # DDIM
 
 
+@pytest.mark.parametrize(
+    ("images", "made", "of_one"), [("batched", 1, 4), ("one_by_one", 4, 4), ("once", 1, 1)]
+)
+def test_how_a_component_is_given_the_images_of_a_batch(images: str, made: int, of_one: int) -> None:
+    """Calls for 4 images, and their FLOP over those for one."""
+    whole = packaged_profile("sd2.1")
+    encoder = next(c for c in whole.components if c.role == TEXT_ENCODER)
+    groups = {
+        passes: tuple(dataclasses.replace(group, images=images) for group in some)
+        for passes, some in encoder.calls.items()
+    }
+    encoder = dataclasses.replace(encoder, calls=groups)
+    profile = dataclasses.replace(whole, components=(encoder,))
+    one, four = (workload(width=768, height=768, batch_size=batch).columns() for batch in (1, 4))
+    assert profile.calls(four)[encoder.name] == made * profile.calls(one)[encoder.name]
+    flop = [profile.flop(columns, "fp16")[encoder.name].item() for columns in (one, four)]
+    assert flop[1] == of_one * flop[0]
+    (costs,) = profile.costs(four, "fp16")
+    assert (costs.calls * costs.flop.sum()).item() == flop[1]
+
+
+def test_sizes_off_the_grid() -> None:
+    sides = np.array([1, 63, 64, 100, 1000, 1024])
+    for off_grid, made, refused in (
+        ("refuse", None, [True, True, False, True, True, False]),
+        ("irregular", None, [True, True, False, True, True, False]),
+        ("round_down", [0, 0, 64, 64, 960, 1024], [True, True, False, False, False, False]),
+        ("round_up", [64, 64, 64, 128, 1024, 1024], [False] * 6),
+    ):
+        rule = SizeRule(unit=64, off_grid=off_grid)
+        assert rule.refused(sides, np.full(6, 512)).tolist() == refused
+        assert rule.refused(np.full(6, 512), sides).tolist() == refused
+        if made is not None:
+            assert rule.rendered(sides, sides)[0].tolist() == made
+            smaller = SizeRule(unit=64, off_grid=off_grid, largest=960)
+            assert smaller.refused(sides, sides).tolist() == [*refused[:4], True, True]
+
+
+def test_a_profile_says_that_it_does_not_hold_off_an_irregular_grid() -> None:
+    whole = packaged_profile("sd2.1")
+    profile = dataclasses.replace(whole, size=SizeRule(unit=128, off_grid="irregular"))
+    (text,) = profile.errors(workload(width=1000).columns())
+    assert text == (
+        "the profile of sd2.1 does not hold at 1000x1024; it holds for sides that are multiples of 128 pixels"
+    )
+
+
 def test_roles_select_components() -> None:
     columns = workload().columns()
     profile = packaged_profile("sd3.5-large")

@@ -201,7 +201,7 @@ def test_an_edited_number_is_refused(old: bytes, new: bytes) -> None:
     )
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, [1], 10**30, "x" * 1000])
+@pytest.mark.parametrize("version", [0, 1, "2", None, [2], 10**30, "x" * 1000])
 def test_another_version_is_refused(version: Any) -> None:
     message = refusal(signed(content(), version=version))
     assert message.startswith("some.json is a profile of version ")
@@ -234,8 +234,8 @@ def test_a_checksum_is_needed() -> None:
         b"NaN",
         b"\xff\xfe",
         b"[" * 200_000,
-        b'{"format":"joulecast-profile","version":1,"a":' + b"9" * 5000 + b"}",
-        b'{"format":"joulecast-profile","version":1,"a":"\\ud800"}',
+        b'{"format":"joulecast-profile","version":2,"a":' + b"9" * 5000 + b"}",
+        b'{"format":"joulecast-profile","version":2,"a":"\\ud800"}',
     ],
     ids=lambda file: repr(file[:10]),
 )
@@ -248,7 +248,7 @@ def test_any_depth_of_nesting_is_refused() -> None:
     for depth in range(100, 1100):
         nested = b"[" * depth + b"]" * depth
         try:
-            message_of(b'{"format":"joulecast-profile","version":1,"a":' + nested + b"}")
+            message_of(b'{"format":"joulecast-profile","version":2,"a":' + nested + b"}")
         except RecursionError:
             raised.add(depth)
     assert raised == set()
@@ -338,6 +338,8 @@ def test_a_broken_structure_with_a_right_checksum_is_refused(change: Callable[[J
         lambda c: c["components"][0].update(name=None),
         lambda c: c["components"][0].update(calls={}),
         lambda c: c["components"][0]["calls"]["1"][0].update(batch_factor="two"),
+        lambda c: c["components"][0]["calls"]["1"][0].update(images="twice"),
+        lambda c: c["components"][0]["calls"]["1"][0].update(images=True),
         lambda c: c["components"][0].update(tables_by_precision={}),
         lambda c: c["components"][0].update(tables_by_precision={"fp16": -1}),
         lambda c: table_of(c).update(condition={"depth": 1}),
@@ -381,7 +383,7 @@ OPTIONAL = {
     "denoiser_offset",
     "padded",
     "needs_negative_prompt",
-    "per_image",
+    "images",
     "multiple",
     "threshold",
 }

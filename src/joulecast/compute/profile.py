@@ -25,6 +25,12 @@ Integers = NDArray[np.int64]
 MEMORY = "memory"  # the family of operators without FLOP
 TEXT_ENCODER, DENOISER, DECODER = "text_encoder", "denoiser", "decoder"
 ROLES = (TEXT_ENCODER, DENOISER, DECODER)
+# How a component is given the images of a batch.
+BATCHED, ONE_BY_ONE, ONCE = "batched", "one_by_one", "once"
+IMAGES = (BATCHED, ONE_BY_ONE, ONCE)
+# What a pipeline does with a size off its grid.
+REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR = "refuse", "round_down", "round_up", "irregular"
+OFF_GRID = (REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR)
 
 
 @dataclass(frozen=True)
@@ -91,16 +97,20 @@ class OperatorTable:
 class CallGroup:
     """Equal calls that the pipeline makes of a component for one batch of images.
 
-    ``count = fixed + per_step * steps``; the call's batch is ``batch_factor`` times the images, and
-    its text length is the pipeline's text length plus ``text_offset``. A pipeline that calls a
-    component for one image after the other makes the calls `per_image`, with a batch of ``batch_factor``.
+    ``count = fixed + per_step * steps``, where steps are the pipeline's ``num_inference_steps``; the
+    call's text length is the pipeline's text length plus ``text_offset``. `images` says what several
+    images make of the call:
+
+    - ``batched``: the same calls, each with a batch of ``batch_factor`` times the images;
+    - ``one_by_one``: the calls for one image after the other, each with a batch of ``batch_factor``;
+    - ``once``: the calls of one image, whatever the number of images.
     """
 
     fixed: int
     per_step: int
     batch_factor: int
     text_offset: int
-    per_image: bool = False
+    images: str = BATCHED
 
 
 @dataclass(frozen=True)
@@ -122,8 +132,9 @@ class SizeRule:
     Attributes
     ----------
     unit : pixels in one step of the symbols ``height`` and ``width``.
-    off_grid : what the pipeline does with a size that is no multiple of `unit`: ``refuse`` or
-        ``round_down``.
+    off_grid : what the pipeline does with a size that is no multiple of `unit`: ``refuse``,
+        ``round_down``, ``round_up``, or ``irregular``, another size for which no rule is known: the
+        profile does not hold for it.
     largest : largest side the pipeline accepts [pixels], None when it sets no limit.
     bins : (aspect ratio, height, width) the pipeline maps every request to; empty when it does not.
     native : smallest and largest side the model's authors name [pixels], None when unknown.
@@ -141,18 +152,20 @@ class SizeRule:
             table = np.array(self.bins)
             nearest = np.abs(table[:, 0] - (height / width)[:, None]).argmin(axis=1)
             return table[nearest, 2].astype(np.int64), table[nearest, 1].astype(np.int64)
-        return width - width % self.unit, height - height % self.unit
+        further = self.unit - 1 if self.off_grid == ROUND_UP else 0
+        return (width + further) // self.unit * self.unit, (height + further) // self.unit * self.unit
 
     def refused(self, width: Integers, height: Integers) -> NDArray[np.bool_]:
         """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any."""
         if self.bins:
             return np.zeros(len(width), dtype=bool)
         off = (width % self.unit != 0) | (height % self.unit != 0)
-        bad: NDArray[np.bool_] = (width < self.unit) | (height < self.unit)
-        if self.off_grid == "refuse":
+        wide, high = self.rendered(width, height)
+        bad: NDArray[np.bool_] = (wide < self.unit) | (high < self.unit)
+        if self.off_grid in (REFUSE, IRREGULAR):
             bad |= off
         if self.largest is not None:
-            bad |= (width > self.largest) | (height > self.largest)
+            bad |= (np.maximum(width, wide) > self.largest) | (np.maximum(height, high) > self.largest)
         return bad
 
     def expected(self) -> str:
@@ -275,10 +288,7 @@ class ComputeProfile:
         """For each workload, why the pipeline would refuse it, or an empty string."""
         out = [""] * len(workloads)
         for row in np.flatnonzero(self.size.refused(workloads.width, workloads.height)):
-            out[row] = (
-                f"{self.name} refuses {workloads.width[row]}x{workloads.height[row]}; "
-                f"it takes {self.size.expected()}"
-            )
+            out[row] = self._size_error(f"{workloads.width[row]}x{workloads.height[row]}")
         for row in np.flatnonzero(self._text_refused(workloads.text_tokens)):
             out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))
         for row in np.flatnonzero(workloads.frames != 1):
@@ -349,7 +359,7 @@ class ComputeProfile:
             for passes, groups in component.calls.items() if component.role in roles else ():
                 of_passes = np.flatnonzero(workloads.passes == passes)
                 for group in groups if of_passes.size else ():
-                    images = 1 if group.per_image else workloads.batch_size[of_passes]
+                    images = workloads.batch_size[of_passes] if group.images == BATCHED else 1
                     symbols = {
                         "batch": np.broadcast_to(images * group.batch_factor, of_passes.size),
                         "frames": workloads.frames[of_passes],
@@ -369,7 +379,7 @@ class ComputeProfile:
         if group.per_step:
             for special, surplus in self.call_exceptions.items():
                 counts = np.where(steps == special, counts + surplus * group.per_step, counts)
-        return counts * workloads.batch_size[rows] if group.per_image else counts
+        return counts * workloads.batch_size[rows] if group.images == ONE_BY_ONE else counts
 
     def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
         given = text_tokens >= 0
@@ -380,6 +390,11 @@ class ComputeProfile:
         too_long = own > self.text.largest if self.text.largest is not None else np.zeros_like(given)
         bad: NDArray[np.bool_] = given & ((own < 1) | too_long)
         return bad
+
+    def _size_error(self, size: str) -> str:
+        if self.size.off_grid == IRREGULAR:
+            return f"the profile of {self.name} does not hold at {size}; it holds for {self.size.expected()}"
+        return f"{self.name} refuses {size}; it takes {self.size.expected()}"
 
     def _text_error(self, text_tokens: int) -> str:
         if not self.text.adjustable:

@@ -1,7 +1,8 @@
 """Profile files: a compute profile as JSON, with a checksum over its content.
 
-Layout (version 1): the fields of `ComputeProfile`; each component carries its `calls`, the index
-of its operator tables by precision, and the tables. An operator row is
+Layout (version 2): the fields of `ComputeProfile`; each component carries its `calls` (the fields of
+`CallGroup`, by denoiser passes), the index of its operator tables by precision, and the tables.
+Version 1 had ``per_image`` in place of a call's ``images``. An operator row is
 ``[name, family, dtype, head_dim, launches, flop, bytes_read, bytes_written]``; each cost is a list
 of ``[monomial index, coefficient]``. 1 multiply-accumulate is 2 FLOP.
 """
@@ -23,7 +24,9 @@ from joulecast import data
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
 from joulecast.compute.profile import (
+    IMAGES,
     MEMORY,
+    OFF_GRID,
     ROLES,
     CallGroup,
     Component,
@@ -37,7 +40,7 @@ from joulecast.compute.profile import (
 from joulecast.data import signed_json
 from joulecast.errors import FileFormatError, shown
 
-VERSION = 1
+VERSION = 2
 FAMILIES = ("gemm", "convolution", "attention", MEMORY)
 FLOP_CONVENTION = "1 multiply-accumulate = 2 FLOP"
 
@@ -115,6 +118,8 @@ def decode_profile(content: Mapping[str, Any], origin: str) -> ComputeProfile:
     )
     if not profile.components or profile.size.unit < 1:
         raise ValueError("no components, or no size unit")
+    if profile.size.off_grid not in OFF_GRID:
+        raise ValueError(f"off_grid {shown(profile.size.off_grid)}")
     return profile
 
 
@@ -151,11 +156,18 @@ def _decode_component(part: Mapping[str, Any]) -> Component:
         role=part["role"],
         parameters=int(part["parameters"]),
         calls={
-            int(passes): tuple(_record(CallGroup, group) for group in groups)
+            int(passes): tuple(_decode_calls(group) for group in groups)
             for passes, groups in part["calls"].items()
         },
         tables={precision: tables[index] for precision, index in chosen.items()},
     )
+
+
+def _decode_calls(values: Mapping[str, Any]) -> CallGroup:
+    group: CallGroup = _record(CallGroup, values)
+    if group.images not in IMAGES:
+        raise ValueError(f"images {shown(group.images)}")
+    return group
 
 
 def _encode_table(table: OperatorTable) -> dict[str, Any]:

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from joulecast.compute.capture import Call, PipelineCapture, Request
-from joulecast.compute.profile import CallGroup, Defaults, GuidanceRule, SizeRule, TextRule
+from joulecast.compute.profile import (
+    BATCHED,
+    ONCE,
+    ONE_BY_ONE,
+    CallGroup,
+    Defaults,
+    GuidanceRule,
+    SizeRule,
+    TextRule,
+)
 from joulecast.errors import TraceError
 
 DEFAULT_PROMPT_TOKENS = 64
@@ -34,7 +43,7 @@ class PipelineRules:
         self.pipeline = capture.config.pipeline
         self.notes: list[str] = []
         self.text_place: dict[str, tuple[int, int]] = {}  # tensor and dimension that hold the text length
-        self.per_image: set[str] = set()  # components that are called for one image after the other
+        self.images: dict[str, str] = {}  # how each component is given several images, see `CallGroup`
         self.listed: set[str] = set()  # components that are given images as a list
         self.native = self._native_size()
         self.roles = self._roles()
@@ -181,19 +190,22 @@ class PipelineRules:
                     per_step=(many[key] - few[key]) // 4,
                     batch_factor=key[0],
                     text_offset=key[1],
-                    per_image=name in self.per_image,
+                    images=self.images[name],
                 )
                 for key in few
             )
         return out
 
     def _finds_batches(self) -> None:
-        """How each component is given several images: as a batch, as a list, or one after the other."""
+        """How each component is given several images: as a batch or list, one after the other, or once."""
         one, two = self._small(), self._small(batch=2)
         for name in self.roles:
             before, after = ([c for c in calls if c.component == name] for calls in (one, two))
+            self.images[name] = BATCHED
             if len(after) == 2 * len(before) and {c.shapes for c in after} == {c.shapes for c in before}:
-                self.per_image.add(name)
+                self.images[name] = ONE_BY_ONE
+            elif [c.shapes for c in after] == [c.shapes for c in before]:
+                self.images[name] = ONCE
             elif [_batch_of(c) for c in after] == [2 * _batch_of(c) for c in before]:
                 continue
             elif [_listed(c) for c in after] == [2 * _listed(c) for c in before]:

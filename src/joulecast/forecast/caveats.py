@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.errors import fold, shown
 from joulecast.hardware import Gpu, gpus
 from joulecast.units import BYTES_PER_GIGABYTE
@@ -83,7 +83,8 @@ def rounding(profile: ComputeProfile) -> str:
     """What the pipeline does with a size it does not generate at."""
     if profile.size.bins:
         return f"{profile.name} generates at the nearest of its trained sizes and resizes the image"
-    return f"{profile.name} rounds sides down to multiples of {profile.size.unit} pixels"
+    way = "up" if profile.size.off_grid == ROUND_UP else "down"
+    return f"{profile.name} rounds sides {way} to multiples of {profile.size.unit} pixels"
 
 
 def power_caveat(power_w: NDArray[np.float64], limit_w: NDArray[np.float64]) -> Mapping[str, Mask]:
