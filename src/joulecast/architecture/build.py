@@ -37,6 +37,8 @@ DEFAULT_CLIP_TOKENS = 77
 PROMPT_TOKENS = 96  # of a prompt that is not padded, with its template
 CHARACTERS_PER_TOKEN = 5.1  # of instructions in English, in the vocabularies of current text encoders
 MOST_MODULES = 100_000  # a mixture of experts in use has 20,000
+# Where modules of `PIPELINE_MODULES` lie: model folders name them alike before and after a pipeline retires.
+PIPELINE_PACKAGES = ("diffusers.pipelines", "diffusers.pipelines.deprecated")
 UNBOUNDED_TOKENS = 1_000_000  # tokenizers without a limit carry 10^30 as model_max_length
 PROMPT = "an image of a red fox in the snow"
 
@@ -163,7 +165,7 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
         if not issubclass(pipeline_class, diffusers.DiffusionPipeline):
             raise TraceError(f"{config.pipeline} is no diffusers pipeline")
         parts = {name: _build_component(name, part, precision) for name, part in config.components.items()}
-        traced = type(pipeline_class.__name__, (pipeline_class,), {"_execution_device": torch.device("cpu")})
+        traced = _on_processor(pipeline_class)
         accepted = _constructor_parameters(pipeline_class)
         missing = {name: None for name in accepted if name not in parts and name not in config.settings}
         optional = {name: None for name in missing if name in _nullable(pipeline_class)}
@@ -174,7 +176,9 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
             raise TraceError(
                 f"{config.pipeline} cannot be built from these components: {one_line(error)}"
             ) from error
-        pipeline.set_progress_bar_config(disable=True)
+        for part in _with_inner_pipelines(pipeline, diffusers.DiffusionPipeline):
+            part.__class__ = _on_processor(type(part))
+            part.set_progress_bar_config(disable=True)
     return pipeline
 
 
@@ -232,12 +236,28 @@ def _class(library: str, name: str) -> Any:
     return found
 
 
+def _on_processor(pipeline_class: Any) -> Any:
+    """The pipeline's class, but its tensors lie on the processor wherever its modules are."""
+    if "_execution_device" in vars(pipeline_class):
+        return pipeline_class
+    return type(pipeline_class.__name__, (pipeline_class,), {"_execution_device": torch.device("cpu")})
+
+
+def _with_inner_pipelines(pipeline: Any, kind: type) -> Iterator[Any]:
+    """A pipeline and those it holds: pipelines of several stages run one for each."""
+    yield pipeline
+    for value in vars(pipeline).values():
+        if isinstance(value, kind):
+            yield from _with_inner_pipelines(value, kind)
+
+
 def _library(name: str) -> Any:
     if name in LIBRARIES:
         return importlib.import_module(name)
-    import diffusers.pipelines
-
-    return getattr(diffusers.pipelines, name)
+    for package in PIPELINE_PACKAGES:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(f"{package}.{name}")
+    raise TraceError(f"diffusers {_version('diffusers')}, which is installed, has no pipelines.{name}")
 
 
 def _version(library: str) -> str:

@@ -25,6 +25,7 @@ PIPELINE_MODULES = (
     "latent_diffusion",
     "stable_cascade",
     "stable_diffusion",
+    "wuerstchen",
 )
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use

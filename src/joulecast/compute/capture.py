@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -189,8 +189,23 @@ class PipelineCapture:
         arguments = {
             key: value for key, value in arguments.items() if key in self.parameters and value is not None
         }
+        self._check_needs(arguments.keys() | request.arguments.keys())
         off = {key: value for key, value in SWITCHED_OFF.items() if key in self.parameters}
         return arguments | off | dict(request.arguments)
+
+    def _check_needs(self, given: Set[str]) -> None:
+        """Refuse a pipeline that must be given more than a prompt."""
+        plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        needed = [
+            name
+            for name, parameter in list(self.parameters.items())[1:]  # after self
+            if parameter.default is inspect.Parameter.empty and parameter.kind in plain and name not in given
+        ]
+        if needed:
+            raise TraceError(
+                f"{type(self.pipeline).__name__} needs {' and '.join(needed)} besides a prompt; "
+                "where another pipeline makes that, give a folder saved from the pipeline that combines both"
+            )
 
     def _intercept(
         self, name: str, module: Any, method: str, original: Callable[..., Any]

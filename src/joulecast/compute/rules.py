@@ -15,8 +15,15 @@ import numpy as np
 from joulecast.compute.capture import Call, PipelineCapture, Request
 from joulecast.compute.profile import (
     BATCHED,
+    DECODER,
+    DENOISER,
+    IRREGULAR,
     ONCE,
     ONE_BY_ONE,
+    REFUSE,
+    ROUND_DOWN,
+    ROUND_UP,
+    TEXT_ENCODER,
     CallGroup,
     Defaults,
     GuidanceRule,
@@ -29,13 +36,17 @@ DEFAULT_PROMPT_TOKENS = 64
 LARGEST_PROBE = 4096
 # Of tokens, to which pipelines pad a text.
 MULTIPLES = (1, 2, 4, 8, 16, 32)
+STEPS = "num_inference_steps"  # of the main stage; those of another end in it: prior_num_inference_steps
+UNITS = (8, 16, 32, 64, 128)  # steps in size [pixels] that are tried
+EVENLY = (0, 1, 2, 13)  # of those, where what modules are given must lie on a line
 
 
 class PipelineRules:
     """What a pipeline does with a request, found out by making requests.
 
-    `native` is the width and height [pixels] it makes when asked for none; `roles` its components in
-    the order of their first calls; `unit` the smallest step in size [pixels] it follows.
+    `native` is the width and height [pixels] it makes when asked for none; `stages` the components
+    that follow each step argument, and `denoiser` the first that follows the main one; `roles` its
+    components in the order of their first calls; `unit` the smallest step in size [pixels] it follows.
     """
 
     def __init__(self, capture: PipelineCapture, facts: Mapping[str, Any]) -> None:
@@ -46,11 +57,14 @@ class PipelineRules:
         self.images: dict[str, str] = {}  # how each component is given several images, see `CallGroup`
         self.listed: set[str] = set()  # components that are given images as a list
         self.native = self._native_size()
+        self.stages = self._stages()
+        self.denoiser = self.stages[STEPS][0]
         self.roles = self._roles()
         self.unit, self.off_grid = self._size_unit()
         self.capture.unguided_scale = self._unguided_scale()
         self.text_knob, self.text_multiple = self._finds_text()
         self._finds_batches()
+        self._note_further_stages()
         if "num_frames" in capture.parameters:
             self.notes.append(f"{self.pipeline} makes videos: this profile is of one frame, an image")
         self.guidance = self._guidance()
@@ -78,40 +92,92 @@ class PipelineRules:
         side = 16 * self.unit
         return self._run(**({"width": side, "height": side} | request))
 
-    def _roles(self) -> dict[str, str]:
-        """Components by role: what is called for each step denoises; before encodes, after decodes."""
-        few, many = self._run(steps=2), self._run(steps=6)
-        counts = [Counter(call.component for call in calls) for calls in (few, many)]
-        repeated = {name for name in counts[1] if counts[1][name] > counts[0][name]}
-        if not repeated:
+    def _stages(self) -> dict[str, tuple[str, ...]]:
+        """For each step argument, the components that are called once more for each further step.
+
+        The main one comes first, then those that other components follow.
+        """
+        others = [name for name in self.capture.parameters if name.endswith(f"_{STEPS}")]
+        few = self._steps_run(dict.fromkeys((STEPS, *others), 2))
+        stages = {}
+        for parameter in (STEPS, *others):
+            many = self._steps_run({name: 6 if name == parameter else 2 for name in (STEPS, *others)})
+            before, after = (Counter(call.component for call in calls) for calls in (few, many))
+            stages[parameter] = tuple(name for name in before if after[name] > before[name])
+        if not stages[STEPS]:
             raise TraceError(f"{self.pipeline} calls no component once for each step: no denoiser found")
-        order = [call.component for call in few]
-        first = min(order.index(name) for name in repeated)
+        return {parameter: names for parameter, names in stages.items() if names}
+
+    def _steps_run(self, steps: Mapping[str, int], small: bool = False) -> list[Call]:
+        """A run with so many steps of each stage."""
+        further = {name: count for name, count in steps.items() if name != STEPS}
+        return (self._small if small else self._run)(steps=steps[STEPS], arguments=further)
+
+    def _roles(self) -> dict[str, str]:
+        """Components by role: what is called for each step of a stage denoises; what else comes before
+        the main stage encodes, and what comes after it decodes."""
+        denoisers = {name for names in self.stages.values() for name in names}
+        order = [call.component for call in self._run()]
+        first = order.index(self.denoiser)
         roles: dict[str, str] = {}
         for index, name in enumerate(order):
-            role = "denoiser" if name in repeated else "text_encoder" if index < first else "decoder"
+            role = DENOISER if name in denoisers else TEXT_ENCODER if index < first else DECODER
             roles.setdefault(name, role)
         return roles
 
-    def _size_unit(self) -> tuple[int, str]:
-        """The smallest step in size that the pipeline follows, and what it does with less."""
-        reference = self._shapes(self.native[0])
-        off_grid = "refuse"
-        for step in (8, 16, 32, 64, 128):
-            try:
-                shapes = self._shapes(self.native[0] + step)
-            except TraceError:
+    def _note_further_stages(self) -> None:
+        """Say what of a further stage is fixed: its steps, and its passes in each."""
+        for parameter, names in self.stages.items():
+            if parameter == STEPS:
                 continue
-            if shapes != reference:
-                return step, off_grid
-            off_grid = "round_down"
-        raise TraceError(
-            f"{self.pipeline} makes images of one size only, or refuses sizes near {self.native}"
-        )
+            few, many = (self._steps_run({STEPS: 2, parameter: steps}, small=True) for steps in (2, 6))
+            steps = self.capture.parameters[parameter].default
+            for name in names:
+                images = [sum(self.batch(c) for c in calls if c.component == name) for calls in (few, many)]
+                passes = (images[1] - images[0]) // 4
+                self.notes.append(
+                    f"{name} is a stage of its own: it is counted with {steps} steps ({parameter}, the "
+                    f"default of {self.pipeline}) of {passes} {'pass' if passes == 1 else 'passes'} each, "
+                    "whatever steps and guidance are asked for"
+                )
 
-    def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]]:
-        calls = self._run(width=width)
-        return [call.shapes for call in calls if self.roles[call.component] != "text_encoder"]
+    def _size_unit(self) -> tuple[int, str]:
+        """The smallest step in size that the pipeline follows evenly, and what it does with less."""
+        width = self.native[0]
+        reference = self._shapes(width)
+        changing = []
+        for unit in UNITS:
+            shapes = [self._shapes(width + count * unit) for count in EVENLY]
+            if shapes[1] not in (None, reference):
+                changing.append(unit)
+            if unit in changing and width % unit == 0 and _on_a_line(EVENLY, shapes):
+                return unit, self._off_grid(unit)
+        if not changing:
+            raise TraceError(
+                f"{self.pipeline} makes images of one size only, or refuses sizes near {self.native}"
+            )
+        return changing[0], self._off_grid(changing[0])
+
+    def _off_grid(self, unit: int) -> str:
+        """What the pipeline does with a size between two multiples of the unit."""
+        width = self.native[0]
+        below, above = self._shapes(width), self._shapes(width + unit)
+        between = [self._shapes(width + step) for step in UNITS if step < unit]
+        taken = [shapes for shapes in between if shapes is not None]
+        if not taken:
+            return REFUSE
+        for way, expected in ((ROUND_DOWN, below), (ROUND_UP, above)):
+            if all(shapes == expected for shapes in taken):
+                return way
+        return IRREGULAR
+
+    def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]] | None:
+        """What components that know the size are given at a width; None where the pipeline refuses it."""
+        try:
+            calls = self._run(width=width)
+        except TraceError:
+            return None
+        return [call.shapes for call in calls if self.roles[call.component] != TEXT_ENCODER]
 
     def _unguided_scale(self) -> float:
         """The guidance scale up to which there is no second pass: 1 nearly everywhere, 0 in a few."""
@@ -153,7 +219,7 @@ class PipelineRules:
         return GuidanceRule(parameter, without_negative == single, self.capture.unguided_scale)
 
     def _denoiser_batch(self, calls: Sequence[Call]) -> int:
-        return sum(self.batch(call) for call in calls if self.roles[call.component] == "denoiser")
+        return sum(self.batch(call) for call in calls if call.component in self.stages[STEPS])
 
     def _call_groups(
         self,
@@ -162,15 +228,14 @@ class PipelineRules:
         modes = {1: False} | ({2: True} if self.guidance.parameter else {})
         groups = {passes: self._groups(guided) for passes, guided in modes.items()}
         exceptions = {}
-        denoiser = next(name for name, role in self.roles.items() if role == "denoiser")
-        per_step = sum(g.per_step for g in groups[1][denoiser])
+        per_step = sum(g.per_step for g in groups[1][self.denoiser])
         for steps in (1, 2, 3):
             try:
                 calls = self._small(steps=steps)
             except TraceError:  # some schedulers take no fewer than two
                 continue
-            made = sum(call.component == denoiser for call in calls)
-            surplus = made - sum(g.fixed + g.per_step * steps for g in groups[1][denoiser])
+            made = sum(call.component == self.denoiser for call in calls)
+            surplus = made - sum(g.fixed + g.per_step * steps for g in groups[1][self.denoiser])
             if surplus:
                 exceptions[steps] = surplus // per_step
         return groups, exceptions
@@ -235,8 +300,7 @@ class PipelineRules:
         return self.batch(call), offsets.get((call.component, call.shapes), 0)
 
     def _denoiser_offset(self) -> int:
-        denoiser = next(name for name, role in self.roles.items() if role == "denoiser")
-        return self.calls[1][denoiser][0].text_offset if denoiser in self.text_place else 0
+        return self.calls[1][self.denoiser][0].text_offset if self.denoiser in self.text_place else 0
 
     def text_request(self, tokens: int) -> dict[str, Any]:
         """What asks the pipeline for a text of so many tokens."""
@@ -245,7 +309,7 @@ class PipelineRules:
     def _text_rule(self) -> TextRule:
         denoiser_offset = self._denoiser_offset()
         if self.text_knob is None:
-            encoder = next((c for c in self._small() if self.roles[c.component] == "text_encoder"), None)
+            encoder = next((c for c in self._small() if self.roles[c.component] == TEXT_ENCODER), None)
             return TextRule(default=encoder.shapes[0][-1] if encoder else 1, adjustable=False)
         padded = self.text_knob == "max_sequence_length"
         default = (
@@ -334,7 +398,7 @@ class PipelineRules:
         return Defaults(
             width=self.native[0],
             height=self.native[1],
-            steps=facts.get("default_steps") or parameters["num_inference_steps"].default,
+            steps=facts.get("default_steps") or parameters[STEPS].default,
             guidance=facts.get("default_guidance", stated),
             precision=facts.get("default_precision") or "fp16",
         )
@@ -348,6 +412,22 @@ def _batch_of(call: Call) -> int:
 def _listed(call: Call) -> int:
     """Images a call is given as a list: the tensors of one shape at its start."""
     return next((n for n, shape in enumerate(call.shapes) if shape != call.shapes[0]), len(call.shapes))
+
+
+def _on_a_line(places: Sequence[int], found: Sequence[Any]) -> bool:
+    """Whether all dimensions of the shapes of calls rise in a line with the places."""
+    if any(shapes is None for shapes in found):
+        return False
+    if len({_outline(shapes) for shapes in found}) > 1:
+        return False
+    sides = np.array([[side for call in shapes for tensor in call for side in tensor] for shapes in found])
+    rise = (sides[1] - sides[0]) // (places[1] - places[0])
+    return all((sides[i] == sides[0] + rise * (place - places[0])).all() for i, place in enumerate(places))
+
+
+def _outline(shapes: Any) -> Any:
+    """How many calls, tensors and dimensions there are."""
+    return tuple(tuple(len(tensor) for tensor in call) for call in shapes)
 
 
 def _first_difference(a: Any, b: Any) -> tuple[int, int] | None:
