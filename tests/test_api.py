@@ -356,7 +356,7 @@ def test_a_damaged_profile_file_is_refused(tmp_path: Path) -> None:
     damages = {
         whole[: len(whole) // 2]: "not valid JSON",
         whole.replace(b'"steps":50', b'"steps":51'): "changed after it was made",
-        whole.replace(b'"version":1', b'"version":2', 1): "version 2",
+        whole.replace(b'"version":2', b'"version":3', 1): "version 3",
         b"": "JSON",
         b"\x00\x01": "JSON",
         b"[]": "profile",

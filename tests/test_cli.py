@@ -171,7 +171,7 @@ def test_a_damaged_profile_file(run: Any, tmp_path: Path) -> None:
     for content, words in (
         (whole[: len(whole) // 2], "not valid JSON"),
         (whole.replace(b'"steps":50', b'"steps":60', 1), "changed"),
-        (whole.replace(b'"version":1', b'"version":7', 1), "version 7"),
+        (whole.replace(b'"version":2', b'"version":7', 1), "version 7"),
         (os.urandom(500), "JSON"),
     ):
         path.write_bytes(content)

@@ -20,11 +20,18 @@ from joulecast.compute.profiler import make_profile
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
 
+# Sides in units of 64 and 128 pixels.
+COARSE = (
+    Point(batch=1, height=9, width=7, text=None),
+    Point(batch=3, height=5, width=10, text=None, guided=True, steps=3),
+)
 # Between the points that profiles are made from. Z-Image pads its tokens to multiples of 32; it and Lumina 2
 # treat images one after the other in part, and are traced for some numbers of them.
 ODD = Point(batch=1, height=37, width=23, text=111)
 GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
 POINTS = {
+    "kandinsky2.2": COARSE,
+    "stable-cascade": COARSE,
     "kandinsky3": (ODD,),  # guided, its text mask has another type: 9 kB more to read
     "lumina2": (ODD, Point(batch=2, height=20, width=34, text=71, guided=True, steps=3)),
     "z-image": (
@@ -62,6 +69,7 @@ def test_profile_equals_a_fresh_trace(family: str, tmp_path: Path, monkeypatch: 
         "parameter": profile.guidance.parameter,
         "threshold": profile.guidance.threshold,
         "unit": profile.size.unit,
+        "off_grid": profile.size.off_grid,
         "bins": bool(profile.size.bins),
         "multiple": profile.text.multiple,
         "adjustable": profile.text.adjustable,
@@ -87,6 +95,7 @@ DEFAULT_RULES = {
     "parameter": "guidance_scale",
     "threshold": 1.0,
     "unit": 16,
+    "off_grid": "refuse",
     "bins": False,
     "multiple": 1,
     "adjustable": True,
@@ -99,14 +108,28 @@ RULES: dict[str, dict[str, object]] = {
     "cogview4": {"multiple": 16},
     "z-image": {"threshold": 0.0, "multiple": 32},
     "flux2-klein": {},
-    "kandinsky3": {"unit": 8},
+    "kandinsky3": {"unit": 64, "off_grid": "round_up"},
     "bria": {},
     "pixart-alpha": {"bins": True},
     "wan": {},
+    "kandinsky2.2": {"unit": 64, "off_grid": "round_up", "adjustable": False},
+    "stable-cascade": {
+        "parameter": "decoder_guidance_scale",
+        "unit": 128,
+        "off_grid": "irregular",
+        "adjustable": False,
+    },
 }
 NOTED = {
     "z-image": ("pads its tokens", "128 pixels", "one after the other"),
     "lumina2": ("one after the other",),
     "hunyuan-dit": ("table",),
     "wan": ("videos", "one frame"),
+    "kandinsky2.2": ("prior_prior", "25 steps (prior_num_inference_steps", "of 2 passes each"),
+    "stable-cascade": (
+        "128 pixels only",
+        "prior_prior",
+        "60 steps (prior_num_inference_steps",
+        "of 2 passes each",
+    ),
 }

@@ -130,6 +130,7 @@ LINEAR = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0
 TRANSFORMERS_CLASSES = (
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
+    "CLIPVisionModelWithProjection",
     "T5EncoderModel",
     "UMT5EncoderModel",
     "Gemma2Model",
@@ -141,6 +142,7 @@ TRANSFORMERS_CLASSES = (
     "BertModel",
     "LlamaForCausalLM",
 )
+PIPELINE_MODULES = {"PaellaVQModel": "wuerstchen"}  # as folders on the hub name them
 
 SD = {
     "scheduler": ("DDIMScheduler", LINEAR),
@@ -299,7 +301,7 @@ def write_folder(
             file, content = "tokenizer_config.json", {"tokenizer_class": class_name} | config
         elif "Scheduler" in class_name:
             file, content = "scheduler_config.json", {"_class_name": class_name} | config
-        elif library == "diffusers":
+        elif library != "transformers":
             file, content = (
                 "config.json",
                 {"_class_name": class_name, "_diffusers_version": "0.42.1"} | config,
@@ -314,5 +316,7 @@ def write_folder(
 
 def library_of(class_name: str) -> str:
     """The library that has a class: transformers for text encoders and tokenizers."""
+    if class_name in PIPELINE_MODULES:
+        return PIPELINE_MODULES[class_name]
     is_text = class_name in TRANSFORMERS_CLASSES or "Tokenizer" in class_name or "Processor" in class_name
     return "transformers" if is_text else "diffusers"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tiny import (
+    CLIP,
+    CLIP_TOKENIZER,
     EULER_FLOW,
     FLUX,
     GEMMA,
@@ -247,6 +249,117 @@ WAN: dict[str, Component] = {
     ),
     "vae": ("AutoencoderKLWan", {"base_dim": 8, "num_res_blocks": 1}),
 }
+CLIP_TEXT: Component = ("CLIPTextModelWithProjection", CLIP)
+CLIP_VISION: Component = (
+    "CLIPVisionModelWithProjection",
+    {
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "projection_dim": 32,
+        "image_size": 224,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 3,
+        "patch_size": 14,
+    },
+)
+CLIP_IMAGES: Component = ("CLIPImageProcessor", {"crop_size": 224, "size": 224})
+# Two stages: a prior with steps of its own and a decoder; an image encoder that is called once for a batch;
+# sides are rounded up.
+KANDINSKY22: dict[str, Component] = {
+    "scheduler": ("DDPMScheduler", {"beta_schedule": "linear", "beta_start": 0.00085, "beta_end": 0.012}),
+    "unet": (
+        "UNet2DConditionModel",
+        {
+            "in_channels": 4,
+            "out_channels": 8,
+            "addition_embed_type": "image",
+            "encoder_hid_dim": 32,
+            "encoder_hid_dim_type": "image_proj",
+            "down_block_types": ["ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"],
+            "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
+            "up_block_types": ["SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"],
+            "block_out_channels": [32, 64],
+            "layers_per_block": 1,
+            "cross_attention_dim": 32,
+            "attention_head_dim": 4,
+            "resnet_time_scale_shift": "scale_shift",
+            "sample_size": 64,
+        },
+    ),
+    "movq": KANDINSKY3["movq"],
+    "prior_prior": (
+        "PriorTransformer",
+        {
+            "num_attention_heads": 2,
+            "attention_head_dim": 12,
+            "embedding_dim": 32,
+            "num_layers": 3,
+            "num_embeddings": 77,
+        },
+    ),
+    "prior_image_encoder": CLIP_VISION,
+    "prior_text_encoder": CLIP_TEXT,
+    "prior_tokenizer": CLIP_TOKENIZER,
+    "prior_scheduler": (
+        "UnCLIPScheduler",
+        {"variance_type": "fixed_small_log", "prediction_type": "sample", "clip_sample_range": 5.0},
+    ),
+    "prior_image_processor": CLIP_IMAGES,
+}
+CASCADE_BLOCKS = ["SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"]
+CASCADE_CLIP = {"clip_text_pooled_in_channels": 32, "timestep_ratio_embedding_dim": 64, "kernel_size": 3}
+# Two stages whose latents follow the image size unevenly between multiples of 128 pixels.
+STABLE_CASCADE: dict[str, Component] = {
+    "scheduler": ("DDPMWuerstchenScheduler", {}),
+    "text_encoder": CLIP_TEXT,
+    "tokenizer": CLIP_TOKENIZER,
+    "decoder": (
+        "StableCascadeUNet",
+        CASCADE_CLIP
+        | {
+            "in_channels": 4,
+            "out_channels": 4,
+            "patch_size": 2,
+            "conditioning_dim": 32,
+            "effnet_in_channels": 16,
+            "block_out_channels": [16, 32, 64, 128],
+            "num_attention_heads": [-1, -1, 1, 2],
+            "down_num_layers_per_block": [1, 1, 2, 1],
+            "up_num_layers_per_block": [1, 2, 1, 1],
+            "down_blocks_repeat_mappers": [1, 1, 1, 1],
+            "up_blocks_repeat_mappers": [3, 3, 2, 2],
+            "block_types_per_layer": [CASCADE_BLOCKS[:2]] * 2 + [CASCADE_BLOCKS] * 2,
+            "dropout": [0.1] * 4,
+            "timestep_conditioning_type": ["sca"],
+        },
+    ),
+    "vqgan": (
+        "PaellaVQModel",
+        {"bottleneck_blocks": 2, "num_vq_embeddings": 16, "levels": 2, "embed_dim": 16, "latent_channels": 4},
+    ),
+    "prior_prior": (
+        "StableCascadeUNet",
+        CASCADE_CLIP
+        | {
+            "in_channels": 16,
+            "out_channels": 16,
+            "conditioning_dim": 128,
+            "clip_image_in_channels": 32,
+            "clip_text_in_channels": 32,
+            "block_out_channels": [128, 128],
+            "num_attention_heads": [2, 2],
+            "down_num_layers_per_block": [1, 2],
+            "up_num_layers_per_block": [2, 1],
+            "block_types_per_layer": [CASCADE_BLOCKS] * 2,
+            "switch_level": [False],
+        },
+    ),
+    "prior_text_encoder": CLIP_TEXT,
+    "prior_tokenizer": CLIP_TOKENIZER,
+    "prior_scheduler": ("DDPMWuerstchenScheduler", {}),
+    "prior_feature_extractor": CLIP_IMAGES,
+    "prior_image_encoder": CLIP_VISION,
+}
 
 FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "lumina2": ("Lumina2Pipeline", LUMINA2, {}),
@@ -259,4 +372,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "bria": ("BriaPipeline", BRIA, {}),
     "pixart-alpha": ("PixArtAlphaPipeline", PIXART_ALPHA, {}),
     "wan": ("WanPipeline", WAN, {}),
+    "kandinsky2.2": ("KandinskyV22CombinedPipeline", KANDINSKY22, {}),
+    "stable-cascade": ("StableCascadeCombinedPipeline", STABLE_CASCADE, {}),
 }

@@ -53,6 +53,7 @@ SWITCHED_OFF = {
     "intermediate_timesteps": None,  # holds for two steps only
     "num_frames": 1,
 }
+STEPS = "num_inference_steps"  # of the main stage; those of another end in it: prior_num_inference_steps
 LARGEST_TENSOR = 2**34  # elements that any component returns: logits over a vocabulary
 
 
@@ -165,13 +166,22 @@ class PipelineCapture:
                 ) from error
 
     def guidance_parameter(self) -> str | None:
-        """The argument that turns a second denoiser pass on, or None when there is none."""
-        return next((name for name in GUIDANCE_PARAMETERS if name in self.parameters), None)
+        """The argument that turns a second denoiser pass on in the main stage, or None when there is none."""
+        usual = [name for name in GUIDANCE_PARAMETERS if name in self.parameters]
+        return next(iter(usual), None) or next(
+            (
+                name
+                for name in self.parameters
+                if name.endswith(GUIDANCE_PARAMETERS[-1])
+                and name.replace(GUIDANCE_PARAMETERS[-1], STEPS) not in self.parameters  # of another stage
+            ),
+            None,
+        )
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "prompt": [PROMPT] * request.batch,
-            "num_inference_steps": request.steps,
+            STEPS: request.steps,
             "output_type": self._output_types[0],
             "height": request.height,
             "width": request.width,

@@ -278,6 +278,11 @@ class ComputeProfile:
         """Parameters of all components."""
         return sum(component.parameters for component in self.components)
 
+    @property
+    def denoisers(self) -> tuple[Component, ...]:
+        """The components whose calls follow the steps asked for: of the main stage, not of one before it."""
+        return tuple(part for part in self.components if any(group.per_step for group in part.calls[1]))
+
     def check(self, workload: Workload) -> None:
         """Raise InputError where the pipeline would refuse the workload."""
         error = self.errors(workload.columns())[0]

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.compute.capture import Call, PipelineCapture, Request
+from joulecast.architecture.build import PROMPT
+from joulecast.compute.capture import STEPS, Call, PipelineCapture, Request
 from joulecast.compute.profile import (
     BATCHED,
     DECODER,
@@ -36,7 +37,7 @@ DEFAULT_PROMPT_TOKENS = 64
 LARGEST_PROBE = 4096
 # Of tokens, to which pipelines pad a text.
 MULTIPLES = (1, 2, 4, 8, 16, 32)
-STEPS = "num_inference_steps"  # of the main stage; those of another end in it: prior_num_inference_steps
+SMALL = 512  # pixels
 UNITS = (8, 16, 32, 64, 128)  # steps in size [pixels] that are tried
 EVENLY = (0, 1, 2, 13)  # of those, where what modules are given must lie on a line
 
@@ -61,6 +62,11 @@ class PipelineRules:
         self.denoiser = self.stages[STEPS][0]
         self.roles = self._roles()
         self.unit, self.off_grid = self._size_unit()
+        if self.off_grid == IRREGULAR:
+            self.notes.append(
+                f"{self.pipeline} follows sizes evenly in steps of {self.unit} pixels only: this profile "
+                "holds for sides that are multiples of that"
+            )
         self.capture.unguided_scale = self._unguided_scale()
         self.text_knob, self.text_multiple = self._finds_text()
         self._finds_batches()
@@ -89,7 +95,7 @@ class PipelineRules:
 
     def _small(self, **request: Any) -> list[Call]:
         """A run at a small size: as telling about calls as a large one, and cheaper."""
-        side = 16 * self.unit
+        side = self.unit * max(4, min(16, SMALL // self.unit))
         return self._run(**({"width": side, "height": side} | request))
 
     def _stages(self) -> dict[str, tuple[str, ...]]:
@@ -108,10 +114,10 @@ class PipelineRules:
             raise TraceError(f"{self.pipeline} calls no component once for each step: no denoiser found")
         return {parameter: names for parameter, names in stages.items() if names}
 
-    def _steps_run(self, steps: Mapping[str, int], small: bool = False) -> list[Call]:
+    def _steps_run(self, steps: Mapping[str, int]) -> list[Call]:
         """A run with so many steps of each stage."""
         further = {name: count for name, count in steps.items() if name != STEPS}
-        return (self._small if small else self._run)(steps=steps[STEPS], arguments=further)
+        return self._run(steps=steps[STEPS], arguments=further)
 
     def _roles(self) -> dict[str, str]:
         """Components by role: what is called for each step of a stage denoises; what else comes before
@@ -128,18 +134,30 @@ class PipelineRules:
     def _note_further_stages(self) -> None:
         """Say what of a further stage is fixed: its steps, and its passes in each."""
         for parameter, names in self.stages.items():
-            if parameter == STEPS:
-                continue
-            few, many = (self._steps_run({STEPS: 2, parameter: steps}, small=True) for steps in (2, 6))
             steps = self.capture.parameters[parameter].default
-            for name in names:
-                images = [sum(self.batch(c) for c in calls if c.component == name) for calls in (few, many)]
-                passes = (images[1] - images[0]) // 4
+            for name in names if parameter != STEPS else ():
+                passes, with_negative = self._stage_passes(parameter, name)
+                more = with_negative not in (passes, None)
                 self.notes.append(
                     f"{name} is a stage of its own: it is counted with {steps} steps ({parameter}, the "
                     f"default of {self.pipeline}) of {passes} {'pass' if passes == 1 else 'passes'} each, "
                     "whatever steps and guidance are asked for"
+                    + (f"; a negative prompt would make them {with_negative}" if more else "")
                 )
+
+    def _stage_passes(self, parameter: str, name: str) -> list[int | None]:
+        """Passes in a step of a further stage's component: as it is, and with a negative prompt."""
+        passes: list[int | None] = []
+        for arguments in ({}, {"negative_prompt": [PROMPT]}):
+            images = []
+            for steps in (2, 6):
+                try:
+                    calls = self._small(arguments={parameter: steps, **arguments})
+                except TraceError:  # there is no such argument
+                    break
+                images.append(sum(self.batch(call) for call in calls if call.component == name))
+            passes.append((images[1] - images[0]) // 4 if len(images) == 2 else None)
+        return passes
 
     def _size_unit(self) -> tuple[int, str]:
         """The smallest step in size that the pipeline follows evenly, and what it does with less."""

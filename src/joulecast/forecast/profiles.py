@@ -100,13 +100,12 @@ def catalogue_name(text: str) -> str | None:
 
 
 def denoiser_pass_flop(profile: ComputeProfile) -> float:
-    """FLOP of one denoiser pass for one image at the model's default size."""
+    """FLOP of one pass of the main stage's denoiser for one image at the model's default size."""
     defaults = profile.defaults
     workload = Workload(defaults.width, defaults.height, defaults.steps, precision=defaults.precision)
     columns = workload.columns()
     flop, calls = profile.flop(columns, workload.precision), profile.calls(columns)
-    names = [component.name for component in profile.components if component.role == "denoiser"]
-    return sum(float(flop[name][0] / calls[name][0]) for name in names)
+    return sum(float(flop[part.name][0] / calls[part.name][0]) for part in profile.denoisers)
 
 
 def _model(profile: ComputeProfile, aliases: tuple[str, ...]) -> Model:

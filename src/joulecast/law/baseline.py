@@ -42,7 +42,7 @@ def _joules_per_flop(
 def _parameters_steps(
     profile: ComputeProfile, workloads: WorkloadColumns, flop: Array, gpus: GpuColumns
 ) -> tuple[Array, Array]:
-    denoisers = sum(c.parameters for c in profile.components if c.role == "denoiser")
+    denoisers = sum(part.parameters for part in profile.denoisers)
     count: Array = float(denoisers) * (workloads.steps * workloads.passes).astype(np.float64)
     return count, count
 

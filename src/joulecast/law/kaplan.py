@@ -52,9 +52,9 @@ def transformer_of(profile: ComputeProfile) -> Transformer:
     InputError
         The model is not in the catalogue, or its denoiser is no transformer.
     """
-    denoiser = next(part for part in profile.components if part.role == "denoiser")
     if profile.origin != "catalogue":
         raise InputError(f"Kaplan's count needs an architecture of the catalogue, not {profile.origin}")
+    denoiser = profile.denoisers[0]
     config: dict[str, Any] = model_entry(profile.name)["components"][denoiser.name]["config"]
     heads, head_dim = config.get("num_attention_heads"), config.get("attention_head_dim")
     if not isinstance(heads, int) or not isinstance(head_dim, int) or "num_layers" not in config:

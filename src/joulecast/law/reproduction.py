@@ -131,7 +131,7 @@ def regressors(dataset: Dataset, count: str) -> Array:
     columns = dataset_regressors(dataset)
     for group in dataset.groups if count == "kaplan" else ():
         work = group.workloads
-        denoiser = next(part.name for part in group.profile.components if part.role == "denoiser")
+        denoiser = group.profile.denoisers[0].name
         traced = group.profile.flop(work, group.precision)
         tokens = sequence_length(
             (work.width * work.height).astype(np.float64),

@@ -90,8 +90,7 @@ class PipelineSubject:
         """
         set_tf32(spec["tf32"])
         self._runtime, self._weights = spec["runtime"], spec["weights"]
-        parts = self._profile_of(spec["model"]).components
-        self._denoisers = frozenset(part.name for part in parts if part.role == "denoiser")
+        self._denoisers = frozenset(part.name for part in self._profile_of(spec["model"]).denoisers)
         key = tuple(spec[name] for name in ("model", "precision", "runtime", "weights"))
         if self._runtime == "compiled":
             torch.compiler.reset()  # or the second size would get kernels for any size
