@@ -31,6 +31,7 @@ ODD = Point(batch=1, height=37, width=23, text=111)
 GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
 POINTS = {
     "kandinsky2.2": COARSE,
+    "kandinsky2.1": COARSE,
     "stable-cascade": COARSE,
     "kandinsky3": (ODD,),  # guided, its text mask has another type: 9 kB more to read
     "lumina2": (ODD, Point(batch=2, height=20, width=34, text=71, guided=True, steps=3)),
@@ -103,16 +104,17 @@ DEFAULT_RULES = {
 # What the pipelines' documentation or code says, where it is not the usual.
 RULES: dict[str, dict[str, object]] = {
     "lumina2": {},
-    "hunyuan-dit": {"adjustable": False},
-    "chroma": {},
+    "hunyuan-dit": {"off_grid": "round_down", "adjustable": False},
+    "chroma": {"off_grid": "round_down"},
     "cogview4": {"multiple": 16},
     "z-image": {"threshold": 0.0, "multiple": 32},
-    "flux2-klein": {},
+    "flux2-klein": {"off_grid": "round_down"},
     "kandinsky3": {"unit": 64, "off_grid": "round_up"},
-    "bria": {},
+    "bria": {"off_grid": "round_down"},
     "pixart-alpha": {"bins": True},
     "wan": {},
     "kandinsky2.2": {"unit": 64, "off_grid": "round_up", "adjustable": False},
+    "kandinsky2.1": {"unit": 64, "off_grid": "round_up", "adjustable": False},
     "stable-cascade": {
         "parameter": "decoder_guidance_scale",
         "unit": 128,
@@ -125,7 +127,8 @@ NOTED = {
     "lumina2": ("one after the other",),
     "hunyuan-dit": ("table",),
     "wan": ("videos", "one frame"),
-    "kandinsky2.2": ("prior_prior", "25 steps (prior_num_inference_steps", "of 2 passes each"),
+    "kandinsky2.2": ("prior_prior", "25 steps (prior_num_inference_steps", "of 2 passes each", "make them 4"),
+    "kandinsky2.1": ("prior_prior", "25 steps (prior_num_inference_steps", "of 2 passes each"),
     "stable-cascade": (
         "128 pixels only",
         "prior_prior",

@@ -142,7 +142,8 @@ TRANSFORMERS_CLASSES = (
     "BertModel",
     "LlamaForCausalLM",
 )
-PIPELINE_MODULES = {"PaellaVQModel": "wuerstchen"}  # as folders on the hub name them
+# As folders on the hub name them.
+PIPELINE_MODULES = {"PaellaVQModel": "wuerstchen", "MultilingualCLIP": "kandinsky"}
 
 SD = {
     "scheduler": ("DDIMScheduler", LINEAR),

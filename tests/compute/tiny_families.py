@@ -306,6 +306,32 @@ KANDINSKY22: dict[str, Component] = {
     ),
     "prior_image_processor": CLIP_IMAGES,
 }
+# The same with a text encoder between the stages, which runs other operators for one prompt.
+KANDINSKY21: dict[str, Component] = KANDINSKY22 | {
+    "scheduler": ("DDIMScheduler", {"beta_schedule": "linear", "set_alpha_to_one": False}),
+    "tokenizer": ("XLMRobertaTokenizer", {"model_max_length": 77}),
+    "text_encoder": (
+        "MultilingualCLIP",
+        {
+            "numDims": 32,
+            "transformerDimensions": 32,
+            "vocab_size": 1000,
+            "hidden_size": 32,
+            "intermediate_size": 37,
+            "num_attention_heads": 4,
+            "num_hidden_layers": 3,
+        },
+    ),
+    "unet": (
+        "UNet2DConditionModel",
+        KANDINSKY22["unet"][1]
+        | {
+            "addition_embed_type": "text_image",
+            "addition_embed_type_num_heads": 2,
+            "encoder_hid_dim_type": "text_image_proj",
+        },
+    ),
+}
 CASCADE_BLOCKS = ["SDCascadeResBlock", "SDCascadeTimestepBlock", "SDCascadeAttnBlock"]
 CASCADE_CLIP = {"clip_text_pooled_in_channels": 32, "timestep_ratio_embedding_dim": 64, "kernel_size": 3}
 # Two stages whose latents follow the image size unevenly between multiples of 128 pixels.
@@ -373,5 +399,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "pixart-alpha": ("PixArtAlphaPipeline", PIXART_ALPHA, {}),
     "wan": ("WanPipeline", WAN, {}),
     "kandinsky2.2": ("KandinskyV22CombinedPipeline", KANDINSKY22, {}),
+    "kandinsky2.1": ("KandinskyCombinedPipeline", KANDINSKY21, {}),
     "stable-cascade": ("StableCascadeCombinedPipeline", STABLE_CASCADE, {}),
 }

@@ -45,6 +45,8 @@ Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on 
 GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 # The first that a pipeline takes: others convert the image on the processor, which costs time here.
 OUTPUT_TYPES = ("pt", "np", "pil")
+# Where a pipeline's result holds them.
+IMAGES = frozenset(["images", "frames", "videos", "sample"])
 # What is not part of the generation of one image from its own prompt, switched off where there is a switch.
 SWITCHED_OFF = {
     "use_resolution_binning": False,
@@ -149,7 +151,7 @@ class PipelineCapture:
             self._calls = []
             try:
                 with torch.no_grad(), quiet(), self._outside:
-                    self.pipeline(**self._arguments(request))
+                    self._check_makes_images(self.pipeline(**self._arguments(request)))
                 return self._calls
             except Exception as error:
                 if _is_about_values(error) and not isinstance(self._outside, PipelineMode):
@@ -160,9 +162,11 @@ class PipelineCapture:
                 if self._calls and len(self._output_types) > 1 and _is_about_output_type(error):
                     self._output_types.pop(0)
                     continue
-                size = f" {request.width}x{request.height}," if request.width else ""
+                asked = [f"{request.batch} images"] if request.batch > 1 else []
+                asked += [request.size] if request.width else []
+                asked.append(f"{request.steps} steps")
                 raise TraceError(
-                    f"{type(self.pipeline).__name__} refuses{size} {request.steps} steps: {one_line(error)}"
+                    f"{type(self.pipeline).__name__} refuses {', '.join(asked)}: {one_line(error)}"
                 ) from error
 
     def guidance_parameter(self) -> str | None:
@@ -203,6 +207,15 @@ class PipelineCapture:
         off = {key: value for key, value in SWITCHED_OFF.items() if key in self.parameters}
         return arguments | off | dict(request.arguments)
 
+    def _check_makes_images(self, result: Any) -> None:
+        """Refuse a pipeline whose result is made for another pipeline."""
+        fields = list(result) if isinstance(result, Mapping) else []
+        if fields and not set(fields) & IMAGES:
+            raise TraceError(
+                f"{type(self.pipeline).__name__} makes {', '.join(fields)}, no image: where another "
+                "pipeline makes images of that, give a folder saved from the pipeline that combines both"
+            )
+
     def _check_needs(self, given: Set[str]) -> None:
         """Refuse a pipeline that must be given more than a prompt."""
         plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -213,7 +226,7 @@ class PipelineCapture:
         ]
         if needed:
             raise TraceError(
-                f"{type(self.pipeline).__name__} needs {' and '.join(needed)} besides a prompt; "
+                f"{type(self.pipeline).__name__} needs {', '.join(needed)} besides a prompt; "
                 "where another pipeline makes that, give a folder saved from the pipeline that combines both"
             )
 

@@ -23,7 +23,7 @@ from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.capture import PipelineCapture, Request
 from joulecast.compute.polynomial import evaluate_monomials
-from joulecast.compute.profile import ONCE, TEXT_ENCODER, Component, ComputeProfile, OperatorTable
+from joulecast.compute.profile import TEXT_ENCODER, Component, ComputeProfile, OperatorTable
 from joulecast.compute.rules import PipelineRules
 from joulecast.compute.solving import (
     BATCHES,
@@ -206,14 +206,10 @@ class _Profiler:
         return traces
 
     def _sample(self, samples: Sequence[Point], coarse: bool | None = None) -> dict[str, list[Trace]]:
-        """For each component, its local symbols and operators at each sample point, without repeats.
-
-        Of a component that is called once whatever is asked for, the repeats are what shows it.
-        """
+        """For each component, its local symbols and operators at each sample point, without repeats."""
         rules, coarse = self.rules, self.coarse if coarse is None else coarse
         traces: dict[str, dict[tuple[int, ...], Trace]] = defaultdict(dict)
-        points = (_on_coarse_grid(p) if coarse else p for p in samples)
-        for index, (batch, height, width, text) in enumerate(points):
+        for batch, height, width, text in (_on_coarse_grid(p) if coarse else p for p in samples):
             request = Request(
                 batch=batch,
                 height=height * rules.unit,
@@ -230,8 +226,7 @@ class _Profiler:
                     "width": 0 if encodes else width,
                     "text": call.shapes[place[0]][place[1]] if place else 0,
                 }
-                repeat = index if rules.images[call.component] == ONCE else 0
-                traces[call.component].setdefault((*symbols.values(), repeat), (symbols, call.operators))
+                traces[call.component].setdefault(tuple(symbols.values()), (symbols, call.operators))
         return {name: list(points.values()) for name, points in traces.items()}
 
     def _verify(self, tables: Tables, points: Sequence[Point]) -> None:

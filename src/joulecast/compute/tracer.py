@@ -58,7 +58,8 @@ _MEMORY_BOUND_NAMES = """
     zeros zeros_like new_full new_zeros new_ones scalar_tensor fill fill_ zero_ linspace eye tril
     triu tril_indices triu_indices roll flip repeat repeat_interleave constant_pad_nd
     reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d upsample_nearest3d
-    upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact2d avg_pool2d avg_pool3d
+    upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa
+    _upsample_nearest_exact2d avg_pool2d avg_pool3d
     max_pool2d_with_indices _adaptive_avg_pool2d pixel_shuffle pixel_unshuffle channel_shuffle glu
     native_batch_norm _native_batch_norm_legit_no_training masked_fill masked_fill_ masked_scatter
     where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
