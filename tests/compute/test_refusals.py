@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("torch")
 
 import diffusers
-from tiny import PIPELINES, write_folder
+from tiny import PIPELINES, Component, write_folder
+from tiny_families import KANDINSKY22, STABLE_CASCADE
 
 from joulecast.architecture.pipeline_config import read_pipeline_folder
 from joulecast.compute.capture import PipelineCapture, Request
@@ -52,3 +53,40 @@ def test_a_component_that_chooses_by_values_is_named(folder: Path, monkeypatch: 
     monkeypatch.setattr(diffusers.UNet2DConditionModel, "forward", routed)
     with pytest.raises(TraceError, match=r"^unet: the module's course depends on a tensor's values"):
         capture(folder).run(Request())
+
+
+def stage(whole: dict[str, Component], *names: str) -> dict[str, Component]:
+    """The components of one stage, by the names its own pipeline gives them."""
+    return {name.removeprefix("prior_"): whole[name] for name in names}
+
+
+def test_a_stage_that_needs_the_result_of_another(tmp_path: Path) -> None:
+    parts = stage(KANDINSKY22, "unet", "scheduler", "movq")
+    alone = capture(write_folder(tmp_path / "decoder", "KandinskyV22Pipeline", parts))
+    with pytest.raises(TraceError) as told:
+        alone.run(Request())
+    assert str(told.value) == (
+        "KandinskyV22Pipeline needs image_embeds, negative_image_embeds besides a prompt; where another "
+        "pipeline makes that, give a folder saved from the pipeline that combines both"
+    )
+
+
+def test_a_stage_that_makes_no_image(tmp_path: Path) -> None:
+    names = ("prior_prior", "prior_text_encoder", "prior_tokenizer", "prior_scheduler")
+    parts = stage(STABLE_CASCADE, *names)
+    alone = capture(write_folder(tmp_path / "prior", "StableCascadePriorPipeline", parts))
+    with pytest.raises(TraceError, match=r"makes image_embeddings, .*, no image: where another pipeline"):
+        alone.run(Request(width=1024, height=1024))
+
+
+@pytest.mark.parametrize("library", ["wuerstchen", "diffusers"])
+def test_a_class_of_a_retired_module_is_found(tmp_path: Path, library: str) -> None:
+    """Folders on the hub name the module; those saved today name diffusers, which lacks the class."""
+    folder = write_folder(tmp_path / "cascade", "StableCascadeCombinedPipeline", STABLE_CASCADE)
+    edit(folder / "model_index.json", vqgan=[library, "PaellaVQModel"])
+    assert type(capture(folder).modules["vqgan"]).__name__ == "PaellaVQModel"
+
+
+def test_several_images_are_named(folder: Path) -> None:
+    with pytest.raises(TraceError, match="refuses 3 images, 100x100, 2 steps: "):
+        capture(folder).run(Request(batch=3, width=100, height=100))

@@ -19,6 +19,7 @@ from typing import Any
 
 from joulecast.architecture.pipeline_config import (
     LIBRARIES,
+    PIPELINE_MODULES,
     ComponentConfig,
     PipelineConfig,
     is_scheduler,
@@ -223,6 +224,9 @@ def _class(library: str, name: str) -> Any:
     """
     module = _library(library)
     found = getattr(module, name, None) if not name.startswith("_") else None
+    if found is None and library == "diffusers" and not name.startswith("_"):
+        # Saved folders name diffusers alone for the classes of modules that it has retired.
+        found = next((there for module in PIPELINE_MODULES if (there := _in_pipelines(module, name))), None)
     needed = getattr(found, "_backends", None)
     if needed is not None:
         raise TraceError(f"{name} needs other packages to be installed: {', '.join(map(str, needed))}")
@@ -258,6 +262,14 @@ def _library(name: str) -> Any:
         with contextlib.suppress(ModuleNotFoundError):
             return importlib.import_module(f"{package}.{name}")
     raise TraceError(f"diffusers {_version('diffusers')}, which is installed, has no pipelines.{name}")
+
+
+def _in_pipelines(module: str, name: str) -> Any:
+    """A class of a module of diffusers.pipelines, or None."""
+    try:
+        return getattr(_library(module), name, None)
+    except TraceError:
+        return None
 
 
 def _version(library: str) -> str:

@@ -46,7 +46,7 @@ GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 # The first that a pipeline takes: others convert the image on the processor, which costs time here.
 OUTPUT_TYPES = ("pt", "np", "pil")
 # Where a pipeline's result holds them.
-IMAGES = frozenset(["images", "frames", "videos", "sample"])
+IMAGE_FIELDS = frozenset(["images", "frames", "videos", "sample"])
 # What is not part of the generation of one image from its own prompt, switched off where there is a switch.
 SWITCHED_OFF = {
     "use_resolution_binning": False,
@@ -210,7 +210,7 @@ class PipelineCapture:
     def _check_makes_images(self, result: Any) -> None:
         """Refuse a pipeline whose result is made for another pipeline."""
         fields = list(result) if isinstance(result, Mapping) else []
-        if fields and not set(fields) & IMAGES:
+        if fields and not set(fields) & IMAGE_FIELDS:
             raise TraceError(
                 f"{type(self.pipeline).__name__} makes {', '.join(fields)}, no image: where another "
                 "pipeline makes images of that, give a folder saved from the pipeline that combines both"
