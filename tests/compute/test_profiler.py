@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,8 @@ def test_profile_equals_a_fresh_trace(family: str, tmp_path: Path, monkeypatch: 
     assert all(words in notes for words in NOTED.get(family, ())), notes
     if profile.notes and "one after the other" in notes:
         check_between_batches(profile, capture)
+    if profile.size.off_grid.startswith("round"):
+        check_off_grid(profile, capture)
 
 
 def check_between_batches(profile: ComputeProfile, capture: PipelineCapture) -> None:
@@ -90,6 +93,16 @@ def check_between_batches(profile: ComputeProfile, capture: PipelineCapture) -> 
         fresh = sum(o.flop for call in capture.run(request) for o in call.operators)
         predicted = sum(float(flop[0]) for flop in profile.flop(workload.columns(), "bf16").values())
         assert predicted == pytest.approx(fresh, rel=1e-12)
+
+
+def check_off_grid(profile: ComputeProfile, capture: PipelineCapture) -> None:
+    """Sizes off the grid cost what those cost to which they are rounded."""
+    request, workload = request_and_workload(profile, Point(batch=1, height=9, width=12, text=96), "bf16")
+    assert workload.width % profile.size.unit == 0
+    request = dataclasses.replace(request, width=workload.width + 8)
+    workload = dataclasses.replace(workload, width=workload.width + 8)
+    fresh = sum(o.flop for call in capture.run(request) for o in call.operators)
+    assert sum(flop.item() for flop in profile.flop(workload.columns(), "bf16").values()) == fresh
 
 
 DEFAULT_RULES = {

@@ -75,7 +75,7 @@ def test_a_stage_that_makes_no_image(tmp_path: Path) -> None:
     names = ("prior_prior", "prior_text_encoder", "prior_tokenizer", "prior_scheduler")
     parts = stage(STABLE_CASCADE, *names)
     alone = capture(write_folder(tmp_path / "prior", "StableCascadePriorPipeline", parts))
-    with pytest.raises(TraceError, match=r"makes image_embeddings, .*, no image: where another pipeline"):
+    with pytest.raises(TraceError, match="makes image_embeddings, no image: where another pipeline"):
         alone.run(Request(width=1024, height=1024))
 
 

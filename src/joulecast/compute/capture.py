@@ -45,8 +45,8 @@ Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on 
 GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 # The first that a pipeline takes: others convert the image on the processor, which costs time here.
 OUTPUT_TYPES = ("pt", "np", "pil")
-# Where a pipeline's result holds them.
-IMAGE_FIELDS = frozenset(["images", "frames", "videos", "sample"])
+# How the first field of a result ends that is made for another pipeline.
+NO_IMAGES = ("embeds", "embeddings")
 # What is not part of the generation of one image from its own prompt, switched off where there is a switch.
 SWITCHED_OFF = {
     "use_resolution_binning": False,
@@ -116,6 +116,7 @@ class PipelineCapture:
         self.precision, self.replay = precision, replay
         self.unguided_scale = 1.0  # of a request that is not guided
         self.parameters = inspect.signature(type(self.pipeline).__call__).parameters
+        self.further_steps = [name for name in self.parameters if name.endswith(f"_{STEPS}")]
         self.modules = {
             name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)
         }
@@ -171,16 +172,13 @@ class PipelineCapture:
 
     def guidance_parameter(self) -> str | None:
         """The argument that turns a second denoiser pass on in the main stage, or None when there is none."""
-        usual = [name for name in GUIDANCE_PARAMETERS if name in self.parameters]
-        return next(iter(usual), None) or next(
-            (
-                name
-                for name in self.parameters
-                if name.endswith(GUIDANCE_PARAMETERS[-1])
-                and name.replace(GUIDANCE_PARAMETERS[-1], STEPS) not in self.parameters  # of another stage
-            ),
-            None,
-        )
+        usual = next((name for name in GUIDANCE_PARAMETERS if name in self.parameters), None)
+        if usual or not self.further_steps:
+            return usual
+        ending = GUIDANCE_PARAMETERS[-1]
+        of_others = {name.removesuffix(STEPS) + ending for name in self.further_steps}
+        named = (name for name in self.parameters if name.endswith(ending) and name not in of_others)
+        return next(named, None)
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -210,10 +208,10 @@ class PipelineCapture:
     def _check_makes_images(self, result: Any) -> None:
         """Refuse a pipeline whose result is made for another pipeline."""
         fields = list(result) if isinstance(result, Mapping) else []
-        if fields and not set(fields) & IMAGE_FIELDS:
+        if fields and fields[0].endswith(NO_IMAGES):
             raise TraceError(
-                f"{type(self.pipeline).__name__} makes {', '.join(fields)}, no image: where another "
-                "pipeline makes images of that, give a folder saved from the pipeline that combines both"
+                f"{type(self.pipeline).__name__} makes {fields[0]}, no image: where another pipeline makes "
+                "images of that, give a folder saved from the pipeline that combines both"
             )
 
     def _check_needs(self, given: Set[str]) -> None:

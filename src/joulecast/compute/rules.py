@@ -103,7 +103,7 @@ class PipelineRules:
 
         The main one comes first, then those that other components follow.
         """
-        others = [name for name in self.capture.parameters if name.endswith(f"_{STEPS}")]
+        others = self.capture.further_steps
         few = self._steps_run(dict.fromkeys((STEPS, *others), 2))
         stages = {}
         for parameter in (STEPS, *others):
