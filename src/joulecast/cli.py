@@ -9,6 +9,7 @@ imports of a richer parser would take as long again.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -30,7 +31,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    status = _run(sys.argv[1:] if arguments is None else arguments)
+    gc.freeze()  # the process ends: a last walk over all it holds is for nothing
+    sys.exit(status)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,7 +127,9 @@ def _profile_options(command: argparse.ArgumentParser) -> None:
 
 def _profile(options: argparse.Namespace) -> int:
     """Trace a pipeline that the catalogue does not know, without weights; needs the extra `trace`."""
+    gc.disable()  # before millions of live objects are made: walking them takes seconds
     from joulecast.architecture.pipeline_config import read_pipeline_folder
+    from joulecast.compute.aside import processors
     from joulecast.compute.profile_file import write_profile
     from joulecast.compute.profiler import make_profile
     from joulecast.forecast.files import replacing
@@ -135,7 +140,7 @@ def _profile(options: argparse.Namespace) -> int:
         raise InputError(f"--out {shown(options.out)}: a profile file ends in .json, e.g. my-model.json")
     config = read_pipeline_folder(Path(options.folder))
     with replacing(Path(options.out)) as temporary:
-        made = make_profile(config, progress=_say)
+        made = make_profile(config, progress=_say, processes=min(2, processors()))
         write_profile(made, temporary)
     print(profile_text(made, denoiser_pass_flop(made)))
     print(f"\nwrote {options.out}; now: joulecast estimate {options.out} --gpu H100")

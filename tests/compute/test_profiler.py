@@ -17,6 +17,7 @@ from joulecast.architecture.pipeline_config import read_pipeline_folder
 from joulecast.compute import profiler
 from joulecast.compute.capture import PipelineCapture
 from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import write_profile
 from joulecast.compute.profiler import make_profile
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
@@ -149,3 +150,13 @@ NOTED = {
         "of 2 passes each",
     ),
 }
+
+
+def test_two_processes_make_the_same_profile(tmp_path: Path) -> None:
+    """In every byte of its file: tables that precisions share are shared."""
+    pipeline, components, settings = FAMILIES["cogview4"]
+    write_folder(tmp_path / "model", pipeline, components, settings)
+    for processes in (1, 2):
+        made = make_profile(read_pipeline_folder(tmp_path / "model"), processes=processes)
+        write_profile(made, tmp_path / f"{processes}.json")
+    assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()

@@ -9,7 +9,7 @@ guidance. It is read from and written to a small JSON file (see `joulecast.compu
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,7 @@ REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR = "refuse", "round_down", "round_up", "i
 OFF_GRID = (REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OperatorTable:
     """Operators of one call of a component, equal ones grouped.
 
@@ -58,6 +58,12 @@ class OperatorTable:
     flop: Array
     bytes_read: Array
     bytes_written: Array
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OperatorTable) and all(
+            np.array_equal(mine, theirs) if isinstance(mine, np.ndarray) else mine == theirs
+            for mine, theirs in ((getattr(one, part.name) for one in (self, other)) for part in fields(self))
+        )
 
     @cached_property
     def arithmetic(self) -> Integers:

@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from joulecast.architecture.build import one_line
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.aside import aside
 from joulecast.compute.capture import PipelineCapture, Request
 from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.profile import TEXT_ENCODER, Component, ComputeProfile, OperatorTable
@@ -66,8 +67,11 @@ def make_profile(
     config: PipelineConfig,
     facts: Mapping[str, Any] | None = None,
     progress: Callable[[str], object] = lambda words: None,
+    processes: int = 1,
 ) -> ComputeProfile:
     """Trace a pipeline and return its profile. `progress` is told what is done next.
+
+    With two `processes` a copy of this one, made by fork, does a part of the work.
 
     `facts` are what no config holds: recommended size, steps, guidance, precision, prompt length and
     native sizes (keys ``default_width``, ``default_height``, ``default_steps``, ``default_guidance``,
@@ -80,7 +84,7 @@ def make_profile(
     """
     with _collector_off():
         try:
-            return _Profiler(config, facts or {}, progress).profile()
+            return _Profiler(config, facts or {}, progress, processes).profile()
         except JoulecastError:
             raise
         except Exception as error:
@@ -89,9 +93,13 @@ def make_profile(
 
 class _Profiler:
     def __init__(
-        self, config: PipelineConfig, facts: Mapping[str, Any], progress: Callable[[str], object]
+        self,
+        config: PipelineConfig,
+        facts: Mapping[str, Any],
+        progress: Callable[[str], object],
+        processes: int,
     ) -> None:
-        self.config, self.progress = config, progress
+        self.config, self.progress, self.processes = config, progress, processes
         progress(f"{config.name}: building {config.pipeline} without weights, asking it for its rules")
         self.traced: dict[Any, Any] = {}
         self.capture = PipelineCapture(config, FIRST_PRECISION, traced=self.traced)
@@ -130,18 +138,26 @@ class _Profiler:
 
     def _tables(self) -> dict[str, Tables]:
         """Operator tables by precision and component; equal ones are the same object."""
-        out: dict[str, Tables] = {}
-        for precision in sorted(PRECISIONS, key=lambda p: p != FIRST_PRECISION):
-            if precision != self.capture.precision:
-                self.capture = PipelineCapture(self.config, precision, traced=self.traced)
-                self.capture.unguided_scale = self.rules.guidance.threshold
-            known = {id(tables) for solved in self.solved.values() for _, tables in solved}
-            out[precision] = self._solve(out.get(FIRST_PRECISION, {}))
-            new = {name: tables for name, tables in out[precision].items() if id(tables) not in known}
-            self._verify(new, CHECK if precision == FIRST_PRECISION else CHECK[:1])
-            if precision == FIRST_PRECISION:
-                self._note_what_is_not_exact(new)
+        further = [precision for precision in PRECISIONS if precision != FIRST_PRECISION]
+        here, there = further[:1], further[1:]
+        first = self._solve({})
+        out = {FIRST_PRECISION: first}
+        with aside(lambda: {p: self._further(p, first) for p in there}, self.processes) as rest:
+            self._verify(first, CHECK)
+            self._note_what_is_not_exact(first)
+            out |= {precision: self._further(precision, first) for precision in here}
+            for precision, tables in rest().items():
+                out[precision] = {name: _shared(mine, out.values(), name) for name, mine in tables.items()}
         return {precision: out[precision] for precision in PRECISIONS}
+
+    def _further(self, precision: str, alike: Tables) -> Tables:
+        """Tables in another precision than the first, of which `alike` are."""
+        known = {id(tables) for solved in self.solved.values() for _, tables in solved}
+        self.capture = PipelineCapture(self.config, precision, traced=self.traced)
+        self.capture.unguided_scale = self.rules.guidance.threshold
+        tables = self._solve(alike)
+        self._verify({name: new for name, new in tables.items() if id(new) not in known}, CHECK[:1])
+        return tables
 
     def _solve(self, alike: Tables) -> Tables:
         """Tables of every component; `alike` are those of another precision."""
@@ -271,6 +287,13 @@ class _Profiler:
             f"{COARSE_UNITS * rules.unit} pixels and texts that are multiples of {COARSE_TOKENS} tokens; "
             f"between them FLOP and bytes were found to be off by up to {100 * largest:.2g} %"
         )
+
+
+def _shared(
+    tables: tuple[OperatorTable, ...], known: Iterable[Tables], name: str
+) -> tuple[OperatorTable, ...]:
+    """Tables of a component as the object that another precision has of the same."""
+    return next((same for by_name in known if (same := by_name[name]) == tables), tables)
 
 
 def _is_by_batch(tables: Sequence[OperatorTable]) -> bool:

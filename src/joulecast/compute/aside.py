@@ -1,0 +1,72 @@
+"""Do a piece of work in a copy of this process, beside what the process does itself.
+
+Needs the extra `trace`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import TypeVar
+
+import torch
+
+from joulecast.architecture.build import one_line
+from joulecast.errors import JoulecastError, TraceError
+
+Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def aside(work: Callable[[], Result], processes: int) -> Iterator[Callable[[], Result]]:
+    """Begin `work` in a copy of this process; what is yielded waits for its result, which must be picklable.
+
+    With fewer than two `processes`, where processes cannot be copied, or when the copy is killed, the work
+    is done when its result is asked for. An error of the copy becomes a TraceError with its words.
+    """
+    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        yield work
+        return
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    copy = context.Process(target=_send, args=(work, theirs), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads, of which torch's wait for work
+        copy.start()
+    theirs.close()
+    try:
+        yield lambda: _received(ours, work)
+    finally:
+        copy.kill()
+        copy.join()
+        ours.close()
+
+
+def _send(work: Callable[[], object], connection: Connection) -> None:
+    torch.set_num_threads(1)  # the threads of the process are not in its copy
+    answer: tuple[object, str | None]
+    try:
+        answer = work(), None
+    except Exception as error:
+        answer = None, str(error) if isinstance(error, JoulecastError) else one_line(error)
+    connection.send(answer)
+
+
+def _received(connection: Connection, work: Callable[[], Result]) -> Result:
+    try:
+        result, error = connection.recv()
+    except EOFError:
+        return work()
+    if error is not None:
+        raise TraceError(error)
+    found: Result = result
+    return found
