@@ -146,7 +146,7 @@ def test_images_in_a_list_and_results_of_other_shapes_break_nothing() -> None:
         parts["other"].decode(None)
         time.sleep(0.01)
     seen = found.observed
-    assert (seen.denoiser_calls, seen.denoiser_batch, seen.images) == (2, 4, 2)
+    assert (seen.given, seen.images) == ({"transformer": 4}, 2)
     assert seen.sizes == {(32, 64)}
 
 

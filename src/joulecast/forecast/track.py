@@ -10,7 +10,7 @@ from typing import Any
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.errors import JoulecastError
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate
-from joulecast.forecast.profiles import catalogue_name
+from joulecast.forecast.profiles import catalogue_name, load_profile
 from joulecast.measure.meter import Meter
 from joulecast.measure.track import Tracked, track_phases
 
@@ -97,7 +97,9 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
             f"the catalogue does not know the pipeline {name!r}; name its `model`, or give the profile file "
             "that `joulecast profile FOLDER` makes of it"
         )
-    if not observed.images or not observed.denoiser_calls:
+    denoisers = [part.name for part in load_profile(known).denoisers]
+    given = sum(observed.given.get(part, 0) for part in denoisers)
+    if not observed.images or not given:
         raise JoulecastError("no image was seen being generated")
     if len(observed.sizes) > 1:
         sizes = ", ".join(f"{width}x{height}" for width, height in sorted(observed.sizes))
@@ -106,8 +108,7 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
     batch = observed.images // observed.runs
     scheduler = pipeline.scheduler
     steps = getattr(scheduler, "num_inference_steps", None) or len(scheduler.timesteps)
-    passes = 2 if observed.denoiser_batch >= 2 * steps * observed.images else 1
-    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
+    passes = 2 if given >= 2 * steps * observed.images else 1
     return estimate(
         known,
         gpu,
@@ -116,7 +117,7 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
         steps=steps,
         passes=passes,
         batch_size=batch,
-        precision=_precision_of(denoiser),
+        precision=_precision_of(pipeline.components[denoisers[0]]),
         law=law,
     )
 

@@ -42,13 +42,19 @@ class Phase:
 
 @dataclass
 class Observed:
-    """What the pipeline was seen to do: enough to predict the same."""
+    """What the pipeline was seen to do: enough to predict the same.
+
+    Attributes
+    ----------
+    images, runs : images that were decoded, and in how many calls.
+    sizes : their widths and heights [pixels].
+    given : by component, the images it was given in all its calls, those of a second pass included.
+    """
 
     images: int = 0
-    sizes: set[tuple[int, int]] = field(default_factory=set)  # width and height [pixels]
-    denoiser_calls: int = 0
-    denoiser_batch: int = 0
     runs: int = 0
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    given: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -167,10 +173,9 @@ class _Watch:
 
     def _observe(self, name: str, method: str, args: Any, kwargs: Any, out: Any) -> None:
         observed = self.tracked.observed
-        if name in ("transformer", "unet"):
+        if method == "forward":
             latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample", kwargs.get("x")))
-            observed.denoiser_calls += 1
-            observed.denoiser_batch += _batch_of(latents)
+            observed.given[name] = observed.given.get(name, 0) + _batch_of(latents)
         elif method == "decode":
             image: Any = getattr(out, "sample", out[0] if isinstance(out, tuple) else out)
             shape: Any = getattr(image, "shape", None)
@@ -182,7 +187,7 @@ class _Watch:
 
 
 def _batch_of(latents: Any) -> int:
-    """Images in what a denoiser is given: a tensor, or a list of one for each."""
+    """Images in what a component is given: a tensor, or a list of one for each."""
     if isinstance(latents, (list, tuple)):
         return len(latents)
     shape = getattr(latents, "shape", ())
