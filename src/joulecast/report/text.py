@@ -19,12 +19,13 @@ _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included",
     "dynamic": "what the GPU board draws above its idle power of {idle}",
 }
+# What the law knows, and what was held out to find its error.
 _FAMILIARITY = {
-    "same_source": "you measured this model and GPU",
-    "seen": "others measured this model and GPU",
-    "unseen_model": "this model was not fitted on",
-    "unseen_gpu": "this GPU was not fitted on",
-    "unseen_both": "neither this model nor this GPU was fitted on",
+    "same_source": ("you measured this model and GPU", "your runs held out"),
+    "seen": ("others measured this model and GPU", "whole sources held out"),
+    "unseen_model": ("this model was not fitted on", "models held out of sources that were not"),
+    "unseen_gpu": ("this GPU was not fitted on", "chips held out"),
+    "unseen_both": ("neither this model nor this GPU was fitted on", "models and chips held out"),
 }
 
 
@@ -192,7 +193,7 @@ def _law(law: Mapping[str, Any]) -> str:
 
 
 def _error(law: Mapping[str, Any]) -> str:
-    case = _FAMILIARITY[law["familiarity"]]
+    case, held_out = _FAMILIARITY[law["familiarity"]]
     errors = law["held_out_error"] or {}
     scores = [
         f"{words} {_score(errors[quantity])}"
@@ -201,7 +202,7 @@ def _error(law: Mapping[str, Any]) -> str:
     ]
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
-    return f"{case}. Error on runs held out: {'; '.join(scores)}"
+    return f"{case}. Error on {held_out}: {'; '.join(scores)}"
 
 
 def _score(score: Mapping[str, Any]) -> str:
