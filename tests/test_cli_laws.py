@@ -113,19 +113,15 @@ def test_a_handful_of_runs_adapts_the_packaged_law(run: Command) -> None:
         )
         assert np.median(after) < 0.05
         assert np.median(after) < 0.4 * np.median(before)
-    assert (
-        law.half_widths["same_source"] == packaged.half_widths["unseen_gpu"]
-    )  # 6 runs prove no narrower one
+    assert law.half_widths["seen"] == packaged.half_widths["unseen_gpu"]  # 6 runs prove no narrower one
+    assert law.errors["same_source"] == {"energy": None, "duration": None}
     for known in FAMILIARITY:
         assert law.half_widths[known] >= packaged.half_widths[known]
         assert law.duration_half_widths[known] >= packaged.duration_half_widths[known]
 
     answer = json.loads(run("estimate", "sdxl", "--gpu", "./card.toml", "--law", "my-law.json", "--json").out)
-    assert answer["law"]["familiarity"] == "seen"  # a model that others measured, a GPU of one's own
-    answer = json.loads(
-        run("estimate", "sana1.5-1.6b", "--gpu", "./card.toml", "--law", "my-law.json", "--json").out
-    )
-    assert answer["law"]["familiarity"] == "same_source"
+    assert answer["law"]["familiarity"] == "seen"
+    assert answer["law"]["held_out_error"] == {"energy": None, "duration": None}
     assert answer["energy_low_j"] < answer["energy_j"] < answer["energy_high_j"]
 
 
@@ -146,6 +142,22 @@ def test_enough_runs_calibrate_the_interval(run: Command) -> None:
     assert report["moved"]["energy.beta_gpu.My card"]["packaged"] is None
 
 
+def test_an_interval_of_ones_own_is_of_a_gpu_with_enough_runs(run: Command) -> None:
+    """Twelve runs on one GPU say nothing of another with a single one."""
+    many, one = mine(SOURCE[:12]), mine(SOURCE[12:13])
+    on_a100 = (dataclasses.replace(of, gpu="A100-SXM4-80GB") for of in many)
+    RunTable([*on_a100, *one]).write("runs.csv")
+    done = run("fit", "runs.csv", "--law", "joules_per_flop", "--out", "law.json")
+    assert done.status == 0, done.err
+    law, packaged = load_law("law.json"), load_law("joules_per_flop")
+    found = law.familiarity(packaged_profile(SOURCE[0].model), [gpu("A100-SXM4-80GB"), gpu("card.toml")])
+    assert found == ["same_source", "seen"]
+    assert {device for _, device in law.fitted_on.own} == {"A100-SXM4-80GB"}
+    assert law.half_widths["seen"] >= packaged.half_widths["unseen_gpu"]
+    assert law.errors["seen"]["energy"] is None
+    assert law.errors["same_source"]["energy"]["runs"] == 13
+
+
 def test_a_model_of_ones_own_is_fitted_from_its_profile_file(run: Command) -> None:
     write_profile(dataclasses.replace(packaged_profile("sdxl"), name="mine"), Path("mine.json"))
     mine(SOURCE[:12:2], model="./mine.json").write("runs.csv")
@@ -154,7 +166,7 @@ def test_a_model_of_ones_own_is_fitted_from_its_profile_file(run: Command) -> No
     law = load_law("law.json")
     assert "mine.json" in law.fitted_on.models
     card = gpu("card.toml")
-    assert law.familiarity(load_run_profile("./mine.json"), [card]) == ["same_source"]
+    assert law.familiarity(load_run_profile("./mine.json"), [card]) == ["seen"]
     assert law.familiarity(dataclasses.replace(packaged_profile("sdxl"), origin="other.json"), [card]) == [
         "unseen_model"
     ]
@@ -275,8 +287,7 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
     with pytest.raises(FitError, match="runs with"):
         adapt(alone, "paper", "x", alone=True)
     law = adapt(alone, "paper", "x").law
-    packaged = load_law("paper").duration_half_widths
-    assert law.duration_half_widths == {**packaged, "same_source": packaged["seen"]}  # times are others'
+    assert law.duration_half_widths == load_law("paper").duration_half_widths
 
 
 # --- validate ------------------------------------------------------------------------------------
@@ -285,7 +296,7 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
 def test_validate_prints_every_hold_out(run: Command) -> None:
     done = run("validate", "--law", "joules_per_flop", "--law", "tdp_time")
     assert done.status == 0
-    assert "holding out models and GPUs of 148 runs, 2 laws" in done.err
+    assert "holding out sources, models and GPUs of 148 runs, 2 laws" in done.err
     assert "tdp_time: unseen_both, 6 of 10" in done.err
     for words in ("joules_per_flop", "a model and a chip", "Spearman", "flux.1-dev on A100", "left out"):
         assert words in done.out

@@ -165,7 +165,7 @@ def laws_on(quantity: str) -> Iterator[str]:
     for form in FITS:
         for holdout in FAMILIARITY:
             scores = load_law(form).errors[holdout][quantity]
-            figures = [show(scores[name]) for name, show in FIGURES.items()]
+            figures = ["-" if scores[name] is None else show(scores[name]) for name, show in FIGURES.items()]
             rows.append([f"`{form}`", HOLDOUTS[holdout], str(scores["runs"]), *figures])
     header = [
         "law", "held out", "runs", "R2 of log", "median %", "9 in 10 %", "worst %", "bias %", "Spearman",
@@ -253,18 +253,19 @@ def ratios() -> Iterator[str]:
     rows = []
     for kind in ("batch_size", "steps", "size", "precision", "gpu", "model"):
         for quantity, words in (("energy_j", "energy"), ("duration_s", "time")):
-            cells = []
+            cells, most = [], None
             for known in ("seen", "unseen_model", "unseen_gpu"):
                 error = ratio_error(load_law().name, known, quantity, (kind,))
                 share, models = held(load_law().name, known, quantity, (kind,))
+                most = error if error and (most is None or error.pairs > most.pairs) else most
                 cells.append(f"{error.factor:.2f}" if error else "-")
                 cells.append(f"{100 * share:.0f}" if models else "-")
-                counts = f"{error.pairs} of {error.models} models" if error else "too few"
+                counts = f"{most.pairs} of {most.models} models" if most else "too few"
             rows.append([kind.replace("_", " ").replace("gpu", "GPU"), words, counts, *cells])
     header = [
         "differ in",
         "of",
-        "pairs",
+        "pairs, at most",
         "seen x/",
         "holds %",
         "model unseen x/",

@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
     status = _run(sys.argv[1:] if arguments is None else arguments)
-    gc.freeze()  # the process ends: a last walk over all it holds is for nothing
+    if arguments is None:
+        gc.freeze()  # the process ends: a last walk over all it holds is for nothing
     sys.exit(status)
 
 
@@ -127,7 +128,6 @@ def _profile_options(command: argparse.ArgumentParser) -> None:
 
 def _profile(options: argparse.Namespace) -> int:
     """Trace a pipeline that the catalogue does not know, without weights; needs the extra `trace`."""
-    gc.disable()  # before millions of live objects are made: walking them takes seconds
     from joulecast.architecture.pipeline_config import read_pipeline_folder
     from joulecast.compute.aside import processors
     from joulecast.compute.profile_file import write_profile

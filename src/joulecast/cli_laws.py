@@ -86,7 +86,7 @@ def _validate_options(command: argparse.ArgumentParser) -> None:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    """Held-out error of every law, computed anew: whole models and GPUs left out of the fit."""
+    """Held-out error of every law, computed anew: whole sources, models and GPUs left out of the fit."""
     _one_thread()
     return _validate_on(options) if options.runs else _hold_out(options)
 
@@ -107,7 +107,7 @@ def _hold_out(options: argparse.Namespace) -> int:
     runs, left_out = usable(packaged_runs())
     heavy = "roofline" in forms
     workers = min(os.cpu_count() or 1, 4) if heavy else 1
-    _say(f"holding out models and GPUs of {len(runs)} runs, {len(forms)} laws")
+    _say(f"holding out sources, models and GPUs of {len(runs)} runs, {len(forms)} laws")
     held = validate(forms, runs, packaged_profile, workers, _say)
     law = load_law(None if len(forms) > 1 else forms[0])
     reproduced = reproduction(packaged_runs(), packaged_profile, load_law())

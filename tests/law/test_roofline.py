@@ -313,13 +313,13 @@ def test_workload_of_one_row_equals_a_row_of_many() -> None:
 def test_what_a_gpu_file_does_not_say_is_told(tmp_path: Path) -> None:
     """The H100 from a file with fewer and fewer keys."""
     stated = {"tdp_w": 700, "memory_gb": 80, "bandwidth_gb_per_s": 3350, "fp16_tflops": 989.4}
-    further = {"boost_clock_mhz": 1980, "process": "TSMC 4N", "fp32_tflops": 66.9}
+    further = {"boost_clock_mhz": 1980, "process": "TSMC 4N", "fp32_tflops": 66.9, "tf32_tflops": 494.7}
     everything = _gpu_file(tmp_path / "all.toml", stated | further)
     assert (assumed(everything, "fp16"), assumed(everything, "fp32")) == ("", "")
     least = _gpu_file(tmp_path / "least.toml", stated)
     words = "least states no boost_clock_mhz and no process: taken as 1800 MHz and TSMC 4N"
     assert assumed(least, "fp16") == words
-    assert "no fp32_tflops" in assumed(least, "fp32")
+    assert "no fp32_tflops and no tf32_tflops" in assumed(least, "fp32")
     for found in (
         estimate("sdxl", tmp_path / "least.toml", precision="fp16").warnings,
         predict({"model": ["sdxl"], "gpu": [str(tmp_path / "least.toml")], "width": [1024], "height": [1024],

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -30,15 +32,15 @@ def processors() -> int:
 def aside(work: Callable[[], Result], processes: int) -> Iterator[Callable[[], Result]]:
     """Begin `work` in a copy of this process; what is yielded waits for its result, which must be picklable.
 
-    With fewer than two `processes`, where processes cannot be copied, or when the copy is killed, the work
-    is done when its result is asked for. An error of the copy becomes a TraceError with its words.
+    With fewer than two `processes`, elsewhere than on Linux, or when the copy is killed, the work is
+    done when its result is asked for. An error of the copy becomes a TraceError with its words.
     """
-    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+    if processes < 2 or sys.platform != "linux":  # elsewhere a copy of a process with threads is not safe
         yield work
         return
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
-    copy = context.Process(target=_send, args=(work, theirs), daemon=True)
+    copy = context.Process(target=_send, args=(work, theirs, ours), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads, of which torch's wait for work
         copy.start()
@@ -51,20 +53,23 @@ def aside(work: Callable[[], Result], processes: int) -> Iterator[Callable[[], R
         ours.close()
 
 
-def _send(work: Callable[[], object], connection: Connection) -> None:
+def _send(work: Callable[[], object], connection: Connection, other_end: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted process kills its copy
+    other_end.close()  # or a result for a process that is gone would wait for ever
     torch.set_num_threads(1)  # the threads of the process are not in its copy
     answer: tuple[object, str | None]
     try:
         answer = work(), None
     except Exception as error:
         answer = None, str(error) if isinstance(error, JoulecastError) else one_line(error)
-    connection.send(answer)
+    with contextlib.suppress(BrokenPipeError):
+        connection.send(answer)
 
 
 def _received(connection: Connection, work: Callable[[], Result]) -> Result:
     try:
         result, error = connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return work()
     if error is not None:
         raise TraceError(error)

@@ -180,7 +180,8 @@ class PipelineRules:
         """What the pipeline does with a size between two multiples of the unit."""
         width = self.native[0]
         below, above = self._shapes(width), self._shapes(width + unit)
-        between = [self._shapes(width + step) for step in UNITS if step < unit]
+        steps = {*(step for step in UNITS if step < unit), unit - UNITS[0]} - {0}
+        between = [self._shapes(width + step) for step in sorted(steps)]
         taken = [shapes for shapes in between if shapes is not None]
         if not taken:
             return REFUSE

@@ -99,8 +99,12 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
         )
     denoisers = [part.name for part in load_profile(known).denoisers]
     given = sum(observed.given.get(part, 0) for part in denoisers)
-    if not observed.images or not given:
+    if not observed.images:
         raise JoulecastError("no image was seen being generated")
+    if not given:
+        raise JoulecastError(
+            f"{known} denoises with {' and '.join(denoisers)}, which this pipeline did not call: is it that?"
+        )
     if len(observed.sizes) > 1:
         sizes = ", ".join(f"{width}x{height}" for width, height in sorted(observed.sizes))
         raise JoulecastError(f"images of several sizes were generated ({sizes}): track each size by itself")

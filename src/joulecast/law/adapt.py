@@ -1,16 +1,17 @@
 """A law fitted on a user's runs: alone, or with the packaged ones, which adapts it to the user's GPU.
 
 With the packaged runs, the user's move what they speak of (their chip, their software's host time
-and level) and the rest stays as physics and the packaged runs have it. Intervals: runs that were
-held out of the fit a fifth at a time say how wide the interval of a known model on a known GPU must
-be, once there are enough of them; for what the user did not measure, the packaged law's widths stay.
-No width is ever narrower than the packaged law's.
+and level) and the rest stays as physics and the packaged runs have it. Intervals: the user's runs,
+held out of the fit a fifth at a time, say how wide the interval of what the user measured must be, on
+each GPU with enough of them; it is never narrower than the packaged law's on a fifth of its own runs.
+For what the user did not measure, no width is narrower than the packaged law's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +87,7 @@ def adapt(
         own_held = held["same_source"]
     else:
         own_held = _hold_out_own(form, others, own)
-        law = _with_packaged_widths(law, packaged, own_held, dataset)
+        law = _with_packaged_widths(law, packaged, own_held, own)
     fitted_on = dataclasses.replace(
         law.fitted_on, own=_pairs(own, "energy_j"), own_timed=_pairs(own, "duration_s")
     )
@@ -98,10 +99,20 @@ def adapt(
 
 
 def _pairs(own: RunTable, quantity: str) -> tuple[tuple[str, str], ...]:
-    """Models and GPUs of which the user measured the quantity."""
-    return tuple(
-        sorted({(run.model, gpu(run.gpu).name) for run in own if getattr(run, quantity) is not None})
-    )
+    """Models and GPUs of which the user measured the quantity, on GPUs with enough runs to say how well."""
+    measured = _well_measured(own, quantity)
+    pairs = {(run.model, gpu(run.gpu).name) for run in own if getattr(run, quantity) is not None}
+    return tuple(sorted(pair for pair in pairs if pair[1] in measured))
+
+
+def _well_measured(own: RunTable, quantity: str) -> set[str]:
+    """The GPUs with enough runs to calibrate an interval."""
+    counts = _runs_by_gpu(own, quantity)
+    return {name for name, count in counts.items() if count >= FEWEST_FOR_INTERVAL}
+
+
+def _runs_by_gpu(own: RunTable, quantity: str) -> Counter[str]:
+    return Counter(gpu(run.gpu).name for run in own if getattr(run, quantity) is not None)
 
 
 def moved(before: FittedLaw, after: FittedLaw) -> dict[str, tuple[float | None, float | None]]:
@@ -158,29 +169,29 @@ def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
     return HeldOut(form, "same_source", own, folds, *result)
 
 
-def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, dataset: Dataset) -> FittedLaw:
+def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, own: RunTable) -> FittedLaw:
     """The packaged widths, at least as wide as the user's held-out runs ask for.
 
-    Too few runs to tell, on a GPU that the packaged law had not seen: it stays as uncertain as one.
+    A GPU that the packaged law had not seen, with too few runs to tell, stays as uncertain as one.
     """
-    names = {gpu.name for gpu, own in zip(dataset.gpus, dataset.own, strict=True) if own}
     errors = {known: dict(packaged.errors.get(known) or {}) for known in FAMILIARITY}
     widths = {}
     for quantity, label in QUANTITIES.items():
-        fitted = packaged.fitted_on
+        on = packaged.fitted_on
         known, old = (
-            (fitted.gpus, packaged.half_widths)
+            (on.gpus, packaged.half_widths)
             if label == "energy"
-            else (fitted.timed_gpus, packaged.duration_half_widths)
+            else (on.timed_gpus, packaged.duration_half_widths)
         )
-        count = int(np.isfinite(held.log_errors(quantity)).sum())
-        if count >= FEWEST_FOR_INTERVAL:
-            base, errors["same_source"][label] = "same_source", plain(score(held, quantity))
-        else:
-            base = "seen" if names <= set(known) else "unseen_gpu"
-            errors["same_source"][label] = errors[base].get(label)
-        same = max(old[base], held.half_width(quantity) if count else 0.0)
-        widths[label] = {name: max(old[name], same) for name in FAMILIARITY}
+        counts, measured = _runs_by_gpu(own, quantity), _well_measured(own, quantity)
+        too_few = set(counts) - set(known) - measured
+        asked = held.half_width(quantity) if counts else 0.0
+        errors["same_source"][label] = plain(score(held, quantity)) if measured else None
+        if too_few:
+            errors["seen"][label] = None
+        seen = max(old["unseen_gpu" if too_few else "seen"], asked)
+        widths[label] = {name: max(old[name], seen) for name in FAMILIARITY}
+        widths[label]["same_source"] = max(old["same_source"], asked)
     return dataclasses.replace(
         law, half_widths=widths["energy"], duration_half_widths=widths["duration"], errors=errors
     )

@@ -17,7 +17,7 @@ from joulecast.law.paper import PaperLaw
 from joulecast.law.prediction import FAMILIARITY
 from joulecast.law.roofline import RooflineLaw
 
-VERSION = 1
+VERSION = 2
 FORMS: Mapping[str, type[FittedLaw]] = {law.form: law for law in (BaselineLaw, PaperLaw, RooflineLaw)}
 
 
@@ -63,7 +63,7 @@ def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
     for key in ("models", "gpus", "timed_models", "timed_gpus", "precisions", "sources"):
         fitted[key] = tuple(fitted[key])
     for key in ("own", "own_timed"):
-        fitted[key] = tuple((model, gpu) for model, gpu in fitted.get(key, ()))
+        fitted[key] = tuple((model, gpu) for model, gpu in fitted[key])
     fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
     for widths in ("half_widths", "duration_half_widths"):
         fields[widths] = {known: _width(fields[widths][known]) for known in FAMILIARITY}

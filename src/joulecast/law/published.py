@@ -20,15 +20,16 @@ from joulecast.law.dataset import Dataset
 
 @dataclass(frozen=True)
 class GpuRatio:
-    """The mean log ratio of a model's dynamic energy on `gpu` and on `reference`."""
+    """The mean log ratio of a model's dynamic energy on `gpu` and on `reference`, as `source` states it."""
 
     model: str
     gpu: Gpu
     reference: Gpu
     log_ratio: float
+    source: str
 
     def cells(self, dataset: Dataset) -> NDArray[np.int64]:
-        """Rows of the dataset's own dynamic energies of the model on the reference, in 16 bits.
+        """Rows of the source's dynamic energies of the model on the reference, in 16 bits.
 
         None when the chip of the other GPU has no run at all: where it is held out, its ratio is too.
         """
@@ -36,7 +37,8 @@ class GpuRatio:
             return np.empty(0, dtype=np.int64)
         return np.flatnonzero(
             [
-                run.model == self.model
+                run.source == self.source
+                and run.model == self.model
                 and run.gpu == self.reference.name
                 and run.boundary == "dynamic"
                 and run.precision != "fp32"
@@ -48,7 +50,13 @@ class GpuRatio:
 def published_ratios() -> tuple[GpuRatio, ...]:
     """Every published ratio between two GPUs."""
     return tuple(
-        GpuRatio(row["model"], gpu(row["gpu"]), gpu(row["reference_gpu"]), float(row["published"]))
+        GpuRatio(
+            row["model"],
+            gpu(row["gpu"]),
+            gpu(row["reference_gpu"]),
+            float(row["published"]),
+            row["source"],
+        )
         for row in data.read_table("published_results.csv")
         if row["reference_gpu"]
     )

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
-from joulecast.hardware import Gpu, process_nodes
+from joulecast.hardware import CATALOGUE, Gpu, process_nodes
 from joulecast.law.fitted import FittedLaw, Gross
 from joulecast.law.prediction import Array, GpuColumns
 
@@ -272,6 +272,8 @@ def assumed(gpu: Gpu, precision: str) -> str:
         found.append(("process", _process(gpu)))
     if precision == "fp32" and gpu.fp32_flop_per_s is None:
         found.append(("fp32_tflops", "a sixteenth of the 16-bit peak"))
+    if precision == "fp32" and gpu.tf32_flop_per_s is None and gpu.origin != CATALOGUE:
+        found.append(("tf32_tflops", "the fp32 peak, for convolutions"))
     if not found:
         return ""
     keys, values = zip(*found, strict=True)

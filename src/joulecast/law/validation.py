@@ -3,8 +3,8 @@
 Hold-outs, each the key of what a user's question may be to a law:
 
 - ``same_source``: a fifth of the runs at a time (every model, GPU and source stays in the fit);
-- ``seen``: all runs of a source, on chips that other sources measured: somebody else's software, host and
-  meter, as a user's are (some of its models are new too);
+- ``seen``: all runs of a source, its versions together, on chips that other sources measured: somebody
+  else's software, host and meter, as a user's are (some of its models are new too);
 - ``unseen_model``: all runs of a model;
 - ``unseen_gpu``: all runs on a chip, i.e. on every GPU that is made of it;
 - ``unseen_both``: the runs of a model on a chip, with that model and that chip both left out.
@@ -18,6 +18,7 @@ say little about the next one, so the width of whole-group hold-outs grows by sq
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from joulecast.law.prediction import FAMILIARITY, Array
 from joulecast.runs import MeasuredRun, RunTable
 
 LEVEL = 0.9
+_VERSION = re.compile(r" v\d+$")
 FOLDS = 5
 
 Load = Callable[[str], ComputeProfile]
@@ -116,12 +118,17 @@ def groups_of(holdout: str, runs: RunTable) -> tuple[str, ...]:
     if holdout == "same_source":
         return tuple(f"fold {place % FOLDS}" for place in range(len(runs)))
     keys: Mapping[str, Callable[[MeasuredRun], str]] = {
-        "seen": lambda run: run.source or "unknown",
+        "seen": publisher,
         "unseen_model": lambda run: run.model,
         "unseen_gpu": chip,
         "unseen_both": lambda run: f"{run.model} on {chip(run)}",
     }
     return tuple(keys[holdout](run) for run in runs)
+
+
+def publisher(run: MeasuredRun) -> str:
+    """Whose run it is: versions of one source come from the same hands and meters."""
+    return _VERSION.sub("", run.source or "unknown")
 
 
 def chip(run: MeasuredRun) -> str:
@@ -412,7 +419,7 @@ def _cell(value: float, measured: float | None, digits: int = 5) -> str:
 
 def _monotone(widths: Mapping[str, float]) -> dict[str, float]:
     same = widths["same_source"]
-    seen = max(same, widths["seen"]) if np.isfinite(widths["seen"]) else same  # runs of one source only
+    seen = max(same, widths["seen" if np.isfinite(widths["seen"]) else "unseen_model"])
     model, chip_width = max(seen, widths["unseen_model"]), max(seen, widths["unseen_gpu"])
     both = max(model, chip_width, widths["unseen_both"])
     return dict(zip(FAMILIARITY, (same, seen, model, chip_width, both), strict=True))

@@ -65,8 +65,7 @@ def ratio_error(
     Parameters
     ----------
     law : name of a packaged law.
-    familiarity : the lesser of the two workloads', one of `joulecast.law.prediction.FAMILIARITY`. What is
-        seen is asked of runs whose source was fitted on too: a source's level cancels in a ratio.
+    familiarity : the lesser of the two workloads', one of `joulecast.law.prediction.FAMILIARITY`.
     quantity : ``energy_j`` or ``duration_s``.
     kinds : of KINDS; anything else, or too few pairs, has no answer: None.
     without_model : leave out the pairs of a model, to check the answer on them.
@@ -87,6 +86,17 @@ def ratio_error(
             width = _quantile(asked) * math.sqrt(1 + 1 / len(models))
             return RatioError(width, len(asked), len(models), more)
     return None
+
+
+def known_ratio_error(law: str, familiarity: str, quantity: str, kinds: Collection[str]) -> RatioError | None:
+    """`ratio_error`; where sources held out leave too few pairs for what is seen, that of models held out.
+
+    Less is known of those.
+    """
+    found = ratio_error(law, familiarity, quantity, kinds)
+    if found is None and familiarity == "seen":
+        return ratio_error(law, "unseen_model", quantity, kinds)
+    return found
 
 
 def held(law: str, familiarity: str, quantity: str, kinds: Collection[str]) -> tuple[float, int]:
@@ -127,12 +137,11 @@ def _quantile(asked: Sequence[Pair]) -> float:
 def pairs(law: str, familiarity: str, quantity: str) -> tuple[Pair, ...]:
     """All pairs of held-out runs of one source, boundary and scope, with both quantities measured."""
     runs = {run.run_id: run for run in packaged_runs()}
-    holdout = "same_source" if familiarity == "seen" else familiarity
     known: list[tuple[MeasuredRun, Mapping[str, Any], float]] = []
     for row in data.read_table("held_out.csv"):
         run = runs[row["run_id"]]
         measured = getattr(run, quantity)
-        if (row["law"], row["holdout"]) == (law, holdout) and measured and row[quantity]:
+        if (row["law"], row["holdout"]) == (law, familiarity) and measured and row[quantity]:
             known.append((run, _kinds(run), math.log(float(row[quantity]) / measured)))
     found = []
     for (a, kinds_a, error_a), (b, kinds_b, error_b) in itertools.combinations(known, 2):

@@ -19,7 +19,7 @@ from joulecast.footprint.account import Footprint, footprint_of, gpu_name
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.law.load import load_law
-from joulecast.plan.ratio import KINDS, RatioError, lesser, ratio_error
+from joulecast.plan.ratio import KINDS, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, rates, site_of
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
@@ -333,7 +333,9 @@ def _ratios(
     known = lesser(before.law["familiarity"], after.law["familiarity"])
     found, notes = [], []
     for quantity, word in (("energy_j", "energy"), ("duration_s", "time")):
-        error = ratio_error(law, known, quantity, kinds) if kinds and _is_packaged(before, after) else None
+        error = None
+        if kinds and _is_packaged(before, after):
+            error = known_ratio_error(law, known, quantity, kinds)
         found.append(error)
         notes.append(f"{word}: {_counted(error, kinds)}")
     return found[0], found[1], tuple(notes)

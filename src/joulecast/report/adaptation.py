@@ -17,7 +17,7 @@ from joulecast.report.validation import QUANTITIES
 _WORDS = {"energy": "energy of one image", "duration": "time of one batch"}
 _KNOWN = {
     "same_source": "model and GPU you measured",
-    "seen": "model and GPU that others measured",
+    "seen": "model and GPU that were each measured",
     "unseen_model": "another model",
     "unseen_gpu": "another GPU",
     "unseen_both": "another model and GPU",

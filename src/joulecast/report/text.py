@@ -22,7 +22,7 @@ _BOUNDARIES = {
 # What the law knows, and what was held out to find its error.
 _FAMILIARITY = {
     "same_source": ("you measured this model and GPU", "your runs held out"),
-    "seen": ("others measured this model and GPU", "whole sources held out"),
+    "seen": ("this model and this GPU were each measured by others", "whole sources held out"),
     "unseen_model": ("this model was not fitted on", "models held out of sources that were not"),
     "unseen_gpu": ("this GPU was not fitted on", "chips held out"),
     "unseen_both": ("neither this model nor this GPU was fitted on", "models and chips held out"),
