@@ -158,6 +158,8 @@ class SizeRule:
             table = np.array(self.bins)
             nearest = np.abs(table[:, 0] - (height / width)[:, None]).argmin(axis=1)
             return table[nearest, 2].astype(np.int64), table[nearest, 1].astype(np.int64)
+        if self.off_grid in (REFUSE, IRREGULAR):  # what is taken is on the grid
+            return width, height
         further = self.unit - 1 if self.off_grid == ROUND_UP else 0
         return (width + further) // self.unit * self.unit, (height + further) // self.unit * self.unit
 
