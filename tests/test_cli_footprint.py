@@ -14,6 +14,7 @@ import pytest
 
 from joulecast import data
 from joulecast.cli import main
+from joulecast.forecast.estimate import estimate
 
 WORKLOADS = """model,gpu,width,height,steps,precision,batch_size,where
 flux.1-dev,H100-SXM5-80GB,1024,1024,50,bf16,1,FR
@@ -482,7 +483,10 @@ def test_boamps_reports(run) -> None:  # type: ignore[no-untyped-def]
     assert [m["task"]["algorithms"][0]["foundationModelName"] for m in made] == ["flux.1-dev", "sd3.5-large"]
     assert made[0]["header"]["reportId"] != made[1]["header"]["reportId"]
     assert run("card", "p.parquet", *BOAMPS, "--row", "1", "--out", "one.json").status == 0
-    assert json.loads(Path("one.json").read_text())["quality"] == "medium"  # an interval of +-16 %
+    answer = estimate("flux.1-dev", "H100-SXM5-80GB", size="1024x1024", steps=50, precision="bf16")
+    error = max(answer.energy_high_j / answer.energy_j - 1, 1 - answer.energy_low_j / answer.energy_j)
+    expected = next(word for most, word in ((0.1, "high"), (0.25, "medium"), (0.5, "low")) if error <= most)
+    assert json.loads(Path("one.json").read_text())["quality"] == expected
 
 
 def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]

@@ -35,6 +35,7 @@ from joulecast.report import charts
 from joulecast.report.chart_data import Rows, held_out_points
 from joulecast.report.decision_charts import fleet_chart, intensity_chart, pareto_chart, plan_chart
 from joulecast.report.folder import pictures
+from joulecast.report.validation import HOLDOUTS
 from joulecast.runs import packaged_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -63,13 +64,6 @@ PARAMETERS: Mapping[str, tuple[str, str]] = {
     "lowest_clock": ("1", "clock below which the voltage falls no further, over the boost clock"),
     "node_exponent": ("1", "of the process's switching energy"),
     "clock_exponent": ("1", "of the clock, in the energy of an operation"),
-}
-HOLDOUTS = {
-    "same_source": "a fifth of the runs",
-    "seen": "a source of runs",
-    "unseen_model": "a model",
-    "unseen_gpu": "a chip",
-    "unseen_both": "a model and a chip",
 }
 FIGURES: Mapping[str, Callable[[float], str]] = {
     "r2": "{:.3f}".format,

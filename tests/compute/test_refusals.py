@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,19 @@ def test_a_class_of_a_retired_module_is_found(tmp_path: Path, library: str) -> N
 def test_several_images_are_named(folder: Path) -> None:
     with pytest.raises(TraceError, match="refuses 3 images, 100x100, 2 steps: "):
         capture(folder).run(Request(batch=3, width=100, height=100))
+
+
+@pytest.mark.parametrize(
+    "command", [["profile", ".", "--out", "x.json"], ["campaign", "run", "calibrate", "--store", "s.db"]]
+)
+def test_without_torch_the_extra_is_named(command: list[str], tmp_path: Path) -> None:
+    """In a process of its own, where torch cannot be imported."""
+    code = "import sys; sys.modules['torch'] = None; from joulecast.cli import main; main()"
+    (tmp_path / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line == "error: tracing a pipeline needs the extra `trace`: pip install 'joulecast[trace]'"

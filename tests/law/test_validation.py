@@ -5,6 +5,7 @@ The last part asserts the numbers that the project set itself to reach, on the p
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -362,12 +363,21 @@ def test_time_of_a_model_nobody_measured() -> None:
     assert np.median(default_errors("unseen_model", "duration_s")) <= 10
 
 
-@pytest.mark.parametrize("holdout", ["seen", "unseen_model", "unseen_gpu"])
-@pytest.mark.parametrize("quantity", QUANTITIES.values())
+@pytest.mark.parametrize(
+    ("holdout", "quantity"),
+    [
+        *itertools.product(("unseen_model", "unseen_gpu"), QUANTITIES.values()),
+        ("seen", "duration_s"),
+        pytest.param(
+            "seen",
+            "energy_j",
+            marks=pytest.mark.xfail(strict=True, reason="84 %: two publishers of energies, on one chip"),
+        ),
+    ],
+)
 def test_the_interval_covers_what_it_says(holdout: str, quantity: str) -> None:
-    """Sources held out are two for energies, so that each stands for the other."""
     _, covered = packaged_errors(default_law(), holdout, quantity)
-    assert (80 if holdout == "seen" else 85) <= 100 * covered.mean() <= 95
+    assert 85 <= 100 * covered.mean() <= 95
 
 
 def test_r2_within_one_model_and_gpu(eager: RunTable) -> None:

@@ -290,7 +290,7 @@ def _nullable(pipeline_class: Any) -> list[str]:
 def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     if is_tokenizer(name, part.class_name):
         return StandInTokenizer(_most_tokens(name, part), length=PROMPT_TOKENS)
-    found = _class(part.library, part.class_name)
+    found = _class(part.package, part.class_name)
     # A copy: classes write into the mappings they are given.
     config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
     try:

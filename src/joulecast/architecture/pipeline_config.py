@@ -37,9 +37,9 @@ IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "w
 
 @dataclass(frozen=True)
 class ComponentConfig:
-    """One component of a pipeline: a class of a library and the keyword arguments that build it."""
+    """One component of a pipeline: a class of a package and the keyword arguments that build it."""
 
-    library: str
+    package: str
     class_name: str
     config: Mapping[str, Any]
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-import torch
-
 from joulecast.architecture.build import one_line
 from joulecast.errors import JoulecastError, TraceError
+
+import torch  # isort: skip - after build, which says so when the extra is missing
 
 Result = TypeVar("Result")
 

@@ -31,9 +31,9 @@ from joulecast.compute.replay import leaf_signature, replay_equal_blocks, value_
 from joulecast.compute.tracer import (
     Operator,
     OperatorRecorder,
-    UnknownValuesError,
     check_attention_count,
 )
+from joulecast.compute.values import UnknownValuesError
 from joulecast.errors import TraceError
 
 import torch  # isort: skip - after build, which says so when the extra is missing

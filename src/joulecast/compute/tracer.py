@@ -9,8 +9,7 @@ Conventions
   queries, keys, values and mask and writes the output. A causal mask does not reduce the count.
 - Views and empty allocations cost nothing. Every other operator on the device is one launch.
 - An operator that is not known here is an error, never a zero.
-- Whole numbers and masks keep their values (see `Values`), because modules choose their course by
-  them: they ask whether a mask is all ones, or count its tokens. Other values are not known, and a
+- Whole numbers and masks keep their values (`joulecast.compute.values`). Others are not known, and a
   module that asks for one is an error.
 
 Needs the extra `trace`.
@@ -18,7 +17,7 @@ Needs the extra `trace`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +28,9 @@ try:
 except ImportError:  # pragma: no cover - exercised in an environment without the extra
     raise MissingExtraError("trace", "tracing a pipeline") from None
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
+
+from joulecast.compute.values import Values, operator_name, tensors
 
 GEMM, CONVOLUTION, ATTENTION, MEMORY = "gemm", "convolution", "attention", "memory"
 ATTENTION_OPERATOR = "scaled_dot_product_attention"
@@ -68,12 +67,6 @@ _MEMORY_BOUND_NAMES = """
     _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross floor_divide
 """
 _FREE = frozenset(_FREE_NAMES.split())
-# Their results have values that no input decides.
-_ARBITRARY_NAMES = """
-    empty empty_like empty_strided new_empty new_empty_strided randint randint_like randperm multinomial
-    bernoulli bernoulli_ random_
-"""
-_ARBITRARY = frozenset(_ARBITRARY_NAMES.split())
 _MEMORY_BOUND = frozenset(_MEMORY_BOUND_NAMES.split())
 # Reads only the rows it is asked for, not the whole table.
 _GATHERS = frozenset(["embedding", "index", "index_select", "gather"])
@@ -145,7 +138,7 @@ class OperatorRecorder(TorchDispatchMode):
             operator, (shape, stride, dtype) = known
             out = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
         else:
-            sized_by_values = _name(func) in _SIZED_BY_VALUES
+            sized_by_values = operator_name(func) in _SIZED_BY_VALUES
             out = self.values.sized(func, args, kwargs) if sized_by_values else func(*args, **kwargs)
             operator = describe(func, args, kwargs, out)
             if (
@@ -172,90 +165,6 @@ class OperatorRecorder(TorchDispatchMode):
         return out
 
 
-class UnknownValuesError(TraceError):
-    """A module asks for values that tracing does not have."""
-
-
-class Values:
-    """The values of whole-number and boolean tensors on the meta device, followed from where they are known.
-
-    They are known for the inputs that `remember` is given, for constants, and for what operators
-    make of those. `asked` says whether a module has used one: then its course depends on them.
-    """
-
-    largest = 2**20  # elements: masks and token ids, not images
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._known: Any = WeakIdKeyDictionary()
-
-    def remember(self, x: Any, real: Any) -> None:
-        """`x`, on meta, has the values of `real`."""
-        if not (real.dtype.is_floating_point or real.dtype.is_complex) and real.numel() <= self.largest:
-            self._known[x] = real
-
-    def of(self, x: Any) -> Any:
-        """The values of `x`; None when they are not known, or it is no tensor."""
-        return self._known.get(x) if isinstance(x, torch.Tensor) else None
-
-    def real(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """The result of an operator that takes values from the device.
-
-        Raises
-        ------
-        TraceError
-            They are not known.
-        """
-        inputs = self._inputs(args, kwargs)
-        self.asked = True
-        if inputs is None:
-            raise UnknownValuesError(
-                "the module's course depends on a tensor's values, which tracing does not have"
-            )
-        return func(*inputs[0], **inputs[1])
-
-    def sized(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """The result on meta of an operator that is sized by its inputs' values."""
-        return pytree.tree_map(
-            lambda x: x.to("meta") if isinstance(x, torch.Tensor) else x, self.real(func, args, kwargs)
-        )
-
-    def follow(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        """Find the values of an operator's output, if those of all its inputs are known."""
-        outputs = [x for x in tensors(out) if _may_be_known(x, self.largest)]
-        if not outputs:
-            return
-        inputs = self._inputs(args, kwargs)
-        if inputs is None or _name(func) in _ARBITRARY:
-            if func._schema.is_mutable:
-                self._forget(outputs)
-            return
-        for x, real in zip(tensors(out), tensors(func(*inputs[0], **inputs[1])), strict=True):
-            self.remember(x, real)
-
-    def _inputs(self, args: Any, kwargs: Any) -> Any:
-        """The arguments with values in place of meta tensors and devices, None if one is not known."""
-        leaves, spec = pytree.tree_flatten((args, kwargs))
-        for place, leaf in enumerate(leaves):
-            if isinstance(leaf, torch.Tensor) and leaf.is_meta:
-                leaves[place] = self._known.get(leaf)
-                if leaves[place] is None:
-                    return None
-            elif isinstance(leaf, torch.device) and leaf.type == "meta":
-                leaves[place] = torch.device("cpu")
-        return pytree.tree_unflatten(leaves, spec)
-
-    def _forget(self, written: list[Any]) -> None:
-        """What was written to, and every view of it, has values no longer."""
-        lost = {self._known[x].untyped_storage().data_ptr() for x in written if x in self._known}
-        for x in [x for x, real in self._known.items() if real.untyped_storage().data_ptr() in lost]:
-            del self._known[x]
-
-
-def _name(func: Any) -> str:
-    return str(func._schema.name.partition("::")[2])
-
-
 def _leaves_device(func: Any, args: Any, kwargs: Any) -> bool:
     """Whether the operator hands a meta tensor's values to Python or to the processor."""
     if not (args and isinstance(args[0], torch.Tensor) and args[0].is_meta):
@@ -264,12 +173,6 @@ def _leaves_device(func: Any, args: Any, kwargs: Any) -> bool:
         return True
     device = kwargs.get("device")
     return func is torch.ops.aten._to_copy.default and device is not None and device.type != "meta"
-
-
-def _may_be_known(x: Any, largest: int) -> bool:
-    return bool(
-        x.is_meta and not x.dtype.is_floating_point and not x.dtype.is_complex and x.numel() <= largest
-    )
 
 
 def _returns_new_tensor(func: Any) -> bool:
@@ -350,7 +253,7 @@ def describe(func: Any, args: Any, kwargs: Any, out: Any) -> Operator | None:
     TraceError
         The operator is not known.
     """
-    name = _name(func)
+    name = operator_name(func)
     outputs = list(tensors(out))
     inputs = list(tensors((args, kwargs)))
     if name in _FREE or func.is_view or not any(x.is_meta for x in (*inputs, *outputs)):
@@ -368,18 +271,6 @@ def describe(func: Any, args: Any, kwargs: Any, out: Any) -> Operator | None:
         f"operator {func} is not known to the tracer, so its cost would be counted as zero; "
         "please report it with the model's config"
     )
-
-
-def tensors(value: Any) -> Iterable[Any]:
-    """Every tensor in nested lists, tuples and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors(item)
 
 
 def full_bytes(x: Any) -> int:

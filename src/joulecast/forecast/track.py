@@ -90,7 +90,7 @@ def track(
 def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, law: LawChoice) -> Estimate:
     """An estimate of the workload that was seen. Raises JoulecastError when there is none."""
     observed = measured.observed
-    name = model or str(getattr(pipeline, "name_or_path", "") or "")
+    name = str(getattr(pipeline, "name_or_path", "") or "")
     known = model or catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
     if known is None:
         raise JoulecastError(

@@ -105,13 +105,8 @@ def fit_logarithms(
         np.column_stack([gpu_names[known] == n for n in others]) if others else np.zeros((known.sum(), 0))
     )
     varying = _varying(regressors[known])
-    if varying == [0]:
-        raise FitError(f"the runs with {kind} are all of one workload; vary size, steps or model")
     design = np.column_stack([regressors[known][:, varying], dummies]).astype(np.float64)
-    if np.linalg.matrix_rank(design) < design.shape[1] or len(design) <= design.shape[1]:
-        raise FitError(
-            f"the runs with {kind} are too alike to fit {design.shape[1]} coefficients; vary size and steps"
-        )
+    _check_design(design, varying, kind)
     solution, *_ = np.linalg.lstsq(design, np.log(target[known]), rcond=None)
     residuals = np.log(target[known]) - design @ solution
     spread = float(residuals @ residuals / (len(design) - design.shape[1]))
@@ -132,6 +127,16 @@ def fit_logarithms(
         "columns": [SLOPES[i] for i in varying] + others,
         "covariance": covariance.tolist(),
     }
+
+
+def _check_design(design: Array, varying: list[int], kind: str) -> None:
+    """Raise FitError where the runs cannot tell the coefficients apart."""
+    if varying == [0]:
+        raise FitError(f"the runs with {kind} are all of one workload; vary size, steps or model")
+    if np.linalg.matrix_rank(design) < design.shape[1] or len(design) <= design.shape[1]:
+        raise FitError(
+            f"the runs with {kind} are too alike to fit {design.shape[1]} coefficients; vary size and steps"
+        )
 
 
 def _varying(regressors: Array) -> list[int]:

@@ -70,7 +70,7 @@ class Prediction:
     def dynamic(self, batch_size: NDArray[np.int64]) -> Prediction:
         """The same without idle power: gross energy minus idle power times time, per image.
 
-        The interval keeps its width in joules where that leaves the energy positive.
+        The interval keeps its relative width, which hold-outs of both boundaries calibrated.
         """
         from dataclasses import replace
 

@@ -249,12 +249,12 @@ def _random_part(name: str, part: ComponentConfig, precision: str, device: torch
     )
     if not is_module:
         return build._build_component(name, part, precision)
-    found = build._class(part.library, part.class_name)
+    found = build._class(part.package, part.class_name)
     config = {key: value for key, value in part.config.items() if not key.startswith("_")}
     dtype = build.TORCH_DTYPES[precision]
     with _default_dtype(dtype), torch.device(device):
         module = (
-            found.from_config(config) if part.library == "diffusers" else found(found.config_class(**config))
+            found.from_config(config) if part.package == "diffusers" else found(found.config_class(**config))
         )
     module.eval().requires_grad_(False)
     kept = _kept_in_fp32(module, dtype)
