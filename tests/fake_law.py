@@ -10,7 +10,7 @@ import numpy as np
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.prediction import GpuColumns, Prediction
+from joulecast.law.law import GpuColumns, Prediction
 
 UTILISATION = 0.4
 POWER_SHARE = 0.9

@@ -24,7 +24,7 @@ from joulecast import (
     load_profile,
     models,
 )
-from joulecast.forecast.profiles import denoiser_pass_flop
+from joulecast.question.models import denoiser_pass_flop
 
 LAW = FakeLaw()
 NAMES = [model.name for model in models()]

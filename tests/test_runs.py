@@ -139,7 +139,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         RunTable.read(tmp_path / "missing.csv")
     with pytest.raises(InputError, match="is a folder"):
         RunTable.read(tmp_path)
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(InputError, match="is a folder; give the name of a file"):
         RunTable().write(tmp_path)
     (tmp_path / "runs.csv").write_bytes(b"\xff\xfea\x00")
     with pytest.raises(FileFormatError, match=r"runs\.csv' is not UTF-8"):

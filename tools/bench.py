@@ -63,11 +63,11 @@ print(seconds, before / 1024, peak / 1024, np.isfinite(answer["energy_j"]).sum()
 FOOTPRINT = """
 import csv, resource, sys, time
 import numpy as np
-from joulecast.footprint.columns import Sites, footprint_columns
-from joulecast.footprint.grid import given_intensity, grid_of
+from joulecast.footprint.tables.columns import Sites, footprint_columns
+from joulecast.footprint.grid.yearly import given_intensity, grid_of
 from joulecast.footprint.site import site
-from joulecast.footprint.table import footprint_file
-from joulecast.forecast.tables import BLOCK_ROWS
+from joulecast.footprint.tables.file import footprint_file
+from joulecast.files.tables import BLOCK_ROWS
 
 rows, source, target = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 rng = np.random.default_rng(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from joulecast.footprint.hourly import packaged_regions
+from joulecast.footprint.grid.reading import packaged_regions
 from joulecast.plan.demand import demand_of
 from joulecast.plan.solve import solve
 

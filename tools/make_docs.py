@@ -22,7 +22,7 @@ from typing import Any
 
 import joulecast
 from joulecast import data
-from joulecast.cli import commands, parser
+from joulecast.cli.parser import commands, parser
 from joulecast.runs import columns
 
 DOCS = Path(__file__).parents[1] / "docs"

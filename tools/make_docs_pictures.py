@@ -19,23 +19,23 @@ import numpy as np
 
 from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.footprint.hourly import hourly_series
+from joulecast.footprint.grid.reading import hourly_series
 from joulecast.law.fit_roofline import PRIORS
 from joulecast.law.forms import FITS
+from joulecast.law.hold_out import within_groups
+from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import usable
-from joulecast.law.prediction import FAMILIARITY
 from joulecast.law.reproduction import reproduction
-from joulecast.law.validation import within_groups
 from joulecast.plan.demand import demand_of
 from joulecast.plan.ratio import held, ratio_error
 from joulecast.plan.solve import solve
 from joulecast.plan.tradeoff import on_front, outcomes
 from joulecast.report import charts
-from joulecast.report.chart_data import Rows, held_out_points
-from joulecast.report.decision_charts import fleet_chart, intensity_chart, pareto_chart, plan_chart
-from joulecast.report.folder import pictures
-from joulecast.report.validation import HOLDOUTS
+from joulecast.report.decisions.pictures import fleet_chart, intensity_chart, pareto_chart, plan_chart
+from joulecast.report.validation.page import pictures
+from joulecast.report.validation.rows import Rows, held_out_points
+from joulecast.report.validation.text import HOLDOUTS
 from joulecast.runs import packaged_runs
 
 DOCS = Path(__file__).parents[1] / "docs"

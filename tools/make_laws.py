@@ -15,8 +15,8 @@ from pathlib import Path
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
 from joulecast.law.forms import FITS, fit_law
+from joulecast.law.hold_out import RULE, calibrated, choose_default, held_out_rows, validate
 from joulecast.law.law_file import write_law
-from joulecast.law.validation import RULE, calibrated, choose_default, held_out_rows, validate
 from joulecast.runs import packaged_runs
 
 DATA = Path(__file__).parents[1] / "src/joulecast/data"

@@ -17,9 +17,9 @@ import numpy as np
 
 from joulecast.measure.meter import Meter, SystemClock
 from joulecast.measure.nvml import NvmlMeter
+from joulecast.measure.phases import track_phases
 from joulecast.measure.replay import ReplayMeter, packaged_trace
 from joulecast.measure.telemetry import SAMPLE_S, TelemetryRecorder
-from joulecast.measure.track import track_phases
 
 ROUNDS = 40
 CALLS = 40  # component calls in one run, as 40 denoising steps

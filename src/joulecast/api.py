@@ -16,9 +16,9 @@ from joulecast.errors import (
 )
 from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.forecast.predict import predict
-from joulecast.forecast.profiles import Model, load_profile, models
 from joulecast.forecast.track import Track, track
 from joulecast.hardware import Gpu, gpu, gpus
+from joulecast.question.models import Model, load_profile, models
 
 __all__ = [
     "ComputeProfile",

@@ -38,6 +38,7 @@ from typing import Any, Final
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
 __all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu", "process_nodes"]
@@ -188,7 +189,7 @@ def gpu(name: str | os.PathLike[str]) -> Gpu:
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(text, str):
         raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
-    if not isinstance(name, str) or _is_path(text):
+    if not isinstance(name, str) or is_path(text, ".toml"):
         return load_gpu(text)
     found = _by_folded_name().get(fold(text))
     if found is None:
@@ -204,8 +205,8 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     Raises InputError when there is no such file or a value cannot be a GPU's, FileFormatError when
     the file is not UTF-8 TOML, is too large, or has unknown or missing keys.
     """
-    where = f"GPU file {data.shown_path(path)}"
-    table = _toml(data.user_text(path, "GPU file", MOST_FILE_BYTES), where)
+    where = f"GPU file {shown_path(path)}"
+    table = _toml(user_text(path, "GPU file", MOST_FILE_BYTES), where)
     _check_keys(table, where)
     texts = {key: _text(table[key], key, where) for key in _TEXT_KEYS if key in table}
     values = {
@@ -270,10 +271,6 @@ def _process(name: str | None, where: str) -> str | None:
     if name is None or name in process_nodes():
         return name
     raise UnknownNameError("process", name, process_nodes(), f"{where} may leave it out")
-
-
-def _is_path(text: str) -> bool:
-    return text.casefold().endswith(".toml") or "/" in text or os.sep in text
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:

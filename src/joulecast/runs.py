@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from joulecast import data, hardware
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
+from joulecast.files.paths import decoded, shown_path, user_text, write_whole
 
 __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
 
@@ -247,7 +248,7 @@ class RunTable(Sequence[MeasuredRun]):
         return cls(runs, ignored)
 
     def write(self, path: str | os.PathLike[str]) -> None:
-        """Write a CSV file (UTF-8) that `read` turns into an equal table.
+        """Write a CSV file (UTF-8) that `read` turns into an equal table, whole or not at all.
 
         Raises InputError when the file cannot be written.
         """
@@ -255,10 +256,7 @@ class RunTable(Sequence[MeasuredRun]):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns())
         writer.writerows([_cell(getattr(run, name)) for name in columns()] for run in self._runs)
-        try:
-            Path(path).write_bytes(text.getvalue().encode("utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot write {data.shown_path(path)}: {error.strerror}") from error
+        write_whole(Path(path), text.getvalue())
 
 
 @cache
@@ -336,12 +334,12 @@ def _is_positive(value: object) -> bool:
 def _content(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
     """The text of the file, and what to call it in a message."""
     if isinstance(file, str | os.PathLike):
-        return data.user_text(file, "run table", MOST_FILE_BYTES), f"run table {data.shown_path(file)}"
-    where = f"run table {data.shown_path(str(getattr(file, 'name', 'from an open file')))}"
+        return user_text(file, "run table", MOST_FILE_BYTES), f"run table {shown_path(file)}"
+    where = f"run table {shown_path(str(getattr(file, 'name', 'from an open file')))}"
     content = file.read()
     if isinstance(content, str):
         content = content.encode("utf-8", errors="surrogatepass")
-    return data.decoded(content, where), where
+    return decoded(content, where), where
 
 
 def _rows(text: str, where: str) -> list[tuple[int, list[str]]]:

@@ -28,8 +28,8 @@ from joulecast.compute.profile_file import (
     read_profile,
     write_profile,
 )
-from joulecast.data import signed_json
-from joulecast.errors import FileFormatError
+from joulecast.errors import FileFormatError, InputError
+from joulecast.files import signed_json
 
 MODEL = "sd1.5"
 Json = dict[str, Any]
@@ -153,14 +153,14 @@ def test_an_edited_copy_of_a_signed_profile_is_still_a_profile() -> None:
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"profile .*missing.json cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"profile .*missing.json' does not exist"):
         read_profile(tmp_path / "missing.json")
-    with pytest.raises(FileFormatError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputError, match="is a folder"):
         read_profile(tmp_path)
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(signed_json.MAX_FILE_BYTES + 1)  # sparse
-    with pytest.raises(FileFormatError, match="is larger than 64000000 bytes, far more than any profile"):
+    with pytest.raises(FileFormatError, match="is larger than 64,000,000 bytes"):
         read_profile(huge)
 
 

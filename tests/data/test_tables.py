@@ -9,6 +9,7 @@ import pytest
 
 from joulecast import data, hardware
 from joulecast.errors import FileFormatError, InputError, fold
+from joulecast.files.paths import user_text
 from joulecast.runs import MeasuredRun, columns, packaged_runs
 
 FIGURES = data.read_table("gpu_figures.csv")
@@ -135,15 +136,15 @@ def test_names_lists_only_files_of_the_suffix() -> None:
 def test_user_text_refuses_what_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "some.txt"
     path.write_bytes(b"\xef\xbb\xbfhello")
-    assert data.user_text(path, "thing", 100) == "hello"
+    assert user_text(path, "thing", 100) == "hello"
     with pytest.raises(FileFormatError, match="larger than 3 bytes"):
-        data.user_text(path, "thing", 3)
+        user_text(path, "thing", 3)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(FileFormatError, match="not UTF-8"):
-        data.user_text(path, "thing", 100)
+        user_text(path, "thing", 100)
     path.write_bytes(b"a\x00b")
     with pytest.raises(FileFormatError, match="binary"):
-        data.user_text(path, "thing", 100)
+        user_text(path, "thing", 100)
     for missing in (tmp_path, tmp_path / "missing", tmp_path / ("x" * 300)):
         with pytest.raises(InputError, match="thing"):
-            data.user_text(missing, "thing", 100)
+            user_text(missing, "thing", 100)

@@ -15,8 +15,8 @@ from joulecast import estimate
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site, footprint, footprint_of, site
 from joulecast.footprint.factors import packaged
-from joulecast.footprint.grid import find_region, grid_intensity, newest_year, regions
-from joulecast.footprint.hourly import hourly_series
+from joulecast.footprint.grid.reading import hourly_series
+from joulecast.footprint.grid.yearly import find_region, grid_intensity, newest_year, regions
 from joulecast.uncertainty import Interval
 
 # A GPU draws 3.6 MJ = 1 kWh in an hour for one image: every number below is worked by hand.

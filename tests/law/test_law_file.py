@@ -13,12 +13,12 @@ import pytest
 
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.data import signed_json
-from joulecast.errors import FileFormatError, UnknownNameError
+from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.files import signed_json
 from joulecast.hardware import gpu
+from joulecast.law.law import FAMILIARITY, GpuColumns
 from joulecast.law.law_file import VERSION, rounded, write_law
 from joulecast.law.load import default_law, law_names, load_law
-from joulecast.law.prediction import FAMILIARITY, GpuColumns
 
 SIX_DIGITS = 1e-4  # parameters are written to 6 digits; energies go with their products
 
@@ -120,7 +120,7 @@ def test_what_is_no_law_file(path: Path, content: bytes) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="cannot be read"):
+    with pytest.raises(InputError, match="does not exist"):
         load_law(tmp_path / "none.json")
 
 

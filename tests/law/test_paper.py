@@ -17,8 +17,8 @@ from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms, fit_paper
 from joulecast.law.fitted import Gross, idle_power_w
+from joulecast.law.law import FAMILIARITY, GpuColumns
 from joulecast.law.paper import PaperLaw, paper_regressors
-from joulecast.law.prediction import FAMILIARITY, GpuColumns
 from joulecast.runs import RunTable
 
 SAME_ALGEBRA = 1e-6  # two least-squares solvers on a design of condition ~1e3, in float64

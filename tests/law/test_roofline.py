@@ -23,10 +23,10 @@ from joulecast.hardware import Gpu, gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import PRIORS, _Problem, fit_roofline
+from joulecast.law.hold_out import predict_runs
+from joulecast.law.law import GpuColumns
 from joulecast.law.load import load_law
-from joulecast.law.prediction import GpuColumns
 from joulecast.law.roofline import REFERENCE_CLOCK_HZ, GpuTraits, RooflineLaw, assumed, chip_factor
-from joulecast.law.validation import predict_runs
 from joulecast.runs import RunTable
 
 ADDS_UP = 1e-6  # costs are float32 on the way

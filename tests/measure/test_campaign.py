@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from joulecast.architecture.catalogue import model_names
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
-from joulecast.measure import compare, export, plan
+from joulecast.measure import campaign_plan as plan
+from joulecast.measure import compare, export
 from joulecast.measure.campaign import Progress, run_campaign
-from joulecast.measure.plan import Plan, parse_plan, read_plan
+from joulecast.measure.campaign_plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store

@@ -19,10 +19,11 @@ import pytest
 
 from joulecast.cli import main
 from joulecast.errors import InputError, MeasureError, MissingExtraError
-from joulecast.measure import fleet, plan
+from joulecast.measure import campaign_plan as plan
+from joulecast.measure import fleet
 from joulecast.measure.campaign import Progress, run_campaign
+from joulecast.measure.campaign_plan import parse_plan
 from joulecast.measure.fleet import Answer, Node, ReplaySource, run_fleet
-from joulecast.measure.plan import parse_plan
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store

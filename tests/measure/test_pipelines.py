@@ -22,10 +22,10 @@ from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
 from joulecast.measure import pipelines  # noqa: E402
 from joulecast.measure.campaign import run_campaign  # noqa: E402
+from joulecast.measure.campaign_plan import make_spec  # noqa: E402
 from joulecast.measure.export import runs_of  # noqa: E402
 from joulecast.measure.meter import SystemClock  # noqa: E402
 from joulecast.measure.pipelines import PipelineSubject, Record, RecordedCall  # noqa: E402
-from joulecast.measure.plan import make_spec  # noqa: E402
 from joulecast.measure.protocol import Settings  # noqa: E402
 from joulecast.measure.replay import ReplayMeter, packaged_trace  # noqa: E402
 from joulecast.measure.store import NewTask, Store  # noqa: E402

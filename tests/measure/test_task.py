@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from joulecast.measure.campaign import run_campaign
-from joulecast.measure.plan import make_spec
+from joulecast.measure.campaign_plan import make_spec
 from joulecast.measure.protocol import Settings
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store

@@ -16,7 +16,7 @@ from joulecast.errors import InputError
 from joulecast.plan.milp import Program
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
 from joulecast.plan.solve import InfeasiblePlanError, Plan, explain_infeasible, solve
-from joulecast.report.plan_text import plan_text
+from joulecast.report.decisions.plan_text import plan_text
 from joulecast.uncertainty import Interval
 
 MOST_GPUS = 2  # of a type in a region, in brute force

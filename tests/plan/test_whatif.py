@@ -14,11 +14,11 @@ import pytest
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import footprint, site
 from joulecast.footprint.factors import packaged
-from joulecast.footprint.hourly import HourlySeries, hourly_series
+from joulecast.footprint.grid.hours import by_hour_of_day, intensity_at
+from joulecast.footprint.grid.reading import HourlySeries, hourly_series
+from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
-from joulecast.law.prediction import FAMILIARITY
 from joulecast.plan import ratio
-from joulecast.plan.hours import by_hour_of_day, intensity_at
 from joulecast.plan.ratio import FEWEST, Pair, held, lesser, pairs, ratio_error
 from joulecast.plan.tradeoff import outcome, outcomes, site_of
 from joulecast.plan.whatif import Delta, WhatIf, change, what_if

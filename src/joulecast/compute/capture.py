@@ -26,8 +26,8 @@ from joulecast.architecture.build import (
 )
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
 from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
-from joulecast.compute.replay import leaf_signature, replay_equal_blocks, value_bytes
 from joulecast.compute.tracer import (
     Operator,
     OperatorRecorder,

@@ -37,8 +37,8 @@ from joulecast.compute.profile import (
     SizeRule,
     TextRule,
 )
-from joulecast.data import signed_json
 from joulecast.errors import FileFormatError, shown
+from joulecast.files import signed_json
 
 VERSION = 2
 FAMILIES = ("gemm", "convolution", "attention", MEMORY)

@@ -21,11 +21,11 @@ import numpy as np
 from joulecast.architecture.build import one_line
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
-from joulecast.compute.aside import aside
 from joulecast.compute.capture import PipelineCapture, Request
 from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.profile import TEXT_ENCODER, Component, ComputeProfile, OperatorTable
 from joulecast.compute.rules import PipelineRules
+from joulecast.compute.second_process import aside
 from joulecast.compute.solving import (
     BATCHES,
     IrregularError,

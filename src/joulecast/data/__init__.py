@@ -10,23 +10,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.errors import FileFormatError, shown
 
 __all__ = [
-    "decoded",
     "names",
     "read_bytes",
     "read_json",
     "read_table",
     "read_text",
-    "shown_path",
-    "user_text",
 ]
 
 
@@ -80,57 +75,6 @@ def names(folder: str = "", suffix: str = "") -> list[str]:
     prefix = f"{folder}/" if folder else ""
     found = place.iterdir() if place.is_dir() else iter(())
     return sorted(prefix + item.name for item in found if item.is_file() and item.name.endswith(suffix))
-
-
-def user_text(path: str | os.PathLike[str], kind: str, most_bytes: int) -> str:
-    """The text of a file the user named, with or without a byte-order mark.
-
-    Parameters
-    ----------
-    path : the file.
-    kind : what it should be, for the message, e.g. ``"GPU file"``.
-    most_bytes : its largest accepted size [byte].
-
-    Raises InputError when there is no such file, FileFormatError when it is too large or not UTF-8.
-    """
-    try:
-        problem = _not_a_file(Path(path))
-        content = b"" if problem else _first_bytes(Path(path), most_bytes + 1)
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    if problem:
-        raise InputError(f"{kind} {shown_path(path)} {problem}; give the path of a readable text file")
-    if len(content) > most_bytes:
-        raise FileFormatError(f"{kind} {shown_path(path)} is larger than {most_bytes:,} bytes")
-    return decoded(content, f"{kind} {shown_path(path)}")
-
-
-def decoded(content: bytes, what: str) -> str:
-    """Bytes the user gave as text; FileFormatError when they are not UTF-8 text."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FileFormatError(f"{what} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    if "\0" in text:
-        raise FileFormatError(f"{what} is a binary file; expected UTF-8 text")
-    return text
-
-
-def shown_path(path: str | os.PathLike[str], most: int = 120) -> str:
-    """A path as an error may show it: quoted, on one line, a long one without its beginning."""
-    text = repr(os.fspath(path))
-    return text if len(text) <= most else "'…" + text[-most:]
-
-
-def _not_a_file(place: Path) -> str:
-    if place.is_file():
-        return ""
-    return "is a folder" if place.is_dir() else "is not a plain file" if place.exists() else "does not exist"
-
-
-def _first_bytes(place: Path, count: int) -> bytes:
-    with place.open("rb") as file:
-        return file.read(count)
 
 
 def _packaged(name: str) -> Traversable:

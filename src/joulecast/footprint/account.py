@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from joulecast.errors import InputError, shown
+from joulecast.footprint.explanation import Step
 from joulecast.footprint.factors import GIVEN, Factor, embodied_of
-from joulecast.footprint.grid import MIXED, GridIntensity, are_mixed
-from joulecast.footprint.ledger import Step
+from joulecast.footprint.grid.yearly import MIXED, GridIntensity, are_mixed
 from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import GIVEN, Factor, Given, checked, factor
-from joulecast.footprint.grid import GridIntensity, grid_of
+from joulecast.footprint.grid.yearly import GridIntensity, grid_of
 from joulecast.footprint.quantity import Quantity
 
 

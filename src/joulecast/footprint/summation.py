@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from joulecast.footprint import formulas
+from joulecast.footprint.explanation import Ledger
 from joulecast.footprint.factors import Factor, embodied_host
-from joulecast.footprint.ledger import Ledger
 from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.site import Site
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from joulecast.errors import InputError
 from joulecast.forecast import caveats
-from joulecast.forecast.question import Question, ask
 from joulecast.hardware import Gpu
+from joulecast.law.law import GpuColumns, Law, Prediction
 from joulecast.law.load import load_law
-from joulecast.law.prediction import GpuColumns, Law, Prediction
+from joulecast.question.question import Question, ask
 
 LawChoice = str | os.PathLike[str] | Law | None
 

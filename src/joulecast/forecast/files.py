@@ -9,10 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from joulecast.forecast.paths import replacing as replacing
+from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
 from joulecast.forecast.predict import Predictor, check_columns
-from joulecast.forecast.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
-from joulecast.law.prediction import Law
+from joulecast.law.law import Law
 
 EXPECTED = "workloads"
 

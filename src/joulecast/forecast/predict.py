@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import PRECISIONS, WorkloadColumns, check_precision
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, near_matches, shown
+from joulecast.files.columns import Column, Words, is_missing, length, look_up, text_of
+from joulecast.files.paths import is_path
 from joulecast.forecast import caveats
-from joulecast.forecast.columns import Column, Words, is_missing, length, look_up, text_of, whole_numbers
 from joulecast.forecast.estimate import LawChoice, no_answer, resolve_law
-from joulecast.forecast.profiles import catalogue_name, load_profile
-from joulecast.forecast.question import BOUNDARIES, check_boundary
 from joulecast.hardware import Gpu, gpus
 from joulecast.hardware import gpu as find_gpu
-from joulecast.law.prediction import GpuColumns, Law, Prediction
+from joulecast.law.law import GpuColumns, Law, Prediction
+from joulecast.question.models import catalogue_name, load_profile
+from joulecast.question.numbers import whole_numbers
+from joulecast.question.question import BOUNDARIES, check_boundary
 
 REQUIRED = ("model", "gpu", "width", "height", "steps")
 OPTIONAL = ("batch_size", "passes", "precision", "text_tokens", "boundary")
@@ -373,12 +375,8 @@ def _boundary(value: object) -> int:
     return BOUNDARIES.index(check_boundary(name.casefold() if isinstance(name, str) else name))
 
 
-def _is_path(name: str) -> bool:
-    return "/" in name or os.sep in name or name.casefold().endswith((".json", ".toml"))
-
-
 def _is_listed_model(name: str) -> bool:
-    return _is_path(name) or catalogue_name(name) is not None
+    return is_path(name, ".json") or catalogue_name(name) is not None
 
 
 @cache
@@ -387,7 +385,7 @@ def _folded_gpu_names() -> frozenset[str]:
 
 
 def _is_listed_gpu(name: str) -> bool:
-    return _is_path(name) or fold(name) in _folded_gpu_names()
+    return is_path(name, ".toml") or fold(name) in _folded_gpu_names()
 
 
 def _device(name: str) -> _Device:

@@ -10,9 +10,9 @@ from typing import Any
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.errors import JoulecastError
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate
-from joulecast.forecast.profiles import catalogue_name, load_profile
 from joulecast.measure.meter import Meter
-from joulecast.measure.track import Tracked, track_phases
+from joulecast.measure.phases import Tracked, track_phases
+from joulecast.question.models import catalogue_name, load_profile
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Track:
 
     Attributes
     ----------
-    measured : gross energy [J], time [s] and phases; see `joulecast.measure.track.Tracked`.
+    measured : gross energy [J], time [s] and phases; see `joulecast.measure.phases.Tracked`.
     predicted : the estimate for one image of what was seen; None where `problem` says why.
     images : images generated in the block.
     problem : why nothing was predicted; empty where it was.

@@ -22,11 +22,11 @@ from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
+from joulecast.law.hold_out import HeldOut, Say, calibrated, groups_of, plain, predict_runs, score, validate
+from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
-from joulecast.law.on_runs import OnRuns, on_runs
 from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
-from joulecast.law.prediction import FAMILIARITY
-from joulecast.law.validation import HeldOut, Say, calibrated, groups_of, plain, predict_runs, score, validate
+from joulecast.law.score_runs import OnRuns, on_runs
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 # Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.

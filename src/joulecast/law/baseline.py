@@ -19,7 +19,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.prediction import FAMILIARITY, Array, GpuColumns
+from joulecast.law.law import FAMILIARITY, Array, GpuColumns
 from joulecast.law.roofline import half_peak
 
 UNVALIDATED_HALF_WIDTH = 0.7

@@ -15,7 +15,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROLES, ComputeProfile
 from joulecast.errors import InputError
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.prediction import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns
 from joulecast.law.roofline import GpuTraits, RooflineLaw, demands
 
 # Part of the energy: the law's constants that make it.

@@ -14,7 +14,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError, JoulecastError
 from joulecast.hardware import Gpu, gpu
 from joulecast.law.fitted import FittedOn, idle_power_w
-from joulecast.law.prediction import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns
 from joulecast.runs import MeasuredRun, RunTable
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
+from joulecast.law.law import FAMILIARITY, Array
 from joulecast.law.paper import PaperLaw, paper_regressors
-from joulecast.law.prediction import FAMILIARITY, Array
 
 SLOPES = ("intercept", "alpha", "beta_res", "beta_dtype")
 # 90 % half-width (log) before any validation has been done: a factor of two.

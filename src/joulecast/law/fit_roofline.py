@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import idle_power_w
-from joulecast.law.prediction import FAMILIARITY, Array, GpuColumns
+from joulecast.law.law import FAMILIARITY, Array, GpuColumns
 from joulecast.law.published import GpuRatio, published_ratios
 from joulecast.law.roofline import (
     CLASSES,

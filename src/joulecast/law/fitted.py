@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.prediction import Array, GpuColumns, Prediction
+from joulecast.law.law import Array, GpuColumns, Prediction
 
 # Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
 UNKNOWN_IDLE_SHARE = 0.13
@@ -75,7 +75,7 @@ class Gross(NamedTuple):
 class FittedLaw(ABC):
     """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
 
-    The half-widths are calibrated on held-out runs (see `joulecast.law.validation`); the law's own
+    The half-widths are calibrated on held-out runs (see `joulecast.law.hold_out`); the law's own
     spread for a workload is added to them in quadrature.
     """
 

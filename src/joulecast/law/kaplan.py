@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from joulecast.architecture.catalogue import model_entry
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError
+from joulecast.law.law import Array
 from joulecast.law.paper import PIXELS_PER_TOKEN
-from joulecast.law.prediction import Array
 
 LAYERS = ("num_layers", "num_single_layers")
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joulecast.data import signed_json
 from joulecast.errors import FileFormatError, shown
+from joulecast.files import signed_json
 from joulecast.law.baseline import BaselineLaw
 from joulecast.law.fitted import FittedLaw, FittedOn
+from joulecast.law.law import FAMILIARITY
 from joulecast.law.paper import PaperLaw
-from joulecast.law.prediction import FAMILIARITY
 from joulecast.law.roofline import RooflineLaw
 
 VERSION = 2

@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from joulecast import data
-from joulecast.data import signed_json
 from joulecast.errors import UnknownNameError
+from joulecast.files import signed_json
+from joulecast.files.paths import is_path
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.law_file import parse_law
 
@@ -40,7 +41,7 @@ def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
         The file is no law file, or was edited or cut.
     """
     text = default_law() if name is None else os.fspath(name)
-    if text.endswith(".json") or os.sep in text:
+    if is_path(text, ".json"):
         return parse_law(signed_json.read_bytes(Path(text), "law"), text)
     if text not in law_names():
         raise UnknownNameError(

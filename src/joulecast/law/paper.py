@@ -21,7 +21,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.law.fitted import FittedLaw, Gross, idle_power_w
-from joulecast.law.prediction import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns
 
 PIXELS_PER_TOKEN = 256.0
 REFERENCE_PRECISION = "fp16"

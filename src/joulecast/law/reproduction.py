@@ -22,10 +22,10 @@ from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
+from joulecast.law.hold_out import Load, chip, spearman
 from joulecast.law.kaplan import kaplan_flop, sequence_length, transformer_of
+from joulecast.law.law import Array, GpuColumns
 from joulecast.law.own_runs import usable
-from joulecast.law.prediction import Array, GpuColumns
-from joulecast.law.validation import Load, chip, spearman
 from joulecast.runs import MeasuredRun, RunTable
 
 TRANSFORMERS = ("flux.1-dev", "sd3.5-large", "qwen-image")

@@ -39,7 +39,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
 from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.prediction import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns
 
 REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
 REFERENCE_NODE = "TSMC N7"

@@ -11,8 +11,8 @@ from typing import Any
 from joulecast.architecture.workload import parse_size
 from joulecast.errors import InputError, fold, near_matches, shown
 from joulecast.hardware import gpu as find_gpu
+from joulecast.measure.campaign_plan import RANDOM
 from joulecast.measure.export import is_whole
-from joulecast.measure.plan import RANDOM
 from joulecast.measure.protocol import half_width_95, mean, standard_deviation, t_95
 from joulecast.measure.store import Store
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from joulecast.data import shown_path
 from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.files.paths import shown_path, write_whole
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
-from joulecast.measure.plan import RANDOM
+from joulecast.measure.campaign_plan import RANDOM
 from joulecast.measure.store import Store, canonical
 from joulecast.measure.task import WHOLE
 from joulecast.runs import MeasuredRun, RunTable
@@ -231,10 +231,7 @@ def _csv(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
 
 def _write(target: Path, what: str, text: str, suffix: str = ".csv") -> Path:
     path = target.with_name(f"{target.stem}-{what}{suffix}")
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {shown_path(path)}: {error.strerror}") from error
+    write_whole(path, text)
     return path
 
 

@@ -29,8 +29,8 @@ from joulecast.architecture.pipeline_config import (
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
+from joulecast.measure.campaign_plan import RANDOM, TRAINED
 from joulecast.measure.nvml import NvmlMeter
-from joulecast.measure.plan import RANDOM, TRAINED
 from joulecast.measure.task import (
     ComponentWork,
     DenoisingStep,

@@ -14,6 +14,7 @@ from typing import Final
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.files.paths import shown_path, user_text
 from joulecast.measure.meter import Clock, Device, Telemetry
 
 MOST_TRACE_BYTES: Final = 20_000_000
@@ -65,7 +66,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
 
     Raises InputError when there is no such file, FileFormatError when it is no trace.
     """
-    return parse_trace(data.user_text(path, "trace", MOST_TRACE_BYTES), f"trace {data.shown_path(path)}")
+    return parse_trace(user_text(path, "trace", MOST_TRACE_BYTES), f"trace {shown_path(path)}")
 
 
 def packaged_trace() -> Trace:

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from joulecast.data import shown_path
 from joulecast.errors import FileFormatError, InputError, MeasureError
+from joulecast.files.paths import shown_path
 
 FORMAT: Final = "joulecast store 1"
 LEASE_S: Final = 120.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from joulecast.measure import plan as plans
+from joulecast.measure import campaign_plan as plans
 from joulecast.measure.replay import VirtualClock
 from joulecast.measure.task import ComponentWork, DenoisingStep, Dissection, role_of
 

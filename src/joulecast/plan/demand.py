@@ -62,17 +62,17 @@ from typing import Any
 
 import numpy as np
 
-from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
+from joulecast.files.paths import shown_path, user_text
 from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_host, factor
-from joulecast.footprint.grid import grid_intensity
-from joulecast.footprint.hourly import HourlySeries, hourly_series, read_hourly
+from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
+from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.predict import predict
-from joulecast.forecast.profiles import load_profile
 from joulecast.hardware import CATALOGUE, Gpu
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
+from joulecast.question.models import load_profile
 from joulecast.uncertainty import Interval
 
 MOST_BYTES = 1_000_000
@@ -174,11 +174,11 @@ def read_demand(path: str | os.PathLike[str]) -> Demand:
     Raises InputError (a key or value that cannot be used, named), UnknownNameError (with near matches)
     or FileFormatError (no TOML).
     """
-    text = data.user_text(path, "plan file", MOST_BYTES)
+    text = user_text(path, "plan file", MOST_BYTES)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"plan file {data.shown_path(path)} is not TOML: {error}") from error
+        raise FileFormatError(f"plan file {shown_path(path)} is not TOML: {error}") from error
     return demand_of(content, Path(path).parent)
 
 

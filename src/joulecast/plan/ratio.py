@@ -3,7 +3,7 @@
 The errors of two predictions of one law share most of their causes, so the ratio of the two is known
 better than either. How much better is not assumed but counted: every two held-out runs of one source
 whose measured ratio is known say how far off the predicted ratio was. Models count the same however many
-runs of them were published, and few models widen the answer as they do in `joulecast.law.validation`.
+runs of them were published, and few models widen the answer as they do in `joulecast.law.hold_out`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from joulecast import data
-from joulecast.law.prediction import FAMILIARITY
-from joulecast.law.validation import chip
+from joulecast.law.hold_out import chip
+from joulecast.law.law import FAMILIARITY
 from joulecast.runs import MeasuredRun, packaged_runs
 
 LEVEL = 0.9
@@ -65,7 +65,7 @@ def ratio_error(
     Parameters
     ----------
     law : name of a packaged law.
-    familiarity : the lesser of the two workloads', one of `joulecast.law.prediction.FAMILIARITY`.
+    familiarity : the lesser of the two workloads', one of `joulecast.law.law.FAMILIARITY`.
     quantity : ``energy_j`` or ``duration_s``.
     kinds : of KINDS; anything else, or too few pairs, has no answer: None.
     without_model : leave out the pairs of a model, to check the answer on them.

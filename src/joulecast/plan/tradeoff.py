@@ -17,14 +17,14 @@ import numpy as np
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import footprint, footprint_of
-from joulecast.footprint.hourly import find_series
+from joulecast.footprint.grid.hours import intensity_at
+from joulecast.footprint.grid.reading import find_series
 from joulecast.footprint.site import Site, site
 from joulecast.forecast.estimate import estimate
 from joulecast.forecast.predict import predict
-from joulecast.forecast.question import ask
 from joulecast.hardware import CATALOGUE
-from joulecast.plan.hours import intensity_at
 from joulecast.plan.problem import Array
+from joulecast.question.question import ask
 from joulecast.uncertainty import Interval
 
 MEASURES = ("energy_j", "seconds", "latency_s", "carbon_g", "cost")

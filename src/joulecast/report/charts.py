@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from joulecast.errors import InputError, MissingExtraError, shown
-from joulecast.report.chart_data import HOLDOUT_TITLES, Rows
+from joulecast.report.validation.rows import HOLDOUT_TITLES, Rows
 
 if TYPE_CHECKING:
     import altair as alt

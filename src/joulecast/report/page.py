@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joulecast.data import shown_path
 from joulecast.errors import InputError
+from joulecast.files.paths import shown_path
 from joulecast.report import charts
 
 STYLE = (

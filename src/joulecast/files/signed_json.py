@@ -1,0 +1,65 @@
+"""JSON files with a format name, a version and a checksum: profiles and laws."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from joulecast.errors import FileFormatError, shown
+from joulecast.files.paths import user_bytes, write_whole
+
+MAX_FILE_BYTES = 64_000_000
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the content as canonical JSON."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_bytes(path: Path, kind: str) -> bytes:
+    """The bytes of a user's file; errors as of `joulecast.files.paths.user_text`."""
+    return user_bytes(path, kind, MAX_FILE_BYTES)
+
+
+def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]:
+    """The content of a signed file, without its checksum.
+
+    `kind` is ``"profile"`` or ``"law"``: the file's format is ``joulecast-<kind>``.
+
+    Raises
+    ------
+    FileFormatError
+        It is not JSON, not of this format or version, or was changed after it was written.
+    """
+    try:
+        value = json.loads(content)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise FileFormatError(f"{where} is not a {kind} file: it is not valid JSON (cut short?)") from None
+    if not isinstance(value, dict) or value.get("format") != f"joulecast-{kind}":
+        raise FileFormatError(f"{where} is not a joulecast {kind} file")
+    if value.get("version") != version:
+        raise FileFormatError(
+            f"{where} is a {kind} of version {shown(value.get('version'))}; "
+            f"this joulecast reads version {version}: make it again"
+        )
+    stated = value.pop("sha256", None)
+    try:
+        found = checksum(value)
+    except RecursionError:
+        raise FileFormatError(f"{where} is nested deeper than any {kind} file") from None
+    if stated != found:
+        raise FileFormatError(
+            f"{where} was changed after it was made (its checksum does not match its content)"
+        )
+    return value
+
+
+def write(content: Mapping[str, Any], kind: str, version: int, path: Path, text: Any = json.dumps) -> None:
+    """Write a signed file in one step: a half-written file is never left in its place."""
+    signed = {"format": f"joulecast-{kind}", "version": version, **content}
+    signed["sha256"] = checksum(signed)
+    write_whole(path, text(signed) + "\n")

@@ -1,0 +1,1 @@
+"""Footprints of tables: rows, columns and files."""

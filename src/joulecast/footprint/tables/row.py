@@ -1,0 +1,104 @@
+"""One row of a table: its cells checked, and its footprint.
+
+Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional the ends of their
+ranges (``energy_low_j``, ``energy_high_j``, ``duration_low_s``, ``duration_high_s``), ``batch_size`` (1),
+``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``scope`` (pipeline), ``images`` (1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from joulecast.errors import InputError, shown
+from joulecast.files.columns import is_missing, text_of
+from joulecast.footprint.account import Footprint, check_gross, check_images, footprint
+from joulecast.footprint.factors import embodied_of
+from joulecast.footprint.site import Site
+from joulecast.uncertainty import Interval
+
+WHOLE = "pipeline"
+SOURCE = "the table's row"
+RANGES = (("energy_low_j", "energy_j", "energy_high_j"), ("duration_low_s", "duration_s", "duration_high_s"))
+
+Row = Mapping[str, Any]
+Given = Interval | float
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What a footprint needs of a row: energy [J/image], GPU time [s/image], images, and the GPU's name."""
+
+    energy_j: Interval
+    gpu_s_per_image: Interval
+    images: int
+    gpu: str | None
+
+
+def checked(row: Row, images: int | None = None) -> Cells:
+    """A row's cells; `images` stands in for the column. Raises InputError where one cannot be used."""
+    energy, duration = (_range(row, names) for names in RANGES)
+    count = images if images is not None else positive(row, "images", 1.0)
+    seconds = gpu_seconds(duration, positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0))
+    check_gross(words(row, "boundary") or "gross")
+    check_whole(row)
+    count, gpu = check_images(count), words(row, "gpu")
+    embodied_of(gpu)  # an unknown GPU is told here, with the other cells
+    return Cells(energy, seconds, count, gpu)
+
+
+def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
+    """The footprint of one row. Raises InputError where a cell cannot be used."""
+    cells = checked(row, images)
+    return footprint(
+        cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.gpu, source=SOURCE
+    )
+
+
+def check_whole(row: Row) -> None:
+    """InputError for a row that covers less than the whole pipeline call."""
+    scope = words(row, "scope") or WHOLE
+    if scope != WHOLE:
+        raise InputError(f"the row covers the scope {shown(scope)} alone: the whole pipeline takes more")
+
+
+def gpu_seconds(duration_s: Interval, gpu_count: Given, batch_size: Given) -> Interval:
+    """GPU time of one image [s], of a row or a column: that of a batch on all its GPUs over its images."""
+    return duration_s * gpu_count / batch_size
+
+
+def _range(row: Row, names: tuple[str, str, str]) -> Interval:
+    """A value and its ends, which are the value where they are empty. Raises InputError."""
+    value = positive(row, names[1])
+    low, high = positive(row, names[0], value), positive(row, names[2], value)
+    if not low <= value <= high:
+        raise InputError(f"{names[0]} {low:g} <= {names[1]} {value:g} <= {names[2]} {high:g} is not so")
+    return Interval(low, value, high)
+
+
+def positive(row: Row, name: str, default: float | None = None) -> float:
+    """A cell as a positive number, or `default` where it is empty. Raises InputError otherwise."""
+    cell = row.get(name)
+    if is_missing(cell):
+        if default is None:
+            raise InputError(f"{name} is missing")
+        return default
+    try:
+        value = math.nan if isinstance(cell, bool) else float(cell)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} must be a positive number, not {shown(cell)}")
+    return value
+
+
+def words(row: Row, name: str) -> str | None:
+    """A cell of text, None where it is empty. Raises InputError for anything else."""
+    cell = text_of(row.get(name))
+    if is_missing(cell):
+        return None
+    if not isinstance(cell, str):
+        raise InputError(f"{name} must be text, not {shown(cell)}")
+    return cell

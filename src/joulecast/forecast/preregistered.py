@@ -1,0 +1,233 @@
+"""Predictions of a campaign's runs, written before it is measured, and how they did.
+
+A prediction that was written down first cannot have been fitted to what it predicts. Rows are
+matched to measured runs by their `run_id`, which `joulecast.measure.export` makes in the same way.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.files.paths import replacing, user_text
+from joulecast.forecast.predict import OUTPUTS, SEPARATOR, Predictor
+from joulecast.hardware import gpu as find_gpu
+from joulecast.law.hold_out import Score, log_of_call, plain, score_errors
+from joulecast.law.law import Law
+from joulecast.measure.export import run_id, runtime_of, weights_of
+from joulecast.measure.store import NewTask
+from joulecast.question.question import check_boundary
+from joulecast.runs import MeasuredRun, RunTable
+
+SETTINGS: Final = (
+    "model", "width", "height", "steps", "passes", "batch_size", "precision", "text_tokens",
+)  # fmt: skip
+COLUMNS: Final = ("run_id", "gpu", *SETTINGS, "boundary", "runtime", "weights", *OUTPUTS)
+NEEDED: Final = ("run_id", "boundary", "energy_j", "energy_low_j", "energy_high_j", "duration_s")
+MOST_BYTES: Final = 50_000_000
+EAGER: Final = "eager"
+
+
+def predict_plan(
+    name: str, tasks: Iterable[NewTask], gpu: str, law: Law, boundary: str = "gross"
+) -> dict[str, list[Any]]:
+    """Predictions of a plan's tasks on a GPU, in columns, COLUMNS; those for other GPUs left out.
+
+    Units as of `joulecast.predict`. A runtime that is not eager gets a warning: no law is of it.
+
+    Raises InputError when the GPU or the boundary is unknown, or no task is for this GPU.
+    """
+    known, boundary = find_gpu(gpu).name, check_boundary(boundary)
+    specs = [task.spec for task in tasks if task.gpu in (None, known)]
+    if not specs:
+        raise InputError(f"no task of the plan is for {known}")
+    columns: dict[str, list[Any]] = {
+        "run_id": [run_id(name, spec, known) for spec in specs],
+        "gpu": [known] * len(specs),
+        **{key: [spec[key] for spec in specs] for key in SETTINGS},
+        "boundary": [boundary] * len(specs),
+        "runtime": [runtime_of(spec) for spec in specs],
+        "weights": [weights_of(spec) for spec in specs],
+    }
+    answers = Predictor(law).predict(columns)
+    found = columns | {key: list(values) for key, values in answers.items()}
+    found["warning"] = [
+        SEPARATOR.join(filter(None, [words, _runtime_caveat(runtime)]))
+        for words, runtime in zip(found["warning"], found["runtime"], strict=True)
+    ]
+    return found
+
+
+def _runtime_caveat(runtime: str) -> str:
+    return "" if runtime == EAGER else f"runtime {runtime}: laws are of eager execution"
+
+
+def write_predictions(columns: Mapping[str, Sequence[Any]], out: str | os.PathLike[str]) -> None:
+    """Write predictions as CSV, numbers in full precision, empty where there is none.
+
+    Raises InputError when the name does not end in .csv or the file cannot be written.
+    """
+    target = Path(out)
+    if target.suffix.casefold() != ".csv":
+        raise InputError(f"--out {shown(str(out))}: predictions are written as CSV, e.g. predictions.csv")
+    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(zip(*(map(_cell, columns[name]) for name in COLUMNS), strict=True))
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Predictions beside what was measured; arrays of shape (runs,), eager runs alone.
+
+    Attributes
+    ----------
+    runs : what was measured.
+    energy_j, low_j, high_j, duration_s : predicted, nan where nothing was.
+    other_runtime : runs of another runtime, left out.
+    unmeasured : predictions without a run.
+    unpredicted : runs without a prediction.
+    """
+
+    runs: RunTable
+    energy_j: np.ndarray[Any, np.dtype[np.float64]]
+    low_j: np.ndarray[Any, np.dtype[np.float64]]
+    high_j: np.ndarray[Any, np.dtype[np.float64]]
+    duration_s: np.ndarray[Any, np.dtype[np.float64]]
+    other_runtime: int
+    unmeasured: int
+    unpredicted: int
+
+    @property
+    def energy(self) -> Score:
+        """Errors of the energy of all runs."""
+        return self.score("energy_j")
+
+    def score(self, quantity: str, rows: Any = slice(None)) -> Score:
+        """Errors of ``energy_j`` or ``duration_s``; of times there is no interval."""
+        measured = self.runs.column(quantity).astype(np.float64)
+        errors = np.log(getattr(self, quantity) / measured)
+        if quantity == "energy_j":
+            held = np.where(np.isfinite(errors), (self.low_j <= measured) & (measured <= self.high_j), np.nan)
+            width = np.log(self.high_j / self.energy_j)
+        else:
+            held = width = np.full(len(errors), np.nan)
+        log_call = log_of_call(self.runs, quantity)
+        return score_errors(errors[rows], log_call[rows], held[rows], width[rows])
+
+    def groups(self) -> Iterator[tuple[str, Score, Score]]:
+        """All runs, then those of each model and of each precision: name, energy, time."""
+        yield "all", self.score("energy_j"), self.score("duration_s")
+        for column in ("model", "precision"):
+            values = self.runs.column(column)
+            for value in dict.fromkeys(values):
+                rows = np.array([one == value for one in values])
+                yield str(value), self.score("energy_j", rows), self.score("duration_s", rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores and every run's prediction as one JSON object."""
+        pairs = zip(self.runs, self.energy_j, self.low_j, self.high_j, self.duration_s, strict=True)
+        return {
+            "groups": [
+                {"name": name, "energy": plain(energy), "time": plain(time)}
+                for name, energy, time in self.groups()
+            ],
+            "runs": [
+                {
+                    "run_id": run.run_id,
+                    "measured_j": run.energy_j,
+                    "predicted_j": _known(energy),
+                    "predicted_low_j": _known(low),
+                    "predicted_high_j": _known(high),
+                    "measured_s": run.duration_s,
+                    "predicted_s": _known(seconds),
+                }
+                for run, energy, low, high, seconds in pairs
+            ],
+            "other_runtime": self.other_runtime,
+            "unmeasured": self.unmeasured,
+            "unpredicted": self.unpredicted,
+        }
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:
+    """Compare a file of predictions with runs, matched by `run_id` and boundary.
+
+    Raises
+    ------
+    InputError
+        No run was predicted, or there is no such file.
+    FileFormatError
+        The file is not what `write_predictions` writes.
+    """
+    predicted = _read(path)
+    matched: list[MeasuredRun] = []
+    numbers: list[tuple[float, ...]] = []
+    other_runtime = unpredicted = 0
+    met = set()
+    for run in runs:
+        key = run.run_id.removesuffix(f"-{run.boundary}"), run.boundary or ""
+        if key not in predicted:
+            unpredicted += 1
+        elif run.runtime != EAGER:
+            other_runtime += 1
+            met.add(key)
+        else:
+            matched.append(run)
+            numbers.append(predicted[key])
+            met.add(key)
+    if not matched:
+        raise InputError(
+            f"no run was predicted in {shown(str(path))}: {len(predicted)} predictions, {len(runs)} runs; "
+            "the plan's name, GPU and boundary must be the same"
+        )
+    energy, low, high, seconds = np.array(numbers, dtype=np.float64).T
+    unmeasured = len(predicted) - len(met)
+    return Checked(RunTable(matched), energy, low, high, seconds, other_runtime, unmeasured, unpredicted)
+
+
+def _read(path: str | os.PathLike[str]) -> dict[tuple[str, str], tuple[float, ...]]:
+    rows = list(csv.DictReader(io.StringIO(user_text(path, "predictions", MOST_BYTES))))
+    missing = [name for name in NEEDED if not rows or name not in rows[0]]
+    if missing:
+        raise FileFormatError(
+            f"{shown(str(path))} has no column {', '.join(missing)}; expected what "
+            "`joulecast campaign predict` writes"
+        )
+    return {
+        (row["run_id"], row["boundary"]): tuple(
+            _number(row[name], f"{shown(str(path))}, data row {place}") for name in NEEDED[2:]
+        )
+        for place, row in enumerate(rows, 1)
+    }
+
+
+def _number(cell: str | None, where: str) -> float:
+    if not cell:
+        return math.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        raise FileFormatError(f"{where}: {shown(cell)} is no number") from None
+    if not value > 0 or math.isinf(value):
+        raise FileFormatError(f"{where}: {shown(cell)} is no energy or time; expected more than 0")
+    return value

@@ -1,0 +1,387 @@
+"""Plans of a campaign: a TOML file of grids becomes an ordered list of tasks.
+
+    name = "my-sweep"            # goes into the run ids
+    budget = "9m"                # default of --budget
+    order = "spread"             # or "listed"
+
+    [protocol]                   # see `joulecast.measure.protocol.Settings`
+    window_s = 2.0
+
+    [[grid]]                     # every combination; a value or a list of values for each key
+    model = ["sd2", "flux.1-dev"]
+    size = ["512x512", "default"]
+    steps = [10, 30]
+    precision = ["default", "fp32"]
+
+The other keys of a grid are `passes`, `batch_size`, `text_tokens`, `runtime` (``eager`` or
+``compiled``), `tf32`, `components` (whether each component is also measured alone), `weights`
+(``random``, ``trained`` for the catalogue's hub id, or a folder or hub id) and `gpu`.
+``"default"`` is the model's own.
+
+Order ``spread``: every model and precision gets a few settings far apart from each other first,
+quick ones before slow ones, then twice as many, and so on: a campaign that is interrupted has
+covered the range. A grid with `later` joins so many rounds later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from joulecast import data
+from joulecast.architecture.catalogue import find_model
+from joulecast.architecture.workload import Workload, parse_size
+from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.errors import (
+    FileFormatError,
+    InputError,
+    JoulecastError,
+    UnknownNameError,
+    near_matches,
+    shown,
+)
+from joulecast.files.paths import user_text
+from joulecast.hardware import gpu as find_gpu
+from joulecast.measure.protocol import Settings
+from joulecast.measure.store import NewTask
+
+MOST_PLAN_BYTES: Final = 200_000
+MOST_TASKS: Final = 20_000
+MOST_ROUNDS: Final = 20
+PRICE: Final = 1 / 2  # how much a setting's time counts against it: none at 0, wholly at 1
+FIRST_ROUND: Final = 2  # settings of each model and precision in the first round of order "spread"
+ORDERS: Final = ("spread", "listed")
+RUNTIMES: Final = ("eager", "compiled")
+TF32: Final = ("default", "on", "off")  # torch's default: convolutions yes, matrix products no
+PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid")
+RANDOM: Final = "random"  # weights made on the device
+TRAINED: Final = "trained"  # weights of the hub id that the catalogue lists
+MOST_WEIGHTS_CHARACTERS: Final = 1000
+GRID_DEFAULTS: Final[Mapping[str, Any]] = {
+    "model": None,
+    "size": "default",
+    "steps": "default",
+    "precision": "default",
+    "passes": "default",
+    "batch_size": 1,
+    "text_tokens": "default",
+    "runtime": "eager",
+    "tf32": "default",
+    "components": False,
+    "weights": RANDOM,
+    "gpu": None,
+    "later": 0,
+}
+
+# For planning alone, until the campaign has measured itself: what a current data-centre GPU does.
+FLOP_PER_S: Final = {"fp16": 300e12, "bf16": 300e12, "fp32": 40e12}
+LAUNCH_S: Final = 6e-6
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A campaign's plan. `tasks` are in the order in which they are to be run."""
+
+    name: str
+    tasks: tuple[NewTask, ...]
+    settings: Settings
+    budget_s: float | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One task before it is ordered."""
+
+    task: NewTask
+    group: tuple[Any, ...]
+    place: tuple[float, ...] = field(default=())
+    later: int = 0
+
+
+def read_plan(source: str | Path) -> Plan:
+    """A plan by the name of a packaged one (``calibrate``, ``paper-sweep``) or from a TOML file.
+
+    Raises
+    ------
+    InputError
+        There is no such file or packaged plan, or a value of it cannot be used.
+    FileFormatError
+        It is not TOML.
+    """
+    text = str(source)
+    names = {name.removeprefix("plans/").removesuffix(".toml"): name for name in data.names("plans", ".toml")}
+    if not Path(text).exists() and text.removesuffix(".toml") in names:
+        return parse_plan(data.read_text(names[text.removesuffix(".toml")]), text)
+    if not Path(text).exists() and not text.endswith(".toml"):
+        raise UnknownNameError("plan", text, names, f"packaged: {', '.join(names)}; or a .toml file")
+    return parse_plan(user_text(text, "plan", MOST_PLAN_BYTES), text)
+
+
+def parse_plan(text: str, where: str) -> Plan:
+    """A plan from the text of its TOML file; errors as of `read_plan`."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FileFormatError(f"plan {shown(where)} is not TOML: {error}") from error
+    _check_keys(content, PLAN_KEYS, f"plan {shown(where)}")
+    grids = content.get("grid")
+    if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
+        raise InputError(f"plan {shown(where)} has no [[grid]]; see docs/measuring.md")
+    name = content.get("name", Path(where).stem)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name):
+        raise InputError(f"plan name {shown(name)} must be letters, digits, dots and dashes, 60 at most")
+    order = content.get("order", "spread")
+    if order not in ORDERS:
+        raise UnknownNameError("order", order, ORDERS, f"known: {', '.join(ORDERS)}")
+    settings = Settings.of(content.get("protocol", {}))
+    cells = list(_cells(grids, settings, where))
+    ordered = spread(cells) if order == "spread" else cells
+    budget = content.get("budget")
+    return Plan(
+        name,
+        tuple(cell.task for cell in ordered),
+        settings,
+        None if budget is None else parse_duration(budget),
+        str(content.get("description", "")).strip(),
+    )
+
+
+def parse_duration(text: object) -> float:
+    """Seconds from ``"9m"``, ``"90s"``, ``"1h30m"`` or a number of seconds. Raises InputError."""
+    found = re.fullmatch(r"\s*(?:([\d.]+)h)?\s*(?:([\d.]+)m)?\s*(?:([\d.]+)s?)?\s*", str(text))
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    except ValueError:
+        hours = minutes = seconds = 0
+    total = 3600 * hours + 60 * minutes + seconds
+    if not 0 < total < 1e7:
+        raise InputError(f"{shown(text)} is no length of time; expected e.g. 9m, 90s or 1h30m")
+    return total
+
+
+def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            near = near_matches(key, known, most=1)
+            better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise InputError(f"unknown key {shown(key)} in {where}; {better}")
+
+
+# --- grids ----------------------------------------------------------------------------------------
+
+
+def _cells(grids: list[dict[str, Any]], settings: Settings, where: str) -> Iterator[_Cell]:
+    seen: set[str] = set()
+    for number, grid in enumerate(grids, 1):
+        place = f"grid {number} of plan {shown(where)}"
+        _check_keys(grid, tuple(GRID_DEFAULTS), place)
+        if "model" not in grid:
+            raise InputError(f"{place} has no model")
+        chosen = {**GRID_DEFAULTS, **grid}
+        lists = [value if isinstance(value, list) else [value] for value in chosen.values()]
+        if math.prod(len(values) for values in lists) > MOST_TASKS:
+            raise InputError(f"{place} has more than {MOST_TASKS:,} combinations")
+        for values in itertools.product(*lists):
+            cell = _cell(dict(zip(chosen, values, strict=True)), settings, place)
+            key = str(sorted(cell.task.spec.items())) + str(cell.task.gpu)
+            if key not in seen:
+                seen.add(key)
+                yield cell
+
+
+def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A task's specification, defaults of the model filled in; keys as of a grid.
+
+    Raises InputError or UnknownNameError when a value cannot be used; whether the pipeline would
+    refuse the workload is not checked.
+    """
+    chosen = {**GRID_DEFAULTS, **values}
+    if not isinstance(chosen["model"], str):
+        raise InputError(f"model {shown(chosen['model'])} is no name")
+    profile = packaged_profile(find_model(chosen["model"]))
+    own = profile.defaults
+    size = chosen["size"]
+    if size != "default" and not isinstance(size, str):
+        raise InputError(f"size {shown(size)} is not WIDTHxHEIGHT, e.g. '512x512'")
+    width, height = (own.width, own.height) if size == "default" else parse_size(size)
+    tokens = None if chosen["text_tokens"] == "default" else chosen["text_tokens"]
+    workload = Workload(
+        width=width,
+        height=height,
+        steps=_default(chosen["steps"], own.steps),
+        passes=_default(chosen["passes"], default_passes(profile)),
+        batch_size=chosen["batch_size"],
+        precision=_default(chosen["precision"], own.precision),
+        text_tokens=tokens,
+    )
+    if chosen["runtime"] not in RUNTIMES:
+        raise UnknownNameError("runtime", chosen["runtime"], RUNTIMES, f"known: {', '.join(RUNTIMES)}")
+    if chosen["tf32"] not in TF32:
+        raise UnknownNameError("tf32", chosen["tf32"], TF32, f"known: {', '.join(TF32)}")
+    if not isinstance(chosen["components"], bool):
+        raise InputError(f"components must be true or false, not {shown(chosen['components'])}")
+    check_weights(chosen["weights"])
+    return {
+        "model": profile.name,
+        "width": workload.width,
+        "height": workload.height,
+        "steps": workload.steps,
+        "passes": workload.passes,
+        "batch_size": workload.batch_size,
+        "precision": workload.precision,
+        "text_tokens": workload.text_tokens,
+        "runtime": chosen["runtime"],
+        "tf32": chosen["tf32"] if workload.precision == "fp32" else "default",
+        "components": chosen["components"],
+        "weights": chosen["weights"],
+    }
+
+
+def check_weights(weights: object) -> str:
+    """``random``, ``trained``, or a folder or hub id. Raises InputError when it is none of them."""
+    if not isinstance(weights, str) or not 0 < len(weights.strip()) <= MOST_WEIGHTS_CHARACTERS:
+        raise InputError(
+            f"weights {shown(weights)} are not {RANDOM!r}, {TRAINED!r}, or the name of a folder or hub id"
+        )
+    return weights
+
+
+def with_weights(tasks: Iterable[NewTask], weights: str | None) -> tuple[NewTask, ...]:
+    """Tasks with `weights` where the plan has random ones; as they are for None. Raises InputError."""
+    if weights is None:
+        return tuple(tasks)
+    check_weights(weights)
+    return tuple(
+        dataclasses.replace(task, spec={**task.spec, "weights": weights})
+        if task.spec["weights"] == RANDOM
+        else task
+        for task in tasks
+    )
+
+
+def default_passes(profile: ComputeProfile) -> int:
+    """Denoiser passes a step at the model's default guidance; two where it takes a negative prompt
+    for them, as the authors of such models recommend one."""
+    return profile.guidance.passes(profile.defaults.guidance, negative_prompt=profile.name.startswith("qwen"))
+
+
+def _default(value: Any, own: Any) -> Any:
+    return own if value == "default" else value
+
+
+def workload_of(spec: Mapping[str, Any]) -> Workload:
+    """The workload of a task's specification."""
+    names = ("width", "height", "steps", "passes", "batch_size", "precision", "text_tokens")
+    return Workload(**{name: spec[name] for name in names})
+
+
+def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
+    try:
+        later = _rounds(values["later"])
+        spec = make_spec(values)
+        gpu = None if values["gpu"] is None else find_gpu(values["gpu"]).name
+    except JoulecastError as error:
+        raise type(error)(f"{where}: {error}") if type(error) is InputError else error from None
+    workload = workload_of(spec)
+    profile = packaged_profile(spec["model"])
+    refused = profile.errors(workload.columns())[0]
+    cost = 0.0 if refused else task_s(spec, settings)
+    group = tuple(spec[name] for name in ("model", "precision", "runtime", "tf32", "weights"))
+    place = (
+        math.log2(workload.width * workload.height) / 2,
+        math.log2(workload.width / workload.height),
+        math.log2(workload.steps),
+        2.0 * workload.passes,
+        math.log2(workload.batch_size),
+    )
+    return _Cell(NewTask(spec, cost, gpu, refused), group, place, later)
+
+
+# --- order ----------------------------------------------------------------------------------------
+
+
+def spread(cells: Sequence[_Cell]) -> list[_Cell]:
+    """Rounds that double in size; within a round the cells of one pipeline follow each other. A
+    pipeline's first round is the earliest of its cells'."""
+    groups: dict[tuple[Any, ...], list[_Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    rounds: dict[int, list[_Cell]] = {}
+    for members in groups.values():
+        start, size = 0, FIRST_ROUND
+        costs = [cell.task.cost_s for cell in members]
+        chosen = farthest_first([cell.place for cell in members], costs)
+        for number in itertools.count(min(cell.later for cell in members)):
+            if start >= len(chosen):
+                break
+            rounds.setdefault(number, []).extend(members[i] for i in chosen[start : start + size])
+            start, size = start + size, size * 2
+    return [cell for number in sorted(rounds) for cell in rounds[number]]
+
+
+def _rounds(later: object) -> int:
+    if not isinstance(later, int) or isinstance(later, bool) or not 0 <= later <= MOST_ROUNDS:
+        raise InputError(f"later must be a whole number of rounds, 0 to {MOST_ROUNDS}, not {shown(later)}")
+    return later
+
+
+def farthest_first(places: Sequence[Sequence[float]], costs: Sequence[float] = ()) -> list[int]:
+    """Indices: the most central place first, then always the one farthest from all chosen; with
+    costs, the distance is over the square root of the cost."""
+    prices = [max(cost, 1e-9) ** PRICE for cost in costs] or [1.0] * len(places)
+    if not places:
+        return []
+    centre = [sum(axis) / len(places) for axis in zip(*places, strict=True)]
+    first = min(range(len(places)), key=lambda i: (math.dist(places[i], centre), i))
+    chosen, nearest = [first], [math.dist(place, places[first]) for place in places]
+    while len(chosen) < len(places):
+        left = set(range(len(places))) - set(chosen)
+        chosen.append(max(left, key=lambda i: (nearest[i] / prices[i], -i)))
+        nearest = [min(d, math.dist(p, places[chosen[-1]])) for d, p in zip(nearest, places, strict=True)]
+    return chosen
+
+
+# --- how long it may take -------------------------------------------------------------------------
+
+
+def call_s(spec: Mapping[str, Any]) -> float:
+    """Roughly, seconds of one batch: for planning and dry runs, never a result."""
+    return sum(seconds for _, seconds in component_s(spec).values())
+
+
+def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+    """Roughly, calls of each component for one batch and the seconds of all of them."""
+    profile, workload = packaged_profile(spec["model"]), workload_of(spec)
+    found = {component.name: (0.0, 0.0) for component in profile.components}
+    rate = FLOP_PER_S["fp16" if spec["tf32"] == "on" else workload.precision]
+    for cost in profile.costs(workload.columns(), workload.precision):
+        calls, total = found[cost.component.name]
+        number = float(cost.calls[0])
+        one = max(float(cost.flop[0].sum()) / rate, cost.launches * LAUNCH_S)
+        found[cost.component.name] = calls + number, total + number * one
+    return {name: (round(calls), seconds) for name, (calls, seconds) in found.items()}
+
+
+def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
+    """Roughly, seconds of a whole task: warm-up, windows, idle, and components alone."""
+    one = call_s(spec)
+    repeats = settings.repeats
+    if settings.most_s is not None and repeats * one > settings.most_s:
+        repeats = max(3, math.ceil(settings.most_s / one))
+    total = (settings.warmup + 1) * one + repeats * max(settings.window_s, one)
+    total += 2 * (settings.idle_s + settings.settle_s)
+    if spec["components"]:
+        total += one + sum(
+            3 * max(settings.window_s, seconds / max(calls, 1))
+            for calls, seconds in component_s(spec).values()
+        )
+    return total

@@ -1,0 +1,183 @@
+"""What the pictures of decisions show, as rows: parts of an estimate, settings, hours and GPUs of a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from joulecast.architecture.workload import Workload
+from joulecast.footprint.account import gpu_name
+from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
+from joulecast.footprint.grid.reading import HourlySeries
+from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
+from joulecast.hardware import gpu as find_gpu
+from joulecast.law.roofline import RooflineLaw
+from joulecast.plan.problem import Array, Problem
+from joulecast.plan.solve import Plan
+from joulecast.plan.tradeoff import Outcome
+from joulecast.question.models import load_profile
+from joulecast.report.decisions.tradeoff_text import varying
+from joulecast.report.validation.rows import Rows, step, waterfall_steps
+
+ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
+MOST_REGIONS = 7  # with a colour of their own; the rest are one
+OTHERS = "other regions"
+MOST_BARS = 336  # hours that a plan's picture shows one by one: two weeks
+
+
+def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
+    """The parts of an estimate's energy, stacked, and the total: as `chart_data.waterfall_steps`.
+
+    By component and by what the joules are spent on where the law says so, else by component alone.
+    """
+    chosen = resolve_law(law)
+    if isinstance(chosen, RooflineLaw) and guess.boundary == "gross":
+        w = guess.workload
+        workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
+        name = w["model"] if w["origin"] == "catalogue" else w["origin"]
+        device = gpu_name(guess)
+        return waterfall_steps(chosen, load_profile(name), workload, find_gpu(device))
+    steps, start = [], 0.0
+    for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
+        kind = ROLES.get(part.role, part.role.replace("_", " "))
+        steps.append(step(place, part.name, kind, start, start + part.energy_j, guess.energy_j))
+        start += part.energy_j
+    return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
+
+
+def pareto_points(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]) -> Rows:
+    """A row a setting: its first two measures, whether it is on the front, and its place among them.
+
+    ``colour`` is the GPU, or the first of what differs; ``shape`` the next, and ``words`` the rest.
+    """
+    places = {id(one) for one in front}
+    keys = varying(found)
+    first = "gpu" if "gpu" in keys else keys[0]
+    rest = [key for key in keys if key != first]
+    second = next((key for key in ("model", "region", "precision") if key in rest), "")
+    rest = [key for key in rest if key != second]
+    return [
+        {
+            "x": one.measures[by[0]],
+            "y": one.measures[by[1]],
+            "on_front": id(one) in places,
+            "colour": str(one.setting.get(first, "")),
+            "shape": str(one.setting.get(second, "")) if second else "",
+            "words": ", ".join(_labelled(key, one.setting[key]) for key in rest if key in one.setting),
+        }
+        for one in found
+    ]
+
+
+def pareto_keys(found: Sequence[Outcome]) -> tuple[str, str]:
+    """What the colours and the shapes of `pareto_points` mean."""
+    keys = varying(found)
+    first = "gpu" if "gpu" in keys else keys[0]
+    second = next((key for key in ("model", "region", "precision") if key in keys and key != first), "")
+    return _title(first), _title(second)
+
+
+def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
+    """Images made, stacked by region; images asked for; grid intensity by region: all by hour.
+
+    Of a plan of more than MOST_BARS hours by day, the intensity as the mean of the day.
+    """
+    names = plan_regions(plan, problem)
+    wide = bar_hours(plan.hours)
+    made = {name: np.zeros(plan.hours) for name in [*names, OTHERS]}
+    for a in plan.assignments:
+        made[a.region if a.region in names else OTHERS] += a.images
+    binned = {name: _binned(images, wide) for name, images in made.items()}
+    tops = np.cumsum([np.zeros_like(binned[OTHERS]), *binned.values()], axis=0)
+    bars: Rows = [
+        {
+            "hour": i * wide,
+            "end": min((i + 1) * wide, plan.hours),
+            "region": name,
+            "from": float(tops[place, i]),
+            "to": float(tops[place + 1, i]),
+        }
+        for place, name in enumerate(binned)
+        for i in np.flatnonzero(binned[name] > 0).tolist()
+    ]
+    asked = _binned(sum((service.demand for service in problem.services), np.zeros(plan.hours)), wide)
+    lengths = _binned(np.ones(plan.hours), wide)
+    lines: Rows = [
+        {"hour": hour, "region": place.name, "intensity": value}
+        for place in problem.places
+        if place.name in names
+        for hour, value in _steps(_binned(place.intensity, wide) / lengths, wide, plan.hours)
+    ]
+    return bars, [{"hour": h, "images": value} for h, value in _steps(asked, wide, plan.hours)], lines
+
+
+def bar_hours(hours: int) -> int:
+    """Hours in a bar of a plan's picture: one, or a day of a long plan."""
+    return 1 if hours <= MOST_BARS else 24
+
+
+def plan_regions(plan: Plan, problem: Problem) -> list[str]:
+    """The regions that have a colour of their own, most images first; the idle ones last."""
+    images = {place.name: 0.0 for place in problem.places}
+    for a in plan.assignments:
+        images[a.region] += float(a.images.sum())
+    return sorted(images, key=lambda name: -images[name])[:MOST_REGIONS]
+
+
+def _binned(values: Array, wide: int) -> Array:
+    """Sums of `wide` hours each; the last bin may have fewer."""
+    sums: Array = np.add.reduceat(values, np.arange(0, len(values), wide))
+    return sums
+
+
+def _steps(values: Array, wide: int, hours: int) -> list[tuple[int, float]]:
+    """Values by hour, the last once more, so that a line of steps ends with the plan."""
+    starts = [*range(0, hours, wide), hours]
+    return [(hour, float(value)) for hour, value in zip(starts, [*values, values[-1]], strict=True)]
+
+
+def fleet_rows(plan: Plan) -> Rows:
+    """A row for each type of GPU in each region: how many, and how busy."""
+    return [
+        {
+            "region": f.region,
+            "gpu": f.gpu,
+            "count": f.count,
+            "words": f"{f.count:,}, {100 * f.utilisation:.0f} % busy",
+        }
+        for f in plan.fleet
+    ]
+
+
+def intensity_hours(known: Mapping[str, HourlySeries], timezone: str | None = None) -> Rows:
+    """Mean grid intensity by hour of the day and region, and where nine days in ten lie."""
+    rows: Rows = []
+    for region, series in known.items():
+        for hour, values in by_hour_of_day(series, timezone).items():
+            if len(values):
+                low, high = (float(np.quantile(values, q)) for q in (TAIL, 1 - TAIL))
+                rows.append(
+                    {"region": region, "hour": hour, "mean": float(values.mean()), "low": low, "high": high}
+                )
+    return rows
+
+
+def clock(start: datetime | None, hour: int, hours: int) -> str:
+    """An hour of a plan as a clock or a calendar shows it, or its number where the plan has no beginning."""
+    if start is None:
+        return str(hour)
+    moment = start + timedelta(hours=hour)
+    return (
+        f"{moment:%H:%M}" if hours <= 48 else f"{moment:%m-%d %H:%M}" if hours <= 120 else f"{moment:%m-%d}"
+    )
+
+
+def _labelled(key: str, value: object) -> str:
+    return {"batch_size": f"batch {value}", "steps": f"{value} steps"}.get(key, str(value))
+
+
+def _title(key: str) -> str:
+    return {"gpu": "GPU", "batch_size": "batch"}.get(key, key.replace("_", " "))

@@ -1,0 +1,35 @@
+"""How a row's energy was obtained, as the row itself says: predicted, measured, or not stated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joulecast.footprint.tables.row import WHOLE, Row, words
+from joulecast.measure.export import DRY
+
+OWN = "joulecast "  # how the source of a run that joulecast measured begins
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """`words` for a reader; `is_predicted`, or `is_measured`, by joulecast itself where `is_own`."""
+
+    words: str
+    is_predicted: bool = False
+    is_measured: bool = False
+    is_own: bool = False
+
+
+def origin_of(row: Row) -> Origin:
+    """Where a row's energy comes from. A row that names neither law nor source states nothing."""
+    law, source = words(row, "law"), words(row, "source")
+    if law is not None:
+        return Origin(f"predicted, law {law}", is_predicted=True)
+    if source is None:
+        return Origin(NOT_STATED)
+    if source == DRY:
+        return Origin(DRY)
+    scope = words(row, "scope") or WHOLE
+    part = "" if scope == WHOLE else f", {scope.replace('_', ' ')} alone"
+    return Origin(f"measured, {source}{part}", is_measured=True, is_own=source.startswith(OWN))

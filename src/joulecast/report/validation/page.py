@@ -1,0 +1,126 @@
+"""A validation as a folder: ``index.html`` with its pictures inside, and the data beside it.
+
+- ``index.html``: the text and the pictures; it needs no other file and no network.
+- ``validation.json``: everything in the text, as data.
+- ``held_out.csv``: every held-out prediction; ``reproduction.csv``: the paper's fits and ours.
+- ``*.svg``: the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from joulecast.architecture.workload import Workload
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.hardware import gpu
+from joulecast.law.fitted import FittedLaw
+from joulecast.law.hold_out import HeldOut, held_out_rows
+from joulecast.law.roofline import RooflineLaw
+from joulecast.report import charts, page
+from joulecast.report.page import Picture
+from joulecast.report.validation.rows import Rows, coverage, held_out_points, law_errors, waterfall_steps
+from joulecast.report.validation.text import held_out_text
+from joulecast.runs import RunTable
+
+# Whose joules the waterfalls show: model, GPU, workload.
+EXAMPLES: Sequence[tuple[str, str, Workload]] = (
+    ("flux.1-dev", "H100-SXM5-80GB", Workload(1024, 1024, 50, precision="bf16")),
+    ("sdxl", "A100-SXM4-40GB", Workload(1024, 1024, 25, passes=2)),
+    ("sd1.5", "A100-SXM4-40GB", Workload(512, 512, 25, passes=2)),
+)
+
+
+def write_folder(
+    folder: Path,
+    report: Mapping[str, Any],
+    held: Mapping[str, Mapping[str, HeldOut]],
+    law: FittedLaw,
+) -> list[Path]:
+    """Write the report of a validation; the files that were written.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be made or written to.
+    MissingExtraError
+        The extra `plot` is not installed.
+    """
+    runs = next(iter(next(iter(held.values())).values())).runs
+    rows = list(held_out_rows(held))
+    drawn = [(picture, picture.svg()) for picture in pictures(rows, runs, law, set(held))]
+    files = {
+        page.INDEX: _page(held_out_text(report), drawn),
+        "validation.json": json.dumps(report, indent=1) + "\n",
+        "held_out.csv": page.csv_text(rows),
+        "reproduction.csv": page.csv_text(report["reproduction"]),
+        **{f"{picture.name}.svg": svg for picture, svg in drawn},
+    }
+    return page.write_files(folder, files)
+
+
+def pictures(
+    rows: Iterable[Mapping[str, Any]], runs: RunTable, law: FittedLaw, forms: set[str]
+) -> list[Picture]:
+    """The pictures of a validation: `rows` as of `held_out_rows`, of the laws in `forms`."""
+    points = held_out_points(rows, runs, law, packaged_profile)
+    shown = law.form if law.form in forms else next(iter(sorted(forms)))
+    found = _of_law(points, shown)
+    if len(forms) > 1:
+        caption = "Every law on whole groups held out of its fit; the scale is logarithmic."
+        found.append(Picture("laws", caption, charts.errors_by_law(law_errors(points))))
+    return found + (waterfalls(law) if isinstance(law, RooflineLaw) else [])
+
+
+def _of_law(points: Rows, law: str) -> list[Picture]:
+    return [
+        Picture(
+            "predicted-energy",
+            "Each dot is a run that the law had not seen; on the line, predicted equals measured.",
+            charts.predicted_against_measured(points, law),
+        ),
+        Picture(
+            "predicted-time",
+            "The same for the time of a batch, with the GPUs that have times alone.",
+            charts.predicted_against_measured(points, law, "duration"),
+        ),
+        Picture(
+            "residuals",
+            "Where the errors are: 100 % on the left axis means that the host's kernel launches alone set "
+            "the time.",
+            charts.residuals_by_regime(points, law),
+        ),
+        Picture(
+            "coverage",
+            "How often the 90 % interval held, each group covered by a width from the other groups.",
+            charts.interval_coverage(coverage(points), law),
+        ),
+    ]
+
+
+def waterfalls(law: FittedLaw) -> list[Picture]:
+    """Where the joules of a few typical images go."""
+    found: list[Picture] = []
+    for model, device, workload in EXAMPLES:
+        title = (
+            f"Where the joules of a {model} image go on {device} "
+            f"({workload.width}x{workload.height}, {workload.steps} steps)"
+        )
+        steps = waterfall_steps(law, packaged_profile(model), workload, gpu(device))
+        caption = "Parts of the predicted energy; they add up to the whole."
+        found.append(Picture(f"joules-{model}", caption, charts.waterfall(steps, title)))
+    return found
+
+
+def _page(text: str, drawn: Sequence[tuple[Picture, str]]) -> str:
+    return page.page(
+        "Validation of laws",
+        [
+            page.paragraph("Errors are on runs that were held out of the fit."),
+            *(page.figure(svg, picture.caption) for picture, svg in drawn),
+            page.heading("Tables"),
+            page.preformatted(text),
+        ],
+    )

@@ -1,0 +1,406 @@
+"""The command line: what it prints, its exit status, and one line for every error."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from joulecast import data, models
+from joulecast.cli import parser as cli
+from joulecast.forecast.predict import OUTPUTS
+from pipeline_folder import edit, write_folder
+
+HEADER = "model,gpu,width,height,steps"
+FLUX = ["estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB", "--size", "1024x1024", "--steps", "50"]
+LARGE = {"torch", "diffusers", "scipy", "pandas", "matplotlib", "typer", "pydantic", "rich"}
+
+
+class Done(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    def command(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as end:
+            cli.main(list(arguments))
+        return Done(int(end.value.code or 0), *capsys.readouterr())
+
+    return command
+
+
+def refused(done: Done, *words: str) -> None:
+    """The command ended in one line of error and exit status 2."""
+    assert done.status == 2, done
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    for word in words:
+        assert word in done.err
+
+
+def process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "joulecast", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **settings,
+    )
+
+
+# --- estimate ------------------------------------------------------------------------------------
+
+
+def test_an_estimate_as_text(run: Any) -> None:
+    done = run(*FLUX, "--precision", "bf16")
+    assert done.status == 0
+    assert done.err == ""
+    for words in (
+        "energy per image",
+        " J ",
+        " Wh ",
+        "90 %",
+        "average power",
+        "transformer",
+        "gross",
+        "Law: ",
+    ):
+        assert words in done.out
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_an_estimate_as_json(run: Any) -> None:
+    asked = "estimate sd3.5-large --gpu a100 --size 768x1024 --steps 28 --guidance 4.5 --batch 4 --json"
+    done = run(*asked.split())
+    answer = json.loads(done.out)
+    documented = {
+        "energy_j", "energy_low_j", "energy_high_j", "duration_s", "power_w", "flop", "boundary", "law",
+        "warnings", "workload", "gpu", "components",
+    }  # fmt: skip
+    assert documented <= answer.keys()
+    assert answer["energy_low_j"] < answer["energy_j"] < answer["energy_high_j"]
+    assert {part["role"] for part in answer["components"]} == {"text_encoder", "denoiser", "decoder"}
+    assert all(part.keys() == {"name", "role", "calls", "flop", "energy_j"} for part in answer["components"])
+    assert sum(part["energy_j"] for part in answer["components"]) == pytest.approx(answer["energy_j"])
+    assert sum(part["flop"] for part in answer["components"]) == pytest.approx(answer["flop"])
+    assert answer["gpu"]["name"] == "A100-SXM4-80GB"
+    workload = answer["workload"]
+    assert (workload["width"], workload["height"], workload["steps"]) == (768, 1024, 28)
+    assert (workload["passes"], workload["batch_size"], workload["precision"]) == (2, 4, "bf16")
+
+
+def test_options_reach_the_estimate(run: Any) -> None:
+    plain = json.loads(run(*FLUX, "--json").out)
+    options = ["--negative-prompt", "--guidance", "3.5", "--text-tokens", "256", "--boundary", "dynamic"]
+    given = json.loads(run(*FLUX, *options, "--law", "paper", "--json").out)
+    assert given["workload"]["passes"] == 2
+    assert given["workload"]["text_tokens"] == 256
+    assert (given["boundary"], given["law"]["name"]) == ("dynamic", "paper")
+    assert plain["workload"]["passes"] == 1
+    assert json.loads(run(*FLUX, "--passes", "2", "--json").out)["flop"] > 1.9 * plain["flop"]
+    assert not json.loads(run(*FLUX, "--no-negative-prompt", "--json").out)["workload"]["negative_prompt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["estimate"], "MODEL, --gpu"),
+        (["estimate", "flux"], "--gpu"),
+        (["estimate", "fluxx", "--gpu", "a100"], "did you mean flux.1-dev"),
+        (["estimate", "flux", "--gpu", "a1000"], "did you mean"),
+        ([*FLUX, "--precision", "fp8"], "fp16, bf16, fp32"),
+        ([*FLUX, "--steps", "abc"], "whole number"),
+        ([*FLUX, "--steps", "0"], "between 1 and"),
+        ([*FLUX, "--steps", "-5"], "between 1 and"),
+        ([*FLUX, "--steps", "1e400"], "whole number"),
+        ([*FLUX, "--size", "1024"], "WIDTHxHEIGHT"),
+        ([*FLUX, "--size"], "expected one argument"),
+        ([*FLUX, "--passes", "3"], "between 1 and 2"),
+        ([*FLUX, "--guidance", "nan"], "guidance"),
+        ([*FLUX, "--boundary", "net"], "gross, dynamic"),
+        ([*FLUX, "--law", "nope"], "unknown law"),
+        ([*FLUX, "--law", "nope.json"], "nope.json"),
+        ([*FLUX, "--stepz", "4"], "did you mean --steps"),
+        ([*FLUX, "more"], "unknown argument 'more'"),
+        (["estimat", "flux"], "did you mean estimate"),
+        (["nonsense"], "commands: estimate, predict, profile, models, gpus"),
+        (["--versio"], "did you mean --version"),
+        (["estimate", "nope.json", "--gpu", "a100"], "does not exist"),
+        (["estimate", "flux", "--gpu", "nope.toml"], "nope.toml"),
+        (["estimate", ".", "--gpu", "a100"], "unknown model"),
+        (["estimate", "sd1.5", "--gpu", "a100", "--size", "500x500"], "multiples of 8"),
+    ],
+)
+def test_a_bad_estimate_is_one_line(run: Any, arguments: list[str], words: str) -> None:
+    refused(run(*arguments), words)
+
+
+WORDS = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
+
+
+ARGUMENTS = st.lists(
+    WORDS | st.sampled_from([*FLUX, "--json", "--batch", "-1", "predict", "models"]), max_size=6
+)
+
+
+@given(arguments=ARGUMENTS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_arguments_end_without_a_traceback(arguments: list[str], capsys: Any) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    error = capsys.readouterr().err
+    assert end.value.code in (0, 2)
+    assert error.count("\n") == (end.value.code == 2)
+
+
+def test_a_damaged_profile_file(run: Any, tmp_path: Path) -> None:
+    whole = data.read_bytes("profiles/sd1.5.json")
+    path = tmp_path / "my-model.json"
+    for content, words in (
+        (whole[: len(whole) // 2], "not valid JSON"),
+        (whole.replace(b'"steps":50', b'"steps":60', 1), "changed"),
+        (whole.replace(b'"version":2', b'"version":7', 1), "version 7"),
+        (os.urandom(500), "JSON"),
+    ):
+        path.write_bytes(content)
+        refused(run("estimate", str(path), "--gpu", "a100"), "my-model.json", words)
+
+
+# --- lists, help, version ------------------------------------------------------------------------
+
+
+def test_models_and_gpus(run: Any) -> None:
+    assert [model["name"] for model in json.loads(run("models", "--json").out)] == [m.name for m in models()]
+    assert {gpu["name"] for gpu in json.loads(run("gpus", "--json").out)} >= {
+        "H100-SXM5-80GB",
+        "RTX 4090",
+        "T4",
+    }
+    for command in ("models", "gpus"):
+        text = run(command).out
+        assert max(map(len, text.splitlines())) <= 100
+        assert "H100-SXM5-80GB" in text or "flux.1-dev" in text
+
+
+def test_help_and_version(run: Any) -> None:
+    assert run("--version").out.startswith("joulecast ")
+    assert run().out == run("--help").out
+    for command in cli.commands():
+        assert command in run("--help").out
+        assert run(command, "--help").out.startswith(f"usage: joulecast {command}")
+
+
+def test_the_same_by_module() -> None:
+    assert process("--version").stdout.startswith("joulecast ")
+
+
+# --- predict -------------------------------------------------------------------------------------
+
+
+def test_a_file_of_good_rows(run: Any, tmp_path: Path) -> None:
+    source, target = tmp_path / "w.csv", tmp_path / "out.csv"
+    source.write_text(f"{HEADER},id\nsd1.5,a100,512,512,20,7\nflux,h100,1024,1024,4,8\n")
+    done = run("predict", str(source), "--out", str(target))
+    assert done == (0, "", "predicted 2 of 2 rows\n")
+    rows = list(csv.DictReader(target.read_text().splitlines()))
+    assert [row["id"] for row in rows] == ["7", "8"]
+    flux = ["estimate", "flux", "--gpu", "h100", "--size", "1024x1024", "--steps", "4", "--precision", "fp16"]
+    assert float(rows[1]["energy_j"]) == pytest.approx(json.loads(run(*flux, "--json").out)["energy_j"])
+
+
+def test_rows_that_fail_set_the_status(run: Any, tmp_path: Path) -> None:
+    source = tmp_path / "w.csv"
+    source.write_text(f"{HEADER}\nsd1.5,a100,512,512,20\nsd1.5,a100,512,512,zero\n")
+    done = run("predict", str(source))
+    assert done.status == 1
+    assert done.err.splitlines()[0] == "predicted 1 of 2 rows"
+    assert "data row 2: steps must be a whole number" in done.err
+    rows = list(csv.DictReader(done.out.splitlines()))
+    assert [bool(row["error"]) for row in rows] == [False, True]
+    assert list(rows[0])[-len(OUTPUTS) :] == list(OUTPUTS)
+
+
+FILES = st.binary(max_size=200) | WORDS.map(lambda text: f"{HEADER}\nsd1.5,a100,512,512,{text}\n".encode())
+
+
+@given(content=FILES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_ends_with_0_1_or_2(content: bytes, tmp_path_factory: Any, capsys: Any) -> None:
+    source = tmp_path_factory.getbasetemp() / "any.csv"
+    source.write_bytes(content)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(source), "--out", str(source.with_name("out.csv"))])
+    assert end.value.code in (0, 1, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "FILE"),
+        (["nope.csv"], "does not exist"),
+        (["."], "is a folder"),
+        (["w.csv", "--out", "nowhere/out.csv"], "no folder"),
+        (["w.csv", "--out", "."], "is a folder"),
+        (["w.csv", "--out", "w.csv"], "is the input itself"),
+        (["w.csv", "--out", "/dev/full"], "No space left"),
+        (["w.csv", "--law", "nope"], "unknown law"),
+    ],
+)
+def test_a_bad_predict_is_one_line(
+    run: Any, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.csv").write_text(f"{HEADER}\nsd1.5,a100,512,512,20\n")
+    refused(run("predict", *arguments), words)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.csv"]
+
+
+def test_a_device_is_written_to_not_replaced(run: Any, tmp_path: Path) -> None:
+    source = tmp_path / "w.csv"
+    source.write_text(f"{HEADER}\nsd1.5,a100,512,512,20\n")
+    assert run("predict", str(source), "--out", os.devnull).status == 0
+    assert not Path(os.devnull).is_file()
+
+
+# --- as a process --------------------------------------------------------------------------------
+
+
+def test_an_estimate_loads_nothing_large() -> None:
+    code = f"import sys, runpy; sys.argv = ['joulecast', *{FLUX[0:]!r}]\n"
+    code += "try: runpy.run_module('joulecast', run_name='__main__')\nexcept SystemExit: print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert "numpy" in loaded
+    assert loaded & LARGE == set()
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = f"{sys.executable} -m joulecast gpus --json | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.returncode in (0, 128 + signal.SIGPIPE)  # 0: all was written before it left
+
+
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "joulecast", "models"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = process("estimate", "flüx" * 40, "--gpu", "a100", env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown model")
+
+
+# --- profile -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A text-to-image pipeline of one layer of each kind."""
+    path = write_folder("pixart-sigma", tmp_path / "tiny-pixart")
+    edit(path / "transformer" / "config.json", num_layers=1)
+    edit(path / "text_encoder" / "config.json", num_layers=1)
+    edit(path / "vae" / "config.json", layers_per_block=1)
+    return path
+
+
+@pytest.mark.trace
+@pytest.mark.slow
+def test_a_folder_becomes_a_model(run: Any, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("diffusers")
+    target = tmp_path / "my-model.json"
+    done = run("profile", str(folder), "--out", str(target))
+    assert done.status == 0, done.err
+    for words in ("tiny-pixart (PixArtSigmaPipeline)", "denoiser", "TFLOP", f"wrote {target}"):
+        assert words in done.out
+    answer = json.loads(run("estimate", str(target), "--gpu", "L40S", "--steps", "20", "--json").out)
+    assert answer["workload"]["origin"] == str(target)
+    whole = json.loads(run("estimate", "pixart-sigma", "--gpu", "L40S", "--steps", "20", "--json").out)
+    assert 0 < answer["flop"] < whole["flop"] / 5
+    assert any("tiny-pixart" in warning for warning in answer["warnings"])
+    assert {path.name for path in tmp_path.iterdir()} == {"my-model.json", "tiny-pixart"}
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        ("transformer", {"num_layers": 10**9}, "layers"),
+        ("transformer", {"num_attention_heads": -1}, "transformer"),
+        ("transformer", {"num_attention_heads": 10**12}, "no architecture has"),
+        ("transformer", {"num_attention_heads": "many"}, "transformer"),
+        ("transformer", {"cross_attention_dim": 7}, ""),
+        ("text_encoder", {"d_model": -4096}, "text_encoder"),
+        ("vae", {"block_out_channels": []}, "vae"),
+        ("vae", {"down_block_types": ["EvilBlock"]}, "vae"),
+    ],
+)
+@pytest.mark.trace
+def test_an_absurd_config_is_one_line(
+    run: Any, folder: Path, tmp_path: Path, part: str, changes: dict[str, Any], words: str
+) -> None:
+    pytest.importorskip("diffusers")
+    edit(folder / part / "config.json", **changes)
+    refused(run("profile", str(folder), "--out", str(tmp_path / "out.json")), words)
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.trace
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"_class_name": "NoSuchPipeline"}, "NoSuchPipeline"),
+        ({"_class_name": 7}, "names no pipeline"),
+        ({"transformer": ["diffusers", "NoSuchTransformer"]}, "NoSuchTransformer"),
+        ({"transformer": ["my_code", "Transformer"]}, "never run"),
+        ({"transformer": ["os", "system"]}, "never run"),
+        ({"text_encoder": ["transformers", "AutoModel.from_pretrained"]}, "AutoModel"),
+    ],
+)
+def test_an_index_that_names_what_is_not_there(
+    run: Any, folder: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    pytest.importorskip("diffusers")
+    edit(folder / "model_index.json", **changes)
+    refused(run("profile", str(folder), "--out", str(tmp_path / "out.json")), words)
+
+
+def test_a_folder_that_is_no_model(run: Any, folder: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "out.json")
+    refused(run("profile", str(tmp_path), "--out", out), "no model_index.json")
+    refused(run("profile", str(tmp_path / "nope"), "--out", out), "not a folder")
+    refused(run("profile", str(folder), "--out", str(tmp_path / "out.txt")), ".json")
+    refused(run("estimate", str(folder), "--gpu", "a100"), "is a folder", "joulecast profile")
+    whole = (folder / "vae" / "config.json").read_text()
+    (folder / "vae" / "config.json").write_text(whole[: len(whole) // 2])
+    refused(run("profile", str(folder), "--out", out), "vae", "not valid JSON")
+    (folder / "vae" / "config.json").unlink()
+    refused(run("profile", str(folder), "--out", out), "missing")
+    (folder / "model_index.json").write_bytes(b"\xff\xfe\x00")
+    refused(run("profile", str(folder), "--out", out), "not valid JSON")

@@ -1,0 +1,128 @@
+"""Live intensities against a local server that answers well, badly, late, or not at all."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joulecast.footprint.grid.live import KEY_VARIABLE, live_intensity
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+class Server:
+    """Answers with `body` and counts the questions."""
+
+    def __init__(self) -> None:
+        self.body, self.status, self.delay_s = b"{}", 200, 0.0
+        self.asked: list[tuple[str, str | None]] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append((self.path, self.headers["auth-token"]))
+                time.sleep(outer.delay_s)
+                try:
+                    self.send_response(outer.status)
+                    self.end_headers()
+                    self.wfile.write(outer.body)
+                except OSError:
+                    pass
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def answer(self, value: object) -> None:
+        self.body = json.dumps(value).encode()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    made = Server()
+    thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield made
+    made.http.shutdown()
+    thread.join()
+    made.http.server_close()
+
+
+def france(value: object = 31, zone: str = "FR", at: str = "2026-03-01T11:00:00.000Z") -> dict[str, object]:
+    return {"zone": zone, "carbonIntensity": value, "datetime": at}
+
+
+def test_electricity_maps(server: Server) -> None:
+    server.answer(france())
+    found = live_intensity("France", key="k", url=server.url, now=lambda: NOW)
+    assert (found.intensity.amount.value, found.warnings, found.year) == (31, (), 2026)
+    assert found.source == "Electricity Maps, live, France, 2026-03-01T11:00Z"
+    assert server.asked == [("/carbon-intensity/latest?zone=FR", "k")]
+
+
+def test_uk_needs_no_key(server: Server) -> None:
+    server.answer({"data": [{"from": "2026-03-01T11:30Z", "intensity": {"forecast": 90, "actual": 80}}]})
+    found = live_intensity("UK", url=server.url, now=lambda: NOW)
+    assert (found.intensity.amount.value, found.boundary) == (80, "combustion")
+    assert "combustion alone" in found.warnings[0]
+
+
+def test_answers_are_kept(server: Server, tmp_path: Path) -> None:
+    server.answer(france())
+    clock = [NOW]
+    for seconds in (0, 60, 3600):
+        clock[0] = NOW + seconds
+        found = live_intensity("FR", key="k", url=server.url, cache=tmp_path / "c", now=lambda: clock[0])
+        assert found.intensity.amount.value == 31
+    assert len(server.asked) == 2
+    next((tmp_path / "c").iterdir()).write_text("not json")
+    live_intensity("FR", key="k", url=server.url, cache=tmp_path / "c", now=lambda: NOW)
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (france("low"), "cannot be"),
+        (france(-3), "cannot be"),
+        (france(1e9), "cannot be"),
+        (france(True), "cannot be"),
+        (france(zone="DE"), "answered for 'DE', not for FR"),
+        (france(at="2025-03-01T11:00:00Z"), "not of now"),
+        (france(at="soon"), "no time"),
+        ([1, 2], "another form"),
+        ("x" * 200_000, "more than"),
+    ],
+)
+def test_lies_are_not_believed(server: Server, answer: object, words: str) -> None:
+    server.answer(answer)
+    found = live_intensity("FR", key="k", url=server.url, now=lambda: NOW)
+    assert found.intensity.amount.value == 44.18
+    assert words in found.warnings[0]
+    assert "the packaged yearly, life-cycle figure of 2024 was taken" in found.warnings[0]
+
+
+def test_errors_time_outs_and_dead_servers_fall_back_and_say_so(server: Server) -> None:
+    server.status = 401
+    assert "answered 401" in live_intensity("FR", key="k", url=server.url).warnings[0]
+    server.status, server.body = 200, b"<html>"
+    assert "not JSON" in live_intensity("FR", key="k", url=server.url).warnings[0]
+    server.delay_s = 0.5
+    late = live_intensity("FR", key="k", url=server.url, timeout_s=0.1)
+    assert "could not be reached" in late.warnings[0]
+    dead = live_intensity("FR", key="k", url="http://127.0.0.1:9", timeout_s=1)
+    assert "could not be reached" in dead.warnings[0]
+    assert "no key" in live_intensity("FR").warnings[0]

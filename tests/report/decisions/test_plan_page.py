@@ -1,0 +1,175 @@
+"""A plan as a folder: whole, self-contained, and safe with whatever a user writes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from joulecast.errors import InputError
+from joulecast.plan.demand import Demand, demand_of
+from joulecast.plan.solve import Plan, solve
+from joulecast.report.decisions.plan_page import plan_data, write_plan
+from joulecast.report.page import POLICY, bullets, csv_text, page, table, write_files
+
+HOSTILE = "<script>alert('x')</script>&\"'</pre><img src=x onerror=alert(1)>"
+QUOTED = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
+TEXT = f"""
+[plan]
+start = "2022-06-01T00:00Z"
+
+[limits]
+gpus = 40
+
+[[services]]
+name = "{QUOTED}"
+images_per_day = 240000
+deadline_hours = 6
+min_quality = 0.7
+
+[[services.configurations]]
+model = "sdxl"
+steps = 30
+precision = "fp16"
+quality = 0.9
+
+[[services.configurations]]
+model = "sdxl"
+steps = 20
+precision = "fp16"
+quality = 0.5
+
+[[gpus]]
+name = "H100-SXM5-80GB"
+
+[[regions]]
+hourly = "US-CAL-CISO"
+
+[[regions]]
+name = "{QUOTED}"
+intensity = 120
+gpus = {{ "H100-SXM5-80GB" = 2 }}
+# {HOSTILE}
+"""
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Plan, Demand]:
+    demand = demand_of(tomllib.loads(TEXT))
+    return solve(demand.problem, warnings=demand.warnings), demand
+
+
+class Parsed(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(made: tuple[Plan, Demand], tmp_path: Path) -> None:
+    written = write_plan(*made, TEXT, tmp_path / "out")
+    assert {path.name for path in written} == {
+        "index.html", "plan.json", "assignments.csv", "hours.csv", "demand.toml", "hours.svg",
+        "hours.vl.json", "fleet.svg", "fleet.vl.json",
+    }  # fmt: skip
+    text = (tmp_path / "out" / "index.html").read_text()
+    found = Parsed(text)
+    assert not {"script", "img", "link", "iframe", "object", "embed", "base", "form"} & set(found.tags)
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    assert not [
+        v for n, v in found.attributes if n in ("src", "href", "xlink:href") and not str(v).startswith("#")
+    ]
+    assert ("content", POLICY) in found.attributes
+    assert found.tags.count("svg") == 2
+    assert "".join(found.text).count(HOSTILE) >= 4  # shown as it was written: names, and the file
+    for name in ("hours.svg", "fleet.svg"):
+        assert "<script" not in (tmp_path / "out" / name).read_text()
+
+
+def test_the_page_says_what_matters(made: tuple[Plan, Demand], tmp_path: Path) -> None:
+    plan, demand = made
+    write_plan(plan, demand, TEXT, tmp_path / "out")
+    words = "".join(Parsed((tmp_path / "out" / "index.html").read_text()).text)
+    for piece in (
+        "240,000 images in 24 h from 2022-06-01 00:00 UTC", "least carbon", "H100-SXM5-80GB", "min_quality",
+        "1 % looser would save", "combustion alone", "idle power", "given by the user",
+        "joulecast plan demand.toml", "law roofline",
+    ):  # fmt: skip
+        assert piece in words, piece
+    for name in (use.limit for use in plan.limits):
+        assert name in words
+
+
+def test_the_data_is_the_plan(made: tuple[Plan, Demand], tmp_path: Path) -> None:
+    plan, demand = made
+    folder = tmp_path / "deep" / "out"
+    write_plan(plan, demand, TEXT, folder)
+    assert json.loads((folder / "plan.json").read_text()) == json.loads(json.dumps(plan_data(plan, demand)))
+    assert (folder / "demand.toml").read_text() == TEXT
+    with (folder / "assignments.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(float(row["images"]) for row in rows) == pytest.approx(240_000, rel=1e-4)
+    assert {row["service"] for row in rows} == {HOSTILE}
+    with (folder / "hours.csv").open(newline="") as file:
+        hours = list(csv.DictReader(file))
+    assert sum(float(row["images"]) for row in hours) == pytest.approx(240_000, rel=1e-4)
+    assert {int(row["hour"]) for row in hours} <= set(range(24))
+    spec = json.loads((folder / "hours.vl.json").read_text())
+    assert "vega-lite" in spec["$schema"]
+    assert {one["of"] for one in plan_data(plan, demand)["assumptions"]} >= {  # type: ignore[attr-defined]
+        "H100-SXM5-80GB", "US-CAL-CISO", HOSTILE
+    }  # fmt: skip
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "out"
+    assert [p.name for p in write_files(folder, {"index.html": "1", "a.csv": "1"})] == ["index.html", "a.csv"]
+    (folder / "mine.txt").write_text("kept")
+    write_files(folder, {"index.html": "2", "a.csv": "2"})
+    assert {p.name: p.read_text() for p in folder.iterdir()} == {
+        "index.html": "2",
+        "a.csv": "2",
+        "mine.txt": "kept",
+    }
+    monkeypatch.chdir(folder)
+    write_files(Path(), {"index.html": "2", "a.csv": "2"})  # the folder one is in has no name
+    whole = Path.write_text
+
+    def full(self: Path, text: str, **options: str) -> int:
+        if self.name == "b.csv":
+            raise OSError(28, "No space left on device")
+        return whole(self, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_files(folder, {"a.csv": "3", "b.csv": "3"})
+    with pytest.raises(InputError, match="No space left"):
+        write_files(tmp_path / "new", {"a.csv": "3", "b.csv": "3"})
+    assert (folder / "a.csv").read_text() == "2"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    with pytest.raises(InputError, match="cannot write the report"):
+        write_files(folder / "a.csv" / "below", {"a": "1"})
+
+
+def test_pieces_escape_what_they_are_given() -> None:
+    made = page(HOSTILE, [table((HOSTILE,), [(HOSTILE,)]), bullets([HOSTILE])])
+    found = Parsed(made)
+    assert not {"script", "img"} & set(found.tags)
+    assert found.text.count(HOSTILE) + "".join(found.text).count(HOSTILE) >= 5
+    assert bullets([]) == ""
+    assert csv_text([], ("a", "b")) == "a,b\n"

@@ -1,0 +1,127 @@
+"""Text for people: units that suit the size, aligned tables, everything an estimate must say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_law import FakeLaw
+from joulecast import Estimate, estimate, gpus, load_profile, models
+from joulecast.report import amounts as quantity
+from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_text, table
+
+LAW = FakeLaw()
+
+
+def flux(**given: Any) -> Estimate:
+    return estimate("flux.1-dev", "A100-SXM4-80GB", **{"size": "1024x1024", "steps": 50, "law": LAW, **given})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.01234, "0.0123"),
+        (0.9996, "1.00"),
+        (9.996, "10.0"),
+        (12.34, "12.3"),
+        (999.6, "1,000"),
+        (1234.5, "1,230"),
+        (74.3847, "74.4"),
+        (3.4e-7, "3.40e-07"),
+        (-12.34, "-12.3"),
+        (math.inf, "inf"),
+        (2.0196e295, "2.02e+295"),
+    ],
+)
+def test_three_digits(value: float, text: str) -> None:
+    assert quantity.number(value) == text
+
+
+@given(st.floats(1e-4, 1e15))
+def test_what_is_shown_is_the_value(value: float) -> None:
+    assert float(quantity.number(value).replace(",", "")) == pytest.approx(value, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (quantity.energy_wh(3600), "1.00 Wh"),
+        (quantity.energy_wh(7.2e6), "2.00 kWh"),
+        (quantity.energy(1234), "1,230 J"),
+        (quantity.duration(0.0123), "12.3 ms"),
+        (quantity.duration(12.3), "12.3 s"),
+        (quantity.duration(1200), "20.0 min"),
+        (quantity.duration(72_000), "20.0 h"),
+        (quantity.teraflop(74.3847e12), "74.4 TFLOP"),
+        (quantity.parameters(11_900_000_000), "11.90 B"),
+        (quantity.parameters(84_000_000), "84 M"),
+        (quantity.share(1, 4), "25.0 %"),
+    ],
+)
+def test_units(shown: str, text: str) -> None:
+    assert shown == text
+
+
+def test_an_estimate_says_all_it_must() -> None:
+    answer = flux(precision="bf16")
+    text = estimate_text(answer)
+    text = " ".join(text.split())  # as if it had not been wrapped
+    for words in (
+        "flux.1-dev on A100-SXM4-80GB: 1024x1024, 50 steps, bf16",
+        quantity.energy(answer.energy_j),
+        quantity.energy_wh(answer.energy_j),
+        f"90 %: {quantity.energy(answer.energy_low_j)} to {quantity.energy(answer.energy_high_j)}",
+        quantity.duration(answer.duration_s),
+        quantity.power(answer.power_w),
+        "3,730 TFLOP",
+        "denoiser",
+        "idle power included",
+        "Not the rest of the computer",
+        "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
+        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, the interval held 88 %)",
+    ):
+        assert words in text, words
+    assert "Warning" not in text
+
+
+def test_warnings_and_notes_are_shown() -> None:
+    answer = flux(size="1000x1000", guidance=3.5, batch_size=4, boundary="dynamic", passes=2)
+    text = " ".join(estimate_text(answer).split())
+    assert "Warning: 1000x1000 is generated at 992x992" in text
+    assert "Note: passes was given" in text
+    assert "50 steps x 2 passes" in text
+    assert "time per batch of 4" in text
+    assert "above its idle power of 50.0 W" in text
+
+
+def test_a_law_without_a_published_error_says_so() -> None:
+    text = estimate_text(estimate("sdxl", "L40S", law=LAW))
+    assert "no error on runs held out is published" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", [model.name for model in models()])
+def test_no_line_is_too_long(name: str) -> None:
+    for gpu in gpus():
+        text = estimate_text(estimate(name, gpu.name, size="768x1024", batch_size=3, law=LAW))
+        assert max(map(len, text.splitlines())) <= 100
+
+
+def test_tables_are_aligned() -> None:
+    lines = table(["a", "bb"], [["ccc", "1"], ["d", "222"]], right={1})
+    assert lines == ["  a     bb", "  ccc    1", "  d    222"]
+
+
+def test_lists_name_everything() -> None:
+    assert all(model.name in models_text(models()) for model in models())
+    assert all(gpu.name in gpus_text(gpus()) for gpu in gpus())
+
+
+def test_a_profile_in_short() -> None:
+    text = profile_text(load_profile("flux.1-dev"), 74.3847e12)
+    for words in ("FluxPipeline", "T5EncoderModel", "11.90 B", "74.4 TFLOP", "multiples of 16"):
+        assert words in text
