@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROUND_UP, ComputeProfile
-from joulecast.errors import fold, shown
-from joulecast.hardware import Gpu, gpus
+from joulecast.hardware import Gpu
 from joulecast.units import BYTES_PER_GIGABYTE
 
 BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
@@ -56,16 +55,6 @@ def pair_caveats(
             f"the idle power of {gpu.name} is unknown: a usual share of its power limit was subtracted"
         )
     return [words for words in found if words]
-
-
-def ambiguous_gpu(asked: str, gpu: Gpu) -> str:
-    """A warning when what the user wrote could mean another GPU too, else an empty string."""
-    if fold(asked) == fold(gpu.name):
-        return ""
-    others = [g.name for g in gpus() if g is not gpu and fold(asked) in fold(g.name)]
-    if not others:
-        return ""
-    return f"GPU {shown(asked)} was taken as {gpu.name}, but could also mean {' or '.join(others)}"
 
 
 def workload_caveats(profile: ComputeProfile, workloads: WorkloadColumns) -> dict[str, Mask]:

@@ -30,7 +30,7 @@ from joulecast.hardware import gpu as find_gpu
 from joulecast.law.law import GpuColumns, Law, Prediction
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.numbers import whole_numbers
-from joulecast.question.question import BOUNDARIES, check_boundary
+from joulecast.question.question import BOUNDARIES, ambiguous_gpu, check_boundary
 
 REQUIRED = ("model", "gpu", "width", "height", "steps")
 OPTIONAL = ("batch_size", "passes", "precision", "text_tokens", "boundary")
@@ -390,4 +390,4 @@ def _is_listed_gpu(name: str) -> bool:
 
 def _device(name: str) -> _Device:
     found = find_gpu(name)
-    return _Device(found, caveats.ambiguous_gpu(name, found))
+    return _Device(found, ambiguous_gpu(name, found))

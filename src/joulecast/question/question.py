@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from joulecast.architecture.workload import Workload, check_precision, parse_size
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, UnknownNameError, fold, shown
-from joulecast.forecast import caveats
-from joulecast.hardware import Gpu
+from joulecast.hardware import Gpu, gpus
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
 
@@ -63,7 +62,7 @@ def ask(
         text_tokens=text_tokens,
     )
     profile.check(workload)
-    ambiguity = caveats.ambiguous_gpu(gpu, device) if isinstance(gpu, str) else ""
+    ambiguity = ambiguous_gpu(gpu, device) if isinstance(gpu, str) else ""
     notes = _name_notes(model, profile, "" if ambiguity else gpu, device)
     if precision is None and chosen_precision != profile.defaults.precision:
         default = profile.defaults.precision
@@ -91,6 +90,16 @@ def check_boundary(boundary: object) -> str:
     if boundary not in BOUNDARIES:
         raise UnknownNameError("boundary", boundary, BOUNDARIES, f"known: {', '.join(BOUNDARIES)}")
     return str(boundary)
+
+
+def ambiguous_gpu(asked: str, gpu: Gpu) -> str:
+    """A warning when what the user wrote could mean another GPU too, else an empty string."""
+    if fold(asked) == fold(gpu.name):
+        return ""
+    others = [g.name for g in gpus() if g is not gpu and fold(asked) in fold(g.name)]
+    if not others:
+        return ""
+    return f"GPU {shown(asked)} was taken as {gpu.name}, but could also mean {' or '.join(others)}"
 
 
 def _size(
