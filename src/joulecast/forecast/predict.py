@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import PRECISIONS, WorkloadColumns, check_precision
+from joulecast.boundary import BOUNDARIES, check_boundary
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, near_matches, shown
 from joulecast.files.columns import Column, Words, is_missing, length, look_up, text_of
@@ -30,7 +31,7 @@ from joulecast.hardware import gpu as find_gpu
 from joulecast.law.law import GpuColumns, Law, Prediction
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.numbers import whole_numbers
-from joulecast.question.question import BOUNDARIES, ambiguous_gpu, check_boundary
+from joulecast.question.question import ambiguous_gpu
 
 REQUIRED = ("model", "gpu", "width", "height", "steps")
 OPTIONAL = ("batch_size", "passes", "precision", "text_tokens", "boundary")

@@ -69,7 +69,7 @@ from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_h
 from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.predict import predict
-from joulecast.hardware import CATALOGUE, Gpu
+from joulecast.hardware import CATALOGUE, UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
@@ -78,7 +78,6 @@ from joulecast.uncertainty import Interval
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
-IDLE_SHARE = 0.15  # of the power limit, where nobody measured a GPU's idle power
 _SOURCES = ("hourly", "file", "intensity")
 
 
@@ -339,10 +338,9 @@ def _options(
     return tuple(options)
 
 
-def _weights_bytes(configuration: Mapping[str, Any]) -> float:
+def _weights_bytes(configuration: Mapping[str, Any]) -> int:
     """Memory of the weights of all components [byte]: the least a pipeline needs without offloading."""
-    per_parameter = 4 if configuration["precision"] == "fp32" else 2
-    return float(load_profile(configuration["model"]).parameters * per_parameter)
+    return load_profile(configuration["model"]).weight_bytes(configuration["precision"])
 
 
 def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
@@ -350,12 +348,9 @@ def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
     device = _find_gpu(name, folder)
-    idle, idle_source = device.idle_power_w, device.sources.get("idle_power", "the catalogue")
-    if idle is None:
-        idle, idle_source = (
-            IDLE_SHARE * device.tdp_w,
-            f"{IDLE_SHARE:.0%} of its power limit: nobody measured it",
-        )
+    idle, idle_source = idle_power_w(device), device.sources.get("idle_power", "the catalogue")
+    if device.idle_power_w is None:
+        idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
         said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
     card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
     # over all hours owned: a plan's GPUs carry their idle hours themselves

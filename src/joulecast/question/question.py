@@ -7,13 +7,13 @@ import os
 from dataclasses import dataclass
 
 from joulecast.architecture.workload import Workload, check_precision, parse_size
+from joulecast.boundary import check_boundary
 from joulecast.compute.profile import ComputeProfile
-from joulecast.errors import InputError, UnknownNameError, fold, shown
+from joulecast.errors import InputError, fold, shown
 from joulecast.hardware import Gpu, gpus
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
 
-BOUNDARIES = ("gross", "dynamic")
 INSTEAD = ("fp16", "bf16", "fp32")  # of a model's default precision that a GPU lacks
 
 
@@ -83,13 +83,6 @@ def ask(
         notes=tuple(notes),
         warnings=(ambiguity,) if ambiguity else (),
     )
-
-
-def check_boundary(boundary: object) -> str:
-    """`boundary` if it is known, else UnknownNameError."""
-    if boundary not in BOUNDARIES:
-        raise UnknownNameError("boundary", boundary, BOUNDARIES, f"known: {', '.join(BOUNDARIES)}")
-    return str(boundary)
 
 
 def ambiguous_gpu(asked: str, gpu: Gpu) -> str:
