@@ -23,11 +23,11 @@ from joulecast.footprint.site import Site, site
 from joulecast.forecast.estimate import estimate
 from joulecast.forecast.predict import predict
 from joulecast.hardware import CATALOGUE
+from joulecast.plan.measures import MEASURES
 from joulecast.plan.problem import Array
 from joulecast.question.question import ask
 from joulecast.uncertainty import Interval
 
-MEASURES = ("energy_j", "seconds", "latency_s", "carbon_g", "cost")
 MOST_SETTINGS = 100_000
 ESTIMATE_KEYS = tuple(inspect.signature(estimate).parameters)
 SITE_KEYS = tuple(inspect.signature(site).parameters)

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from joulecast.errors import InputError, JoulecastError
@@ -24,15 +23,6 @@ from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, rates, s
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
-STAYS = 0.005  # of a measure: less is no change
-WORDS = {
-    "energy_j": ("GPU energy", "J"),
-    "seconds": ("GPU time", "s"),
-    "latency_s": ("time of a batch", "s"),
-    "carbon_g": ("carbon", "g CO2e"),
-    "cost": ("cost", ""),
-}
-
 
 @dataclass(frozen=True)
 class Delta:
@@ -44,18 +34,29 @@ class Delta:
     ratio: Interval
     difference: Interval
 
-    @property
-    def may_go_either_way(self) -> bool:
-        """Whether the ratio's range holds both a fall and a rise."""
-        return self.ratio.low < 1 < self.ratio.high
 
-    def words(self) -> str:
-        """The change in words, e.g. ``falls by 44 % (42 to 46 %)``."""
-        told = change(self.ratio.value)
-        if self.ratio.is_exact:
-            return told
-        told = "is about the same" if told == "stays" else told
-        return f"{told} ({_range(self.ratio)})"
+@dataclass(frozen=True)
+class KeyChange:
+    """A key of a setting that changes, and its values: as given, else the model's; None for none."""
+
+    key: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Where the ranges of a change come from.
+
+    `kinds` is what of KINDS differs: nothing where workload and GPU are the same, None where something
+    differs of which no pair of runs tells. `energy` and `duration` are the law's errors on the ratios, None
+    where they are not known. `intensities` are what the two grid intensities count, where that differs.
+    """
+
+    kinds: tuple[str, ...] | None
+    energy: RatioError | None
+    duration: RatioError | None
+    intensities: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,34 +65,10 @@ class WhatIf:
 
     setting: Setting
     change: Setting
-    described: str
+    keys: tuple[KeyChange, ...]
     deltas: tuple[Delta, ...]
-    notes: tuple[str, ...]
+    basis: Basis
     warnings: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """The change as one sentence."""
-        told = []
-        for delta in self.deltas:
-            words, unit = WORDS[delta.measure]
-            ends = f"{delta.before.value:.3g} to {delta.after.value:.3g} {unit}".rstrip()
-            told.append(f"{words} {delta.words()}, {ends}")
-        return f"{self.described}: {'; '.join(told)}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as one JSON object."""
-        return {
-            "change": dict(self.change),
-            "described": self.described,
-            "measures": {
-                delta.measure: {
-                    name: _ends(getattr(delta, name)) for name in ("before", "after", "ratio", "difference")
-                }
-                for delta in self.deltas
-            },
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
-        }
 
 
 def what_if(setting: Setting, change: Setting) -> WhatIf:
@@ -110,34 +87,20 @@ def what_if(setting: Setting, change: Setting) -> WhatIf:
         raise InputError("what two laws say of one image is no change of it: keep the law")
     if before.guess.boundary != after.guess.boundary:
         raise InputError("gross and dynamic energy are two quantities, not a change: keep the boundary")
-    energy, seconds, notes = _ratios(before.guess, after.guess)
-    pair = _Pair(before, after, energy, seconds)
+    basis = _basis(before.guess, after.guess)
+    pair = _Pair(before, after, basis.energy, basis.duration)
     deltas = [pair.energy(), pair.latency()]
     if before.place is not None and after.place is not None:
-        notes += _comparable(before.place.site, after.place.site)
+        basis = replace(basis, intensities=_two_intensities(before.place.site, after.place.site))
         deltas.append(pair.carbon(before.place, after.place))
         if before.place.money.low > 0 and after.place.money.low > 0:
             deltas.append(pair.cost(before.place, after.place))
-    ends = ((setting, before.guess), (after_setting, after.guess))
-    described = ", ".join(
-        f"{key.replace('_', ' ')} {' to '.join(_shown(key, *end) for end in ends)}" for key in change
+    keys = tuple(
+        KeyChange(key, _value(key, setting, before.guess), _value(key, after_setting, after.guess))
+        for key in change
     )
     warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
-    return WhatIf(dict(setting), dict(change), described, tuple(deltas), notes, warnings)
-
-
-def change(ratio: float) -> str:
-    """A ratio in words: ``falls by 44 %``, ``stays``, ``2.3 times as much``."""
-    if ratio >= 2:
-        return f"{ratio:.1f} times as much"
-    if abs(ratio - 1) < STAYS:
-        return "stays"
-    return f"{'falls' if ratio < 1 else 'rises'} by {_per_cent(100 * abs(ratio - 1))} %"
-
-
-def _per_cent(share: float) -> str:
-    """A share [%] in whole numbers; what does not fall to nothing is never said to fall by 100 %."""
-    return f"{math.floor(10 * share) / 10:.1f}" if 99.5 <= share < 100 else f"{share:.0f}"
+    return WhatIf(dict(setting), dict(change), keys, tuple(deltas), basis, warnings)
 
 
 @dataclass(frozen=True)
@@ -321,52 +284,24 @@ def _delta(measure: str, before: Interval, after: Interval, ends: Ends) -> Delta
     )
 
 
-def _ratios(
-    before: Estimate, after: Estimate
-) -> tuple[RatioError | None, RatioError | None, tuple[str, ...]]:
-    """The law's error on the ratios of energy and of time, and where it comes from in words."""
+def _basis(before: Estimate, after: Estimate) -> Basis:
+    """The law's error on the ratios of energy and of time, as far as held-out pairs of runs tell it."""
     kinds = _kinds(before, after)
     if kinds is not None and not kinds:
-        same = RatioError(0.0)
-        return same, same, ("the same workload on the same GPU: its energy and time are one number each",)
-    law = before.law["name"]
-    known = lesser(before.law["familiarity"], after.law["familiarity"])
-    found, notes = [], []
-    for quantity, word in (("energy_j", "energy"), ("duration_s", "time")):
-        error = None
-        if kinds and _is_packaged(before, after):
-            error = known_ratio_error(law, known, quantity, kinds)
-        found.append(error)
-        notes.append(f"{word}: {_counted(error, kinds)}")
-    return found[0], found[1], tuple(notes)
+        return Basis(kinds, RatioError(0.0), RatioError(0.0))
+    if not kinds or not _is_packaged(before, after):
+        return Basis(kinds, None, None)
+    law, known = before.law["name"], lesser(before.law["familiarity"], after.law["familiarity"])
+    energy, duration = (known_ratio_error(law, known, name, kinds) for name in ("energy_j", "duration_s"))
+    return Basis(kinds, energy, duration)
 
 
-def _comparable(before: Site, after: Site) -> tuple[str, ...]:
-    """What to say where two intensities do not count the same; InputError where they cannot be compared."""
+def _two_intensities(before: Site, after: Site) -> tuple[str, str] | None:
+    """What two intensities count, where that differs; InputError where they cannot be compared."""
     a, b = before.grid, after.grid
     if a.accounting != b.accounting:
         raise InputError(f"{a.accounting} and {b.accounting} carbon cannot be compared: keep the accounting")
-    if a.boundary == b.boundary:
-        return ()
-    return (
-        f"the two grid intensities count different things ({a.boundary} and {b.boundary}): their "
-        "difference is not the grids' alone",
-    )
-
-
-def _counted(error: RatioError | None, kinds: Sequence[str] | None) -> str:
-    if error is None:
-        return (
-            "too few held-out pairs tell this law's error on the ratio; the errors before and after were "
-            "taken as independent, so the range is wider than it need be"
-        )
-    what = " and ".join(kind.replace("gpu", "GPU").replace("_", " ") for kind in kinds or ())
-    others = "one more thing" if error.more == 1 else f"{error.more} more things"
-    more = f", and in up to {others}" if error.more else ""
-    return (
-        f"nine in ten ratios lie within a factor of {error.factor:.2f}, say {error.pairs} pairs of held-out "
-        f"runs of {error.models} models that differ in {what}{more}"
-    )
+    return None if a.boundary == b.boundary else (a.boundary, b.boundary)
 
 
 def _is_packaged(before: Estimate, after: Estimate) -> bool:
@@ -431,34 +366,11 @@ def _displaced(change: Setting) -> frozenset[str]:
     return frozenset(out)
 
 
-def _shown(key: str, setting: Setting, guess: Estimate) -> str:
-    """The value of a key as words: what was given, else what the model has."""
+def _value(key: str, setting: Setting, guess: Estimate) -> object:
+    """The value of a key: what was given, else what the model has, or None."""
     if key == "size":
         return f"{guess.workload['width']}x{guess.workload['height']}"
     if key == "gpu":
-        return str(guess.gpu["name"])
-    if setting.get(key) is not None:
-        return str(setting[key])
-    if guess.workload.get(key) is not None:
-        return str(guess.workload[key])
-    return "none"
-
-
-def _range(ratio: Interval) -> str:
-    """A ratio's range in words: per cent of a change, or times."""
-    low, high = ratio.low, ratio.high
-    if not math.isfinite(high):
-        return "not known"
-    if ratio.value >= 2:
-        return f"{low:.1f} to {high:.1f} times"
-    fall = [100 * (1 - x) for x in (high, low)]
-    if fall[0] >= 0:
-        return f"{_per_cent(fall[0])} to {_per_cent(fall[1])} % less"
-    if fall[1] <= 0:
-        return f"{-fall[1]:.0f} to {-fall[0]:.0f} % more"
-    return f"{_per_cent(fall[1])} % less to {-fall[0]:.0f} % more"
-
-
-def _ends(amount: Interval) -> dict[str, float | None]:
-    names = ("value", "low", "high")
-    return {n: x if math.isfinite(x) else None for n in names for x in [getattr(amount, n)]}
+        return guess.gpu["name"]
+    given = setting.get(key)
+    return guess.workload.get(key) if given is None else given

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate, LawChoice
+from joulecast.plan.measures import MEASURES
 from joulecast.plan.problem import Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
@@ -41,7 +42,6 @@ from joulecast.report.decisions.rows import (
     plan_hours,
     plan_regions,
 )
-from joulecast.report.decisions.tradeoff_text import LABELS, UNITS
 from joulecast.report.estimate_text import title
 from joulecast.report.validation.rows import Rows
 
@@ -181,8 +181,7 @@ def intensity_chart(known: Mapping[str, HourlySeries], timezone: str | None = No
 
 def _axis(alt: Any, name: str, rows: Sequence[Mapping[str, Any]], measure: str, currency: str) -> Any:
     values = [row[name] for row in rows if row[name] > 0]
-    unit = UNITS[measure] or currency
-    words = f"{LABELS[measure]} [{unit}]"
+    words = f"{MEASURES[measure].label} [{MEASURES[measure].unit or currency}]"
     low, high = min(values, default=1.0), max(values, default=1.0)
     make = {"x": alt.X, "y": alt.Y}[name]
     if high / low > LOG_FROM:
