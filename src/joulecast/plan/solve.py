@@ -116,7 +116,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """The same as one JSON object."""
         totals = {
-            name: {"value": a.value, "low": a.low, "high": a.high if np.isfinite(a.high) else None}
+            name: a.ends()
             for name, a in (
                 ("carbon_g", self.carbon_g), ("operational_carbon_g", self.operational_carbon_g),
                 ("embodied_carbon_g", self.embodied_carbon_g), ("energy_kwh", self.energy_kwh),

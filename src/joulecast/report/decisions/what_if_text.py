@@ -11,7 +11,7 @@ from joulecast.plan.ratio import RatioError
 from joulecast.plan.whatif import Delta, WhatIf
 from joulecast.report.amounts import number, spread
 from joulecast.report.estimate_text import paragraph, table
-from joulecast.uncertainty import Interval
+from joulecast.uncertainty import Ends, Interval
 
 STAYS = 0.005  # of a measure: less is no change
 SHARED = (
@@ -23,14 +23,6 @@ TAKEN_AS_INDEPENDENT = (
     "too few held-out pairs tell this law's error on the ratio; the errors before and after were taken as "
     "independent, so the range is wider than it need be"
 )
-
-
-class Ends(TypedDict):
-    """A number and its range; None for what is not known."""
-
-    value: float | None
-    low: float | None
-    high: float | None
 
 
 class DeltaData(TypedDict):
@@ -83,10 +75,10 @@ def what_if_data(found: WhatIf) -> WhatIfData:
         "described": described(found),
         "measures": {
             delta.measure: {
-                "before": _ends(delta.before),
-                "after": _ends(delta.after),
-                "ratio": _ends(delta.ratio),
-                "difference": _ends(delta.difference),
+                "before": delta.before.ends(),
+                "after": delta.after.ends(),
+                "ratio": delta.ratio.ends(),
+                "difference": delta.difference.ends(),
             }
             for delta in found.deltas
         },
@@ -183,8 +175,3 @@ def _row(delta: Delta, currency: str) -> list[str]:
 
 def _shown(value: object) -> str:
     return "none" if value is None else str(value)
-
-
-def _ends(amount: Interval) -> Ends:
-    value, low, high = (x if math.isfinite(x) else None for x in (amount.value, amount.low, amount.high))
-    return {"value": value, "low": low, "high": high}
