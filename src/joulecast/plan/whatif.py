@@ -18,7 +18,7 @@ from joulecast.footprint.account import Footprint, footprint_of, gpu_name
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import Estimate, estimate
 from joulecast.law.load import load_law
-from joulecast.plan.ratio import KINDS, RatioError, known_ratio_error, lesser
+from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, rates, site_of
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
@@ -48,7 +48,7 @@ class KeyChange:
 class Basis:
     """Where the ranges of a change come from.
 
-    `kinds` is what of KINDS differs: nothing where workload and GPU are the same, None where something
+    `kinds` is what of Facts differs: nothing where workload and GPU are the same, None where something
     differs of which no pair of runs tells. `energy` and `duration` are the law's errors on the ratios, None
     where they are not known. `intensities` are what the two grid intensities count, where that differs.
     """
@@ -318,20 +318,22 @@ def _is_packaged(before: Estimate, after: Estimate) -> bool:
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
     """What of KINDS differs; None where something else does, of which no pair of runs tells."""
-    a, b = _facts(before), _facts(after)
-    kinds = tuple(kind for kind in KINDS if a[kind] != b[kind])
+    kinds = _facts(before).differing(_facts(after))
     has_other_text = before.workload["text_tokens"] != after.workload["text_tokens"] and "model" not in kinds
     return None if has_other_text or before.law["name"] != after.law["name"] else kinds
 
 
-def _facts(guess: Estimate) -> dict[str, Any]:
+def _facts(guess: Estimate) -> Facts:
     w = guess.workload
-    return {
-        "model": w["origin"] if w["origin"] != "catalogue" else w["model"],
-        "gpu": guess.gpu["name"],
-        "size": (w["rendered_width"], w["rendered_height"]),
-        **{name: w[name] for name in ("steps", "passes", "precision", "batch_size")},
-    }
+    return Facts(
+        model=w["origin"] if w["origin"] != "catalogue" else w["model"],
+        gpu=guess.gpu["name"],
+        size=(w["rendered_width"], w["rendered_height"]),
+        steps=w["steps"],
+        passes=w["passes"],
+        precision=w["precision"],
+        batch_size=w["batch_size"],
+    )
 
 
 def _changed(setting: Setting, change: Setting) -> dict[str, Any]:

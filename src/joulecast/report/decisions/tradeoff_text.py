@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from joulecast.plan.measures import MEASURES
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.amounts import number, spread
+from joulecast.report.decisions.rows import HourOfDay, differing, varying
 from joulecast.report.estimate_text import paragraph, table
 
 QUALITY = {"model", "size", "steps", "precision"}  # settings that change the picture, not only its cost
@@ -40,7 +40,7 @@ def pareto_text(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence
     return "\n".join([*lines, "", *paragraph("Front", told), *_doubts(shown)])
 
 
-def grid_text(rows: Sequence[Mapping[str, Any]], timezone: str, caveats: Sequence[str]) -> str:
+def grid_text(rows: Sequence[HourOfDay], timezone: str, caveats: Sequence[str]) -> str:
     """Intensity by hour of the day: a row an hour, two columns a region; then the cleanest hours."""
     regions = list(dict.fromkeys(row["region"] for row in rows))
     by_place = {(row["region"], row["hour"]): row for row in rows}
@@ -60,7 +60,7 @@ def grid_text(rows: Sequence[Mapping[str, Any]], timezone: str, caveats: Sequenc
         "",
     ]
     for region in regions:
-        own = sorted((row for row in rows if row["region"] == region), key=lambda row: float(row["mean"]))
+        own = sorted((row for row in rows if row["region"] == region), key=lambda row: row["mean"])
         clean, dirty = own[0], own[-1]
         told = (
             f"cleanest at {clean['hour']:02}:00 with {number(clean['mean'])}, "
@@ -96,16 +96,6 @@ def _end(measure: str, end: str) -> str:
     return f"{name}_{end}_{unit}" if name else f"{measure}_{end}"
 
 
-def varying(found: Sequence[Outcome]) -> list[str]:
-    """Keys in which settings differ; the model and the GPU where none does."""
-    return _differing(found) or ["model", "gpu"]
-
-
-def _differing(found: Sequence[Outcome]) -> list[str]:
-    keys = dict.fromkeys(key for one in found for key in one.setting)
-    return [k for k in keys if len({str(one.setting.get(k)) for one in found}) > 1]
-
-
 def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
     for name in names:
         yield number(one.measures[name]) if name in one.measures else ""
@@ -119,7 +109,7 @@ def _doubts(shown: Sequence[Outcome]) -> Iterator[str]:
         "settings of one model, GPU or place share most of their errors, so two of them may differ surely "
         "though their ranges overlap: `joulecast what-if` tells how surely.",
     )
-    if QUALITY & set(_differing(shown)):
+    if QUALITY & set(differing(shown)):
         yield from paragraph(
             "Quality", "these settings make different pictures; how good they are is in none of the measures."
         )
