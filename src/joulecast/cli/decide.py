@@ -36,7 +36,6 @@ _VARIED = {
     "batch": "batch_size",
     "region": "region",
 }
-_BY = {"energy": "energy_j", "time": "seconds", "latency": "latency_s", "carbon": "carbon_g", "cost": "cost"}
 
 
 def register(commands: dict[str, tuple[Run, Options]], estimate_options: Options) -> None:
@@ -95,6 +94,7 @@ def _what_if_options(command: argparse.ArgumentParser, estimate_options: Options
 def _what_if(options: argparse.Namespace) -> int:
     """What a change does to an image: energy, time, carbon and cost before and after, and how surely."""
     from joulecast.plan.whatif import what_if
+    from joulecast.report.decisions.what_if_text import what_if_data, what_if_text
 
     if not options.to:
         raise InputError("say what changes: --to KEY=VALUE, e.g. --to steps=28 or --to gpu=h200")
@@ -107,9 +107,10 @@ def _what_if(options: argparse.Namespace) -> int:
     from joulecast.plan.case import Case
 
     if options.json:
-        return _print_json({"setting": Case.of(setting).given, "changes": [one.to_dict() for one in found]})
+        return _print_json(
+            {"setting": Case.of(setting).given, "changes": [what_if_data(one) for one in found]}
+        )
     from joulecast.question.question import ask
-    from joulecast.report.decisions.tradeoff_text import what_if_text
     from joulecast.report.estimate_text import title
 
     place = setting.get("region") or setting.get("hourly")
@@ -240,13 +241,16 @@ def _listed_values(text: str, name: str) -> list[str]:
 
 
 def _measures(text: str) -> tuple[str, ...]:
+    from joulecast.plan.measures import MEASURES
+
+    keys = {measure.option: measure.key for measure in MEASURES.values()}
     names = _listed_values(text, "--by")
     for name in names:
-        if name not in _BY:
-            raise UnknownNameError("measure", name, _BY, f"known: {', '.join(_BY)}")
+        if name not in keys:
+            raise UnknownNameError("measure", name, keys, f"known: {', '.join(keys)}")
     if len(names) < 2:
         raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. energy,latency")
-    return tuple(_BY[name] for name in names)
+    return tuple(keys[name] for name in names)
 
 
 def _listed(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, Any]]:
