@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from joulecast.cli import main
-from joulecast.cli.measure import steadiness, within
+from joulecast.report.measured_text import steadiness, within
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'

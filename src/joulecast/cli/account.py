@@ -26,9 +26,7 @@ from joulecast.errors import InputError, JoulecastError
 from joulecast.units import joules_to_watt_hours
 
 if TYPE_CHECKING:
-    from joulecast.footprint.account import Footprint
     from joulecast.footprint.grid.yearly import GridIntensity
-    from joulecast.footprint.quantity import Quantity
     from joulecast.footprint.site import Site
     from joulecast.footprint.tables.columns import Sites
     from joulecast.footprint.tables.row import Row
@@ -37,7 +35,6 @@ Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
 
 OVER_BUDGET = FAILED_ROWS = 1
-EXPLAIN = "--explain prints the sum and every source"
 
 
 def register(commands: dict[str, tuple[Run, Options]]) -> None:
@@ -91,6 +88,7 @@ def _estimate_with_footprint(run: Run) -> Run:
             sum_of = {"explanation": answer.explain().splitlines()} if options.explain else {}
             return _print_json({**guess.to_dict(), "footprint": {**answer.to_dict(), **sum_of}})
         from joulecast.report.estimate_text import estimate_text
+        from joulecast.report.footprint_text import footprint_text
 
         print(estimate_text(guess))
         print("\n" + footprint_text(answer))
@@ -100,75 +98,6 @@ def _estimate_with_footprint(run: Run) -> Run:
 
     estimate_and_footprint.__doc__ = run.__doc__
     return estimate_and_footprint
-
-
-def footprint_text(answer: Footprint) -> str:
-    """A footprint: each quantity with its range, then what was assumed."""
-    from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import paragraph, table
-
-    def words(amount: float, unit: str) -> str:
-        unit, slash, per = unit.partition("/")
-        of = (" CO2e" if unit == "g" else "") + slash + per
-        if per:
-            return f"{quantity.number(amount)} {unit}{of}"
-        large = {"g": ("kg", 1e3), "kWh": ("MWh", 1e3), "L": ("m3", 1e3)}.get(unit)
-        small = {"kWh": ("Wh", 1e-3), "L": ("mL", 1e-3), "g": ("mg", 1e-3)}.get(unit)
-        if large and amount >= 1e4:
-            return f"{quantity.number(amount / large[1])} {large[0]}{of}"
-        if small and 0 < amount < 0.1:
-            return f"{quantity.number(amount / small[1])} {small[0]}{of}"
-        return f"{quantity.number(amount)} {unit}{of}"
-
-    rows = [
-        ("energy, with host and cooling", answer.facility_energy),
-        ("carbon of the electricity", answer.operational_carbon),
-        ("carbon of the hardware", answer.embodied_carbon),
-        ("carbon together", answer.carbon),
-        ("water on site", answer.water),
-        *([("money", answer.money)] if answer.money else []),
-        ("carbon of one image (SCI)", answer.sci),
-    ]
-    cells = [
-        [
-            name,
-            words(a.amount.value, a.unit),
-            f"{words(a.amount.low, a.unit)} to {words(a.amount.high, a.unit)}",
-        ]
-        for name, a in rows
-    ]
-    count = f"{answer.images:,} image" + ("s" if answer.images > 1 else "")
-    year = "" if answer.grid.year is None else f", {answer.grid.year}"
-    return "\n".join(
-        [
-            f"{count} in {answer.grid.region}, {answer.accounting}{year}",
-            "",
-            *table(cells[0], cells[1:], right={1}),
-            "",
-            *paragraph(
-                "Grid",
-                f"{quantity.ranged(answer.grid.intensity.amount, 'g CO2e/kWh')}, {answer.grid.source}, "
-                f"{answer.grid.boundary}.",
-            ),
-            *paragraph("Factors", f"{_factors_text(answer)}."),
-            *paragraph("Ranges", f"the widest that the factors allow; {EXPLAIN}."),
-            *(line for warning in answer.warnings for line in paragraph("Warning", f"{warning}.")),
-        ]
-    )
-
-
-def _factors_text(answer: Footprint) -> str:
-    """The factors other than the grid, each with its range, and which of them the user gave."""
-    from joulecast.footprint.factors import GIVEN
-    from joulecast.report import amounts as quantity
-
-    def words(name: str, value: Quantity, source: str) -> str:
-        told = f"{name.replace('_', ' ')} {quantity.ranged(value.amount, value.unit)}"
-        return f"{told}, given" if source == GIVEN else told
-
-    found = answer.factors().items()
-    kept = [item for item in found if item[0] not in ("energy_j", "duration_s", "intensity")]
-    return "; ".join(words(name, value, source) for name, (value, source) in kept)
 
 
 # --- footprint -----------------------------------------------------------------------------------
@@ -232,7 +161,7 @@ def _budget_options(command: argparse.ArgumentParser) -> None:
 
 def _budget(options: argparse.Namespace) -> int:
     """Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
-    from joulecast.report.estimate_text import paragraph, table
+    from joulecast.report.budget_text import budget_text
 
     grams = limit(options.max_g_per_image, "--max-g-per-image")
     watt_hours = limit(options.max_wh_per_image, "--max-wh-per-image")
@@ -255,15 +184,7 @@ def _budget(options: argparse.Namespace) -> int:
         over += not within
         lines.append([str(number), *cells, "ok" if within else "OVER"])
         grids += [grid] if grid else []
-    head = ["row", "model", "GPU", *(["energy"] if watt_hours is not None else [])]
-    print("\n".join(table([*head, *(["carbon"] if grams is not None else []), ""], lines, right={0, 3, 4})))
-    limits = [(grams, "g CO2e"), (watt_hours, "Wh of the GPU")]
-    told = " and ".join(f"{amount:g} {unit}" for amount, unit in limits if amount is not None)
-    end = "the range's high end" if options.bound == "high" else "the central value"
-    held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
-    print(f"\n  {held}: {told} an image, held against {end}")
-    for warning in _warnings_of(grids):
-        print("\n".join(paragraph("Warning", f"{warning}.")))
+    print(budget_text(lines, over, grams, watt_hours, options.bound, _warnings_of(grids)))
     return OVER_BUDGET if over else 0
 
 

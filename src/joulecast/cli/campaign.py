@@ -9,26 +9,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from joulecast.cli.measure import (
-    INVENTED,
     Commands,
     add_source,
     check_trace,
-    describe,
-    found_text,
     source,
     trace_of,
 )
 from joulecast.errors import InputError, JoulecastError, UnknownNameError
 
 if TYPE_CHECKING:
-    from joulecast.forecast.preregistered import Checked
-    from joulecast.law.hold_out import Score
     from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
     from joulecast.measure.store import Store
 
 UNFINISHED = 1
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
 ACTIONS = ("predict", "run", "status", "export", "check")
 
 
@@ -154,6 +148,7 @@ def _catalogue_name(gpu: str) -> str | None:
 def _tell(progress: Progress) -> None:
     """A line for each task, on standard error, with the time that is left."""
     from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import describe, found_text
 
     words = progress.outcome if progress.found is None else found_text(progress.found, progress.spec)
     where = f" on {progress.where}" if progress.where else ""
@@ -174,6 +169,7 @@ def _campaign_status(options: argparse.Namespace) -> int:
     from joulecast.measure.campaign import time_left_s
     from joulecast.measure.store import Store
     from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import INVENTED, describe, found_text
 
     with Store(options.file, create=False) as store:
         counts, left, tasks = store.counts(), time_left_s(store), store.tasks()
@@ -225,6 +221,7 @@ def _campaign_predict(options: argparse.Namespace) -> int:
 
 def _campaign_check(options: argparse.Namespace) -> int:
     from joulecast.forecast.preregistered import check_predictions
+    from joulecast.report.measured_text import checked_text
     from joulecast.runs import RunTable
 
     if not options.runs:
@@ -232,31 +229,3 @@ def _campaign_check(options: argparse.Namespace) -> int:
     found = check_predictions(options.file, RunTable.read(options.runs))
     print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if options.json else checked_text(found))
     return 0
-
-
-def checked_text(found: Checked) -> str:
-    """How predictions did, as a table: all runs together, then by model and precision."""
-    from joulecast.report.estimate_text import table
-
-    header = ["in %", "runs", "energy median", "9 in 10", "worst", "bias", "held", "time median", "9 in 10"]
-    rows = [
-        [name, str(energy.runs), *_errors(energy, bias=True), *_errors(time, bias=False)]
-        for name, energy, time in found.groups()
-    ]
-    lines = table(header, rows, right=set(range(1, 9)))
-    lines += ["", f"  held: runs within the predicted 90 % interval; R2 of log E {found.energy.r2:.3f}, "
-              f"Spearman {found.energy.spearman:.3f}"]  # fmt: skip
-    counts = {
-        "of another runtime than eager, which the law is not of": found.other_runtime,
-        "predicted and not measured": found.unmeasured,
-        "measured and not predicted": found.unpredicted,
-    }
-    lines += [f"  left out: {count} {words}" for words, count in counts.items() if count]
-    if any(str(run.source).startswith(DRY_RUN) for run in found.runs):
-        lines += ["  Dry run: the runs are invented; nothing follows from them."]
-    return "\n".join(lines)
-
-
-def _errors(score: Score, bias: bool) -> list[str]:
-    cells = [f"{score.median:.1f}", f"{score.p90:.1f}"]
-    return [*cells, f"{score.worst:.1f}", f"{score.bias:+.1f}", f"{score.coverage:.0f}"] if bias else cells

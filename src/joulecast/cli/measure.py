@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import itertools
 import json
-import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from joulecast.measure.meter import Meter
     from joulecast.measure.replay import Trace
     from joulecast.measure.task import Subject
-
-INVENTED = "  Dry run: replayed numbers, not a measurement."
-LEAST_PERCENT = 0.001  # narrower intervals are shown as within it
 
 Commands = dict[str, tuple[Callable[[argparse.Namespace], int], Callable[[argparse.ArgumentParser], None]]]
 
@@ -66,6 +61,7 @@ def _measure(options: argparse.Namespace) -> int:
     from joulecast.measure.export import check_target, device_of, export
     from joulecast.measure.protocol import Settings
     from joulecast.measure.store import NewTask, Store
+    from joulecast.report.measured_text import measured_text
 
     asked = {
         "model": options.model,
@@ -117,137 +113,6 @@ def _check(spec: Mapping[str, Any]) -> None:
     packaged_profile(spec["model"]).check(workload_of(spec))
 
 
-def measured_text(result: Mapping[str, Any]) -> str:
-    """A measured task: energy and time of one image with their intervals, idle, repeats, components."""
-    from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import table
-
-    spec, found, environment = result["spec"], result["content"], result["environment"]
-    batch = spec["batch_size"]
-    energy = found["energy_j"] / batch
-    rows = [
-        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), within(found, "energy")],
-        [
-            "time per image" if batch == 1 else f"time per batch of {batch}",
-            quantity.duration(found["duration_s"]),
-            "",
-            within(found, "duration"),
-        ],
-        ["average power", quantity.power(found["energy_j"] / found["duration_s"]), "", ""],
-    ]
-    if found["idle_power_w"] is not None:
-        rows.append(["idle power", quantity.power(found["idle_power_w"]), "", "before and after"])
-    if found["dynamic_j"] is not None:
-        rows.append(["dynamic energy", quantity.energy(found["dynamic_j"] / batch), "", "gross minus idle"])
-    lines = [
-        f"{describe(spec)} on {environment['gpu']}, weights: {environment['weights']}",
-        "",
-        *table(rows[0], rows[1:], right={1, 2}),
-        "",
-        f"  {steadiness(found)}; {environment['reading']}"
-        + (f", driver {environment['driver']}" if environment["driver"] else ""),
-    ]
-    if found.get("components"):
-        lines += ["", *_components(found, batch)]
-    if found.get("steps"):
-        lines += ["", *_steps(found, batch)]
-    lines += [f"  Warning: {words}" for words in found["warnings"]]
-    if not environment["is_real"]:
-        lines += [INVENTED]
-    return "\n".join(lines)
-
-
-def steadiness(found: Mapping[str, Any]) -> str:
-    """How the repeats spread and drift."""
-    spread = found["spread"]
-    if spread is None or not math.isfinite(spread):
-        return "one repeat alone: its spread is unknown"
-    return f"repeats differ by {100 * spread:.1f} % (standard deviation), drift {100 * found['drift']:+.1f} %"
-
-
-def found_text(found: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-    """A result in one line: energy and time, spread, drift, idle power, and what is doubtful."""
-    from joulecast.report import amounts as quantity
-
-    energy = quantity.energy(found["energy_j"] / spec["batch_size"])
-    idle = found["idle_power_w"]
-    parts = [
-        " ".join(filter(None, [energy, "per image", within(found, "energy")])),
-        quantity.duration(found["duration_s"]) + ("" if spec["batch_size"] == 1 else " a batch"),
-        steadiness(found),
-        "idle not measured" if idle is None else f"idle {quantity.power(idle)}",
-        *found["warnings"],
-    ]
-    return "; ".join(parts)
-
-
-def within(found: Mapping[str, Any], name: str) -> str:
-    """The 95 % interval of ``energy`` or ``duration`` in a few words."""
-    unit = "j" if name == "energy" else "s"
-    width = found[f"{name}_half_width_{unit}"]
-    if width is None or not math.isfinite(width):
-        return ""
-    percent = 100 * width / found[f"{name}_{unit}"]
-    words = f"+-{percent:.2g}" if percent >= LEAST_PERCENT else f"within {LEAST_PERCENT:g}"
-    return f"95 %: {words} %"
-
-
-def _components(found: Mapping[str, Any], batch: int) -> list[str]:
-    from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import table
-
-    rows = [
-        [
-            part["name"],
-            part["role"].replace("_", " "),
-            str(part["calls"]),
-            quantity.duration(part["duration_s"]) if part["is_resolved"] else "",
-            quantity.energy(part["energy_j"] / batch) if part["is_resolved"] else "unresolved",
-            quantity.share(part["energy_j"], found["energy_j"]) if part["is_resolved"] else "",
-        ]
-        for part in found["components"]
-    ]
-    return table(["measured alone", "role", "calls", "time", "energy", "of whole"], rows, right={2, 3, 4, 5})
-
-
-def _steps(found: Mapping[str, Any], batch: int) -> list[str]:
-    """Denoising steps that make the same calls in one row, with their mean time and energy of an image."""
-    from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import table
-
-    rows = []
-    for calls, members in itertools.groupby(found["steps"], key=lambda step: step["calls"]):
-        group = list(members)
-        first, last = group[0]["step"], group[-1]["step"]
-        times = [step["duration_s"] for step in group]
-        longest = max(times) / (sum(times) / len(times)) - 1
-        energy = group[0]["energy_j"]  # the same for all: each kind of call is measured once
-        rows.append(
-            [
-                f"{first}" if first == last else f"{first} to {last}",
-                " ".join(calls),
-                quantity.duration(sum(times) / len(times)),
-                f"+{100 * longest:.1f} %",
-                "unresolved" if energy is None else quantity.energy(energy / batch),
-            ]
-        )
-    lines = table(["denoising step", "calls", "time each", "longest", "energy each"], rows, right={2, 3, 4})
-    return [*lines, f"  time rises evenly over the steps to {100 * found['steps_departure']:.1f} %"]
-
-
-def describe(spec: Mapping[str, Any]) -> str:
-    """A task in a few words."""
-    passes = f" x {spec['passes']} passes" if spec["passes"] != 1 else ""
-    batch = f", batch {spec['batch_size']}" if spec["batch_size"] != 1 else ""
-    runtime = "" if spec["runtime"] == "eager" else f", {spec['runtime']}"
-    weights = "" if spec.get("weights", "random") == "random" else f", weights {spec['weights']}"
-    tf32 = "" if spec["tf32"] == "default" else f" (tf32 {spec['tf32']})"
-    return (
-        f"{spec['model']}: {spec['width']}x{spec['height']}, {spec['steps']} steps{passes}, "
-        f"{spec['precision']}{tf32}{batch}{runtime}{weights}"
-    )
-
-
 # --- compare --------------------------------------------------------------------------------------
 
 
@@ -264,6 +129,7 @@ def _compare(options: argparse.Namespace) -> int:
     from joulecast.measure.compare import compare
     from joulecast.measure.store import Store
     from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import INVENTED, describe
 
     with Store(options.store, create=False) as store:
         found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
