@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Command, refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from command import Command, Done
 from joulecast import data, models
 from joulecast.cli import parser as cli
 from joulecast.forecast.predict import OUTPUTS
@@ -24,6 +24,16 @@ from pipeline_folder import edit, write_folder
 HEADER = "model,gpu,width,height,steps"
 FLUX = ["estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB", "--size", "1024x1024", "--steps", "50"]
 LARGE = {"torch", "diffusers", "scipy", "pandas", "matplotlib", "typer", "pydantic", "rich"}
+
+
+def refused(done: Done, *words: str) -> None:
+    """The command ended in one line of error and exit status 2."""
+    assert done.status == 2, done
+    assert done.out == ""
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    for word in words:
+        assert word in done.err
 
 
 def process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:

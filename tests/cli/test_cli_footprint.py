@@ -8,10 +8,12 @@ import json
 import urllib.error
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
+from urllib.request import Request
 
 import pytest
-from command import Command
 
+from command import Command
 from joulecast import data
 from joulecast.forecast.estimate import estimate
 
@@ -21,12 +23,12 @@ sd3.5-large,A100-SXM4-80GB,768,1024,28,fp16,4,PL
 """
 
 
-@pytest.fixture(autouse=True)
-def tables(run: Command) -> None:
-    """Tables in the folder that the commands run in."""
+@pytest.fixture
+def run(run: Command) -> Command:
     Path("w.csv").write_text(WORKLOADS)
     Path("dynamic.csv").write_text("energy_j,duration_s,boundary\n1,1,dynamic\n")
     Path("bad.csv").write_text("energy_j,duration_s\nmuch,1\n")
+    return run
 
 
 ESTIMATE = ("estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB")
@@ -366,7 +368,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Electricity Maps cannot be reached; the addresses asked for."""
     asked: list[str] = []
 
-    def ask(request, timeout: float):
+    def ask(request: Request, timeout: float) -> NoReturn:
         asked.append(request.full_url)
         raise urllib.error.URLError("no route to host")
 
@@ -389,10 +391,12 @@ def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run: Command, no
     assert "secret-key" not in Path("f.csv").read_text() + done.err
 
 
-def test_a_live_intensity_is_kept_between_calls(run: Command, no_network, monkeypatch) -> None:
+def test_a_live_intensity_is_kept_between_calls(
+    run: Command, no_network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = {"zone": "FR", "carbonIntensity": 31, "datetime": datetime.now(UTC).isoformat()}
 
-    def reply(request, timeout: float):
+    def reply(request: Request, timeout: float) -> io.BytesIO:
         no_network.append(request.full_url)
         return io.BytesIO(json.dumps(answer).encode())
 
@@ -404,7 +408,9 @@ def test_a_live_intensity_is_kept_between_calls(run: Command, no_network, monkey
     assert len(no_network) == 1
 
 
-def test_a_key_that_no_header_can_hold(run: Command, no_network, monkeypatch) -> None:
+def test_a_key_that_no_header_can_hold(
+    run: Command, no_network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ELECTRICITYMAPS_API_KEY", "a\nb")
     done = run(*ESTIMATE, "--live", "--region", "FR")
     assert (done.status, done.err.count("\n"), no_network) == (2, 1, [])

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import Command, Done
 
+from command import Command, Done
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import FitError
 from joulecast.files import signed_json
@@ -36,13 +36,6 @@ boost_clock_mhz = 2200
 year = 2023
 """
 SOURCE = packaged_runs().filter(source="ML.ENERGY leaderboard v3")
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the commands set for linear algebra does not outlive a test."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
 
 
 def mine(runs: RunTable = SOURCE, energy: float = 1.15, time: float = 1.3, **values: Any) -> RunTable:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import Command
 
+from command import exit_status as run
 from joulecast.report.measured_text import steadiness, within
 from joulecast.runs import RunTable
 
@@ -16,72 +16,64 @@ PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\
 
 
 @pytest.fixture
-def folder(tmp_path: Path, run: Command) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "plan.toml").write_text(PLAN)
     return tmp_path
 
 
-def test_measure(folder: Path, run: Command) -> None:
+def test_measure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--size", "512x512", "--steps", "10", "--batch", "2", "--components", "--dry-run"]
-    done = run("measure", "flux", *arguments, "--gpu", "H200", "--out", "one.csv")
-    assert done.status == 0
-    shown = done.out
+    assert run("measure", "flux", *arguments, "--gpu", "H200", "--out", "one.csv") == 0
+    shown = capsys.readouterr().out
     assert "flux.1-dev: 512x512, 10 steps, bf16, batch 2 on dry run" in shown
     for words in ("energy per image", "idle power", "denoiser", "Dry run", "95 %", "drift"):
         assert words in shown
     assert len(RunTable.read(folder / "one.csv")) == 1
 
 
-def test_measure_as_json(folder: Path, run: Command) -> None:
-    done = run("measure", "sd2", "--dry-run", "--json", "--window", "2s", "--repeats", "6")
-    assert done.status == 0
-    answer = json.loads(done.out)
+def test_measure_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("measure", "sd2", "--dry-run", "--json", "--window", "2s", "--repeats", "6") == 0
+    answer = json.loads(capsys.readouterr().out)
     assert answer["content"]["energy_j"] > 0
     assert answer["environment"]["protocol"]["repeats"] == 6
 
 
-def test_a_campaign_from_plan_to_comparison(folder: Path, run: Command) -> None:
-    done = run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db", "--budget", "40s")
-    assert done.status == 1
-    assert "pending" in done.out
-    told = run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db")
-    assert told.status == 0
+def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db", "--budget", "40s") == 1
+    assert "pending" in capsys.readouterr().out
+    assert run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db") == 0
+    told = capsys.readouterr()
     assert told.out == "4 done\n"
     assert "[4/4, about 0 ms left]" in told.err
-    done = run("campaign", "status", "runs.db")
-    assert done.status == 0
-    status = done.out
+    assert run("campaign", "status", "runs.db") == 0
+    status = capsys.readouterr().out
     assert "plan: 4 done" in status
     assert status.endswith("  Dry run: replayed numbers, not a measurement.\n")
     for result in (status.splitlines()[1], told.err.splitlines()[-1]):  # with every result
         for words in ("J per image 95 %: +-", "repeats differ by", "drift", "idle 75.0 W"):
             assert words in result
-    done = run("campaign", "status", "runs.db", "--json")
-    assert done.status == 0
-    assert json.loads(done.out)["counts"]["done"] == 4
-    done = run("campaign", "export", "runs.db", "--gpu", "H100", "--out", "out.csv")
-    assert done.status == 0
-    assert done.out.splitlines()[0] == "wrote out.csv"
-    done = run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10")
-    assert done.status == 0
-    compared = done.out
+    assert run("campaign", "status", "runs.db", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["done"] == 4
+    assert run("campaign", "export", "runs.db", "--gpu", "H100", "--out", "out.csv") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "wrote out.csv"
+    assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10") == 0
+    compared = capsys.readouterr().out
     assert "2 pairs: a clear change" in compared
     assert compared.endswith("  Dry run: replayed numbers, not a measurement.\n")
-    done = run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10", "--json")
-    assert done.status == 0
-    answer = json.loads(done.out)
+    assert run("compare", "runs.db", "--a", "steps=5", "--b", "steps=10", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
     assert answer["is_clear"]
     assert answer["is_dry_run"]
 
 
 def test_what_cannot_be_written_is_told_before_measuring(
-    folder: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("joulecast.measure.campaign.run_campaign", None)  # it would be called
     for more in (["--out", "x.txt"], ["--out", "x.csv"]):
-        done = run("measure", "sd2", "--dry-run", *more)
-        assert done.status == 2
-        assert done.err.startswith("error: ")
+        assert run("measure", "sd2", "--dry-run", *more) == 2
+        assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_an_interval_of_rounding_errors_is_no_number() -> None:
@@ -96,42 +88,36 @@ def test_one_repeat_has_no_spread() -> None:
     assert steadiness({"spread": 0.0123, "drift": -0.02}).startswith("repeats differ by 1.2 %")
 
 
-def test_steps_are_shown(folder: Path, run: Command) -> None:
-    done = run("measure", "flux", "--steps", "10", "--components", "--dry-run")
-    assert done.status == 0
-    shown = done.out
+def test_steps_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("measure", "flux", "--steps", "10", "--components", "--dry-run") == 0
+    shown = capsys.readouterr().out
     assert "denoising step" in shown
     assert "1 to 10         transformer" in shown
     assert "time rises evenly over the steps to 0.0 %" in shown
 
 
-def test_a_runs_weights_are_shown(folder: Path, run: Command) -> None:
+def test_a_runs_weights_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--dry-run", "--store", "runs.db"]
-    assert run("campaign", "run", "plan.toml", *more).status == 0
-    done = run("campaign", "run", "plan.toml", *more, "--weights", "trained")
-    assert done.status == 0
-    assert "[8/8" in done.err
-    done = run("campaign", "status", "runs.db")
-    assert done.status == 0
-    assert done.out.count(", weights trained: ") == 4
-    done = run("compare", "runs.db", "--a", "weights=random", "--b", "weights=trained")
-    assert done.status == 0
-    assert "4 pairs: " in done.out
+    assert run("campaign", "run", "plan.toml", *more) == 0
+    assert run("campaign", "run", "plan.toml", *more, "--weights", "trained") == 0
+    assert "[8/8" in capsys.readouterr().err
+    assert run("campaign", "status", "runs.db") == 0
+    assert capsys.readouterr().out.count(", weights trained: ") == 4
+    assert run("compare", "runs.db", "--a", "weights=random", "--b", "weights=trained") == 0
+    assert "4 pairs: " in capsys.readouterr().out
 
 
-def test_dry_runs_and_measurements_do_not_mix(folder: Path, run: Command) -> None:
+def test_dry_runs_and_measurements_do_not_mix(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db")
-    done = run("campaign", "run", "plan.toml", "--store", "runs.db")
-    assert done.status == 2
-    assert "the store holds dry run results" in done.err
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db") == 2
+    assert "the store holds dry run results" in capsys.readouterr().err
 
 
-def test_a_store_without_results_is_of_no_kind_yet(folder: Path, run: Command) -> None:
-    assert run("campaign", "run", "plan.toml", "--store", "runs.db").status == 2  # no GPU here
-    assert run("campaign", "run", "plan.toml", "--store", "runs.db", "--dry-run").status == 0
-    done = run("campaign", "status", "runs.db")
-    assert done.status == 0
-    assert "Dry run" in done.out
+def test_a_store_without_results_is_of_no_kind_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db") == 2  # no GPU here
+    assert run("campaign", "run", "plan.toml", "--store", "runs.db", "--dry-run") == 0
+    assert run("campaign", "status", "runs.db") == 0
+    assert "Dry run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -157,19 +143,19 @@ def test_a_store_without_results_is_of_no_kind_yet(folder: Path, run: Command) -
         (["compare", "none.db", "--a", "steps=1", "--b", "steps=2"], "there is no store"),
     ],
 )
-def test_errors_are_one_line(folder: Path, run: Command, arguments: list[str], message: str) -> None:
-    done = run(*arguments)
-    assert done.status == 2
-    told = done.err
+def test_errors_are_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run(*arguments) == 2
+    told = capsys.readouterr().err
     assert message in told
     assert told.count("\n") == 1
 
 
 def test_without_nvidia_ml_py_the_extra_is_named(
-    folder: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    done = run("measure", "sd2")
-    assert done.status == 2
-    assert "pip install 'joulecast[measure]'" in done.err
+    assert run("measure", "sd2") == 2
+    assert "pip install 'joulecast[measure]'" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from command import Command
 
 WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")

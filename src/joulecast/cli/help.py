@@ -58,7 +58,7 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
 def _width() -> int:
     """Characters of a line: of the terminal, within reason."""
     try:
-        given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.__stdout__.fileno()).columns
-    except (AttributeError, ValueError, OSError):  # no terminal
+        given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (ValueError, OSError):  # no terminal
         given = USUAL_WIDTH
     return min(max(given, LEAST_WIDTH), MOST_WIDTH) - 2

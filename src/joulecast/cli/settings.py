@@ -61,9 +61,12 @@ def typed(key: str, value: object) -> Any:
 
 def plain_setting(setting: Setting) -> dict[str, Any]:
     """A setting for JSON; an intensity that was asked of an API is the number it was."""
+    from joulecast.footprint.grid.yearly import GridIntensity
+
     intensity = setting.get("intensity")
-    asked = {} if not hasattr(intensity, "source") else {"intensity": intensity.intensity.amount.value}
-    return {**setting, **asked}
+    if not isinstance(intensity, GridIntensity):
+        return dict(setting)
+    return {**setting, "intensity": intensity.intensity.amount.value}
 
 
 def _number(value: object) -> object:
