@@ -59,6 +59,6 @@ def _width() -> int:
     """Characters of a line: of the terminal, within reason."""
     try:
         given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
-    except (ValueError, OSError):  # no terminal
+    except (AttributeError, ValueError, OSError):  # no terminal
         given = USUAL_WIDTH
     return min(max(given, LEAST_WIDTH), MOST_WIDTH) - 2

@@ -1,6 +1,7 @@
 """Parsing, errors and exit statuses of the command line.
 
-Exit status: 0, or 1 when `predict` could not predict some rows, or 2 for an error, told in one line.
+Exit status: 0; 1 when rows of a file could not be done, something is over its budget or tasks of a
+campaign are left; 2 for an error, told in one line.
 Only the command that is asked for is imported, and it imports the library when it runs: what is not
 needed is not loaded. The parser is the standard library's: a whole estimate takes little longer than
 importing numpy, and the imports of a richer parser would take as long again.
