@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import parse_plan
 from joulecast.measure.fleet import Answer, Node, ReplaySource, run_fleet
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import Outcome, own_version
@@ -69,10 +71,10 @@ class TrappedSubject:
     def __init__(self, subject: Any, traps: tuple[Trap, ...]) -> None:
         self._subject, self._traps = subject, traps
 
-    def load(self, spec: Mapping[str, Any]) -> None:
+    def load(self, spec: TaskSpec) -> None:
         for trap in self._traps:
             sprung = len(list(Path(trap.folder).glob(f"{trap.steps}-*")))
-            if spec["steps"] == trap.steps and sprung < trap.times:
+            if spec.steps == trap.steps and sprung < trap.times:
                 raylet = os.getppid()
                 Path(trap.folder, f"{trap.steps}-{sprung}-{raylet}").touch()
                 if trap.deed == "crash":
@@ -167,11 +169,11 @@ def tasks(*steps: int, gpu: str | None = None) -> list[NewTask]:
 def all_once(store: Store) -> None:
     """Every finished task has one result, and the repeats of its result once each."""
     results = store.results()
-    assert len({result["task"] for result in results}) == len(results) == store.counts()["done"]
-    found = [(r["task"], r["part"], r["number"]) for r in store.repeats() if r["in_result"]]
+    assert len({result.task for result in results}) == len(results) == store.counts()["done"]
+    found = [(r.task, r.part, r.number) for r in store.repeats() if r.in_result]
     assert len(found) == len(set(found))
     for result in results:
-        numbers = [number for task, _, number in found if task == result["task"]]
+        numbers = [number for task, _, number in found if task == result.task]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= Settings().repeats
 
@@ -191,16 +193,16 @@ def test_runs_go_to_the_gpu_they_ask_for(cluster: Cluster, tmp_path: Path) -> No
         done, told = run(store, cluster.address, version="9.9")
         assert done == 6
         all_once(store)
-        where = {(r["spec"]["steps"], r["environment"]["gpu"]) for r in store.results()}
+        where = {(r.spec.steps, r.environment.gpu) for r in store.results()}
         assert {(5, "H100"), (6, "H100"), (5, "A100"), (6, "A100")} <= where
         assert {steps for steps, _ in where} == {5, 6, 7, 8}
         assert store.counts()["pending"] == 1  # nobody has an H200
         assert "no node has a H200-SXM-141GB: 1 task left pending" in told.news
-        words = f"joulecast {own_version()} on {store.results()[0]['environment']['node']}, 9.9 where"
+        words = f"joulecast {own_version()} on {store.results()[0].environment.node}, 9.9 where"
         for result in store.results():
-            assert result["environment"]["node"] in {p.where for p in told.progress}
-            assert result["environment"]["differs"][0].startswith("joulecast ")
-        assert words in store.results()[0]["content"]["warnings"][-1]
+            assert result.environment.node in {p.where for p in told.progress}
+            assert result.environment.differs[0].startswith("joulecast ")
+        assert words in store.results()[0].result.warnings[-1]
     assert [progress.done for progress in told.progress] == [1, 2, 3, 4, 5, 6]
     assert told.progress[-1].left_s > 0
     assert sum(words.endswith(("1 GPU, " + H100, "1 GPU, " + A100)) for words in told.news) == 3
@@ -216,10 +218,11 @@ def test_a_poisoned_task_is_tried_elsewhere_and_given_up(cluster: Cluster, tmp_p
         done, told = run(store, cluster.address, Trap(9, "crash", str(tmp_path)))
         assert done == 3
         all_once(store)
-        failed = [task for task in store.tasks() if task["state"] == "failed"]
-        assert [task["spec"]["steps"] for task in failed] == [9]
-        assert failed[0]["message"].startswith("lost 3 times: ")
-        assert failed[0]["message"].count("its process died") == 3
+        failed = [task for task in store.tasks() if task.state == "failed"]
+        assert [task.spec.steps for task in failed] == [9]
+        message = failed[0].message or ""
+        assert message.startswith("lost 3 times: ")
+        assert message.count("its process died") == 3
     assert sum("its process died" in progress.outcome for progress in told.progress) == 3
     raylets = [path.name.split("-", 2)[2] for path in sorted(tmp_path.glob("9-*"))]
     assert len(raylets) == 3
@@ -264,12 +267,12 @@ def test_a_driver_that_is_killed_leaves_a_store_to_go_on_with(cluster: Cluster, 
             assert driver.poll() is None
         driver.kill()
     with Store(tmp_path / "s.db") as store:
-        before = {result["task"]: result["finished_at"] for result in store.results()}
+        before = {result.task: result.finished_at for result in store.results()}
         assert 2 <= len(before) < 60
         run(store, cluster.address)
         all_once(store)
         assert store.counts()["done"] == 60
-        after = {result["task"]: result["finished_at"] for result in store.results()}
+        after = {result.task: result.finished_at for result in store.results()}
         assert before.items() <= after.items()
 
 
@@ -336,10 +339,10 @@ def test_the_runs_of_a_node_that_dies_are_done_elsewhere(cluster: Cluster, tmp_p
         all_once(store)
         assert store.counts()["done"] == 5
         assert any("is lost: the node died" in words for words in told.news)
-        again = next(result for result in store.results() if result["spec"]["steps"] == 9)
-        assert again["attempt"] == 2
+        again = next(result for result in store.results() if result.spec.steps == 9)
+        assert again.attempt == 2
         lost = next(p.where for p in told.progress if "the node died" in p.outcome)
-        assert again["environment"]["node"] != lost
+        assert again.environment.node != lost
 
 
 def command(*arguments: str) -> int:
@@ -453,14 +456,14 @@ def test_what_comes_back_is_what_the_store_would_hold(tmp_path: Path) -> None:
         run_campaign(store, VirtualSubject(clock), ReplayMeter(packaged_trace(), clock), Settings())
         result, repeats = store.results()[0], store.repeats()
     assert isinstance(answer.outcome, Outcome)
-    assert answer.outcome.content is not None
-    assert answer.outcome.content.keys() == result["content"].keys()
-    assert answer.outcome.content["energy_j"] == result["content"]["energy_j"]
-    assert [(part, number) for part, number, _ in answer.repeats] == [
-        (r["part"], r["number"]) for r in repeats
-    ]
+    found = answer.outcome.result
+    assert found is not None
+    assert json.loads(found.to_json()).keys() == json.loads(result.result.to_json()).keys()
+    assert found.energy_j == result.result.energy_j
+    assert [(part, number) for part, number, _ in answer.repeats] == [(r.part, r.number) for r in repeats]
     assert answer.environment is not None
-    assert answer.environment.keys() == {*result["environment"], "node", "differs"}
+    here, there = json.loads(result.environment.to_json()), json.loads(answer.environment.to_json())
+    assert there.keys() == {*here, "node", "differs"}
 
 
 def test_a_node_that_does_not_answer_is_not_waited_for_beyond_the_budget(tmp_path: Path) -> None:

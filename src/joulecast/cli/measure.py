@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from joulecast.errors import InputError, MeasureError
 
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
     from joulecast.measure.meter import Meter
+    from joulecast.measure.records import TaskSpec
     from joulecast.measure.replay import Trace
     from joulecast.measure.task import Subject
 
@@ -100,17 +100,16 @@ def _measure(options: argparse.Namespace) -> int:
         if options.out:
             export(store, options.out, gpu=options.gpu)
     if options.json:
-        print(json.dumps(result, indent=2, allow_nan=False))
+        print(json.dumps(result.to_dict(), indent=2, allow_nan=False))
     else:
         print(measured_text(result))
     return 0
 
 
-def _check(spec: Mapping[str, Any]) -> None:
+def _check(spec: TaskSpec) -> None:
     from joulecast.compute.profile_file import packaged_profile
-    from joulecast.measure.campaign_plan import workload_of
 
-    packaged_profile(spec["model"]).check(workload_of(spec))
+    packaged_profile(spec.model).check(spec.workload)
 
 
 # --- compare --------------------------------------------------------------------------------------
@@ -134,7 +133,7 @@ def _compare(options: argparse.Namespace) -> int:
     with Store(options.store, create=False) as store:
         found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
     if options.json:
-        answer = {**dataclasses.asdict(found), "is_clear": found.is_clear, "is_dry_run": is_dry_run}
+        answer = {**found.to_dict(), "is_dry_run": is_dry_run}
         print(json.dumps(answer, indent=2, allow_nan=False))
         return 0
     for pair in found.pairs:

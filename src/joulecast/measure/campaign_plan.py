@@ -51,6 +51,7 @@ from joulecast.errors import (
 from joulecast.files.paths import user_text
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
 from joulecast.measure.store import NewTask
 
 MOST_PLAN_BYTES: Final = 200_000
@@ -59,11 +60,9 @@ MOST_ROUNDS: Final = 20
 PRICE: Final = 1 / 2  # how much a setting's time counts against it: none at 0, wholly at 1
 FIRST_ROUND: Final = 2  # settings of each model and precision in the first round of order "spread"
 ORDERS: Final = ("spread", "listed")
-RUNTIMES: Final = ("eager", "compiled")
-TF32: Final = ("default", "on", "off")  # torch's default: convolutions yes, matrix products no
+RUNTIMES: Final = (EAGER, "compiled")
+TF32: Final = (TF32_DEFAULT, "on", "off")
 PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid")
-RANDOM: Final = "random"  # weights made on the device
-TRAINED: Final = "trained"  # weights of the hub id that the catalogue lists
 MOST_WEIGHTS_CHARACTERS: Final = 1000
 GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "model": None,
@@ -73,8 +72,8 @@ GRID_DEFAULTS: Final[Mapping[str, Any]] = {
     "passes": "default",
     "batch_size": 1,
     "text_tokens": "default",
-    "runtime": "eager",
-    "tf32": "default",
+    "runtime": EAGER,
+    "tf32": TF32_DEFAULT,
     "components": False,
     "weights": RANDOM,
     "gpu": None,
@@ -102,7 +101,7 @@ class _Cell:
     """One task before it is ordered."""
 
     task: NewTask
-    group: tuple[Any, ...]
+    group: tuple[str, ...]
     place: tuple[float, ...] = field(default=())
     later: int = 0
 
@@ -180,7 +179,7 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> N
 
 
 def _cells(grids: list[dict[str, Any]], settings: Settings, where: str) -> Iterator[_Cell]:
-    seen: set[str] = set()
+    seen: set[tuple[TaskSpec, str | None]] = set()
     for number, grid in enumerate(grids, 1):
         place = f"grid {number} of plan {shown(where)}"
         _check_keys(grid, tuple(GRID_DEFAULTS), place)
@@ -192,13 +191,13 @@ def _cells(grids: list[dict[str, Any]], settings: Settings, where: str) -> Itera
             raise InputError(f"{place} has more than {MOST_TASKS:,} combinations")
         for values in itertools.product(*lists):
             cell = _cell(dict(zip(chosen, values, strict=True)), settings, place)
-            key = str(sorted(cell.task.spec.items())) + str(cell.task.gpu)
+            key = cell.task.spec, cell.task.gpu
             if key not in seen:
                 seen.add(key)
                 yield cell
 
 
-def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
+def make_spec(values: Mapping[str, Any]) -> TaskSpec:
     """A task's specification, defaults of the model filled in; keys as of a grid.
 
     Raises InputError or UnknownNameError when a value cannot be used; whether the pipeline would
@@ -230,20 +229,20 @@ def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(chosen["components"], bool):
         raise InputError(f"components must be true or false, not {shown(chosen['components'])}")
     check_weights(chosen["weights"])
-    return {
-        "model": profile.name,
-        "width": workload.width,
-        "height": workload.height,
-        "steps": workload.steps,
-        "passes": workload.passes,
-        "batch_size": workload.batch_size,
-        "precision": workload.precision,
-        "text_tokens": workload.text_tokens,
-        "runtime": chosen["runtime"],
-        "tf32": chosen["tf32"] if workload.precision == "fp32" else "default",
-        "components": chosen["components"],
-        "weights": chosen["weights"],
-    }
+    return TaskSpec(
+        model=profile.name,
+        width=workload.width,
+        height=workload.height,
+        steps=workload.steps,
+        passes=workload.passes,
+        batch_size=workload.batch_size,
+        precision=workload.precision,
+        text_tokens=workload.text_tokens,
+        runtime=chosen["runtime"],
+        tf32=chosen["tf32"] if workload.precision == "fp32" else TF32_DEFAULT,
+        components=chosen["components"],
+        weights=chosen["weights"],
+    )
 
 
 def check_weights(weights: object) -> str:
@@ -261,8 +260,8 @@ def with_weights(tasks: Iterable[NewTask], weights: str | None) -> tuple[NewTask
         return tuple(tasks)
     check_weights(weights)
     return tuple(
-        dataclasses.replace(task, spec={**task.spec, "weights": weights})
-        if task.spec["weights"] == RANDOM
+        dataclasses.replace(task, spec=dataclasses.replace(task.spec, weights=weights))
+        if task.spec.weights == RANDOM
         else task
         for task in tasks
     )
@@ -278,12 +277,6 @@ def _default(value: Any, own: Any) -> Any:
     return own if value == "default" else value
 
 
-def workload_of(spec: Mapping[str, Any]) -> Workload:
-    """The workload of a task's specification."""
-    names = ("width", "height", "steps", "passes", "batch_size", "precision", "text_tokens")
-    return Workload(**{name: spec[name] for name in names})
-
-
 def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
     try:
         later = _rounds(values["later"])
@@ -291,11 +284,10 @@ def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
         gpu = None if values["gpu"] is None else find_gpu(values["gpu"]).name
     except JoulecastError as error:
         raise type(error)(f"{where}: {error}") if type(error) is InputError else error from None
-    workload = workload_of(spec)
-    profile = packaged_profile(spec["model"])
+    workload, profile = spec.workload, packaged_profile(spec.model)
     refused = profile.errors(workload.columns())[0]
     cost = 0.0 if refused else task_s(spec, settings)
-    group = tuple(spec[name] for name in ("model", "precision", "runtime", "tf32", "weights"))
+    group = (spec.model, spec.precision, spec.runtime, spec.tf32, spec.weights)
     place = (
         math.log2(workload.width * workload.height) / 2,
         math.log2(workload.width / workload.height),
@@ -312,7 +304,7 @@ def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
 def spread(cells: Sequence[_Cell]) -> list[_Cell]:
     """Rounds that double in size; within a round the cells of one pipeline follow each other. A
     pipeline's first round is the earliest of its cells'."""
-    groups: dict[tuple[Any, ...], list[_Cell]] = {}
+    groups: dict[tuple[str, ...], list[_Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
     rounds: dict[int, list[_Cell]] = {}
@@ -353,16 +345,16 @@ def farthest_first(places: Sequence[Sequence[float]], costs: Sequence[float] = (
 # --- how long it may take -------------------------------------------------------------------------
 
 
-def call_s(spec: Mapping[str, Any]) -> float:
+def call_s(spec: TaskSpec) -> float:
     """Roughly, seconds of one batch: for planning and dry runs, never a result."""
     return sum(seconds for _, seconds in component_s(spec).values())
 
 
-def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+def component_s(spec: TaskSpec) -> dict[str, tuple[int, float]]:
     """Roughly, calls of each component for one batch and the seconds of all of them."""
-    profile, workload = packaged_profile(spec["model"]), workload_of(spec)
+    profile, workload = packaged_profile(spec.model), spec.workload
     found = {component.name: (0.0, 0.0) for component in profile.components}
-    rate = FLOP_PER_S["fp16" if spec["tf32"] == "on" else workload.precision]
+    rate = FLOP_PER_S["fp16" if spec.tf32 == "on" else workload.precision]
     for cost in profile.costs(workload.columns(), workload.precision):
         calls, total = found[cost.component.name]
         number = float(cost.calls[0])
@@ -371,7 +363,7 @@ def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
     return {name: (round(calls), seconds) for name, (calls, seconds) in found.items()}
 
 
-def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
+def task_s(spec: TaskSpec, settings: Settings) -> float:
     """Roughly, seconds of a whole task: warm-up, windows, idle, and components alone."""
     one = call_s(spec)
     repeats = settings.repeats
@@ -379,7 +371,7 @@ def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
         repeats = max(3, math.ceil(settings.most_s / one))
     total = (settings.warmup + 1) * one + repeats * max(settings.window_s, one)
     total += 2 * (settings.idle_s + settings.settle_s)
-    if spec["components"]:
+    if spec.components:
         total += one + sum(
             3 * max(settings.window_s, seconds / max(calls, 1))
             for calls, seconds in component_s(spec).values()

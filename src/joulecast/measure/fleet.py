@@ -16,7 +16,7 @@ import dataclasses
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -26,7 +26,8 @@ from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
 from joulecast.measure.meter import Meter
 from joulecast.measure.nvml import NvmlMeter
-from joulecast.measure.protocol import Settings
+from joulecast.measure.protocol import Repeat, Settings
+from joulecast.measure.records import Environment, TaskSpec
 from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
 from joulecast.measure.store import Claim, LostError, Store
 from joulecast.measure.task import Outcome, Subject, attempt, own_version
@@ -109,8 +110,8 @@ class Answer:
     """What comes back from a node: the outcome of a task, or why the node cannot measure."""
 
     outcome: Outcome | None = None
-    environment: Mapping[str, Any] | None = None
-    repeats: tuple[tuple[str, int, Mapping[str, Any]], ...] = ()
+    environment: Environment | None = None
+    repeats: tuple[tuple[str, int, Repeat], ...] = ()
     stated: str = ""
     version: str = ""
     problem: str = ""
@@ -122,18 +123,18 @@ class Answer:
 class ListRecorder:
     """Keeps a task's environment and repeats, to travel back."""
 
-    def __init__(self, more: Mapping[str, Any]) -> None:
-        self._more = more
-        self.facts: dict[str, Any] | None = None
-        self.repeats: list[tuple[str, int, Mapping[str, Any]]] = []
+    def __init__(self, node: str, differs: tuple[str, ...]) -> None:
+        self._node, self._differs = node, differs
+        self.kept: Environment | None = None
+        self.repeats: list[tuple[str, int, Repeat]] = []
 
-    def environment(self, facts: Mapping[str, Any]) -> None:
-        """Keep the environment."""
-        self.facts = {**facts, **self._more}
+    def environment(self, environment: Environment) -> None:
+        """Keep the environment, and which node it is."""
+        self.kept = dataclasses.replace(environment, node=self._node, differs=self._differs)
 
-    def repeat(self, part: str, number: int, content: Mapping[str, Any]) -> None:
+    def repeat(self, part: str, number: int, repeat: Repeat) -> None:
         """Keep a repeat."""
-        self.repeats.append((part, number, dict(content)))
+        self.repeats.append((part, number, repeat))
 
 
 def introduce(source: Source, accelerator: str) -> Answer:
@@ -149,7 +150,7 @@ def introduce(source: Source, accelerator: str) -> Answer:
 
 
 def run_task(
-    spec: Mapping[str, Any],
+    spec: TaskSpec,
     asked_gpu: str | None,
     settings: Settings,
     source: Source,
@@ -166,12 +167,12 @@ def run_task(
         if asked_gpu is not None and known_gpu(stated, node.accelerator) != asked_gpu:
             words = f"failed: it asks for {asked_gpu}, and node {node.name} gave it {shown(stated)}"
             return Answer(Outcome("failed", words, None, 0.0))
-        differs = list(differences(node, stated, own_version(), driver_version))
-        recorder = ListRecorder({"node": node.name, "differs": differs})
+        differs = tuple(differences(node, stated, own_version(), driver_version))
+        recorder = ListRecorder(node.name, differs)
         outcome = attempt(spec, subject, meter, settings, recorder)
-        if outcome.content is not None:
-            outcome.content["warnings"] = [*outcome.content["warnings"], *differs]
-        return Answer(outcome, recorder.facts, tuple(recorder.repeats))
+        if outcome.result is not None:
+            outcome = dataclasses.replace(outcome, result=outcome.result.with_warnings(*differs))
+        return Answer(outcome, recorder.kept, tuple(recorder.repeats))
     finally:
         meter.close()
 
@@ -413,8 +414,8 @@ class _Driver:
     def _record(self, flight: _Flight, answer: Answer, outcome: Outcome) -> None:
         try:
             identity = "" if answer.environment is None else self.store.environment(answer.environment)
-            for part, number, content in answer.repeats:
-                self.store.record(flight.claim, part, number, content, identity)
+            for part, number, repeat in answer.repeats:
+                self.store.record(flight.claim, part, number, repeat, identity)
             settle(self.store, flight.claim, outcome, identity)
         except LostError as error:
             outcome = Outcome("lost", str(error), None, 0.0)

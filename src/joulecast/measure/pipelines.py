@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from joulecast.architecture import build
 from joulecast.architecture.build import StandInTokenizer, quiet
@@ -29,15 +29,14 @@ from joulecast.architecture.pipeline_config import (
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, shown
-from joulecast.measure.campaign_plan import RANDOM, TRAINED
 from joulecast.measure.nvml import NvmlMeter
+from joulecast.measure.records import RANDOM, TRAINED, Output, Software, TaskSpec, TorchState, part_name
 from joulecast.measure.task import (
     ComponentWork,
     DenoisingStep,
     Dissection,
     TooLargeError,
     own_version,
-    part_name,
 )
 
 import torch  # isort: skip - after build, which says so when the extra is missing
@@ -47,8 +46,10 @@ PROMPT: Final = "an image of a red fox in the snow, early in the morning"
 NEGATIVE: Final = "blurry, dark"
 GUIDED: Final = 4.0
 SEED: Final = 20251117
-COMPILE: Final[Mapping[str, Any]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
+COMPILE: Final[Mapping[str, str | bool]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
 ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
+
+_Key: TypeAlias = tuple[str, ...]  # what tells a loaded pipeline from others
 
 
 class PipelineSubject:
@@ -70,7 +71,7 @@ class PipelineSubject:
         self.device = torch.device(device)
         self._config_of = config_of or (lambda name: pipeline_config_from_catalogue(model_entry(name)))
         self._profile_of = profile_of
-        self._loaded: dict[tuple[Any, ...], Any] = {}
+        self._loaded: dict[_Key, Any] = {}
         self._pipeline: Any = None
         self._arguments: dict[str, Any] = {}
         self._is_finite: bool | None = None
@@ -78,7 +79,7 @@ class PipelineSubject:
         self._weights = RANDOM
         self._denoisers: frozenset[str] = frozenset()
 
-    def load(self, spec: Mapping[str, Any]) -> None:
+    def load(self, spec: TaskSpec) -> None:
         """Build or fetch the pipeline of a task, set its options, and run it once.
 
         Raises
@@ -88,10 +89,10 @@ class PipelineSubject:
         InputError
             The pipeline cannot do what the task asks.
         """
-        set_tf32(spec["tf32"])
-        self._runtime, self._weights = spec["runtime"], spec["weights"]
-        self._denoisers = frozenset(part.name for part in self._profile_of(spec["model"]).denoisers)
-        key = tuple(spec[name] for name in ("model", "precision", "runtime", "weights"))
+        set_tf32(spec.tf32)
+        self._runtime, self._weights = spec.runtime, spec.weights
+        self._denoisers = frozenset(part.name for part in self._profile_of(spec.model).denoisers)
+        key = (spec.model, spec.precision, spec.runtime, spec.weights)
         if self._runtime == "compiled":
             torch.compiler.reset()  # or the second size would get kernels for any size
         try:
@@ -127,33 +128,30 @@ class PipelineSubject:
             tuple(ComponentWork(c.name, c.kind, c.count, c.shapes, c.again) for c in kinds), steps
         )
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Software:
         """Weights, attention, libraries, and the GPU as torch sees it."""
-        return {
-            "weights": self._weights,
-            "attention": attention_of(self._pipeline),
-            "libraries": versions(),
-            "compiled": dict(COMPILE) if self._runtime == "compiled" else None,
-            "tf32_products": bool(torch.backends.cuda.matmul.allow_tf32),
-            "tf32_convolutions": bool(torch.backends.cudnn.allow_tf32),
-            "device": str(self.device.type),
-        }
+        state = TorchState(
+            device=str(self.device.type),
+            compiled=dict(COMPILE) if self._runtime == "compiled" else None,
+            tf32_products=bool(torch.backends.cuda.matmul.allow_tf32),
+            tf32_convolutions=bool(torch.backends.cudnn.allow_tf32),
+        )
+        return Software(self._weights, attention_of(self._pipeline), versions(), state)
 
-    def output(self) -> dict[str, Any]:
-        """Whether the images were finite numbers, and the most memory that was used [byte]."""
-        found: dict[str, Any] = {"is_finite": self._is_finite}
-        if self.device.type == "cuda":
-            found["memory_bytes"] = int(torch.cuda.max_memory_allocated(self.device))
-        return found
+    def output(self) -> Output:
+        """Whether the images were finite numbers, and the most memory that was used."""
+        if self.device.type != "cuda":
+            return Output(self._is_finite)
+        return Output(self._is_finite, int(torch.cuda.max_memory_allocated(self.device)))
 
     def close(self) -> None:
         """Free what is loaded."""
         self._keep_only(None)
 
-    def _ready(self, key: tuple[Any, ...], spec: Mapping[str, Any]) -> None:
-        profile = self._profile_of(spec["model"])
+    def _ready(self, key: _Key, spec: TaskSpec) -> None:
+        profile = self._profile_of(spec.model)
         if key not in self._loaded:
-            self._make_room(profile, spec["precision"])
+            self._make_room(profile, spec.precision)
             self._loaded[key] = self._made(spec)
         self._pipeline = self._loaded[key]
         self._arguments = arguments_for(self._pipeline, spec, profile)
@@ -163,14 +161,14 @@ class PipelineSubject:
             images = self._pipeline(**self._arguments).images
         self._is_finite = bool(torch.isfinite(images).all())
 
-    def _made(self, spec: Mapping[str, Any]) -> Any:
-        config = self._config_of(spec["model"])
-        if spec["weights"] == RANDOM:
-            pipeline = random_pipeline(config, spec["precision"], self.device)
+    def _made(self, spec: TaskSpec) -> Any:
+        config = self._config_of(spec.model)
+        if spec.weights == RANDOM:
+            pipeline = random_pipeline(config, spec.precision, self.device)
         else:
-            weights = model_entry(spec["model"])["hub_id"] if spec["weights"] == TRAINED else spec["weights"]
-            pipeline = loaded_pipeline(config, weights, spec["precision"], self.device)
-        if spec["runtime"] == "compiled":
+            weights = model_entry(spec.model)["hub_id"] if spec.weights == TRAINED else spec.weights
+            pipeline = loaded_pipeline(config, weights, spec.precision, self.device)
+        if spec.runtime == "compiled":
             for name in self._denoisers:
                 getattr(pipeline, name).compile(**COMPILE)
         return pipeline
@@ -183,7 +181,7 @@ class PipelineSubject:
         if torch.cuda.mem_get_info(self.device)[0] < needed:
             self._keep_only(None)
 
-    def _keep_only(self, key: tuple[Any, ...] | None) -> None:
+    def _keep_only(self, key: _Key | None) -> None:
         self._pipeline = None
         self._loaded = {known: pipeline for known, pipeline in self._loaded.items() if known == key}
         gc.collect()
@@ -295,27 +293,27 @@ def set_tf32(choice: str) -> None:
 # --- calling --------------------------------------------------------------------------------------
 
 
-def arguments_for(pipeline: Any, spec: Mapping[str, Any], profile: ComputeProfile) -> dict[str, Any]:
+def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dict[str, Any]:
     """What the pipeline is called with, so that it makes the passes and sees the tokens asked for.
 
     Raises InputError when it cannot make two passes.
     """
-    batch, parameters = spec["batch_size"], inspect.signature(type(pipeline).__call__).parameters
+    batch, parameters = spec.batch_size, inspect.signature(type(pipeline).__call__).parameters
     arguments: dict[str, Any] = {
         "prompt": [PROMPT] * batch,
-        "num_inference_steps": spec["steps"],
-        "width": spec["width"],
-        "height": spec["height"],
+        "num_inference_steps": spec.steps,
+        "width": spec.width,
+        "height": spec.height,
         "output_type": "pt",
     }
     rule = profile.guidance
-    if spec["passes"] == 2 and rule.parameter is None:
-        raise InputError(f"{spec['model']} never makes a second denoiser pass")
+    if spec.passes == 2 and rule.parameter is None:
+        raise InputError(f"{spec.model} never makes a second denoiser pass")
     if rule.parameter is not None:
-        arguments[rule.parameter] = GUIDED if spec["passes"] == 2 else rule.threshold
-        if spec["passes"] == 2 and rule.needs_negative_prompt:
+        arguments[rule.parameter] = GUIDED if spec.passes == 2 else rule.threshold
+        if spec.passes == 2 and rule.needs_negative_prompt:
             arguments["negative_prompt"] = [NEGATIVE] * batch
-    tokens = profile.text.default if spec["text_tokens"] is None else spec["text_tokens"]
+    tokens = profile.text.default if spec.text_tokens is None else spec.text_tokens
     own = tokens - profile.text.denoiser_offset
     if profile.text.adjustable and profile.text.padded and "max_sequence_length" in parameters:
         arguments["max_sequence_length"] = own
