@@ -284,6 +284,7 @@ def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> 
     table = RunTable.read(files[0])
     assert len(table) == 16
     assert set(table.column("source")) == {export.DRY}
+    assert table.column("is_invented").all()
     assert set(table.column("gpu")) == {"H200-SXM-141GB"}
     gross = [run for run in table if run.boundary == "gross"]
     assert [run.energy_j for run in gross] == [r.result.energy_j / 4 for r in results]

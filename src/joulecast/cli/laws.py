@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from joulecast.law.fitted import FittedLaw
     from joulecast.runs import RunTable
 
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
 Run = Callable[[argparse.Namespace], int]
 Options = Callable[[argparse.ArgumentParser], None]
 
@@ -177,7 +176,7 @@ def _read(path: str) -> RunTable:
     runs = RunTable.read(path)
     if runs.ignored_columns:
         _say(f"ignored columns: {', '.join(runs.ignored_columns)}")
-    invented = sum(str(run.source).startswith(DRY_RUN) for run in runs)
+    invented = sum(run.is_invented for run in runs)
     if invented:
         _say(f"warning: {invented} of the runs are of a dry run, invented: nothing follows from them")
     return runs

@@ -83,6 +83,7 @@ def _run(name: str, stored: StoredResult, boundary: str, gpu: str | None, suffix
         software=", ".join(filter(None, [libraries, f"driver {environment.driver}".strip()])) or None,
         source="joulecast campaign " + name if environment.is_real else DRY,
         note="; ".join(_notes(result, software.weights)) or None,
+        is_invented=not environment.is_real,
     )
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 INVENTED = "  Dry run: replayed numbers, not a measurement."
 LEAST_PERCENT = 0.001  # narrower intervals are shown as within it
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
 
 
 def measured_text(measured: StoredResult) -> str:
@@ -161,7 +160,7 @@ def checked_text(found: Checked) -> str:
         "measured and not predicted": found.unpredicted,
     }
     lines += [f"  left out: {count} {words}" for words, count in counts.items() if count]
-    if any(str(run.source).startswith(DRY_RUN) for run in found.runs):
+    if any(run.is_invented for run in found.runs):
         lines += ["  Dry run: the runs are invented; nothing follows from them."]
     return "\n".join(lines)
 
