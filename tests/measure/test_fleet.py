@@ -22,9 +22,11 @@ from joulecast.cli import main
 from joulecast.errors import InputError, MeasureError, MissingExtraError
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import fleet
+from joulecast.measure import node as node_of_fleet
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import parse_plan
-from joulecast.measure.fleet import Answer, Node, ReplaySource, run_fleet
+from joulecast.measure.fleet import run_fleet
+from joulecast.measure.node import Answer, GpuSource, Node, ReplaySource
 from joulecast.measure.protocol import Settings
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
@@ -412,8 +414,8 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_differs_on_a_node_is_told() -> None:
     node = Node("1", "a", "H100", 1, stated="NVIDIA H100 80GB HBM3")
-    assert list(fleet.differences(node, node.stated, "1", "1")) == []
-    assert list(fleet.differences(node, "NVIDIA A40", "1", "2")) == [
+    assert list(node_of_fleet.differences(node, node.stated, "1", "1")) == []
+    assert list(node_of_fleet.differences(node, "NVIDIA A40", "1", "2")) == [
         "joulecast 1 on a, 2 where the campaign runs",
         "the GPU is 'NVIDIA A40'; a said 'NVIDIA H100 80GB HBM3'",
     ]
@@ -421,16 +423,16 @@ def test_what_differs_on_a_node_is_told() -> None:
 
 def test_a_run_on_another_gpu_than_it_asks_for_fails() -> None:
     node = Node("1", "a", "H100", 1, stated="H100")
-    answer = fleet.run_task(tasks(5)[0].spec, A100, Settings(), source(), node, own_version())
+    answer = node_of_fleet.run_task(tasks(5)[0].spec, A100, Settings(), source(), node, own_version())
     assert answer.outcome is not None
     assert answer.outcome.state == "failed"
     assert f"it asks for {A100}, and node a gave it 'H100'" in answer.outcome.message
 
 
 def test_a_name_that_only_ray_knows_will_do() -> None:
-    assert fleet.known_gpu("NVIDIA H200", "H100") == "H200-SXM-141GB"
-    assert fleet.known_gpu("Tesla V100-SXM9", "V100") == "V100-SXM2"
-    assert fleet.known_gpu("Quadro", "") is None
+    assert node_of_fleet.known_gpu("NVIDIA H200", "H100") == "H200-SXM-141GB"
+    assert node_of_fleet.known_gpu("Tesla V100-SXM9", "V100") == "V100-SXM2"
+    assert node_of_fleet.known_gpu("Quadro", "") is None
 
 
 def test_a_node_without_a_gpu_is_a_problem_of_the_node() -> None:
@@ -441,15 +443,15 @@ def test_a_node_without_a_gpu_is_a_problem_of_the_node() -> None:
         def __call__(self, accelerator: str) -> tuple[Any, Any]:
             raise MeasureError("NVML cannot start")
 
-    assert fleet.introduce(Broken(), "") == Answer(problem="NVML cannot start")
-    answer = fleet.run_task(tasks(5)[0].spec, None, Settings(), Broken(), Node("1", "a", "", 1), "1")
+    assert node_of_fleet.introduce(Broken(), "") == Answer(problem="NVML cannot start")
+    answer = node_of_fleet.run_task(tasks(5)[0].spec, None, Settings(), Broken(), Node("1", "a", "", 1), "1")
     assert (answer.outcome, answer.problem) == (None, "NVML cannot start")
 
 
 def test_what_comes_back_is_what_the_store_would_hold(tmp_path: Path) -> None:
     spec = parse_plan('[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n', "x").tasks[0].spec
     node = Node("1", "a", "H100", 1, stated="H100")
-    answer = fleet.run_task(spec, H100, Settings(), source(), node, own_version())
+    answer = node_of_fleet.run_task(spec, H100, Settings(), source(), node, own_version())
     clock = VirtualClock()
     with Store(tmp_path / "s.db") as store:
         store.add([NewTask(spec)])
@@ -478,7 +480,7 @@ def test_a_node_that_does_not_answer_is_not_waited_for_beyond_the_budget(tmp_pat
     with Store(tmp_path / "runs.db") as store:
         store.add(tasks(5))
         driver = fleet._Driver(
-            Silent(), store, Settings(), fleet.GpuSource(), 0.0, lambda progress: None, news.append
+            Silent(), store, Settings(), GpuSource(), 0.0, lambda progress: None, news.append
         )
         driver.asking["asked"] = Node("1", "a", "H100", 1)
         assert driver.run() == 0

@@ -16,16 +16,18 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "compute"))
 from tiny import PIPELINES, library_of  # noqa: E402
 
 from joulecast.architecture.build import TORCH_DTYPES  # noqa: E402
+from joulecast.architecture.build_random import random_pipeline  # noqa: E402
 from joulecast.architecture.catalogue import model_entry  # noqa: E402
 from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConfig  # noqa: E402
 from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
-from joulecast.measure import pipelines  # noqa: E402
+from joulecast.measure import dissect, pipelines  # noqa: E402
 from joulecast.measure.campaign import run_campaign  # noqa: E402
 from joulecast.measure.campaign_plan import make_spec  # noqa: E402
+from joulecast.measure.dissect import Record, RecordedCall  # noqa: E402
 from joulecast.measure.export import runs_of  # noqa: E402
 from joulecast.measure.meter import SystemClock  # noqa: E402
-from joulecast.measure.pipelines import PipelineSubject, Record, RecordedCall  # noqa: E402
+from joulecast.measure.pipelines import PipelineSubject  # noqa: E402
 from joulecast.measure.protocol import Settings  # noqa: E402
 from joulecast.measure.records import Output, TaskSpec  # noqa: E402
 from joulecast.measure.replay import ReplayMeter, packaged_trace  # noqa: E402
@@ -139,7 +141,7 @@ def test_passes_batch_and_text_reach_the_denoiser(model: str) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_random_weights_have_the_right_format(precision: str) -> None:
-    pipeline = pipelines.random_pipeline(tiny_config("sd3.5-large"), precision, torch.device("cpu"))
+    pipeline = random_pipeline(tiny_config("sd3.5-large"), precision, torch.device("cpu"))
     wanted = TORCH_DTYPES[precision]
     for part in ("transformer", "vae", "text_encoder"):
         assert {p.dtype for p in getattr(pipeline, part).parameters()} == {wanted}
@@ -152,7 +154,7 @@ def test_random_weights_have_the_right_format(precision: str) -> None:
 
 def test_a_pipeline_is_built_once_and_makes_way_when_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     used, made = subject(), []
-    real = pipelines.random_pipeline
+    real = random_pipeline
 
     def build(config: PipelineConfig, precision: str, device: Any) -> Any:
         made.append(config.name)
@@ -186,7 +188,7 @@ def test_what_does_not_fit_is_recorded_and_skipped(tmp_path: Path, monkeypatch: 
 
 
 def test_weights_from_a_folder(tmp_path: Path) -> None:
-    made = pipelines.random_pipeline(tiny_config("sd1.5"), "fp32", torch.device("cpu"))
+    made = random_pipeline(tiny_config("sd1.5"), "fp32", torch.device("cpu"))
     for name in ("unet", "vae", "text_encoder"):
         getattr(made, name).save_pretrained(tmp_path / name)
     with pytest.raises(InputError, match="cannot be loaded"):
@@ -198,7 +200,7 @@ def test_trained_weights_are_those_of_the_hub_id(monkeypatch: pytest.MonkeyPatch
 
     def load(config: PipelineConfig, weights: str, *rest: Any) -> Any:
         asked.append(weights)
-        return pipelines.random_pipeline(config, *rest)
+        return random_pipeline(config, *rest)
 
     monkeypatch.setattr(pipelines, "loaded_pipeline", load)
     used = subject()
@@ -235,12 +237,12 @@ def test_steps_by_hand() -> None:
     for start in (2.0, 6.0):
         calls += [call("unet", "1x9", start, start + 1.0), call("unet", "1x5", start + 1.5, start + 2.0)]
     record = Record(calls, [5.0, 8.5])
-    assert [part.count for part in pipelines.distinct(record.calls)] == [1, 2, 2]
-    assert pipelines.denoising_steps(record, {"unet"}) == (
+    assert [part.count for part in dissect.distinct(record.calls)] == [1, 2, 2]
+    assert dissect.denoising_steps(record, {"unet"}) == (
         DenoisingStep(("unet", "unet#2"), 3.0, 1.5),
         DenoisingStep(("unet", "unet#2"), 3.5, 1.5),
     )
-    assert pipelines.denoising_steps(Record(calls), {"unet"}) == ()
+    assert dissect.denoising_steps(Record(calls), {"unet"}) == ()
 
 
 @pytest.fixture

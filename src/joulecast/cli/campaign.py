@@ -111,7 +111,8 @@ def _run_here(store: Store, settings: Settings, budget_s: float | None, options:
 def _run_on_nodes(
     store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace
 ) -> None:
-    from joulecast.measure.fleet import GpuSource, ReplaySource, run_fleet
+    from joulecast.measure.fleet import run_fleet
+    from joulecast.measure.node import GpuSource, ReplaySource
 
     if not options.dry_run:
         check_trace(options)

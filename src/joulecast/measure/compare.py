@@ -6,14 +6,15 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from joulecast.architecture.workload import parse_size
 from joulecast.errors import InputError, fold, near_matches, shown
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.export import is_whole
-from joulecast.measure.protocol import half_width_95, mean, standard_deviation, t_95
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.rows import StoredResult
+from joulecast.measure.statistics import half_width_95, standard_deviation, t_95
 from joulecast.measure.store import Store
 
 
@@ -88,7 +89,7 @@ def summarise(pairs: Sequence[Pair]) -> Comparison:
     """The pairs' mean log ratio and its interval."""
     logs = [pair.log_ratio for pair in pairs]
     width = half_width_95(logs) if len(logs) > 1 else pairs[0].log_half_width
-    middle = mean(logs)
+    middle = fmean(logs)
     return Comparison(
         tuple(pairs), math.exp(middle), math.exp(middle - width), math.exp(min(middle + width, 700))
     )
@@ -170,7 +171,7 @@ def log_ratio_half_width(a: Sequence[float], b: Sequence[float]) -> float:
     """Half of the 95 % interval of ln(mean(b) / mean(a)), to first order; Welch's degrees of freedom."""
     if len(a) < 2 or len(b) < 2:
         return math.inf
-    parts = [(standard_deviation(v) / mean(v)) ** 2 / len(v) for v in (a, b)]
+    parts = [(standard_deviation(v) / fmean(v)) ** 2 / len(v) for v in (a, b)]
     total = sum(parts)
     if total == 0:
         return 0.0
