@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from samples import ENVIRONMENT, RESULT, repeat_of
+from task_samples import ENVIRONMENT, RESULT, repeat_of
 
 from joulecast.measure.store import Store
 

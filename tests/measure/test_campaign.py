@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samples import ENVIRONMENT, RESULT
+from task_samples import ENVIRONMENT, RESULT
 
 from joulecast.architecture.catalogue import model_names
 from joulecast.errors import FileFormatError, InputError, UnknownNameError

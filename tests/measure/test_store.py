@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from samples import ENVIRONMENT, RESULT, numbered_spec, repeat_of
+from task_samples import ENVIRONMENT, RESULT, numbered_spec, repeat_of
 
 from joulecast.errors import FileFormatError, InputError
 from joulecast.measure import store as stores

@@ -15,7 +15,9 @@ from joulecast.measure.store import Claim, Heartbeat, LostError, Store
 from joulecast.measure.task import Outcome, Subject, attempt
 
 FEWEST_TO_SCALE: Final = 3  # finished tasks from which the expected times are corrected
-SCALES: Final = (0.1, 10.0)
+SCALES: Final = (0.1, 10.0)  # a correction is no smaller and no greater
+REPEATS_SHARE: Final = 0.8  # of the time that is left; the rest is for idle power and components
+LEAST_REPEATS_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def within(settings: Settings, left_s: float | None) -> Settings:
     """Settings that begin no more repeats than the time that is left allows, if three are there."""
     if left_s is None:
         return settings
-    most = max(0.8 * left_s, 1.0)
+    most = max(REPEATS_SHARE * left_s, LEAST_REPEATS_S)
     return dataclasses.replace(
         settings, most_s=most if settings.most_s is None else min(settings.most_s, most)
     )
