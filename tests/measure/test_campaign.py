@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from task_samples import ENVIRONMENT, RESULT
 
 from joulecast.architecture.catalogue import model_names
+from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import compare, export
@@ -28,6 +29,8 @@ from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import ComponentWork, Dissection, TooLargeError
 from joulecast.measure.virtual import VirtualSubject
+from joulecast.question.question import workload_of
+from joulecast.question.setting import Setting
 from joulecast.runs import RunTable
 
 SMALL = """
@@ -75,6 +78,38 @@ def test_a_grid_is_every_combination_once() -> None:
     assert made.settings == Settings(window_s=1.0)
     assert {task.spec.precision for task in made.tasks if task.spec.model == "flux.1-dev"} == {"bf16"}
     assert all(task.cost_s > 0 for task in made.tasks)
+
+
+REQUESTS = st.fixed_dictionaries(
+    {"model": st.sampled_from(["sd1.5", "sdxl-turbo", "flux.1-dev", "qwen-image", "pixart-sigma"])},
+    optional={
+        "size": st.sampled_from(["512x512", "768x1024"]),
+        "num_inference_steps": st.integers(1, 60),
+        "passes": st.integers(1, 2),
+        "guidance": st.sampled_from([0.0, 1.0, 7.0]),
+        "negative_prompt": st.booleans(),
+        "batch": st.sampled_from([1, "4"]),
+        "precision": st.sampled_from(["fp16", "bfloat16"]),
+    },
+)
+
+
+@given(REQUESTS)
+def test_a_grid_asks_what_any_request_asks(request: dict[str, object]) -> None:
+    grid = "\n".join(f"{key} = {json.dumps(value)}" for key, value in request.items())
+    (task,) = parse_plan(f"[[grid]]\n{grid}\n", "x").tasks
+    profile = packaged_profile(str(request["model"]))
+    assert task.spec.workload == workload_of(Setting.of(request), profile)
+    assert task.refused == profile.errors(task.spec.workload.columns())[0]
+
+
+def test_what_a_grid_does_not_say_is_the_models_own() -> None:
+    assert plan.make_spec({"model": "qwen-image"}).passes == 1
+    assert plan.make_spec({"model": "sd2"}).passes == 2
+    spec = plan.make_spec({"model": "flux", "size": "default", "steps": "default", "passes": "default"})
+    own = packaged_profile("flux.1-dev").defaults
+    assert (spec.width, spec.height, spec.steps) == (own.width, own.height, own.steps)
+    assert (spec.precision, spec.batch_size) == (own.precision, 1)
 
 
 def test_what_a_pipeline_refuses_is_queued_as_refused() -> None:
@@ -150,6 +185,10 @@ def test_lengths_of_time(text: object, seconds: float) -> None:
         ("[[grids]]\nmodel='sd2'", InputError, "did you mean grid"),
         ("[[grid]]\nmodels='sd2'", InputError, "did you mean model"),
         ("[[grid]]\nsteps=3", InputError, "has no model"),
+        ("[[grid]]\nmodel='sd2'\nbatch=3\nbatch_size=4", InputError, "batch_size is given twice in grid 1"),
+        ("[[grid]]\nmodel='sd2'\nsize='512x512'\nwidth=512", InputError, "either size or width and height"),
+        ("[[grid]]\nmodel='sd2'\nboundary='gross'", InputError, "unknown key 'boundary'"),
+        ("[[grid]]\nmodel='sd2'\ncomponents='yes'", InputError, "components must be true or false"),
         ("[[grid]]\nmodel='sd22222'", UnknownNameError, "unknown model"),
         ("[[grid]]\nmodel='sd2'\nsteps=0", InputError, "grid 1 .* steps must be"),
         ("[[grid]]\nmodel='sd2'\nsize='big'", InputError, "not WIDTHxHEIGHT"),
