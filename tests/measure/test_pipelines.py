@@ -212,6 +212,19 @@ def test_trained_weights_are_those_of_the_hub_id(monkeypatch: pytest.MonkeyPatch
     assert used.facts().weights == "random"
 
 
+@pytest.mark.parametrize(("short_by", "stays"), [(0, True), (1, False)])
+def test_a_pipeline_stays_loaded_where_another_fits_beside_it(
+    short_by: int, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, profile = subject(), packaged_profile("sd1.5")
+    used.device = torch.device("cuda")
+    used._loaded = {("other",): "a pipeline"}
+    needed = int(1.25 * 2 * profile.parameters + 8e9) + 1  # two bytes for each weight in fp16
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (needed - 2 * short_by, 0))
+    used._make_room(profile, "fp16")
+    assert bool(used._loaded) is stays
+
+
 def test_hooks_leave_nothing_behind() -> None:
     used = subject()
     used.load(spec_of("sd1.5"))

@@ -26,8 +26,8 @@ class RecordedCall:
     name: str
     shapes: str
     method: Callable[..., Any] = field(repr=False)
-    args: tuple[Any, ...] = field(repr=False)
-    kwargs: dict[str, Any] = field(repr=False)
+    args: tuple[object, ...] = field(repr=False)
+    kwargs: dict[str, object] = field(repr=False)
     start_s: float = 0.0
     end_s: float = 0.0
     count: int = 1

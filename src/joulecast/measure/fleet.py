@@ -232,7 +232,7 @@ class _Driver:
     def _remote(self, function: Callable[..., Answer], node: Node) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        options: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0, "max_retries": 0}
+        options = {"num_gpus": 1, "num_cpus": 0, "max_retries": 0}
         options["max_calls"] = 1 if self.source.is_real else 0
         there = NodeAffinitySchedulingStrategy(node.identity, soft=False)
         return self.ray.remote(**options)(function).options(scheduling_strategy=there)

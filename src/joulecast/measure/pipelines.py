@@ -33,6 +33,7 @@ NEGATIVE: Final = "blurry, dark"
 GUIDED: Final = 4.0
 COMPILE: Final[Mapping[str, str | bool]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
 ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
+WORK_BYTES: Final = 8e9  # and what it works in
 
 _Key: TypeAlias = tuple[str, ...]  # what tells a loaded pipeline from others
 
@@ -58,7 +59,7 @@ class PipelineSubject:
         self._profile_of = profile_of
         self._loaded: dict[_Key, Any] = {}
         self._pipeline: Any = None
-        self._arguments: dict[str, Any] = {}
+        self._arguments: dict[str, object] = {}
         self._is_finite: bool | None = None
         self._runtime = "eager"
         self._weights = RANDOM
@@ -162,7 +163,7 @@ class PipelineSubject:
         """Drop what is loaded where the new pipeline would not fit beside it."""
         if self.device.type != "cuda" or not self._loaded:
             return
-        needed = ROOM * profile.weight_bytes(precision) + 8e9
+        needed = ROOM * profile.weight_bytes(precision) + WORK_BYTES
         if torch.cuda.mem_get_info(self.device)[0] < needed:
             self._keep_only(None)
 
@@ -213,13 +214,13 @@ def set_tf32(choice: str) -> None:
 # --- calling --------------------------------------------------------------------------------------
 
 
-def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dict[str, Any]:
+def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dict[str, object]:
     """What the pipeline is called with, so that it makes the passes and sees the tokens asked for.
 
     Raises InputError when it cannot make two passes.
     """
     batch, parameters = spec.batch_size, inspect.signature(type(pipeline).__call__).parameters
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "prompt": [PROMPT] * batch,
         "num_inference_steps": spec.steps,
         "width": spec.width,

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
 from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import InputError, MeasureError, near_matches, shown
@@ -70,7 +70,7 @@ class Settings:
             raise InputError(f"most_repeats ({self.most_repeats}) is less than repeats ({self.repeats})")
 
     @classmethod
-    def of(cls, values: dict[str, Any], where: str = "protocol") -> Settings:
+    def of(cls, values: Mapping[str, object], where: str = "protocol") -> Settings:
         """From a table of a plan. Raises InputError, with near matches, for a key that is none."""
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:
@@ -78,7 +78,7 @@ class Settings:
                 near = near_matches(key, known, most=1)
                 better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 raise InputError(f"unknown key {shown(key)} in {where}; {better}")
-        return cls(**values)
+        return cls(**values)  # type: ignore[arg-type]
 
 
 _LIMITS: Final = (
@@ -151,10 +151,6 @@ class Measurement:
     spread: float
     drift: float
     warnings: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return dataclasses.asdict(self)
 
 
 # --- measuring ------------------------------------------------------------------------------------
