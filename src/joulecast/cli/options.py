@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from joulecast.question.setting import Setting
 
 # The groups of options in a command's help.
 ASKED: Final = "what is asked"
@@ -19,7 +20,7 @@ OUTPUT: Final = "output"
 
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
-    "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
+    "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
     "boundary",
 )  # fmt: skip
 
@@ -72,18 +73,21 @@ def chart_option(output: Group, what: str) -> None:
     )
 
 
-def given(options: argparse.Namespace) -> dict[str, Any]:
-    """What was given of a workload and its GPU, by a setting's keys, as it was typed."""
-    found = {name: getattr(options, name) for name in ("model", "gpu", *WORKLOAD)}
-    return {name: value for name, value in found.items() if value is not None}
+def setting_of(options: argparse.Namespace) -> Setting:
+    """What is asked of a workload and its GPU; what was not given is left to the question."""
+    from joulecast.question.setting import Setting
+
+    return Setting.of({name: getattr(options, name) for name in ("model", *WORKLOAD)})
 
 
 # --- output ---------------------------------------------------------------------------------------
 
 
 def print_json(value: object) -> int:
-    """Print a value as JSON, sets as sorted lists; exit status 0."""
-    print(json.dumps(value, indent=2, allow_nan=False, default=sorted))
+    """Print a value as JSON; exit status 0."""
+    from joulecast.files.plain import json_text
+
+    print(json_text(value))
     return 0
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from joulecast.cli.options import (
     ASKED,
@@ -21,14 +21,21 @@ from joulecast.cli.options import (
     print_json,
     write_text,
 )
-from joulecast.cli.settings import at_region, plain_setting, site_setting, typed
-from joulecast.cli.site_options import site_options
+from joulecast.cli.site_options import place_of, site_options
 from joulecast.errors import InputError, UnknownNameError, shown
 
 if TYPE_CHECKING:
+    from joulecast.plan.case import Case
     from joulecast.plan.tradeoff import Outcome
 
-VARIED = ("gpu", "size", "steps", "precision", "batch_size", "region")  # keys of several values
+# What has several values, and its option; regions are beside it.
+VARIED = {
+    "gpu": "--gpu",
+    "size": "--size",
+    "steps": "--steps",
+    "precision": "--precision",
+    "batch_size": "--batch",
+}
 BY = {"energy": "energy_j", "time": "seconds", "latency": "latency_s", "carbon": "carbon_g", "cost": "cost"}
 USUAL_BY = "energy,latency"
 
@@ -70,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.plan.tradeoff import measured, on_front, outcomes
 
     by, target = _measures(options.by), picture(options.chart)
-    found = outcomes(_settings(options))
+    found = outcomes(_cases(options))
     measured(found, by)
     front = on_front(found, by)
     _print(found, front, by, options)
@@ -94,29 +101,31 @@ def _print(
         print(pareto_text(found, front, by, options.all))
 
 
-def _settings(options: argparse.Namespace) -> list[dict[str, Any]]:
+def _cases(options: argparse.Namespace) -> list[Case]:
     """Every combination of the values given."""
-    choices: dict[str, Sequence[Any]] = {"model": options.models}
-    for name in VARIED:
+    from joulecast.plan.case import Case
+    from joulecast.question.setting import Setting
+
+    asked: dict[str, Sequence[str]] = {"model": options.models}
+    for name, option in VARIED.items():
         text = getattr(options, name)
         if text is not None:
-            option = "--batch" if name == "batch_size" else f"--{name}"
-            choices[name] = [typed(name, value) for value in _listed_values(text, option)]
-    _check_count(choices)
-    fixed = {name: getattr(options, name) for name in ("passes", "law") if getattr(options, name) is not None}
-    fixed = {name: typed(name, value) for name, value in fixed.items()} | site_setting(options)
-    places = {region: at_region(options, region) for region in choices.get("region", ())}
+            asked[name] = _listed_values(text, option)
+    regions = [None] if options.region is None else _listed_values(options.region, "--region")
+    _check_count([*asked.values(), regions])
+    places = [place_of(options, region) for region in regions]
     return [
-        {**setting, **places.get(setting.get("region"), {}), **fixed}
-        for values in itertools.product(*choices.values())
-        for setting in [dict(zip(choices, values, strict=True))]
+        Case(setting, place, options.law)
+        for values in itertools.product(*asked.values())
+        for setting in [Setting.of({**dict(zip(asked, values, strict=True)), "passes": options.passes})]
+        for place in places
     ]
 
 
-def _check_count(choices: Mapping[str, Sequence[Any]]) -> None:
+def _check_count(choices: Sequence[Sequence[object]]) -> None:
     from joulecast.plan.tradeoff import MOST_SETTINGS
 
-    count = math.prod(map(len, choices.values()))
+    count = math.prod(map(len, choices))
     if count > MOST_SETTINGS:
         raise InputError(f"{count:,} settings are too many to compare; at most {MOST_SETTINGS:,}")
 
@@ -138,11 +147,11 @@ def _measures(text: str) -> tuple[str, ...]:
     return tuple(BY[name] for name in names)
 
 
-def _as_json(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, Any]]:
+def _as_json(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, object]]:
     places = {id(one) for one in front}
     return [
         {
-            **plain_setting(one.setting),
+            **one.case.to_dict(),
             "on_front": id(one) in places,
             **one.measures,
             "ranges": {name: {"low": a.low, "high": a.high} for name, a in one.ranges.items()},
