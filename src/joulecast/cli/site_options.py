@@ -118,7 +118,10 @@ def place_of(options: argparse.Namespace, region: str | None) -> Place:
 
 def site_of(options: argparse.Namespace) -> Site:
     """The one site that the options describe."""
-    return _site(place_of(options, options.region))
+    place = place_of(options, options.region)
+    if options.region is None and options.intensity is None and not options.hourly:
+        _yearly_source(options)(None, None)  # says what is missing
+    return _site(place)
 
 
 def sites_of(options: argparse.Namespace) -> Sites:
@@ -136,10 +139,9 @@ def sites_of(options: argparse.Namespace) -> Sites:
 
 
 def _site(place: Place) -> Site:
-    """The site of a place. InputError where it is nowhere."""
+    """The site of a place that is somewhere."""
     found = place.site()
-    if found is None:
-        raise InputError("a footprint needs a region, e.g. FR, or a grid intensity [g/kWh]")
+    assert found is not None
     return found
 
 
