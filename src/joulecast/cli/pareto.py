@@ -36,7 +36,6 @@ VARIED = {
     "precision": "--precision",
     "batch_size": "--batch",
 }
-BY = {"energy": "energy_j", "time": "seconds", "latency": "latency_s", "carbon": "carbon_g", "cost": "cost"}
 USUAL_BY = "energy,latency"
 
 
@@ -138,13 +137,16 @@ def _listed_values(text: str, option: str) -> list[str]:
 
 
 def _measures(text: str) -> tuple[str, ...]:
+    from joulecast.plan.measures import MEASURES
+
+    keys = {measure.option: measure.key for measure in MEASURES.values()}
     names = _listed_values(text, "--by")
     for name in names:
-        if name not in BY:
-            raise UnknownNameError("measure", name, BY, f"known: {', '.join(BY)}")
+        if name not in keys:
+            raise UnknownNameError("measure", name, keys, f"known: {', '.join(keys)}")
     if len(names) < 2:
-        raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. energy,latency")
-    return tuple(BY[name] for name in names)
+        raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. {USUAL_BY}")
+    return tuple(keys[name] for name in names)
 
 
 def _as_json(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, object]]:

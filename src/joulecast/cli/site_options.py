@@ -118,10 +118,10 @@ def place_of(options: argparse.Namespace, region: str | None) -> Place:
 
 def site_of(options: argparse.Namespace) -> Site:
     """The one site that the options describe."""
-    place = place_of(options, options.region)
+    _check_sources(options)
     if options.region is None and options.intensity is None and not options.hourly:
         _yearly_source(options)(None, None)  # says what is missing
-    return _site(place)
+    return _site(place_of(options, options.region))
 
 
 def sites_of(options: argparse.Namespace) -> Sites:
@@ -177,11 +177,11 @@ def _live_source(options: argparse.Namespace) -> GridOf:
 
 def _yearly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.files.numbers import whole
-    from joulecast.footprint.grid.yearly import grid_of
+    from joulecast.footprint.grid.yearly import LOCATION_BASED, grid_of
 
     year = None if options.year is None else whole(options.year, "--year")
-    chosen = {} if options.accounting is None else {"accounting": options.accounting}
-    return lambda region, time: grid_of(region, year=year, intensity=options.intensity, **chosen)
+    accounting = options.accounting or LOCATION_BASED
+    return lambda region, time: grid_of(region, year=year, intensity=options.intensity, accounting=accounting)
 
 
 def _hourly_source(options: argparse.Namespace) -> GridOf:
@@ -189,19 +189,19 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.footprint.grid.reading import find_series
     from joulecast.footprint.grid.source import HourlySource
     from joulecast.footprint.grid.times import zone_of
+    from joulecast.footprint.grid.yearly import LOCATION_BASED
 
     def mean(series: HourlySeries) -> GridIntensity:
         return intensity_at(series, options.at, options.timezone)
 
-    chosen = {} if options.accounting is None else {"accounting": options.accounting}
     zone = None if options.timezone is None else zone_of(options.timezone)
     series = [
         find_series(
             name,
             column=options.hourly_column,
             timezone=options.timezone,
+            accounting=options.accounting or LOCATION_BASED,
             allow_gaps=bool(options.allow_gaps),
-            **chosen,
         )
         for name in options.hourly
     ]

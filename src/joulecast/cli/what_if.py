@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what each change does, and all of them together."""
     from joulecast.plan.case import Case
     from joulecast.plan.whatif import what_if
+    from joulecast.report.decisions.what_if_text import what_if_data, what_if_text
 
     if not options.to:
         raise InputError("say what changes: --to KEY=VALUE, e.g. --to steps=28 or --to gpu=h200")
@@ -44,10 +45,9 @@ def run(options: argparse.Namespace) -> int:
     case = Case(setting_of(options), place_of(options, options.region), options.law)
     found = [what_if(case, change) for change in _with_all_together(changes)]
     if options.json:
-        return print_json({"setting": case.to_dict(), "changes": [one.to_dict() for one in found]})
+        return print_json({"setting": case.to_dict(), "changes": [what_if_data(one) for one in found]})
     from joulecast.footprint.site import CURRENCY
     from joulecast.question.question import ask
-    from joulecast.report.decisions.tradeoff_text import what_if_text
     from joulecast.report.estimate_text import title
 
     place = case.place.region or case.place.hourly

@@ -13,7 +13,7 @@ from joulecast.footprint.factors import Given
 from joulecast.footprint.grid.hours import intensity_at
 from joulecast.footprint.grid.reading import HourlySeries, find_series
 from joulecast.footprint.grid.times import zone_of
-from joulecast.footprint.grid.yearly import GridIntensity
+from joulecast.footprint.grid.yearly import LOCATION_BASED, GridIntensity
 from joulecast.footprint.site import Site, site
 
 
@@ -93,13 +93,13 @@ class Place:
     def _series(self, name: str) -> HourlySeries:
         if self.timezone is not None:
             zone_of(self.timezone)  # an unknown one is told also where no time needs it
-        reading = {
-            "column": self.hourly_column,
-            "timezone": self.timezone,
-            "accounting": self.accounting,
-            "allow_gaps": self.allow_gaps,
-        }
-        return find_series(name, **{key: value for key, value in reading.items() if value is not None})
+        return find_series(
+            name,
+            column=self.hourly_column,
+            timezone=self.timezone,
+            accounting=LOCATION_BASED if self.accounting is None else self.accounting,
+            allow_gaps=bool(self.allow_gaps),
+        )
 
 
 PLACE_KEYS: Final = tuple(field.name for field in fields(Place))
