@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.cli import main
+from command import exit_status as run
 from joulecast.cli.measure import steadiness, within
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
 
 
 @pytest.fixture
