@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,9 @@ class Workload:
 
     def columns(self) -> WorkloadColumns:
         """This workload as a table of one row."""
-        return WorkloadColumns.from_values(dataclasses.asdict(self))
+        text_tokens = -1 if self.text_tokens is None else self.text_tokens
+        sizes = [[self.width], [self.height], [self.steps], [self.passes], [self.batch_size]]
+        return WorkloadColumns(*np.array([*sizes, [text_tokens], [self.frames]], dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class WorkloadColumns:
 
     def __len__(self) -> int:
         return len(self.width)
+
+    @cached_property
+    def memo(self) -> dict[int, object]:
+        """What others found of these workloads, by the id of what they found it with."""
+        return {}
 
     def take(self, rows: Any) -> WorkloadColumns:
         """The given rows, as a table of their own."""

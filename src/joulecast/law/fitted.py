@@ -138,9 +138,8 @@ class FittedLaw(ABC):
 
     @staticmethod
     def _measures(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
-        total = sum(profile.flop(workloads, precision).values(), np.zeros(len(workloads)))
         return {
-            "flop": total / workloads.batch_size,
+            "flop": profile.total_flop(workloads, precision) / workloads.batch_size,
             "pixels": (workloads.width * workloads.height).astype(np.float64),
             "steps": workloads.steps.astype(np.float64),
             "batch_size": workloads.batch_size.astype(np.float64),
