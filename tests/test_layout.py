@@ -18,7 +18,7 @@ PACKAGE = SOURCE / "joulecast"
 # Nouns of one group may not import each other either.
 ORDER = [
     ("errors", "units"),
-    ("uncertainty", "files"),
+    ("uncertainty", "files", "boundary"),
     ("data",),
     ("architecture", "hardware"),
     ("compute",),

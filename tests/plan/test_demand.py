@@ -107,7 +107,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.latency", 3, "did you mean latency_s"),
         ("services.0.configurations.0.model", "sdxll", "sdxl"),
         ("services.0.configurations.0.step", 3, "did you mean steps"),
-        ("services.0.configurations.0.steps", 0, "steps must be from 1"),
+        ("services.0.configurations.0.steps", 0, r"configurations\[0\]: steps must be between 1"),
         ("services.0.configurations.0.size", "big", "size"),
         ("services.0.configurations.0.batch_sizes", [], "batch_sizes"),
         ("services.0.configurations.0.batch_sizes", [0], "batch_sizes"),
