@@ -41,13 +41,15 @@ from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold
 from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu", "process_nodes"]
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
 MOST_FILE_BYTES: Final = 1_000_000
 BYTES_PER_MEBIBYTE: Final = 2**20
 HERTZ_PER_MEGAHERTZ: Final = 1e6
+# Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
+UNKNOWN_IDLE_SHARE: Final = 0.13
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,11 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
         hint = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
         raise UnknownNameError("GPU", text, choices, hint)
     return found
+
+
+def idle_power_w(gpu: Gpu) -> float:
+    """Idle power [W]: measured where known, else the usual share of the TDP."""
+    return gpu.idle_power_w if gpu.idle_power_w is not None else UNKNOWN_IDLE_SHARE * gpu.tdp_w
 
 
 def load_gpu(path: str | os.PathLike[str]) -> Gpu:

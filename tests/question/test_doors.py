@@ -179,9 +179,8 @@ def test_python_takes_objects_wherever_names_are() -> None:
 
 def test_defaults_are_the_pipelines_own_at_every_door() -> None:
     """What doors once disagreed about."""
-    qwen, flux = (
-        ask(Setting.of({"model": m, "gpu": "H100-SXM5-80GB"})) for m in ("qwen-image", "flux.1-dev")
-    )
+    names = ["qwen-image", "flux.1-dev"]
+    qwen, flux = (ask(Setting.of({"model": m, "gpu": "H100-SXM5-80GB"})) for m in names)
     assert qwen.workload.passes == 1
     assert flux.workload.precision == "bf16"
     table = TableReader().read({"model": names, "gpu": ["H100-SXM5-80GB"] * 2})

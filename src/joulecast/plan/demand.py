@@ -68,10 +68,9 @@ from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_hos
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
-from joulecast.forecast.caveats import weight_bytes
 from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predict import predict_questions
-from joulecast.hardware import Gpu
+from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
@@ -81,7 +80,6 @@ from joulecast.question.setting import Setting
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
-IDLE_SHARE = 0.15  # of the power limit, where nobody measured a GPU's idle power
 _ASKED = (
     "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt", "text_tokens",
 )  # fmt: skip
@@ -359,7 +357,7 @@ def _is_possible(configuration: _Configuration, device: Gpu, said: _Said) -> boo
         )
         return False
     precision = precision_of(profile, device, given)
-    if weight_bytes(profile, precision) <= device.memory_bytes:
+    if profile.weight_bytes(precision) <= device.memory_bytes:
         said.warnings += precision_notes(profile, device, precision) if given is None else []
         return True
     said.warnings.append(
@@ -373,12 +371,9 @@ def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
     device = _find_gpu(name, folder)
-    idle, idle_source = device.idle_power_w, device.sources.get("idle_power", "the catalogue")
-    if idle is None:
-        idle, idle_source = (
-            IDLE_SHARE * device.tdp_w,
-            f"{IDLE_SHARE:.0%} of its power limit: nobody measured it",
-        )
+    idle, idle_source = idle_power_w(device), device.sources.get("idle_power", "the catalogue")
+    if device.idle_power_w is None:
+        idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
         said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
     card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
     # over all hours owned: a plan's GPUs carry their idle hours themselves
