@@ -8,9 +8,10 @@ one matrix product: ``coefficients @ monomials``, of shape (costs, workloads).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -170,14 +171,13 @@ def _columns(calls: Sequence[Call]) -> tuple[Array, Array, Array]:
     return shares[:, :1], shares[:, 1:2], shares[:, 2:]
 
 
-@dataclass(frozen=True)
-class CaseCosts:
+class CaseCosts(NamedTuple):
     """Workloads of one case: their places, the monomials at them, and how often each call is made.
 
     Attributes
     ----------
     case : what is run.
-    rows : places of the workloads among all; a slice where they are all.
+    rows : places of the workloads among all; EVERY where they are all.
     monomials : shape (monomials, rows).
     counts : calls for one batch of images, shape (calls, rows).
     weights : `counts` times the share that a call has of its operators' costs.
@@ -189,37 +189,51 @@ class CaseCosts:
     counts: Array
     weights: Array
 
+    @classmethod
+    def of(cls, case: Case, rows: Integers | slice, symbols: Array, steps: Array) -> CaseCosts:
+        """Costs of the workloads in `rows`, at whose symbols and steps the others are."""
+        images = symbols[ROWS.index(BATCH)]
+        counts = case.counts(steps, images)
+        return cls(case, rows, case.monomials(symbols), counts, case.weights(counts, images))
 
-@dataclass(frozen=True)
+
 class Evaluation:
     """A profile's costs in one precision at workloads."""
 
-    components: tuple[Component, ...]
-    size: int
-    parts: tuple[CaseCosts, ...]
+    def __init__(self, components: tuple[Component, ...], size: int, parts: Sequence[CaseCosts]) -> None:
+        self.components, self.size, self.parts = components, size, parts
+        self._flop: Array | None = None
+        self._total_flop: Array | None = None
 
-    @cached_property
+    @property
     def flop(self) -> Array:
         """FLOP of a whole batch of images, shape (components, workloads)."""
-        return self._gathered(
-            part.case.by_component @ (part.case.total_flop @ part.monomials * part.weights)
-            for part in self.parts
-        )
+        if self._flop is None:
+            self._flop = self.gathered(
+                p.case.by_component @ (p.case.total_flop @ p.monomials * p.weights) for p in self.parts
+            )
+        return self._flop
 
-    @cached_property
+    @property
     def total_flop(self) -> Array:
         """The same of all components together, shape (workloads,)."""
-        return np.asarray(self.flop.sum(axis=0))
+        if self._total_flop is None:
+            self._total_flop = self.flop.sum(axis=0)
+        return self._total_flop
 
-    @cached_property
+    @property
     def calls(self) -> Array:
         """Calls for a batch of images, shape (components, workloads)."""
-        return self._gathered(part.case.counted @ part.counts for part in self.parts)
+        return self.gathered(part.case.counted @ part.counts for part in self.parts)
 
-    def _gathered(self, found: Iterator[Array]) -> Array:
-        out = np.zeros((len(self.components), self.size))
-        for part, values in zip(self.parts, found, strict=True):
-            out[:, part.rows] = values
+    def gathered(self, found: Iterable[Array]) -> Array:
+        """What was found of each part, of shape (..., rows), as one array of all workloads."""
+        values = list(found)
+        if len(values) == 1:
+            return values[0]
+        out = np.empty((*values[0].shape[:-1], self.size))
+        for part, some in zip(self.parts, values, strict=True):
+            out[..., part.rows] = some
         return out
 
 
@@ -284,12 +298,13 @@ class Cases:
     def at(self, symbols: Array, passes: Integers) -> Iterator[tuple[Integers | slice, Case]]:
         """Each case that occurs, with the places of its workloads."""
         keys = self._keys(symbols, passes)
-        if not keys.size:
+        found = sorted(set(keys.tolist()))
+        if not found:
+            yield EVERY, Case((), self._components)
+        if len(found) == 1:
+            yield EVERY, self._case(found[0])
             return
-        if keys.size == 1 or (keys == keys[0]).all():
-            yield EVERY, self._case(int(keys[0]))
-            return
-        for key in sorted(set(keys.tolist())):
+        for key in found:
             yield np.flatnonzero(keys == key), self._case(key)
 
     def _keys(self, symbols: Array, passes: Integers) -> Integers:

@@ -51,26 +51,35 @@ class SizeRule:
     def rendered(self, width: Integers, height: Integers) -> tuple[Integers, Integers]:
         """The size at which the pipeline really generates, each of shape (workloads,) [pixels]."""
         if self.bins:
-            table = np.array(self.bins)
-            nearest = np.abs(table[:, 0] - (height / width)[:, None]).argmin(axis=1)
-            return table[nearest, 2].astype(np.int64), table[nearest, 1].astype(np.int64)
-        if self.off_grid in (REFUSE, IRREGULAR):  # what is taken is on the grid
+            ratios, heights, widths = self._bins
+            nearest = np.abs(ratios - (height / width)[:, None]).argmin(axis=1)
+            return widths[nearest], heights[nearest]
+        if self.takes_only_its_grid:
             return width, height
         further = self.unit - 1 if self.off_grid == ROUND_UP else 0
         return (width + further) // self.unit * self.unit, (height + further) // self.unit * self.unit
+
+    @cached_property
+    def _bins(self) -> tuple[Array, Integers, Integers]:
+        ratios, heights, widths = np.array(self.bins).T
+        return ratios, heights.astype(np.int64), widths.astype(np.int64)
 
     def refused(self, width: Integers, height: Integers) -> NDArray[np.bool_]:
         """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any."""
         if self.bins:
             return np.zeros(len(width), dtype=bool)
-        off = (width % self.unit != 0) | (height % self.unit != 0)
-        wide, high = self.rendered(width, height)
-        bad: NDArray[np.bool_] = (wide < self.unit) | (high < self.unit)
-        if self.off_grid in (REFUSE, IRREGULAR):
-            bad |= off
+        wide, high = (width, height) if self.takes_only_its_grid else self.rendered(width, height)
+        bad: NDArray[np.bool_] = np.minimum(wide, high) < self.unit
+        if self.takes_only_its_grid:
+            bad |= (width % self.unit + height % self.unit).astype(bool)
         if self.largest is not None:
-            bad |= (np.maximum(width, wide) > self.largest) | (np.maximum(height, high) > self.largest)
+            bad |= np.maximum(np.maximum(width, height), np.maximum(wide, high)) > self.largest
         return bad
+
+    @property
+    def takes_only_its_grid(self) -> bool:
+        """Whether sizes that are taken are generated as they are."""
+        return not self.bins and self.off_grid in (REFUSE, IRREGULAR)
 
     def expected(self) -> str:
         """What sizes would be accepted, in words."""
@@ -147,7 +156,7 @@ class ComputeProfile:
     notes: tuple[str, ...] = ()
     origin: str = "catalogue"
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """Parameters of all components."""
         return sum(component.parameters for component in self.components)
@@ -170,16 +179,19 @@ class ComputeProfile:
     def errors(self, workloads: WorkloadColumns) -> list[str]:
         """For each workload, why the pipeline would refuse it, or an empty string."""
         out = [""] * len(workloads)
-        for row in np.flatnonzero(self.size.refused(workloads.width, workloads.height)):
+        for row in _places(self.size.refused(workloads.width, workloads.height)):
             out[row] = self._size_error(f"{workloads.width[row]}x{workloads.height[row]}")
-        for row in np.flatnonzero(self._text_refused(workloads.text_tokens)):
+        for row in _places(self._text_refused(workloads.text_tokens)):
             out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))
-        for row in np.flatnonzero(workloads.frames != 1):
+        for row in _places(workloads.frames != 1):
             out[row] = out[row] or f"{self.name} makes images; frames must be 1, not {workloads.frames[row]}"
-        two_passes = any(2 in component.calls for component in self.components)
-        for row in np.flatnonzero(workloads.passes == 2) if not two_passes else ():
+        for row in () if self._has_two_passes else _places(workloads.passes == 2):
             out[row] = out[row] or f"{self.name} never makes a second denoiser pass; passes must be 1"
         return out
+
+    @cached_property
+    def _has_two_passes(self) -> bool:
+        return any(2 in component.calls for component in self.components)
 
     def evaluation(self, workloads: WorkloadColumns, precision: str) -> Evaluation:
         """The operators' costs at workloads: found once, then remembered with the workloads."""
@@ -192,18 +204,17 @@ class ComputeProfile:
         symbols, steps = self._symbols(workloads), workloads.steps.astype(np.float64)
         for special, surplus in self.call_exceptions.items():
             steps[workloads.steps == special] += surplus
-        parts = []
-        for rows, case in self._cases_in(precision).at(symbols, workloads.passes):
-            here, images = symbols[:, rows], symbols[ROWS.index("batch"), rows]
-            counts = case.counts(steps[rows], images)
-            parts.append(CaseCosts(case, rows, case.monomials(here), counts, case.weights(counts, images)))
-        return Evaluation(self.components, len(workloads), tuple(parts))
+        parts = [
+            CaseCosts.of(case, rows, symbols[:, rows], steps[rows])
+            for rows, case in self._cases_in(precision).at(symbols, workloads.passes)
+        ]
+        return Evaluation(self.components, len(workloads), parts)
 
     def _symbols(self, workloads: WorkloadColumns) -> Array:
         """Every symbol of the polynomials at the workloads, shape (rows, workloads)."""
         width, height = self.rendered(workloads)
-        out = np.ones((len(ROWS), len(workloads)))
-        out[1], out[2] = workloads.batch_size, workloads.frames
+        out = np.empty((len(ROWS), len(workloads)))
+        out[0], out[1], out[2] = 1.0, workloads.batch_size, workloads.frames
         out[3], out[4] = height // self.size.unit, width // self.size.unit
         out[5] = self.text.padded_to_multiple(self.text_tokens(workloads) - self.text.denoiser_offset)
         return out
@@ -220,7 +231,12 @@ class ComputeProfile:
     def _at(self, workloads: WorkloadColumns) -> _Known:
         known = workloads.memo.get(id(self))
         if not isinstance(known, _Known):
-            known = _Known(self, self.size.rendered(workloads.width, workloads.height))
+            given = workloads.text_tokens
+            known = _Known(
+                self,
+                self.size.rendered(workloads.width, workloads.height),
+                np.where(given < 0, self.text.default, given),
+            )
             workloads.memo[id(self)] = known
         return known
 
@@ -270,7 +286,7 @@ class ComputeProfile:
 
     def text_tokens(self, workloads: WorkloadColumns) -> Integers:
         """Text tokens the denoiser attends to, defaults filled in, shape (workloads,)."""
-        return np.where(workloads.text_tokens < 0, self.text.default, workloads.text_tokens)
+        return self._at(workloads).text_tokens
 
     def rendered(self, workloads: WorkloadColumns) -> tuple[Integers, Integers]:
         """Width and height at which the pipeline really generates, each of shape (workloads,) [pixels]."""
@@ -303,10 +319,17 @@ class ComputeProfile:
         return f"{self.name} takes at least {max(low, 1)}{high} text tokens, not {text_tokens}"
 
 
+def _places(holds: NDArray[np.bool_]) -> list[int]:
+    """Where a mask holds, mostly nowhere."""
+    found: list[int] = np.flatnonzero(holds).tolist() if np.count_nonzero(holds) else []
+    return found
+
+
 @dataclass
 class _Known:
-    """What is known of a table of workloads: the sizes generated, and costs by precision."""
+    """What is known of a table of workloads: sizes generated, text lengths, and costs by precision."""
 
     profile: ComputeProfile  # held, so that its id stays its own
     rendered: tuple[Integers, Integers]
+    text_tokens: Integers
     evaluations: dict[str, Evaluation] = field(default_factory=dict)

@@ -27,16 +27,17 @@ prediction from its datasheet. Parameters, units and sources: docs/methodology.m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.evaluation import Case, Evaluation
+from joulecast.compute.evaluation import Case, CaseCosts, Evaluation
 from joulecast.compute.operators import OperatorTable
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
@@ -59,56 +60,52 @@ CLASSES = {
     "gemm": HALF, "convolution": HALF, "attention": HALF, "convolution32": TF32, "gemm32": FP32,
     "attention32": FP32,
 }  # fmt: skip
-MOST_REMEMBERED = 1024  # cases whose coefficients a law keeps
+MOST_REMEMBERED = 1024  # cases, and sets of GPUs, whose constants a law keeps
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
 class GpuTraits:
-    """What the law takes from a GPU's record, each of shape (workloads,); `s_per_flop` by peak."""
+    """What the law takes from GPUs' records, each of shape (workloads,); `s_per_flop` by peak."""
 
-    s_per_flop: Array
-    s_per_byte: Array
-    tdp_w: Array
-    lane_cost: Array
-    log_node: Array
-    log_clock: Array
-    chip: tuple[str, ...]
-    chip_index: NDArray[np.int64]
+    def __init__(self, values: Array, chips: tuple[str, ...], chip_index: NDArray[np.int64]) -> None:
+        self._values, self.chips, self.chip_index = values, chips, chip_index
+        self.s_per_flop = values[:3]
+        self.s_per_byte, self.tdp_w, self.lane_cost, self.log_node, self.log_clock = values[3:]
 
     @classmethod
     def of(cls, gpus: GpuColumns) -> GpuTraits:
         """Traits of each workload's GPU."""
-        return _traits_of(gpus.gpus).take(gpus.index)
+        return cls.of_distinct(gpus.gpus).take(gpus.index)
+
+    @classmethod
+    def of_distinct(cls, gpus: tuple[Gpu, ...]) -> GpuTraits:
+        """Traits of each of some GPUs; the same object for the same GPUs."""
+        return _traits_of(gpus)
 
     def take(self, rows: NDArray[np.int64]) -> GpuTraits:
         """The given workloads."""
-        return GpuTraits(
-            self.s_per_flop[:, rows],
-            self.s_per_byte[rows],
-            self.tdp_w[rows],
-            self.lane_cost[rows],
-            self.log_node[rows],
-            self.log_clock[rows],
-            self.chip,
-            self.chip_index[rows],
-        )
+        return GpuTraits(self._values[:, rows], self.chips, self.chip_index[rows])
 
 
 @lru_cache(maxsize=256)
 def _traits_of(gpus: tuple[Gpu, ...]) -> GpuTraits:
-    """Traits of distinct GPUs."""
+    values = [
+        (
+            1 / half_peak(gpu),
+            1 / (gpu.tf32_flop_per_s or _fp32_peak(gpu)),
+            1 / _fp32_peak(gpu),
+            1 / gpu.bandwidth_byte_per_s,
+            gpu.tdp_w,
+            _lane_cost(gpu),
+            _log_node(gpu),
+            math.log(_clock_hz(gpu) / REFERENCE_CLOCK_HZ),
+        )
+        for gpu in gpus
+    ]
     chips = tuple(dict.fromkeys(gpu.chip for gpu in gpus))
-    peaks = [[half_peak(g), g.tf32_flop_per_s or _fp32_peak(g), _fp32_peak(g)] for g in gpus]
-    return GpuTraits(
-        s_per_flop=1 / np.array(peaks, dtype=np.float64).T,
-        s_per_byte=1 / np.array([g.bandwidth_byte_per_s for g in gpus], dtype=np.float64),
-        tdp_w=np.array([g.tdp_w for g in gpus], dtype=np.float64),
-        lane_cost=np.array([_lane_cost(g) for g in gpus], dtype=np.float64),
-        log_node=np.array([_log_node(g) for g in gpus], dtype=np.float64),
-        log_clock=np.log(np.array([_clock_hz(g) for g in gpus], dtype=np.float64) / REFERENCE_CLOCK_HZ),
-        chip=chips,
-        chip_index=np.array([chips.index(g.chip) for g in gpus], dtype=np.int64),
-    )
+    index = np.array([chips.index(gpu.chip) for gpu in gpus], dtype=np.int64)
+    return GpuTraits(np.array(values, dtype=np.float64).T.copy(), chips, index)
 
 
 @dataclass(frozen=True)
@@ -242,12 +239,12 @@ def demand(weighed: Weighed, values: Array, traits: GpuTraits) -> Array:
     `values` is `weighed.table` at the workloads; it is overwritten.
     """
     calls, groups = weighed.of_call.shape
-    flop, moved, energies = np.split(values, [groups, 2 * groups + calls])
+    flop, moved, energies = values[:groups], values[groups : 2 * groups + calls], values[2 * groups + calls :]
     for peak, place in weighed.peaks.items():
         flop[place] *= traits.s_per_flop[peak]
     moved *= traits.s_per_byte
-    out = np.empty((3, calls, values.shape[1]))
     np.maximum(flop, moved[:groups], out=flop)
+    out = np.empty((3, calls, values.shape[1]))
     np.matmul(weighed.of_call, flop, out=out[0])
     out[0] += moved[groups:]
     out[0] += weighed.kernel_s
@@ -260,7 +257,7 @@ def demand(weighed: Weighed, values: Array, traits: GpuTraits) -> Array:
 def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
     """Energy of one operation at full clock relative to the reference chip's, shape (workloads,)."""
     log = p["node_exponent"] * traits.log_node + p["clock_exponent"] * traits.log_clock
-    effect = np.array([effects.get(chip, 0.0) for chip in traits.chip])[traits.chip_index]
+    effect = np.array([effects.get(chip, 0.0) for chip in traits.chips])[traits.chip_index]
     factor: Array = np.exp(log + effect)
     return factor
 
@@ -272,12 +269,12 @@ def settle(total: Demand, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Ar
     """
     k, tdp = p["clock_exponent"], traits.tdp_w
     static = p["static_power_share"] * tdp
-    room = p["power_limit_share"] * tdp - static
+    room = (p["power_limit_share"] - p["static_power_share"]) * tdp
     excess = _smooth_maximum(total.energy_j / total.busy_s / room, 1.0, POWER_SHARPNESS)
     lowest = p["lowest_clock"]
     clock = excess ** (-1 / (1 + k))
     factor = np.maximum(clock, lowest) ** k
-    slowdown = np.where(clock >= lowest, 1 / clock, excess * lowest**k)
+    slowdown = np.maximum(1 / clock, excess * lowest**k)  # the latter where the clock would fall too low
     duration = _smooth_maximum(total.busy_s * slowdown, total.host_s, HOST_SHARPNESS)
     return duration, factor, static
 
@@ -302,37 +299,38 @@ class RooflineLaw(FittedLaw):
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
         p, level = self.parameters["shared"], self.parameters["level"]
-        traits = GpuTraits.of(gpus)
+        distinct = GpuTraits.of_distinct(gpus.gpus)
+        traits = distinct.take(gpus.index)
         asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
         asked[0] *= level
-        asked[1] *= level * self._chip_factors(gpus.gpus)[gpus.index]
+        asked[1] *= level * self._chip_factor(distinct)[gpus.index]
+        busy_s, energy_j, _ = asked
         total = Demand(*asked.sum(axis=1))
         duration, dynamic, static = settle(total, traits, p)
-        static_j, dynamic_j = static * duration, total.energy_j * dynamic
-        spent_j = asked[0] * (static_j / total.busy_s)
-        spent_j += asked[1] * dynamic
+        static_j = static * duration
+        spent_j = busy_s * (static_j / total.busy_s)
+        spent_j += energy_j * dynamic
         spent_j /= workloads.batch_size
         names = [component.name for component in profile.components]
         spread = self.parameters["host_spread"] * host_share(total, duration)
-        static_share = static_j / (static_j + dynamic_j)
+        static_share = static_j / (static_j + total.energy_j * dynamic)
         return Gross(dict(zip(names, spent_j, strict=True)), duration, spread * static_share, spread)
 
     def _weighed(self, case: Case) -> Weighed:
         """A case's work with this law's constants in it."""
-        known = self._remembered
-        if case not in known:
-            if len(known) >= MOST_REMEMBERED:
-                known.clear()
-            known[case] = weigh(Work.of(case), self.parameters["shared"])
-        return known[case]
+        return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters["shared"]))
+
+    def _chip_factor(self, traits: GpuTraits) -> Array:
+        p = self.parameters
+        return _remembered(self._factors, traits, lambda: chip_factor(traits, p["shared"], p["chip_effects"]))
 
     @cached_property
-    def _remembered(self) -> dict[Case, Weighed]:
+    def _cases(self) -> dict[Case, Weighed]:
         return {}
 
-    def _chip_factors(self, gpus: tuple[Gpu, ...]) -> Array:
-        p = self.parameters
-        return chip_factor(_traits_of(gpus), p["shared"], p["chip_effects"])
+    @cached_property
+    def _factors(self) -> dict[GpuTraits, Array]:
+        return {}
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -343,6 +341,16 @@ class RooflineLaw(FittedLaw):
             if words := assumed(gpu, precision):
                 found[words] = gpus.index == place
         return found
+
+
+def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+    """What is known of a key, made when it is first asked for."""
+    found = known.get(key)
+    if found is None:
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        found = known[key] = make()
+    return found
 
 
 def assumed(gpu: Gpu, precision: str) -> str:
@@ -364,17 +372,14 @@ def assumed(gpu: Gpu, precision: str) -> str:
 
 def demands(evaluation: Evaluation, traits: GpuTraits, weighed_of: Callable[[Case], Weighed]) -> Array:
     """What each component asks for one batch, as of `demand`; shape (3, components, workloads)."""
-    out = np.zeros((3, len(evaluation.components), evaluation.size))
-    for part in evaluation.parts:
-        weighed, rows = weighed_of(part.case), part.rows
-        one = demand(
-            weighed,
-            weighed.table @ part.monomials,
-            traits if isinstance(rows, slice) else traits.take(rows),
-        )
-        one *= part.weights
-        out[:, :, rows] = part.case.by_component @ one
-    return out
+    return evaluation.gathered(_asked(part, traits, weighed_of(part.case)) for part in evaluation.parts)
+
+
+def _asked(part: CaseCosts, traits: GpuTraits, weighed: Weighed) -> Array:
+    here = traits if isinstance(part.rows, slice) else traits.take(part.rows)
+    one = demand(weighed, weighed.table @ part.monomials, here)
+    one *= part.weights
+    return np.asarray(part.case.by_component @ one)
 
 
 def _smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:
