@@ -67,8 +67,9 @@ class Workload:
         known = self.__dict__.get("_columns")
         if not isinstance(known, WorkloadColumns):
             text_tokens = -1 if self.text_tokens is None else self.text_tokens
-            sizes = [[self.width], [self.height], [self.steps], [self.passes], [self.batch_size]]
-            known = WorkloadColumns(*np.array([*sizes, [text_tokens], [self.frames]], dtype=np.int64))
+            sizes = (self.width, self.height, self.steps, self.passes, self.batch_size)
+            row = np.array((*sizes, text_tokens, self.frames), dtype=np.int64)
+            known = WorkloadColumns(*row[:, None])
             object.__setattr__(self, "_columns", known)
         return known
 

@@ -287,7 +287,7 @@ class Cases:
         self._tests = tuple(tests)
         self._tested = np.array([ROWS.index(symbol) for symbol, _ in tests], dtype=np.intp)
         self._values = np.array([[float(value)] for _, value in tests])
-        self._bits = 2 ** np.arange(len(tests))
+        self._bits = 2.0 ** np.arange(len(tests))
 
     def _called(self) -> Iterator[tuple[CallGroup, tuple[OperatorTable, ...]]]:
         for component in self._components:
@@ -302,19 +302,19 @@ class Cases:
         if not found:
             yield EVERY, Case((), self._components)
         if len(found) == 1:
-            yield EVERY, self._case(found[0])
+            yield EVERY, self._case(int(found[0]))
             return
         for key in found:
-            yield np.flatnonzero(keys == key), self._case(key)
+            yield np.flatnonzero(keys == key), self._case(int(key))
 
-    def _keys(self, symbols: Array, passes: Integers) -> Integers:
-        """A number for each workload that is the same for workloads of one case."""
-        keys = passes
+    def _keys(self, symbols: Array, passes: Integers) -> Array | Integers:
+        """A whole number for each workload that is the same for workloads of one case."""
+        keys: Array | Integers = passes
         for ladder in self._ladders.values():
             keys = keys * ladder.rungs + ladder.rung(symbols[ROWS.index(BATCH)])
         if self._tests:
             holds = symbols[self._tested] == self._values
-            keys = (keys << len(self._tests)) + self._bits @ holds
+            keys = keys * 2.0 ** len(self._tests) + self._bits @ holds
         return keys
 
     def _case(self, key: int) -> Case:

@@ -77,21 +77,21 @@ class Monomials:
         factors = np.zeros((max(longest, 1), len(products)), dtype=np.intp)  # 0 is the variable 1
         for column, product in enumerate(products):
             factors[: len(product), column] = [places[variable] for variable in product]
-        self._factors = tuple(factors)
+        self._factors = factors
         self._rows = np.array([ROWS.index(variable.symbol) for variable in variables])
-        self._divisor = np.array([[float(variable.divisor)] for variable in variables])
-        self._offset = np.array([[float(variable.offset)] for variable in variables])
+        self._divisors = np.array([[float(variable.divisor)] for variable in variables])
+        self._offsets = np.array([[float(variable.offset)] for variable in variables])
+        self._is_divided, self._is_offset = (self._divisors != 1).any(), self._offsets.any()
 
     def at(self, symbols: Array) -> Array:
         """Shape (monomials, workloads), of ROWS of shape (rows, workloads); exact below 2**53."""
         variables: Array = symbols[self._rows]
-        variables += self._offset
-        variables /= self._divisor
-        np.ceil(variables, out=variables)  # whole numbers over 1 are whole already
-        first, *others = self._factors
-        out = variables[first]
-        for factor in others:
-            out *= variables[factor]
+        if self._is_offset:
+            variables += self._offsets
+        if self._is_divided:
+            variables /= self._divisors
+            np.ceil(variables, out=variables)  # whole numbers over 1 are whole already
+        out: Array = np.multiply.reduce(variables[self._factors], axis=0)
         return out
 
 

@@ -64,11 +64,16 @@ class SizeRule:
         ratios, heights, widths = np.array(self.bins).T
         return ratios, heights.astype(np.int64), widths.astype(np.int64)
 
-    def refused(self, width: Integers, height: Integers) -> NDArray[np.bool_]:
-        """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any."""
+    def refused(
+        self, width: Integers, height: Integers, rendered: tuple[Integers, Integers] | None = None
+    ) -> NDArray[np.bool_]:
+        """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any.
+
+        `rendered` is what `rendered` gives, for those who know it.
+        """
         if self.bins:
             return np.zeros(len(width), dtype=bool)
-        wide, high = (width, height) if self.takes_only_its_grid else self.rendered(width, height)
+        wide, high = rendered or self.rendered(width, height)
         bad: NDArray[np.bool_] = np.minimum(wide, high) < self.unit
         if self.takes_only_its_grid:
             bad |= (width % self.unit + height % self.unit).astype(bool)
@@ -179,7 +184,7 @@ class ComputeProfile:
     def errors(self, workloads: WorkloadColumns) -> list[str]:
         """For each workload, why the pipeline would refuse it, or an empty string."""
         out = [""] * len(workloads)
-        for row in _places(self.size.refused(workloads.width, workloads.height)):
+        for row in _places(self.size.refused(workloads.width, workloads.height, self.rendered(workloads))):
             out[row] = self._size_error(f"{workloads.width[row]}x{workloads.height[row]}")
         for row in _places(self._text_refused(workloads.text_tokens)):
             out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))

@@ -97,10 +97,11 @@ def no_answer(law: Law) -> str:
 
 def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np.int64]) -> Prediction:
     """A prediction whose energies are each in its own boundary."""
-    if not is_dynamic.any():
+    count = np.count_nonzero(is_dynamic)
+    if count == 0:
         return gross
     dynamic = gross.dynamic(batch_size)
-    if is_dynamic.all():
+    if count == len(is_dynamic):
         return dynamic
     return replace(
         gross,

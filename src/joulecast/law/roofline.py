@@ -66,7 +66,8 @@ Value = TypeVar("Value")
 
 
 class GpuTraits:
-    """What the law takes from GPUs' records, each of shape (workloads,); `s_per_flop` by peak."""
+    """What the law takes from GPUs' records, each of shape (workloads,), or (1,) where it is one GPU;
+    `s_per_flop` by peak."""
 
     def __init__(self, values: Array, chips: tuple[str, ...], chip_index: NDArray[np.int64]) -> None:
         self._values, self.chips, self.chip_index = values, chips, chip_index
@@ -85,6 +86,8 @@ class GpuTraits:
 
     def take(self, rows: NDArray[np.int64]) -> GpuTraits:
         """The given workloads."""
+        if len(self.chip_index) == 1:
+            return self
         return GpuTraits(self._values[:, rows], self.chips, self.chip_index[rows])
 
 
@@ -303,7 +306,8 @@ class RooflineLaw(FittedLaw):
         traits = distinct.take(gpus.index)
         asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
         asked[0] *= level
-        asked[1] *= level * self._chip_factor(distinct)[gpus.index]
+        factor = level * self._chip_factor(distinct)
+        asked[1] *= factor if len(gpus.gpus) == 1 else factor[gpus.index]
         busy_s, energy_j, _ = asked
         total = Demand(*asked.sum(axis=1))
         duration, dynamic, static = settle(total, traits, p)
