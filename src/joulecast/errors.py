@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 class JoulecastError(Exception):
@@ -90,6 +91,7 @@ def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys(near + contained))[:most]
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """The form in which names are compared: lower case, letters and digits only."""
     return "".join(character for character in name.casefold() if character.isalnum())

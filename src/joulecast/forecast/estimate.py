@@ -184,7 +184,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
     familiarity = known.familiarity(work.profile, on_gpu.gpus)[0]
-    width, height = work.profile.size.rendered(columns.width, columns.height)
+    width, height = work.profile.rendered(columns)
     rendered = int(width[0]), int(height[0])
     calls = work.profile.calls(columns)
     return Estimate(

@@ -65,7 +65,7 @@ class BaselineLaw(FittedLaw):
     ) -> Gross:
         """See `FittedLaw.gross`; the energy is shared by FLOP."""
         by_component = profile.flop(workloads, precision)
-        total = sum(by_component.values(), np.zeros(len(workloads)))
+        total = profile.total_flop(workloads, precision)
         quantity = QUANTITIES[self.parameters["quantity"]]
         energy, seconds = quantity(profile, workloads, total / workloads.batch_size, gpus)
         parts = {
@@ -84,7 +84,7 @@ def fit_baseline(dataset: Dataset, quantity: str) -> BaselineLaw:
     """
     predicted = np.full((2, len(dataset.runs)), np.nan)
     for group in dataset.groups:
-        flop = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+        flop = group.profile.total_flop(group.workloads, group.precision)
         per_image = flop / group.workloads.batch_size
         predicted[:, group.rows] = QUANTITIES[quantity](group.profile, group.workloads, per_image, group.gpus)
     batch = np.array([run.batch_size for run in dataset.runs])

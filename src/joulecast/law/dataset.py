@@ -93,9 +93,7 @@ class Dataset:
         """A description of the runs, for the law that was fitted on them."""
         flop = np.zeros(len(self.runs))
         for group in self.groups:
-            total = sum(
-                group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows))
-            )
+            total = group.profile.total_flop(group.workloads, group.precision)
             flop[group.rows] = total / group.workloads.batch_size
         spans: dict[str, list[float]] = {
             "flop": flop.tolist(),

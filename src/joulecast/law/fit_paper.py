@@ -55,7 +55,7 @@ def dataset_regressors(dataset: Dataset) -> Array:
     """The law's regressors for every run, shape (runs, 4)."""
     out = np.zeros((len(dataset.runs), len(SLOPES)))
     for group in dataset.groups:
-        flop = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+        flop = group.profile.total_flop(group.workloads, group.precision)
         out[group.rows] = paper_regressors(
             flop / group.workloads.batch_size, group.workloads, group.precision
         )

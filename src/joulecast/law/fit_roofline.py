@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.boundary import dynamic_share
+from joulecast.compute.operators import DENOISER
 from joulecast.errors import FitError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.dataset import Dataset
@@ -31,6 +32,7 @@ from joulecast.law.roofline import (
     chip_factor,
     demand,
     settle,
+    weigh,
 )
 
 Rows = NDArray[np.int64]
@@ -136,7 +138,8 @@ class _Place:
     def demand(self, p: dict[str, float]) -> Demand:
         """What the runs ask for, with shared parameters `p`."""
         if self.known is None or self.known[0] != p:
-            self.known = p, demand(self.work, self.traits, p)
+            weighed = weigh(self.work, p)
+            self.known = p, Demand(*demand(weighed, weighed.table, self.traits)[:, 0])
         return self.known[1]
 
 
@@ -259,33 +262,32 @@ class _Problem:
 
 
 def padded_work(dataset: Dataset) -> Work:
-    """The work of every run as arrays with the same number of columns, zeros where a run has fewer."""
+    """The work of every run as one call with the same number of groups, zeros where a run has fewer."""
     runs = len(dataset.runs)
-    columns: dict[str, list[tuple[NDArray[np.int64], Array, Array]]] = {name: [] for name in CLASSES}
-    sums = {name: np.zeros(runs) for name in ("scores", "memory_bytes", "launches", "modules")}
+    columns: dict[int, list[tuple[Rows, Array, Array]]] = {place: [] for place in range(len(CLASSES))}
+    sums = np.zeros((4, runs))
     for group in dataset.groups:
-        for costs in group.profile.costs(group.workloads, group.precision):
-            rows = group.rows[costs.rows]
-            kept = ~dataset.loop_only[rows] | (costs.component.role == "denoiser")
-            work = Work.of(costs)
-            calls = work.calls * kept
-            for name, total in sums.items():
-                total[rows] += getattr(work, name) * calls
-            for name, (flop, moved) in work.classes.items():
-                columns[name].append((rows, flop * calls[:, None], moved * calls[:, None]))
-    return Work({name: _padded(runs, parts) for name, parts in columns.items() if parts}, **sums)
+        for part in group.profile.evaluation(group.workloads, group.precision).parts:
+            rows, work = group.rows[part.rows], Work.of(part.case)
+            is_denoiser = np.array([[call.component.role == DENOISER] for call in part.case.calls])
+            calls = part.weights * (is_denoiser | ~dataset.loop_only[rows])
+            by_group = work.of_call.T @ calls
+            flop, moved = (cost @ part.monomials * by_group for cost in (work.flop, work.bytes))
+            for place, parts in columns.items():
+                parts.append((rows, flop[work.classes == place], moved[work.classes == place]))
+            scores, memory = (cost @ part.monomials for cost in (work.scores, work.memory_bytes))
+            for total, value in zip(sums, (scores, memory, work.launches, work.modules), strict=True):
+                total[rows] = (value * calls).sum(axis=0)
+    padded = [_padded(runs, parts) for parts in columns.values()]
+    flop, moved = np.concatenate(padded, axis=1)
+    classes = np.repeat(np.arange(len(CLASSES)), [found.shape[1] for found in padded])
+    return Work(classes, np.ones((1, len(classes))), flop, moved, *sums[:, None, :])
 
 
-def _padded(runs: int, parts: list[tuple[NDArray[np.int64], Array, Array]]) -> tuple[Array, Array]:
-    used = np.zeros(runs, dtype=np.int64)
-    width = np.zeros(runs, dtype=np.int64)
-    for rows, flop, _ in parts:
-        width[rows] += flop.shape[1]
-    out = np.zeros((2, runs, int(width.max())))
+def _padded(runs: int, parts: list[tuple[Rows, Array, Array]]) -> Array:
+    """FLOP and bytes of the groups of one class, shape (2, groups, runs)."""
+    out = np.zeros((2, max(len(flop) for _, flop, _ in parts), runs))
     for rows, *costs in parts:
-        count = costs[0].shape[1]
-        places = used[rows][:, None] + np.arange(count)
-        for kind, cost in enumerate(costs):
-            out[kind, rows[:, None], places] = cost
-        used[rows] += count
-    return out[0], out[1]
+        for table, cost in zip(out, costs, strict=True):
+            table[: len(cost), rows] = cost
+    return out

@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -98,16 +99,18 @@ class FittedLaw(ABC):
     ) -> Prediction:
         """See `Law.predict`."""
         parts, duration, spread, duration_spread = self.gross(profile, workloads, precision, gpus)
-        known = self.familiarity(profile, gpus.gpus)
-        timed = self.timed_familiarity(profile, gpus.gpus)
+        of_gpus = (
+            [self.half_widths[known] for known in self.familiarity(profile, gpus.gpus)],
+            [self.duration_half_widths[known] for known in self.timed_familiarity(profile, gpus.gpus)],
+            [idle_power_w(gpu) for gpu in gpus.gpus],
+        )
+        half_width, duration_half_width, idle_w = np.array(of_gpus, dtype=np.float64)[:, gpus.index]
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
-            log_half_width=widened(np.array([self.half_widths[k] for k in known])[gpus.index], spread),
-            duration_log_half_width=widened(
-                np.array([self.duration_half_widths[k] for k in timed])[gpus.index], duration_spread
-            ),
-            idle_power_w=gpus.column(idle_power_w),
+            log_half_width=widened(half_width, spread),
+            duration_log_half_width=widened(duration_half_width, duration_spread),
+            idle_power_w=idle_w,
             component_energy_j=parts,
         )
 
@@ -128,21 +131,24 @@ class FittedLaw(ABC):
         out: dict[str, NDArray[np.bool_]] = {}
         if precision not in self.fitted_on.precisions:
             out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
-        for label, values in self._measures(profile, workloads, precision).items():
-            low, high = self.fitted_on.ranges[label]
-            words = f"{_LABELS[label]} outside the fitted {low:.4g} to {high:.4g}"
-            out[words] = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
+        values = np.empty((len(_LABELS), len(workloads)))
+        np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
+        np.multiply(workloads.width, workloads.height, out=values[1])
+        values[2], values[3] = workloads.steps, workloads.batch_size
+        words, low, high = self._limits
+        out.update(zip(words, (values < low) | (values > high), strict=True))
         return out
 
-    @staticmethod
-    def _measures(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
-        total = sum(profile.flop(workloads, precision).values(), np.zeros(len(workloads)))
-        return {
-            "flop": total / workloads.batch_size,
-            "pixels": (workloads.width * workloads.height).astype(np.float64),
-            "steps": workloads.steps.astype(np.float64),
-            "batch_size": workloads.batch_size.astype(np.float64),
-        }
+    @cached_property
+    def _limits(self) -> tuple[tuple[str, ...], Array, Array]:
+        """Of each of _LABELS what is said outside the fitted range, and where that begins, (labels, 1)."""
+        ranges = [self.fitted_on.ranges[label] for label in _LABELS]
+        words = [
+            f"{told} outside the fitted {low:.4g} to {high:.4g}"
+            for told, (low, high) in zip(_LABELS.values(), ranges, strict=True)
+        ]
+        low, high = np.array(ranges, dtype=np.float64).T[:, :, None]
+        return tuple(words), low / SAME_RANGE, high * SAME_RANGE
 
     def describe(self) -> Mapping[str, Any]:
         """See `Law.describe`."""
@@ -171,6 +177,7 @@ def _familiarity(
     ]
 
 
+# What ranges are fitted of, in the order in which `outside` finds them.
 _LABELS = {
     "flop": "compute per image [FLOP]",
     "pixels": "image size [pixels]",

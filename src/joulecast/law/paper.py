@@ -38,7 +38,7 @@ class PaperLaw(FittedLaw):
     ) -> Gross:
         """See `FittedLaw.gross`; the uncertainty is the same for every workload."""
         by_component = profile.flop(workloads, precision)
-        total = sum(by_component.values(), np.zeros(len(workloads)))
+        total = profile.total_flop(workloads, precision)
         regressors = paper_regressors(total / workloads.batch_size, workloads, precision)
         dynamic, seconds = (
             np.exp(self._log_prediction(self.parameters[target], regressors, gpus))

@@ -83,7 +83,7 @@ def regimes(runs: RunTable, law: FittedLaw, load: Load) -> dict[str, dict[str, f
     dataset = Dataset.build(runs, load)
     host, flop = np.zeros(len(runs)), np.zeros(len(runs))
     for group in dataset.groups:
-        total = sum(group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows)))
+        total = group.profile.total_flop(group.workloads, group.precision)
         flop[group.rows] = total / group.workloads.batch_size
         if isinstance(law, RooflineLaw):
             answer = law.gross(group.profile, group.workloads, group.precision, group.gpus)
