@@ -22,7 +22,7 @@ from joulecast.errors import InputError, JoulecastError, UnknownNameError
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
-    from joulecast.law.hold_out import Score
+    from joulecast.law.scores import Score
     from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
     from joulecast.measure.store import Store

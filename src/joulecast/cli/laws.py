@@ -11,9 +11,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, shown
 from joulecast.files.paths import is_path
 
 if TYPE_CHECKING:
@@ -38,11 +38,17 @@ def register(commands: dict[str, tuple[Run, Options]]) -> None:
 def _fit_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("runs", metavar="RUNS", help="CSV of measured runs; models by name or profile file")
-    add("--law", metavar="FORM", help="roofline, paper, tdp_time, joules_per_flop or parameters_steps; "
-        "by default the package's own law")  # fmt: skip
+    add("--law", metavar="FORM", help=f"{_forms_in_words()}; by default the package's own law")
     add("--out", metavar="FILE", required=True, help="law file to write (.json)")
     add("--alone", action="store_true", help="fit on these runs only, without the packaged ones")
     _add_json(command)
+
+
+def _forms_in_words() -> str:
+    from joulecast.law.forms import known_forms
+
+    *others, last = known_forms()
+    return f"{', '.join(others)} or {last}"
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -94,23 +100,25 @@ def _validate(options: argparse.Namespace) -> int:
 
 def _hold_out(options: argparse.Namespace) -> int:
     from joulecast.compute.profile_file import packaged_profile
-    from joulecast.law.forms import FITS
+    from joulecast.law.calibration import packaged_law
+    from joulecast.law.forms import known_forms
     from joulecast.law.hold_out import validate
     from joulecast.law.load import load_law
     from joulecast.law.own_runs import usable
     from joulecast.law.reproduction import reproduction
-    from joulecast.report.validation.text import held_out_report, held_out_text
+    from joulecast.report.validation.findings import held_out_report
+    from joulecast.report.validation.text import held_out_text
     from joulecast.runs import packaged_runs
 
-    forms = tuple(dict.fromkeys(options.law or FITS))
+    forms = tuple(dict.fromkeys(options.law or known_forms()))
     _check_forms(forms)
     _check_report(options.report)
     runs, left_out = usable(packaged_runs())
-    heavy = "roofline" in forms
-    workers = min(os.cpu_count() or 1, 4) if heavy else 1
+    is_slow = any(known_forms()[form].is_slow for form in forms)
+    workers = min(os.cpu_count() or 1, 4) if is_slow else 1
     _say(f"holding out sources, models and GPUs of {len(runs)} runs, {len(forms)} laws")
     held = validate(forms, runs, packaged_profile, workers, _say)
-    law = load_law(None if len(forms) > 1 else forms[0])
+    law = load_law() if len(forms) > 1 else packaged_law(forms[0], held[forms[0]])
     reproduced = reproduction(packaged_runs(), packaged_profile, load_law())
     report = held_out_report(held, left_out, law, packaged_profile, reproduced)
     if options.report:
@@ -118,14 +126,15 @@ def _hold_out(options: argparse.Namespace) -> int:
 
         written = write_folder(Path(options.report), report, held, law)
         _say(f"wrote {written[0]} and {len(written) - 1} more files beside it")
-    return _print_json(report) if options.json else _print(held_out_text(report))
+    return _print_json(report.to_dict()) if options.json else _print(held_out_text(report))
 
 
 def _validate_on(options: argparse.Namespace) -> int:
     from joulecast.law.dataset import Dataset
     from joulecast.law.own_runs import load_run_profile, named, usable
     from joulecast.law.score_runs import on_runs
-    from joulecast.report.validation.text import own_runs_report, own_runs_text
+    from joulecast.report.validation.findings import own_runs_report
+    from joulecast.report.validation.text import own_runs_text
 
     if options.report:
         raise InputError("--report shows hold-outs and cannot go with --runs; --json gives the same as data")
@@ -133,7 +142,7 @@ def _validate_on(options: argparse.Namespace) -> int:
     runs, left_out = usable(named(_read(options.runs)))
     dataset = Dataset.build(runs, load_run_profile)
     report = own_runs_report([on_runs(law, dataset) for law in laws], left_out)
-    return _print_json(report) if options.json else _print(own_runs_text(report))
+    return _print_json(report.to_dict()) if options.json else _print(own_runs_text(report))
 
 
 def _laws(names: Sequence[str] | None) -> list[FittedLaw]:
@@ -150,16 +159,15 @@ def _laws(names: Sequence[str] | None) -> list[FittedLaw]:
 
 
 def _check_forms(forms: Sequence[str]) -> None:
-    from joulecast.law.forms import FITS
+    from joulecast.law.forms import find_form, known_forms
 
     for form in forms:
         if is_path(form, ".json"):
             raise InputError(
                 f"--law {shown(form)}: a law file cannot be held out of its own fit; give a form "
-                f"({', '.join(FITS)}), or runs of your own with --runs"
+                f"({', '.join(known_forms())}), or runs of your own with --runs"
             )
-        if form not in FITS:
-            raise UnknownNameError("form of law", form, FITS, f"known: {', '.join(FITS)}")
+        find_form(form)
 
 
 def _check_report(folder: str | None) -> None:
@@ -209,6 +217,6 @@ def _print(text: str) -> int:
     return 0
 
 
-def _print_json(value: Mapping[str, Any]) -> int:
+def _print_json(value: Mapping[str, object]) -> int:
     print(json.dumps(value, indent=2, allow_nan=False))
     return 0

@@ -254,9 +254,15 @@ def _gpu_facts(gpu: Gpu, idle_power_w: float) -> dict[str, Any]:
 
 
 def _law_facts(law: Law, familiarity: str) -> dict[str, Any]:
-    described = dict(law.describe())
-    errors = described.pop("errors", None) or {}
-    return {**described, "familiarity": familiarity, "held_out_error": errors.get(familiarity)}
+    facts = law.describe()
+    error = facts.errors.get(familiarity)
+    return {
+        "name": facts.name,
+        "form": facts.form,
+        "fitted_on": dataclasses.asdict(facts.fitted_on),
+        "familiarity": familiarity,
+        "held_out_error": error and error.to_dict(),
+    }
 
 
 def _factor(log_half_width: float) -> float:

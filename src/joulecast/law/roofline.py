@@ -38,8 +38,8 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
-from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
+from joulecast.law.law import Array, Breakdown, GpuColumns
 
 REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
 REFERENCE_NODE = "TSMC N7"
@@ -211,23 +211,43 @@ def host_share(total: Demand, duration_s: Array) -> Array:
     return np.minimum(share, 1.0)
 
 
-class RooflineLaw(FittedLaw):
-    """See the module's docstring.
+@dataclass(frozen=True)
+class RooflineParameters(Parameters):
+    """What the law is fitted by.
 
-    Parameters: ``shared`` by name; ``chip_effects`` (log) by chip; ``level``, the mean energy level of
-    the sources; ``host_spread``, the spread (log) of host times between software stacks.
+    Attributes
+    ----------
+    shared : by name, see docs/methodology.md.
+    chip_effects : log factor of the dynamic energy, by chip.
+    level : the mean energy level of the sources.
+    host_spread : the spread (log) of host times between software stacks.
     """
 
+    shared: Mapping[str, float]
+    chip_effects: Mapping[str, float]
+    level: float
+    host_spread: float
+
+
+class RooflineLaw(FittedLaw):
+    """See the module's docstring."""
+
     form = "roofline"
+    parameters: RooflineParameters
+
+    @classmethod
+    def parameters_of(cls, value: Decoded) -> RooflineParameters:
+        """See `FittedLaw.parameters_of`."""
+        return RooflineParameters(**value)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        p = self.parameters["shared"]
+        p = self.parameters.shared
         size = len(workloads)
         traits = GpuTraits.of(gpus)
-        factor = chip_factor(traits, p, self.parameters["chip_effects"])
+        factor = chip_factor(traits, p, self.parameters.chip_effects)
         asked = demands(profile, workloads, precision, traits, p, (DENOISER, DECODER))
         # A text encoder knows nothing of sizes and steps: few workloads differ for it.
         rows, places = _distinct(workloads, gpus)
@@ -236,7 +256,7 @@ class RooflineLaw(FittedLaw):
         ).items():
             asked[name] = Demand(once.busy_s[places], once.energy_j[places], once.host_s[places])
         parts = {component.name: asked[component.name] for component in profile.components}
-        level = self.parameters["level"]
+        level = self.parameters.level
         by_component = {
             name: Demand(d.busy_s * level, d.energy_j * factor * level, d.host_s) for name, d in parts.items()
         }
@@ -249,7 +269,7 @@ class RooflineLaw(FittedLaw):
         }
         host = host_share(total, duration)
         static_share = static * duration / (static * duration + total.energy_j * dynamic)
-        spread = self.parameters["host_spread"]
+        spread = self.parameters.host_spread
         return Gross(parts_j, duration, spread * host * static_share, spread * host)
 
     def outside(
@@ -261,6 +281,20 @@ class RooflineLaw(FittedLaw):
             if words := assumed(gpu, precision):
                 found[words] = gpus.index == place
         return found
+
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown:
+        """See `FittedLaw.breakdown` and `joulecast.law.breakdown`."""
+        from joulecast.law.breakdown import breakdown  # which needs this module
+
+        return breakdown(self, profile, workloads, precision, gpus)
+
+    def launch_bound(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Array:
+        """See `FittedLaw.launch_bound`."""
+        return self.gross(profile, workloads, precision, gpus).duration_spread / self.parameters.host_spread
 
 
 def assumed(gpu: Gpu, precision: str) -> str:

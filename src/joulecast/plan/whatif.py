@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from joulecast.errors import InputError, JoulecastError
@@ -378,7 +378,7 @@ def _is_packaged(before: Estimate, after: Estimate) -> bool:
         own = load_law(a["name"]).describe()
     except JoulecastError:
         return False
-    return bool(own["name"] == a["name"] and own["fitted_on"] == a.get("fitted_on"))
+    return own.name == a["name"] and asdict(own.fitted_on) == a.get("fitted_on")
 
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:

@@ -27,10 +27,10 @@ from joulecast.report.charts import (
     altair,
     chart,
     finished,
-    waterfall,
 )
 from joulecast.report.decisions.rows import (
     OTHERS,
+    Rows,
     bar_hours,
     clock,
     estimate_steps,
@@ -43,7 +43,7 @@ from joulecast.report.decisions.rows import (
 )
 from joulecast.report.decisions.tradeoff_text import LABELS, UNITS
 from joulecast.report.estimate_text import title
-from joulecast.report.validation.rows import Rows
+from joulecast.report.waterfall import waterfall
 
 if TYPE_CHECKING:
     import altair as alt

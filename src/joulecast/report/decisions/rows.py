@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -14,38 +15,45 @@ from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
 from joulecast.hardware import gpu as find_gpu
-from joulecast.law.roofline import RooflineLaw
+from joulecast.law.law import Breakdown, GpuColumns, Law
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
 from joulecast.question.models import load_profile
 from joulecast.report.decisions.tradeoff_text import varying
-from joulecast.report.validation.rows import Rows, step, waterfall_steps
+from joulecast.report.waterfall import Step, step, waterfall_steps
 
+Rows = list[dict[str, Any]]
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
 OTHERS = "other regions"
 MOST_BARS = 336  # hours that a plan's picture shows one by one: two weeks
 
 
-def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
-    """The parts of an estimate's energy, stacked, and the total: as `chart_data.waterfall_steps`.
+def estimate_steps(guess: Estimate, law: LawChoice = None) -> list[Step]:
+    """The parts of an estimate's energy, stacked, and the total: as `report.waterfall.waterfall_steps`.
 
     By component and by what the joules are spent on where the law says so, else by component alone.
     """
-    chosen = resolve_law(law)
-    if isinstance(chosen, RooflineLaw) and guess.boundary == "gross":
-        w = guess.workload
-        workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
-        name = w["model"] if w["origin"] == "catalogue" else w["origin"]
-        device = gpu_name(guess)
-        return waterfall_steps(chosen, load_profile(name), workload, find_gpu(device))
-    steps, start = [], 0.0
+    whole = _breakdown(guess, resolve_law(law)) if guess.boundary == "gross" else None
+    if whole is not None:
+        return waterfall_steps(whole)
+    steps: list[Step] = []
+    start = 0.0
     for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
         kind = ROLES.get(part.role, part.role.replace("_", " "))
         steps.append(step(place, part.name, kind, start, start + part.energy_j, guess.energy_j))
         start += part.energy_j
     return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
+
+
+def _breakdown(guess: Estimate, law: Law) -> Breakdown | None:
+    """Where a law says that the joules of an estimate go."""
+    w = guess.workload
+    workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
+    profile = load_profile(w["model"] if w["origin"] == "catalogue" else w["origin"])
+    on = GpuColumns.of(find_gpu(gpu_name(guess)), 1)
+    return law.breakdown(profile, workload.columns(), workload.precision, on)
 
 
 def pareto_points(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]) -> Rows:
