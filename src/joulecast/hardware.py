@@ -180,14 +180,16 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(_catalogued(row, figures[row["gpu"]]) for row in data.read_table("gpus.csv"))
 
 
-def gpu(name: str | os.PathLike[str]) -> Gpu:
-    """A GPU by its name, an alias, or the path of a GPU file.
+def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
+    """A GPU by its name, an alias, or the path of a GPU file; a GPU is returned as it is.
 
     Case and punctuation do not matter. Text that ends in ``.toml`` or holds a path separator is
     a path, see `load_gpu`.
 
     Raises UnknownNameError, with near matches, for a name the catalogue does not list.
     """
+    if isinstance(name, Gpu):
+        return name
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(text, str):
         raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")

@@ -109,7 +109,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.latency", 3, "did you mean latency_s"),
         ("services.0.configurations.0.model", "sdxll", "sdxl"),
         ("services.0.configurations.0.step", 3, "did you mean steps"),
-        ("services.0.configurations.0.steps", 0, "steps must be from 1"),
+        ("services.0.configurations.0.steps", 0, r"configurations\[0\]: steps must be between 1"),
         ("services.0.configurations.0.size", "big", "size"),
         ("services.0.configurations.0.batch_sizes", [], "batch_sizes"),
         ("services.0.configurations.0.batch_sizes", [0], "batch_sizes"),
@@ -172,7 +172,7 @@ def test_idle_power_that_nobody_measured_is_the_law_s(name: str, idle: str) -> N
     assert f"nobody measured the idle power of {name}: {idle} was taken" in demand.warnings
     assert f"{demand.problem.gpus[0].idle_w:g} W" == idle
     assert demand.problem.gpus[0].idle_w == pytest.approx(
-        estimate("sdxl", name, boundary="dynamic").gpu["idle_power_w"]
+        estimate("sdxl", name, boundary="dynamic").idle_power_w
     )
 
 

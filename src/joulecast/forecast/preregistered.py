@@ -20,12 +20,13 @@ import numpy as np
 from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.paths import replacing, user_text
-from joulecast.forecast.predict import OUTPUTS, SEPARATOR, Predictor
+from joulecast.forecast.predict import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
 from joulecast.law.law import Law
 from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of, weights_of
 from joulecast.measure.store import NewTask
+from joulecast.question.table import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 
 SETTINGS: Final = (

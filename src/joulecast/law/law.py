@@ -121,8 +121,15 @@ class LawFacts:
 class Law(Protocol):
     """A fitted law. `form` names its equations, `name` this fit of them."""
 
-    name: str
-    form: str
+    @property
+    def name(self) -> str:
+        """Of this fit."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """Of its equations."""
+        ...
 
     def predict(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns

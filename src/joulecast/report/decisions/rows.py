@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from joulecast.architecture.workload import Workload
-from joulecast.footprint.account import gpu_name
 from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
-from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
-from joulecast.hardware import gpu as find_gpu
-from joulecast.law.law import Breakdown, GpuColumns, Law
+from joulecast.forecast.estimate import Estimate
+from joulecast.law.law import Breakdown, GpuColumns
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
-from joulecast.question.models import load_profile
 from joulecast.report.decisions.tradeoff_text import varying
 from joulecast.report.waterfall import Step, step, waterfall_steps
 
@@ -30,12 +25,12 @@ OTHERS = "other regions"
 MOST_BARS = 336  # hours that a plan's picture shows one by one: two weeks
 
 
-def estimate_steps(guess: Estimate, law: LawChoice = None) -> list[Step]:
+def estimate_steps(guess: Estimate) -> list[Step]:
     """The parts of an estimate's energy, stacked, and the total: as `report.waterfall.waterfall_steps`.
 
     By component and by what the joules are spent on where the law says so, else by component alone.
     """
-    whole = _breakdown(guess, resolve_law(law)) if guess.boundary == "gross" else None
+    whole = _breakdown(guess) if guess.boundary == "gross" else None
     if whole is not None:
         return waterfall_steps(whole)
     steps: list[Step] = []
@@ -47,13 +42,11 @@ def estimate_steps(guess: Estimate, law: LawChoice = None) -> list[Step]:
     return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
 
 
-def _breakdown(guess: Estimate, law: Law) -> Breakdown | None:
-    """Where a law says that the joules of an estimate go."""
-    w = guess.workload
-    workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
-    profile = load_profile(w["model"] if w["origin"] == "catalogue" else w["origin"])
-    on = GpuColumns.of(find_gpu(gpu_name(guess)), 1)
-    return law.breakdown(profile, workload.columns(), workload.precision, on)
+def _breakdown(guess: Estimate) -> Breakdown | None:
+    """Where the law says that the joules of an estimate go."""
+    asked, workload = guess.question, guess.workload
+    on = GpuColumns.of(guess.gpu, 1)
+    return guess.law.breakdown(asked.profile, workload.columns(), workload.precision, on)
 
 
 def pareto_points(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]) -> Rows:
