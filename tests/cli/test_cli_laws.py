@@ -14,7 +14,7 @@ import pytest
 
 from joulecast.cli import parser as cli
 from joulecast.compute.profile_file import packaged_profile, write_profile
-from joulecast.errors import FitError
+from joulecast.errors import FitError, UnknownNameError
 from joulecast.files import signed_json
 from joulecast.hardware import gpu
 from joulecast.law.adapt import adapt
@@ -273,7 +273,7 @@ def test_files_that_are_no_runs(content: str, run: Command) -> None:
 
 
 def test_adapt_asks_for_a_known_form() -> None:
-    with pytest.raises(Exception, match="unknown law"):
+    with pytest.raises(UnknownNameError, match="unknown form of law"):
         adapt(SOURCE, "crystal ball", "x")
 
 

@@ -42,7 +42,8 @@ def packaged_law(form: str, held: Mapping[str, HeldOut] | None = None) -> Fitted
     find_form(form)
     runs = usable(packaged_runs())[0]
     found = held or validate((form,), runs, packaged_profile)[form]
-    return calibrated(fit_law(form, Dataset.build(runs, packaged_profile)), found)
+    law = calibrated(fit_law(form, Dataset.build(runs, packaged_profile)), found)
+    return dataclasses.replace(law, name=form)
 
 
 RULE = (
