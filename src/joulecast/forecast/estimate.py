@@ -278,12 +278,14 @@ def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
     }
 
 
-def law_record(guess: Estimate) -> dict[str, Any]:
+def law_record(guess: Estimate) -> dict[str, object]:
     """What the law says of itself, and its published error for what it knew of this model and GPU."""
-    described = dict(guess.law.describe())
-    errors = described.pop("errors", None) or {}
+    facts = guess.law.describe()
+    error = facts.errors.get(guess.familiarity)
     return {
-        **described,
+        "name": facts.name,
+        "form": facts.form,
+        "fitted_on": dataclasses.asdict(facts.fitted_on),
         "familiarity": guess.familiarity,
-        "held_out_error": errors.get(guess.familiarity),
+        "held_out_error": None if error is None else error.to_dict(),
     }

@@ -22,8 +22,8 @@ from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.paths import replacing, user_text
 from joulecast.forecast.predict import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
-from joulecast.law.hold_out import Score, log_of_call, plain, score_errors
 from joulecast.law.law import Law
+from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
@@ -145,7 +145,7 @@ class Checked:
         pairs = zip(self.runs, self.energy_j, self.low_j, self.high_j, self.duration_s, strict=True)
         return {
             "groups": [
-                {"name": name, "energy": plain(energy), "time": plain(time)}
+                {"name": name, "energy": energy.to_dict(), "time": time.to_dict()}
                 for name, energy, time in self.groups()
             ],
             "runs": [
