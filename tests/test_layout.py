@@ -19,7 +19,7 @@ PACKAGE = SOURCE / "joulecast"
 ORDER = [
     ("errors", "units"),
     ("files",),
-    ("uncertainty",),
+    ("uncertainty", "boundary"),
     ("data",),
     ("architecture", "hardware"),
     ("compute",),

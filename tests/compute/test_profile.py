@@ -349,6 +349,12 @@ def test_sdxl_decodes_in_fp32_when_loaded_in_fp16() -> None:
     assert dtypes("fp32") == {"fp32"}
 
 
+@pytest.mark.parametrize(("precision", "size"), [("fp16", 2), ("bf16", 2), ("fp32", 4)])
+def test_weights_take_the_bytes_of_their_precision(precision: str, size: int) -> None:
+    profile = packaged_profile("sdxl")
+    assert profile.weight_bytes(precision) == size * profile.parameters
+
+
 def test_parameters_add_up() -> None:
     profile = packaged_profile("flux.1-dev")
     assert profile.parameters == sum(part.parameters for part in profile.components)

@@ -19,8 +19,9 @@ from joulecast.footprint.grid.reading import HourlySeries, hourly_series
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.plan import ratio
+from joulecast.plan.case import Case
 from joulecast.plan.ratio import FEWEST, Pair, held, lesser, pairs, ratio_error
-from joulecast.plan.tradeoff import outcome, outcomes, site_of
+from joulecast.plan.tradeoff import outcome, outcomes
 from joulecast.plan.whatif import Delta, WhatIf, what_if
 from joulecast.report.decisions.what_if_text import notes, what_if_data, what_if_sentence
 from joulecast.uncertainty import Interval
@@ -80,7 +81,7 @@ def test_carbon_is_that_of_footprints() -> None:
     """Before and after are a footprint's own; the change lies where its corners, redone here, lie."""
     setting = {**SDXL, "steps": 50, "pue": "1.1:1.4", "price_per_kwh": 0.2, "transmission_loss": 0.06}
     found = what_if(setting, {"steps": 28, "region": "FR"})
-    at = [site_of({**setting, "region": name}) for name in ("PL", "FR")]
+    at = [Case.of({**setting, "region": name}).place.site() for name in ("PL", "FR")]
     energy, latency = delta(found, "energy_j"), delta(found, "latency_s")
     for side, place in zip(("before", "after"), at, strict=True):
         assert place is not None

@@ -69,7 +69,7 @@ def _estimate_with_chart(run: Run) -> Run:
         target = _picture(options.chart)
         status = run(options)
         guess = estimate(options.model, **{k: v for k, v in _given(options).items() if k != "model"})
-        _draw(estimate_chart(guess, options.law), target)
+        _draw(estimate_chart(guess), target)
         return status
 
     estimate_and_draw.__doc__ = run.__doc__
@@ -104,15 +104,17 @@ def _what_if(options: argparse.Namespace) -> int:
     found = [what_if(setting, change) for change in changes]
     if len(changes) > 1 and not doubled:
         found.append(what_if(setting, {key: value for change in changes for key, value in change.items()}))
+    from joulecast.plan.case import Case
+
     if options.json:
-        return _print_json({"setting": setting, "changes": [what_if_data(one) for one in found]})
-    from joulecast.forecast.estimate import estimate
-    from joulecast.plan.tradeoff import ESTIMATE_KEYS
+        return _print_json(
+            {"setting": Case.of(setting).given, "changes": [what_if_data(one) for one in found]}
+        )
+    from joulecast.question.question import ask
     from joulecast.report.estimate_text import title
 
-    guess = estimate(**{key: value for key, value in setting.items() if key in ESTIMATE_KEYS})
     place = setting.get("region") or setting.get("hourly")
-    head = title(guess.workload, guess.gpu) + (f", in {place}" if place else "")
+    head = title(ask(Case.of(setting).asked)) + (f", in {place}" if place else "")
     print(what_if_text(found, head, options.currency))
     return 0
 

@@ -14,7 +14,7 @@ from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
-from joulecast.hardware import CATALOGUE
+from joulecast.hardware import Gpu
 from joulecast.uncertainty import Ends, Interval
 
 __all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
@@ -162,23 +162,16 @@ class Footprint(Amounts):
 
 def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
     """The footprint of images as estimated. Raises InputError when the estimate is of dynamic energy."""
-    batch = int(estimate.workload["batch_size"])
-    law = f"joulecast estimate, law {estimate.law['name']}, 90 % interval"
+    law = f"joulecast estimate, law {estimate.law.name}, 90 % interval"
     return footprint(
-        Interval(estimate.energy_low_j, estimate.energy_j, estimate.energy_high_j),
-        Interval(estimate.duration_low_s, estimate.duration_s, estimate.duration_high_s) / batch,
+        estimate.energy,
+        estimate.duration / estimate.workload.batch_size,
         at,
         images=images,
-        gpu=gpu_name(estimate),
+        gpu=estimate.gpu,
         boundary=estimate.boundary,
         source=law,
     )
-
-
-def gpu_name(estimate: Estimate) -> str:
-    """The name by which an estimate's GPU is found again: of the catalogue, or its file."""
-    gpu = estimate.gpu
-    return str(gpu["name"] if gpu["origin"] == CATALOGUE else gpu["origin"])
 
 
 def footprint(
@@ -187,7 +180,7 @@ def footprint(
     at: Site,
     *,
     images: int = 1,
-    gpu: str | None = None,
+    gpu: str | Gpu | None = None,
     boundary: str = "gross",
     source: str = GIVEN,
 ) -> Footprint:
@@ -197,7 +190,7 @@ def footprint(
     ----------
     energy_j : gross GPU energy of one image [J].
     duration_s : GPU time of one image [s]: the time of a batch over its images.
-    gpu : its name or the path of its file, for its embodied carbon; None for any GPU's range.
+    gpu : a GPU, its name or the path of its file, for its embodied carbon; None for any GPU's range.
     boundary : of `energy_j`; ``dynamic`` is refused, it leaves out what was drawn while idle.
     source : where energy and time come from.
     """

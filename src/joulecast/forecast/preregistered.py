@@ -17,15 +17,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.paths import replacing, user_text
-from joulecast.forecast.predict import OUTPUTS, SEPARATOR, Predictor
+from joulecast.forecast.predict import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
 from joulecast.law.hold_out import Score, log_of_call, plain, score_errors
 from joulecast.law.law import Law
 from joulecast.measure.export import run_id, runtime_of, weights_of
 from joulecast.measure.store import NewTask
-from joulecast.question.question import check_boundary
+from joulecast.question.table import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 
 SETTINGS: Final = (

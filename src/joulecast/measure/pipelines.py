@@ -179,7 +179,7 @@ class PipelineSubject:
         """Drop what is loaded where the new pipeline would not fit beside it."""
         if self.device.type != "cuda" or not self._loaded:
             return
-        needed = ROOM * profile.parameters * (4 if precision == "fp32" else 2) + 8e9
+        needed = ROOM * profile.weight_bytes(precision) + 8e9
         if torch.cuda.mem_get_info(self.device)[0] < needed:
             self._keep_only(None)
 

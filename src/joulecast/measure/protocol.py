@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import InputError, MeasureError, near_matches, shown
 from joulecast.measure.meter import Meter
 from joulecast.measure.telemetry import TelemetryRecorder, summary
@@ -345,7 +346,7 @@ def summarise(
     idles = [found.power_w for found in (before, after) if found is not None]
     idle_power = mean(idles) if idles else None
     energy, duration = weighted(repeats)
-    dynamic = None if idle_power is None else energy - idle_power * duration
+    dynamic = None if idle_power is None else float(measured_dynamic_j(energy, idle_power * duration))
     return Measurement(
         repeats=tuple(repeats),
         idle_before=before,
@@ -354,7 +355,7 @@ def summarise(
         energy_half_width_j=half_width_95(energies),
         duration_s=duration,
         duration_half_width_s=half_width_95(times),
-        dynamic_j=dynamic if dynamic is not None and dynamic > 0 else None,
+        dynamic_j=None if dynamic is None or math.isnan(dynamic) else dynamic,
         idle_power_w=idle_power,
         spread=standard_deviation(energies) / energy,
         drift=drift(energies),
@@ -381,7 +382,7 @@ def _doubts(
         yield f"the 95 % interval is +-{100 * width:.1f} %, not within {100 * settings.target:g} %"
     if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * mean(idles):
         yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
-    if dynamic is not None and dynamic <= 0:
+    if dynamic is not None and math.isnan(dynamic):
         yield "the GPU drew no more than its idle power: no dynamic energy"
     if abs(drift(energies)) > max(DRIFT, width):
         yield f"the energy drifted by {100 * drift(energies):+.1f} % over the repeats"

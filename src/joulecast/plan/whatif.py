@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from joulecast.errors import InputError, JoulecastError
-from joulecast.footprint.account import Footprint, footprint_of, gpu_name
+from joulecast.errors import InputError
+from joulecast.footprint.account import Footprint, footprint_of
 from joulecast.footprint.site import Site
-from joulecast.forecast.estimate import Estimate, estimate
-from joulecast.law.load import load_law
+from joulecast.forecast.estimate import Estimate, estimate_of
+from joulecast.hardware import CATALOGUE
+from joulecast.law.load import law_names, load_law
+from joulecast.plan.case import Case, changed_keys
 from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
-from joulecast.plan.tradeoff import ESTIMATE_KEYS, Setting, check_keys, rates, site_of
+from joulecast.plan.tradeoff import Given, rates
+from joulecast.question.question import ask
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
@@ -63,27 +66,27 @@ class Basis:
 class WhatIf:
     """One change: what is changed, to what, what that does, and where its ranges come from."""
 
-    setting: Setting
-    change: Setting
+    setting: Mapping[str, object]
+    change: Mapping[str, object]
     keys: tuple[KeyChange, ...]
     deltas: tuple[Delta, ...]
     basis: Basis
     warnings: tuple[str, ...]
 
 
-def what_if(setting: Setting, change: Setting) -> WhatIf:
+def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
     """What a change does to an image. Settings are those of `joulecast.plan.tradeoff`.
 
     Raises UnknownNameError for a key that is no setting, InputError where `change` changes nothing, and
     what `estimate` and `site` raise.
     """
-    after_setting = _changed(setting, change)
-    before, after = _Side.of(setting), _Side.of(after_setting)
+    case = Case.of(setting)
+    before, after = _Side.of(case), _Side.of(case.changed(change))
     if (before.place is None) != (after.place is None):
         raise InputError(
             "a place is compared with none: give the place before too, as a region, an intensity or a series"
         )
-    if before.guess.law["name"] != after.guess.law["name"]:
+    if before.guess.law.name != after.guess.law.name:
         raise InputError("what two laws say of one image is no change of it: keep the law")
     if before.guess.boundary != after.guess.boundary:
         raise InputError("gross and dynamic energy are two quantities, not a change: keep the boundary")
@@ -95,12 +98,14 @@ def what_if(setting: Setting, change: Setting) -> WhatIf:
         deltas.append(pair.carbon(before.place, after.place))
         if before.place.money.low > 0 and after.place.money.low > 0:
             deltas.append(pair.cost(before.place, after.place))
-    keys = tuple(
-        KeyChange(key, _value(key, setting, before.guess), _value(key, after_setting, after.guess))
-        for key in change
+    return WhatIf(
+        setting=case.given,
+        change={key: after.case.given.get(key) for key in changed_keys(change)},
+        keys=tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed_keys(change)),
+        deltas=tuple(deltas),
+        basis=basis,
+        warnings=tuple(dict.fromkeys((*before.warnings, *after.warnings))),
     )
-    warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
-    return WhatIf(dict(setting), dict(change), keys, tuple(deltas), basis, warnings)
 
 
 @dataclass(frozen=True)
@@ -147,32 +152,24 @@ class _Place:
 class _Side:
     """Before or after: what was asked, predicted and, where there is a place, what that makes of it."""
 
+    case: Case
     guess: Estimate
     place: _Place | None
     warnings: tuple[str, ...]
 
     @classmethod
-    def of(cls, setting: Setting) -> _Side:
-        check_keys(setting)
-        guess = estimate(**{key: value for key, value in setting.items() if key in ESTIMATE_KEYS})
-        at = site_of(setting)
+    def of(cls, case: Case) -> _Side:
+        guess = estimate_of(ask(case.asked), case.law)
+        at = case.place.site()
         if at is None:
-            return cls(guess, None, guess.warnings)
+            return cls(case, guess, None, guess.warnings)
         found = footprint_of(guess, at)
-        hardware = rates(at, gpu_name(guess), guess.boundary).carbon_per_s
-        return cls(guess, _Place(at, found, hardware), (*guess.warnings, *found.warnings))
-
-    @property
-    def energy_j(self) -> Interval:
-        return Interval(self.guess.energy_low_j, self.guess.energy_j, self.guess.energy_high_j)
-
-    @property
-    def latency_s(self) -> Interval:
-        return Interval(self.guess.duration_low_s, self.guess.duration_s, self.guess.duration_high_s)
+        hardware = rates(at, guess.gpu, guess.boundary).carbon_per_s
+        return cls(case, guess, _Place(at, found, hardware), (*guess.warnings, *found.warnings))
 
     @property
     def batch(self) -> int:
-        return int(self.guess.workload["batch_size"])
+        return self.guess.workload.batch_size
 
 
 class _Pair:
@@ -185,11 +182,11 @@ class _Pair:
         self.energy_error, self.seconds_error = energy, seconds
 
     def energy(self) -> Delta:
-        before, after = self.before.energy_j, self.after.energy_j
+        before, after = self.before.guess.energy, self.after.guess.energy
         return _delta("energy_j", before, after, _linked(before, after, self.energy_error))
 
     def latency(self) -> Delta:
-        before, after = self.before.latency_s, self.after.latency_s
+        before, after = self.before.guess.duration, self.after.guess.duration
         return _delta("latency_s", before, after, _linked(before, after, self.seconds_error))
 
     def carbon(self, before: _Place, after: _Place) -> Delta:
@@ -197,7 +194,7 @@ class _Pair:
         same_overhead = before.shares(after, "host_overhead", "pue", "transmission_loss")
         overhead = _shared(before.overhead, after.overhead, same_overhead)
         grid = _shared(before.intensity, after.intensity, before.shares(after, "grid"))
-        same_gpu = self.before.guess.gpu["name"] == self.after.guess.gpu["name"]
+        same_gpu = self.before.guess.gpu.name == self.after.guess.gpu.name
         hardware = _shared(
             before.carbon_per_s,
             after.carbon_per_s,
@@ -224,10 +221,10 @@ class _Pair:
 
         The sum is linear, and its ratio linear-fractional, in each of them alone: the extremes are there.
         """
-        energy = _linked(self.before.energy_j, self.after.energy_j, self.energy_error)
+        energy = _linked(self.before.guess.energy, self.after.guess.energy, self.energy_error)
         time = [
             (x / self.before.batch, y / self.after.batch)
-            for x, y in _linked(self.before.latency_s, self.after.latency_s, self.seconds_error)
+            for x, y in _linked(self.before.guess.duration, self.after.guess.duration, self.seconds_error)
         ]
         return [
             (e[0] * j[0] + t[0] * s[0], e[1] * j[1] + t[1] * s[1])
@@ -291,7 +288,7 @@ def _basis(before: Estimate, after: Estimate) -> Basis:
         return Basis(kinds, RatioError(0.0), RatioError(0.0))
     if not kinds or not _is_packaged(before, after):
         return Basis(kinds, None, None)
-    law, known = before.law["name"], lesser(before.law["familiarity"], after.law["familiarity"])
+    law, known = before.law.name, lesser(before.familiarity, after.familiarity)
     energy, duration = (known_ratio_error(law, known, name, kinds) for name in ("energy_j", "duration_s"))
     return Basis(kinds, energy, duration)
 
@@ -306,73 +303,39 @@ def _two_intensities(before: Site, after: Site) -> tuple[str, str] | None:
 
 def _is_packaged(before: Estimate, after: Estimate) -> bool:
     """Whether both come from one packaged law, whose held-out predictions ship with it."""
-    a, b = before.law, after.law
-    if a["name"] != b["name"] or a.get("fitted_on") != b.get("fitted_on"):
-        return False
-    try:
-        own = load_law(a["name"]).describe()
-    except JoulecastError:
-        return False
-    return bool(own["name"] == a["name"] and own["fitted_on"] == a.get("fitted_on"))
+    name = before.law.name
+    packaged: object = load_law(name) if name in law_names() else None
+    return before.law == after.law == packaged
 
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
-    """What of KINDS differs; None where something else does, of which no pair of runs tells."""
+    """What of Facts differs; None where something else does, of which no pair of runs tells."""
     kinds = _facts(before).differing(_facts(after))
-    has_other_text = before.workload["text_tokens"] != after.workload["text_tokens"] and "model" not in kinds
-    return None if has_other_text or before.law["name"] != after.law["name"] else kinds
+    has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
+    return None if has_other_text or before.law.name != after.law.name else kinds
 
 
 def _facts(guess: Estimate) -> Facts:
-    w = guess.workload
+    """What pairs of runs are told apart by."""
+    profile, w = guess.question.profile, guess.workload
     return Facts(
-        model=w["origin"] if w["origin"] != "catalogue" else w["model"],
-        gpu=guess.gpu["name"],
-        size=(w["rendered_width"], w["rendered_height"]),
-        steps=w["steps"],
-        passes=w["passes"],
-        precision=w["precision"],
-        batch_size=w["batch_size"],
+        model=profile.name if profile.origin == CATALOGUE else profile.origin,
+        gpu=guess.gpu.name,
+        size=(guess.rendered_width, guess.rendered_height),
+        steps=w.steps,
+        passes=w.passes,
+        precision=w.precision,
+        batch_size=w.batch_size,
     )
 
 
-def _changed(setting: Setting, change: Setting) -> dict[str, Any]:
-    """The setting after a change; a new place takes the old one's."""
-    check_keys(change)
-    if not change:
-        raise InputError("nothing changes: give at least one change, e.g. steps=28")
-    kept = {key: value for key, value in setting.items() if key not in _displaced(change)}
-    after = {**kept, **change}
-    if all(setting.get(key) == value for key, value in change.items()):
-        told = ", ".join(f"{key}={value}" for key, value in change.items())
-        raise InputError(f"{told} is what the setting has already: nothing changes")
-    return after
-
-
-def _displaced(change: Setting) -> frozenset[str]:
-    """Keys that a change puts out of use: of a size the width, of a region the intensity."""
-    groups = (
-        ({"size"}, {"width", "height"}),
-        ({"width", "height"}, {"size"}),
-        ({"guidance", "negative_prompt"}, {"passes"}),
-        ({"region"}, {"intensity", "year", "hourly", "at", "timezone"}),
-        ({"hourly"}, {"region", "intensity", "year"}),
-        ({"intensity"}, {"hourly", "at", "timezone", "year"}),
-        ({"price_per_kwh"}, {"price_per_gpu_hour"}),
-        ({"price_per_gpu_hour"}, {"price_per_kwh"}),
-    )
-    out: set[str] = set()
-    for new, old in groups:
-        if new & set(change):
-            out |= old - set(change)
-    return frozenset(out)
-
-
-def _value(key: str, setting: Setting, guess: Estimate) -> object:
+def _value(key: str, side: _Side) -> object:
     """The value of a key: what was given, else what the model has, or None."""
+    guess, given = side.guess, side.case.given.get(key)
     if key == "size":
-        return f"{guess.workload['width']}x{guess.workload['height']}"
+        return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
-        return guess.gpu["name"]
-    given = setting.get(key)
-    return guess.workload.get(key) if given is None else given
+        return guess.gpu.name
+    if given is not None:
+        return given
+    return guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)

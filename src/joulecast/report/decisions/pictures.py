@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from joulecast.footprint.grid.reading import HourlySeries
-from joulecast.forecast.estimate import Estimate, LawChoice
+from joulecast.forecast.estimate import Estimate
 from joulecast.plan.measures import MEASURES
 from joulecast.plan.problem import Problem
 from joulecast.plan.solve import Plan
@@ -55,9 +55,9 @@ LABEL_WIDTH, LABEL_HEIGHT = 130, 13  # of the words at a point [pixels]
 LOG_FROM = 4.0  # a measure that spans more than this factor is drawn on a logarithmic scale
 
 
-def estimate_chart(guess: Estimate, law: LawChoice = None) -> alt.TopLevelMixin:
+def estimate_chart(guess: Estimate) -> alt.TopLevelMixin:
     """Where the joules of an image go."""
-    return waterfall(estimate_steps(guess, law), title(guess.workload, guess.gpu), guess.boundary)
+    return waterfall(estimate_steps(guess), title(guess.question), guess.boundary)
 
 
 def pareto_chart(

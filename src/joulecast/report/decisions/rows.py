@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import TypedDict
 
 import numpy as np
 
-from joulecast.architecture.workload import Workload
-from joulecast.footprint.account import gpu_name
 from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
-from joulecast.forecast.estimate import Estimate, LawChoice, resolve_law
-from joulecast.hardware import gpu as find_gpu
+from joulecast.forecast.estimate import Estimate
 from joulecast.law.roofline import RooflineLaw
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
-from joulecast.question.models import load_profile
 from joulecast.report.validation.rows import Rows, step, waterfall_steps
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
@@ -77,18 +72,14 @@ class HourOfDay(TypedDict):
     high: float
 
 
-def estimate_steps(guess: Estimate, law: LawChoice = None) -> Rows:
+def estimate_steps(guess: Estimate) -> Rows:
     """The parts of an estimate's energy, stacked, and the total: as `chart_data.waterfall_steps`.
 
     By component and by what the joules are spent on where the law says so, else by component alone.
     """
-    chosen = resolve_law(law)
-    if isinstance(chosen, RooflineLaw) and guess.boundary == "gross":
-        w = guess.workload
-        workload = Workload(**{f.name: w[f.name] for f in fields(Workload) if f.name in w})
-        name = w["model"] if w["origin"] == "catalogue" else w["origin"]
-        device = gpu_name(guess)
-        return waterfall_steps(chosen, load_profile(name), workload, find_gpu(device))
+    law, asked = guess.law, guess.question
+    if isinstance(law, RooflineLaw) and guess.boundary == "gross":
+        return waterfall_steps(law, asked.profile, asked.workload, asked.gpu)
     steps, start = [], 0.0
     for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
         kind = ROLES.get(part.role, part.role.replace("_", " "))

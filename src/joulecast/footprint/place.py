@@ -1,0 +1,110 @@
+"""Where images are made, as a request says it: keys and values as people write them, and their site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Final
+
+from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.footprint.factors import Given
+from joulecast.footprint.grid.hours import intensity_at
+from joulecast.footprint.grid.reading import find_series
+from joulecast.footprint.grid.yearly import GridIntensity
+from joulecast.footprint.site import Site, site
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images are made, as far as it was given; None is what was not.
+
+    Attributes
+    ----------
+    region, year, intensity, accounting, host_overhead, pue, wue, life_years, utilisation, price_per_kwh,
+    price_per_gpu_hour, currency, transmission_loss : as of `joulecast.footprint.site.site`.
+    hourly : an hourly series: a packaged name or a file.
+    at : a moment or an hour of the day of that series; timezone : of times without an offset.
+    """
+
+    region: str | None = None
+    year: int | None = None
+    intensity: Given | GridIntensity | None = None
+    accounting: str | None = None
+    host_overhead: Given | None = None
+    pue: Given | None = None
+    wue: Given | None = None
+    life_years: Given | None = None
+    utilisation: Given | None = None
+    price_per_kwh: Given | None = None
+    price_per_gpu_hour: Given | None = None
+    currency: str | None = None
+    transmission_loss: Given | None = None
+    hourly: str | None = None
+    at: str | None = None
+    timezone: str | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Place:
+        """A place of keys and values; numbers may be text, None is not given.
+
+        Raises UnknownNameError for a key that no place has, InputError for a year that is none.
+        """
+        unknown = [key for key in given if key not in PLACE_KEYS]
+        if unknown:
+            raise UnknownNameError("setting of a place", unknown[0], PLACE_KEYS)
+        values = {key: _typed(key, value) for key, value in given.items() if value is not None}
+        return cls(**values)  # type: ignore[arg-type]
+
+    def given(self) -> dict[str, object]:
+        """What was given, by key."""
+        pairs = ((key, getattr(self, key)) for key in PLACE_KEYS)
+        return {key: value for key, value in pairs if value is not None}
+
+    def site(self) -> Site | None:
+        """The site, or None where no place was given.
+
+        Raises InputError for what does not go together, and what `joulecast.footprint.site.site` raises.
+        """
+        given = self.given()
+        if not any(key in given for key in _WHERE):
+            stray = [key for key in given if key not in _ALONE]
+            if stray:
+                raise InputError(
+                    f"{stray[0]} without a place: give a region, an intensity or an hourly series"
+                )
+            return None
+        of_site = {key: value for key, value in given.items() if key not in _OF_SERIES}
+        if self.hourly is None:
+            if self.at is not None or self.timezone is not None:
+                raise InputError("a time of day needs an hourly series, e.g. hourly US-CAL-CISO")
+            return site(**of_site)  # type: ignore[arg-type]
+        both = [key for key in ("region", "intensity", "year") if key in given]
+        if both:
+            raise InputError(f"an hourly series and {both[0]} are two intensities: give one of them")
+        series = find_series(self.hourly, timezone=self.timezone)
+        of_site["intensity"] = intensity_at(series, self.at, self.timezone)
+        return site(**of_site)  # type: ignore[arg-type]
+
+
+PLACE_KEYS: Final = tuple(field.name for field in fields(Place))
+_WHERE: Final = ("region", "intensity", "hourly")  # with one of them there is a site
+_OF_SERIES: Final = ("hourly", "at", "timezone")
+_ALONE: Final = ("accounting", "currency")  # say nothing without a place, and nothing wrong
+_TEXT: Final = ("region", "accounting", "currency", "hourly", "at", "timezone")
+
+
+def _typed(key: str, value: object) -> object:
+    """A value as the number it says; a range (``1.1:1.3``) stays text."""
+    if key in _TEXT or not isinstance(value, str):
+        return value
+    try:
+        number = float(value.replace("_", ""))
+    except ValueError:
+        if key == "year":
+            raise InputError(f"year must be a whole number, not {shown(value)}") from None
+        return value
+    if key != "year":
+        return number
+    if not number.is_integer():
+        raise InputError(f"year must be a whole number, not {shown(value)}")
+    return int(number)
