@@ -51,7 +51,6 @@ BOUNDS = {
     "intensity": (0.0, 3000.0),
     "price_per_kwh": (0.0, 1e6),
     "price_per_gpu_hour": (0.0, 1e6),
-    "embodied": (0.0, 1e5),
 }
 
 
