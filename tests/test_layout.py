@@ -18,8 +18,8 @@ PACKAGE = SOURCE / "joulecast"
 # Nouns of one group may not import each other either.
 ORDER = [
     ("errors", "units"),
-    ("files",),
-    ("uncertainty", "boundary"),
+    ("files", "boundary"),
+    ("uncertainty",),
     ("data",),
     ("architecture", "hardware"),
     ("compute",),

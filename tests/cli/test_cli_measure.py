@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.cli import main
-from joulecast.cli.measure import steadiness, within
+from command import exit_status as run
+from joulecast.report.measured_text import steadiness, within
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
 
 
 @pytest.fixture
@@ -131,7 +125,7 @@ def test_a_store_without_results_is_of_no_kind_yet(folder: Path, capsys: pytest.
     [
         (["measure", "sd2", "--trace", "x.csv"], "add --dry-run"),
         (["measure", "sd2", "--dry-run", "--size", "333x512"], "sd2 refuses 333x512"),
-        (["measure", "sd2", "--dry-run", "--steps", "few"], "not a whole number"),
+        (["measure", "sd2", "--dry-run", "--steps", "few"], "steps must be a whole number, not 'few'"),
         (["measure", "sd2", "--dry-run", "--weights", ""], "the name of a folder or hub id"),
         (["measure", "sd2", "--dry-run", "--out", "x.txt"], "written as CSV"),
         (["measure", "sd2", "--dry-run", "--out", "no/x.csv"], "there is no folder 'no'"),

@@ -11,7 +11,7 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 
 def finite(number: float) -> float | None:
-    """A number as it is; None for what is not one or has no end: JSON has neither nan nor infinity."""
+    """A number as it is; None where it is infinite or not a number."""
     return float(number) if math.isfinite(number) else None
 
 
@@ -20,13 +20,13 @@ def plain(value: Mapping[str, object]) -> dict[str, Json]: ...
 @overload
 def plain(value: object) -> Json: ...
 def plain(value: object) -> Json:
-    """A value with all of its parts as JSON has them, sets sorted. TypeError for what JSON cannot hold."""
+    """A value, all of its parts too, as JSON has it. Raises TypeError for what JSON cannot hold."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return [plain(item) for item in sorted(value)]
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return [plain(item) for item in sorted(value)]
     if isinstance(value, float):
         return finite(value)
     if value is None or isinstance(value, str | int):  # bool is an int
@@ -35,5 +35,11 @@ def plain(value: object) -> Json:
 
 
 def json_text(value: object) -> str:
-    """A value as indented JSON, as `plain` has it."""
-    return json.dumps(plain(value), indent=2, allow_nan=False)
+    """A value as JSON text, sets sorted. Raises ValueError for a number that is not finite: see `plain`."""
+    return json.dumps(value, indent=2, allow_nan=False, default=_sorted)
+
+
+def _sorted(value: object) -> list[object]:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError
+from joulecast.files.numbers import whole
 from joulecast.footprint.factors import Given
 from joulecast.footprint.grid.hours import intensity_at
 from joulecast.footprint.grid.reading import find_series
@@ -24,6 +25,7 @@ class Place:
     price_per_gpu_hour, currency, transmission_loss : as of `joulecast.footprint.site.site`.
     hourly : an hourly series: a packaged name or a file.
     at : a moment or an hour of the day of that series; timezone : of times without an offset.
+    hourly_column : of the intensity, where a file has several; allow_gaps : take missing hours.
     """
 
     region: str | None = None
@@ -42,6 +44,8 @@ class Place:
     hourly: str | None = None
     at: str | None = None
     timezone: str | None = None
+    hourly_column: str | None = None
+    allow_gaps: bool | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Place:
@@ -81,30 +85,30 @@ class Place:
         both = [key for key in ("region", "intensity", "year") if key in given]
         if both:
             raise InputError(f"an hourly series and {both[0]} are two intensities: give one of them")
-        series = find_series(self.hourly, timezone=self.timezone)
+        series = find_series(
+            self.hourly,
+            column=self.hourly_column,
+            timezone=self.timezone,
+            allow_gaps=bool(self.allow_gaps),
+        )
         of_site["intensity"] = intensity_at(series, self.at, self.timezone)
         return site(**of_site)  # type: ignore[arg-type]
 
 
 PLACE_KEYS: Final = tuple(field.name for field in fields(Place))
 _WHERE: Final = ("region", "intensity", "hourly")  # with one of them there is a site
-_OF_SERIES: Final = ("hourly", "at", "timezone")
+_OF_SERIES: Final = ("hourly", "at", "timezone", "hourly_column", "allow_gaps")
 _ALONE: Final = ("accounting", "currency")  # say nothing without a place, and nothing wrong
-_TEXT: Final = ("region", "accounting", "currency", "hourly", "at", "timezone")
+_TEXT: Final = ("region", "accounting", "currency", *_OF_SERIES)
 
 
 def _typed(key: str, value: object) -> object:
     """A value as the number it says; a range (``1.1:1.3``) stays text."""
     if key in _TEXT or not isinstance(value, str):
         return value
+    if key == "year":
+        return whole(value, "year")
     try:
-        number = float(value.replace("_", ""))
+        return float(value)
     except ValueError:
-        if key == "year":
-            raise InputError(f"year must be a whole number, not {shown(value)}") from None
         return value
-    if key != "year":
-        return number
-    if not number.is_integer():
-        raise InputError(f"year must be a whole number, not {shown(value)}")
-    return int(number)

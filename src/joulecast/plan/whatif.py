@@ -98,14 +98,10 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
         deltas.append(pair.carbon(before.place, after.place))
         if before.place.money.low > 0 and after.place.money.low > 0:
             deltas.append(pair.cost(before.place, after.place))
-    return WhatIf(
-        setting=case.given,
-        change={key: after.case.given.get(key) for key in changed_keys(change)},
-        keys=tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed_keys(change)),
-        deltas=tuple(deltas),
-        basis=basis,
-        warnings=tuple(dict.fromkeys((*before.warnings, *after.warnings))),
-    )
+    changed = {key: after.case.given.get(key) for key in changed_keys(change)}
+    keys = tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed)
+    warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
+    return WhatIf(case.given, changed, keys, tuple(deltas), basis, warnings)
 
 
 @dataclass(frozen=True)
@@ -309,14 +305,13 @@ def _is_packaged(before: Estimate, after: Estimate) -> bool:
 
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
-    """What of Facts differs; None where something else does, of which no pair of runs tells."""
+    """What of KINDS differs; None where something else does, of which no pair of runs tells."""
     kinds = _facts(before).differing(_facts(after))
     has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
     return None if has_other_text or before.law.name != after.law.name else kinds
 
 
 def _facts(guess: Estimate) -> Facts:
-    """What pairs of runs are told apart by."""
     profile, w = guess.question.profile, guess.workload
     return Facts(
         model=profile.name if profile.origin == CATALOGUE else profile.origin,
@@ -336,6 +331,5 @@ def _value(key: str, side: _Side) -> object:
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
         return guess.gpu.name
-    if given is not None:
-        return given
-    return guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)
+    own = guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)
+    return own if given is None else given
