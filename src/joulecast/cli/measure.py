@@ -14,7 +14,8 @@ from joulecast.errors import InputError, MeasureError
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
-    from joulecast.measure.records import StoredResult, TaskSpec
+    from joulecast.measure.records import TaskSpec
+    from joulecast.measure.rows import StoredResult
 
 ASKED_OF_A_TASK = (
     "model", "size", "steps", "precision", "passes", "batch_size", "text_tokens", "runtime", "tf32",
