@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from joulecast.cli import main
+from command import exit_status as command
 from joulecast.errors import InputError, MeasureError, MissingExtraError
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import fleet
@@ -345,12 +345,6 @@ def test_the_runs_of_a_node_that_dies_are_done_elsewhere(cluster: Cluster, tmp_p
         assert again.attempt == 2
         lost = next(p.where for p in told.progress if "the node died" in p.outcome)
         assert again.environment.node != lost
-
-
-def command(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
 
 
 # --- without one ----------------------------------------------------------------------------------

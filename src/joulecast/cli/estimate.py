@@ -10,10 +10,10 @@ from joulecast.cli.options import (
     chart_option,
     draw,
     estimate_options,
-    given,
     json_option,
     picture,
     print_json,
+    setting_of,
 )
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
 
@@ -35,10 +35,9 @@ def run(options: argparse.Namespace) -> int:
     """Print an estimate, with its footprint where a site is asked for, and draw it where a picture is."""
     from joulecast.forecast.estimate import estimate_of
     from joulecast.question.question import ask
-    from joulecast.question.setting import Setting
 
     target = picture(options.chart)
-    guess = estimate_of(ask(Setting.of(given(options))), options.law)
+    guess = estimate_of(ask(setting_of(options)), options.law)
     answer = _footprint(guess, options) if asks_for_a_site(options) else None
     (_print_as_json if options.json else _print_as_text)(guess, answer, options)
     if target is not None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import altair as alt
 
+    from joulecast.question.setting import Setting
+
 # The groups of options in a command's help.
 ASKED: Final = "what is asked"
 WHERE: Final = "where it runs"
@@ -18,7 +20,7 @@ OUTPUT: Final = "output"
 
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
-    "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
+    "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
     "boundary",
 )  # fmt: skip
 
@@ -71,10 +73,11 @@ def chart_option(output: Group, what: str) -> None:
     )
 
 
-def given(options: argparse.Namespace) -> dict[str, object]:
-    """What was given of a workload and its GPU, by a setting's keys, as it was typed."""
-    found = {name: getattr(options, name) for name in ("model", "gpu", *WORKLOAD)}
-    return {name: value for name, value in found.items() if value is not None}
+def setting_of(options: argparse.Namespace) -> Setting:
+    """What is asked of a workload and its GPU; what was not given is left to the question."""
+    from joulecast.question.setting import Setting
+
+    return Setting.of({name: getattr(options, name) for name in ("model", *WORKLOAD)})
 
 
 # --- output ---------------------------------------------------------------------------------------
@@ -95,12 +98,13 @@ def say(words: str) -> None:
 
 def write_text(text: str, target: str | Path | None) -> None:
     """Write a text to a file, whole or not at all; to standard output without one."""
-    from joulecast.files.paths import write_whole
+    from joulecast.files.paths import replacing
 
     if target is None:
         print(text)
-    else:
-        write_whole(Path(target), text + "\n")
+        return
+    with replacing(Path(target)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def picture(path: str | None) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from joulecast.cli.options import (
@@ -21,14 +21,21 @@ from joulecast.cli.options import (
     print_json,
     write_text,
 )
-from joulecast.cli.settings import at_region, plain_case, site_setting
-from joulecast.cli.site_options import site_options
+from joulecast.cli.site_options import place_of, site_options
 from joulecast.errors import InputError, UnknownNameError, shown
 
 if TYPE_CHECKING:
+    from joulecast.plan.case import Case
     from joulecast.plan.tradeoff import Outcome
 
-VARIED = ("gpu", "size", "steps", "precision", "batch_size", "region")  # keys of several values
+# What has several values, and its option; regions are beside it.
+VARIED = {
+    "gpu": "--gpu",
+    "size": "--size",
+    "steps": "--steps",
+    "precision": "--precision",
+    "batch_size": "--batch",
+}
 USUAL_BY = "energy,latency"
 
 
@@ -69,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.plan.tradeoff import measured, on_front, outcomes
 
     by, target = _measures(options.by), picture(options.chart)
-    found = outcomes(_settings(options))
+    found = outcomes(_cases(options))
     measured(found, by)
     front = on_front(found, by)
     _print(found, front, by, options)
@@ -93,29 +100,31 @@ def _print(
         print(pareto_text(found, front, by, options.all))
 
 
-def _settings(options: argparse.Namespace) -> list[dict[str, object]]:
+def _cases(options: argparse.Namespace) -> list[Case]:
     """Every combination of the values given."""
-    choices: dict[str, list[str]] = {"model": options.models}
-    for name in VARIED:
+    from joulecast.plan.case import Case
+    from joulecast.question.setting import Setting
+
+    asked: dict[str, Sequence[str]] = {"model": options.models}
+    for name, option in VARIED.items():
         text = getattr(options, name)
         if text is not None:
-            option = "--batch" if name == "batch_size" else f"--{name}"
-            choices[name] = _listed_values(text, option)
-    _check_count(choices)
-    fixed = {name: getattr(options, name) for name in ("passes", "law") if getattr(options, name) is not None}
-    fixed |= site_setting(options)
-    places = {region: at_region(options, region) for region in choices.get("region", ())}
+            asked[name] = _listed_values(text, option)
+    regions = [None] if options.region is None else _listed_values(options.region, "--region")
+    _check_count([*asked.values(), regions])
+    places = [place_of(options, region) for region in regions]
     return [
-        {**setting, **places.get(setting.get("region", ""), {}), **fixed}
-        for values in itertools.product(*choices.values())
-        for setting in [dict(zip(choices, values, strict=True))]
+        Case(setting, place, options.law)
+        for values in itertools.product(*asked.values())
+        for setting in [Setting.of({**dict(zip(asked, values, strict=True)), "passes": options.passes})]
+        for place in places
     ]
 
 
-def _check_count(choices: Mapping[str, list[str]]) -> None:
+def _check_count(choices: Sequence[Sequence[object]]) -> None:
     from joulecast.plan.tradeoff import MOST_SETTINGS
 
-    count = math.prod(map(len, choices.values()))
+    count = math.prod(map(len, choices))
     if count > MOST_SETTINGS:
         raise InputError(f"{count:,} settings are too many to compare; at most {MOST_SETTINGS:,}")
 
@@ -130,21 +139,21 @@ def _listed_values(text: str, option: str) -> list[str]:
 def _measures(text: str) -> tuple[str, ...]:
     from joulecast.plan.measures import MEASURES
 
-    by_option = {measure.option: measure.key for measure in MEASURES.values()}
+    keys = {measure.option: measure.key for measure in MEASURES.values()}
     names = _listed_values(text, "--by")
     for name in names:
-        if name not in by_option:
-            raise UnknownNameError("measure", name, by_option, f"known: {', '.join(by_option)}")
+        if name not in keys:
+            raise UnknownNameError("measure", name, keys, f"known: {', '.join(keys)}")
     if len(names) < 2:
-        raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. energy,latency")
-    return tuple(by_option[name] for name in names)
+        raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. {USUAL_BY}")
+    return tuple(keys[name] for name in names)
 
 
 def _as_json(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, object]]:
     places = {id(one) for one in front}
     return [
         {
-            **plain_case(one.case),
+            **one.case.to_dict(),
             "on_front": id(one) in places,
             **one.measures,
             "ranges": {name: {"low": a.low, "high": a.high} for name, a in one.ranges.items()},

@@ -11,6 +11,7 @@ from joulecast.errors import InputError
 if TYPE_CHECKING:
     from joulecast.footprint.grid.series import HourlySeries
     from joulecast.footprint.grid.yearly import GridIntensity, GridOf
+    from joulecast.footprint.place import Place
     from joulecast.footprint.site import Site
     from joulecast.footprint.tables.columns import Sites
 
@@ -18,10 +19,8 @@ FACTORS: Final = (
     "host_overhead", "pue", "wue", "life_years", "utilisation", "price_per_kwh", "price_per_gpu_hour",
     "transmission_loss",
 )  # fmt: skip
-SITE: Final = ("region", "year", "intensity", "accounting", *FACTORS, "currency")
-HOURS: Final = ("hourly", "at", "timezone")
-_OF_SERIES = ("hourly_column", "at", "timezone", "time_column", "allow_gaps")
-_LIVE = ("live", "live_timeout")
+GRID: Final = ("region", "year", "intensity", "accounting")
+OF_SERIES: Final = ("hourly", "hourly_column", "at", "timezone", "allow_gaps")
 LIVE_TIMEOUT_S: Final = 5.0
 
 
@@ -70,6 +69,7 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
     add(
         "--allow-gaps",
         action="store_true",
+        default=None,
         help="take hourly files with missing hours; a mean leaves them out",
     )
     if images:
@@ -94,55 +94,79 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
 
 def asks_for_a_site(options: argparse.Namespace) -> bool:
     """Whether an option asks for a footprint; a factor without region or intensity is an error there."""
-    asking = (*SITE, *HOURS, "hourly_column", "allow_gaps", *_LIVE, "images", "explain")
+    asking = (*GRID, *OF_SERIES, *FACTORS, "currency", "live", "live_timeout", "images", "explain")
     return any(getattr(options, name, None) not in (None, False) for name in asking)
 
 
 # --- sites ----------------------------------------------------------------------------------------
 
 
+def place_of(options: argparse.Namespace, region: str | None) -> Place:
+    """The place that the options describe, in a region; InputError for what does not go together.
+
+    The intensity of now, where that is asked for, is asked here.
+    """
+    from joulecast.footprint.place import Place
+
+    _check_sources(options)
+    found = {name: getattr(options, name) for name in (*GRID, *OF_SERIES)} | _factors(options)
+    found |= {"region": region, "hourly": options.hourly[0] if options.hourly else None}
+    if options.live:
+        found["intensity"] = _live_source(options)(region, None)
+    return Place.of(found)
+
+
 def site_of(options: argparse.Namespace) -> Site:
     """The one site that the options describe."""
-    return _at(options, grid_source(options)(options.region, None))
+    _check_sources(options)
+    if options.region is None and options.intensity is None and not options.hourly:
+        _yearly_source(options)(None, None)  # says what is missing
+    return _site(place_of(options, options.region))
 
 
 def sites_of(options: argparse.Namespace) -> Sites:
     """The sites of a table's rows; where no column chooses between grids there is but one."""
     from joulecast.footprint.grid.yearly import given_intensity
+    from joulecast.footprint.place import Place
     from joulecast.footprint.tables.columns import Sites
 
-    found, columns = grid_source(options), (options.region_column, options.time_column)
+    columns = options.region_column, options.time_column
     if not any(columns):
-        return Sites(_at(options, found(options.region, None)))
-    return Sites(_at(options, given_intensity(0)), found, *columns)
+        return Sites(site_of(options))
+    _check_sources(options)
+    anywhere = _site(Place.of({**_factors(options), "intensity": given_intensity(0)}))
+    return Sites(anywhere, _grid_source(options), *columns)
 
 
-def _at(options: argparse.Namespace, grid: GridIntensity) -> Site:
-    from joulecast.footprint.site import site
+def _site(place: Place) -> Site:
+    """The site of a place that is somewhere."""
+    found = place.site()
+    assert found is not None
+    return found
 
-    check_currency(options)
-    factors = {name: getattr(options, name) for name in (*FACTORS, "currency")}
-    return site(intensity=grid, **{name: value for name, value in factors.items() if value is not None})
 
+def _factors(options: argparse.Namespace) -> dict[str, str | None]:
+    """What was given between a GPU's joules and a footprint; a price says its currency."""
+    from joulecast.footprint.site import CURRENCY
 
-def check_currency(options: argparse.Namespace) -> None:
-    """InputError for a currency of no price."""
-    if options.currency is not None and options.price_per_kwh is None and options.price_per_gpu_hour is None:
+    has_price = options.price_per_kwh is not None or options.price_per_gpu_hour is not None
+    if options.currency is not None and not has_price:
         raise InputError("a currency is of a price: give --price-per-kwh or --price-per-gpu-hour")
+    currency = (options.currency or CURRENCY) if has_price else None
+    return {**{name: getattr(options, name) for name in FACTORS}, "currency": currency}
 
 
-# --- grids ----------------------------------------------------------------------------------------
+# --- what chooses between grids -------------------------------------------------------------------
 
 
-def grid_source(options: argparse.Namespace) -> GridOf:
-    """Where the intensity of a region and a time comes from; what does not go together is an error."""
-    check_sources(options)
+def _grid_source(options: argparse.Namespace) -> GridOf:
+    """Where the intensity of a row's region and time comes from."""
     if options.hourly:
         return _hourly_source(options)
-    return live_source(options) if options.live else _yearly_source(options)
+    return _live_source(options) if options.live else _yearly_source(options)
 
 
-def live_source(options: argparse.Namespace) -> GridOf:
+def _live_source(options: argparse.Namespace) -> GridOf:
     """Intensities of now, asked of an API."""
     from joulecast.files.numbers import positive
     from joulecast.footprint.grid.live import LiveSource, cache_folder
@@ -152,24 +176,41 @@ def live_source(options: argparse.Namespace) -> GridOf:
 
 
 def _yearly_source(options: argparse.Namespace) -> GridOf:
-    from joulecast.footprint.grid.yearly import grid_of
-
-    year, chosen = year_of(options), {} if options.accounting is None else {"accounting": options.accounting}
-
-    def known(region: str | None, time: str | None) -> GridIntensity:
-        return grid_of(region, year=year, intensity=options.intensity, **chosen)
-
-    return known
-
-
-def year_of(options: argparse.Namespace) -> int | None:
-    """The year that was given. Raises InputError."""
     from joulecast.files.numbers import whole
+    from joulecast.footprint.grid.yearly import LOCATION_BASED, grid_of
 
-    return None if options.year is None else whole(options.year, "--year")
+    year = None if options.year is None else whole(options.year, "--year")
+    accounting = options.accounting or LOCATION_BASED
+    return lambda region, time: grid_of(region, year=year, intensity=options.intensity, accounting=accounting)
 
 
-def check_sources(options: argparse.Namespace) -> None:
+def _hourly_source(options: argparse.Namespace) -> GridOf:
+    from joulecast.footprint.grid.hours import intensity_at
+    from joulecast.footprint.grid.reading import find_series
+    from joulecast.footprint.grid.source import HourlySource
+    from joulecast.footprint.grid.times import zone_of
+    from joulecast.footprint.grid.yearly import LOCATION_BASED
+
+    def mean(series: HourlySeries) -> GridIntensity:
+        return intensity_at(series, options.at, options.timezone)
+
+    zone = None if options.timezone is None else zone_of(options.timezone)
+    series = [
+        find_series(
+            name,
+            column=options.hourly_column,
+            timezone=options.timezone,
+            accounting=options.accounting or LOCATION_BASED,
+            allow_gaps=bool(options.allow_gaps),
+        )
+        for name in options.hourly
+    ]
+    for one in series if options.at else ():
+        mean(one)  # a time that is not in a series is told here, not in each row
+    return HourlySource(series, mean, zone)
+
+
+def _check_sources(options: argparse.Namespace) -> None:
     """InputError for options that say two things about the grid, or nothing about what they describe."""
     by_region, by_time = (getattr(options, f"{what}_column", None) is not None for what in ("region", "time"))
     sources = [name for name in ("hourly", "live", "intensity") if getattr(options, name)]
@@ -190,32 +231,6 @@ def check_sources(options: argparse.Namespace) -> None:
         if len(options.hourly) > 1 and not by_region:
             raise InputError("several --hourly series need --region-column, which chooses between them")
         return
-    lone = [name for name in _OF_SERIES if getattr(options, name, None)]
+    lone = [name for name in (*OF_SERIES, "time_column") if getattr(options, name, None)]
     if lone:
         raise InputError(f"--{lone[0].replace('_', '-')} needs --hourly, e.g. --hourly US-CAL-CISO")
-
-
-def _hourly_source(options: argparse.Namespace) -> GridOf:
-    from joulecast.footprint.grid.hours import intensity_at
-    from joulecast.footprint.grid.reading import find_series
-    from joulecast.footprint.grid.source import HourlySource
-    from joulecast.footprint.grid.times import zone_of
-
-    def mean(series: HourlySeries) -> GridIntensity:
-        return intensity_at(series, options.at, options.timezone)
-
-    chosen = {} if options.accounting is None else {"accounting": options.accounting}
-    zone = None if options.timezone is None else zone_of(options.timezone)
-    series = [
-        find_series(
-            name,
-            column=options.hourly_column,
-            timezone=options.timezone,
-            allow_gaps=options.allow_gaps,
-            **chosen,
-        )
-        for name in options.hourly
-    ]
-    for one in series if options.at else ():
-        mean(one)  # a time that is not in a series is told here, not in each row
-    return HourlySource(series, mean, zone)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-from joulecast.cli.options import OUTPUT, WORKLOAD, estimate_options, json_option, print_json
-from joulecast.cli.settings import case_of, plain_case
-from joulecast.cli.site_options import HOURS, SITE, site_options
+from joulecast.cli.options import OUTPUT, WORKLOAD, estimate_options, json_option, print_json, setting_of
+from joulecast.cli.site_options import FACTORS, GRID, place_of, site_options
 from joulecast.errors import InputError, UnknownNameError, shown
 
-FIXED = ("boundary", "currency")  # of the question, not of the image
+# What may change; the boundary, the law and the currency are of the question, not of the image.
+CHANGES = (
+    "model",
+    *(name for name in WORKLOAD if name != "boundary"),
+    *GRID,
+    *FACTORS,
+    "hourly",
+    "at",
+    "timezone",
+)
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -27,15 +35,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what each change does, and all of them together."""
+    from joulecast.plan.case import Case
     from joulecast.plan.whatif import what_if
     from joulecast.report.decisions.what_if_text import what_if_data, what_if_text
 
     if not options.to:
         raise InputError("say what changes: --to KEY=VALUE, e.g. --to steps=28 or --to gpu=h200")
-    case, changes = case_of(options), [_change(text) for text in options.to]
+    changes = [_change(text) for text in options.to]
+    case = Case(setting_of(options), place_of(options, options.region), options.law)
     found = [what_if(case, change) for change in _with_all_together(changes)]
     if options.json:
-        return print_json({"setting": plain_case(case), "changes": [what_if_data(one) for one in found]})
+        return print_json({"setting": case.to_dict(), "changes": [what_if_data(one) for one in found]})
     from joulecast.footprint.site import CURRENCY
     from joulecast.question.question import ask
     from joulecast.report.estimate_text import title
@@ -55,15 +65,14 @@ def _with_all_together(changes: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _change(text: str) -> dict[str, str]:
-    """``KEY=VALUE`` as a change of a setting; keys are the options' names."""
+    """``KEY=VALUE`` as a change of a case; keys are the options' names."""
+    from joulecast.question.setting import key_of
+
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or not value.strip():
         raise InputError(f"--to {shown(text)} is not KEY=VALUE, e.g. --to steps=28")
-    from joulecast.question.setting import key_of
-
-    written = key.strip().lstrip("-")
-    name = key_of(written) or written.replace("-", "_")
-    known = [n for n in ("model", "gpu", *WORKLOAD, *SITE, *HOURS) if n not in FIXED]
-    if name not in known:
-        raise UnknownNameError("change", key.strip(), [k.replace("_", "-") for k in known])
+    written = key.strip().lstrip("-").replace("-", "_")
+    name = key_of(written) or written
+    if name not in CHANGES:
+        raise UnknownNameError("change", key.strip(), [k.replace("_", "-") for k in CHANGES])
     return {name: value.strip()}
