@@ -17,7 +17,7 @@ from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import FitError, UnknownNameError
 from joulecast.files import signed_json
 from joulecast.hardware import gpu
-from joulecast.law.adapt import adapt
+from joulecast.law.adapt import fit
 from joulecast.law.dataset import Dataset
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import FAMILIARITY
@@ -250,7 +250,7 @@ def test_files_that_are_no_runs(content: str, run: Command) -> None:
 
 def test_adapt_asks_for_a_known_form() -> None:
     with pytest.raises(UnknownNameError, match="unknown form of law"):
-        adapt(SOURCE, "crystal ball", "x")
+        fit(SOURCE, "crystal ball", "x")
 
 
 def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> None:
@@ -260,8 +260,8 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
         for one in packaged_runs().filter(source="ML.ENERGY leaderboard v2")
     )
     with pytest.raises(FitError, match="runs with"):
-        adapt(alone, "paper", "x", alone=True)
-    law = adapt(alone, "paper", "x").law
+        fit(alone, "paper", "x", alone=True)
+    law = fit(alone, "paper", "x").law
     assert law.duration_half_widths == load_law("paper").duration_half_widths
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from joulecast.errors import InputError
-from joulecast.footprint.account import check_images, footprint, site
+from joulecast.footprint.account import check_images, footprint_of_energy, site
 from joulecast.footprint.factors import PLAUSIBLE, checked
 from joulecast.footprint.grid import series, yearly
 from joulecast.footprint.grid.hours import intensity_at
@@ -73,7 +73,7 @@ def test_the_most_images() -> None:
 
 @pytest.mark.parametrize(("other", "year"), [("PL", 2024), ("Reunion", None)])
 def test_together_they_are_of_a_year_only_where_both_are(other: str, year: int | None) -> None:
-    places = [footprint(1e3, 1.0, site(name)) for name in ("FR", other)]
+    places = [footprint_of_energy(1e3, 1.0, site(name)) for name in ("FR", other)]
     assert places[0].grid.year == 2024
     assert (places[0] + places[1]).grid.year == (places[1] + places[0]).grid.year == year
 

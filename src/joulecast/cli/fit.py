@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--out {shown(options.out)}: a law file ends in .json, e.g. my-law.json")
     one_thread()
     from joulecast.files.paths import replacing
-    from joulecast.law.adapt import adapt
+    from joulecast.law.adapt import fit
     from joulecast.law.law_file import write_law
     from joulecast.law.load import default_law
     from joulecast.report.fit_text import adaptation_report, adaptation_text
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     check_forms([form])
     runs = read_runs(options.runs)
     with replacing(Path(options.out)) as temporary:
-        done = adapt(runs, form, Path(options.out).stem, options.alone, say)
+        done = fit(runs, form, Path(options.out).stem, alone=options.alone, say=say)
         write_law(done.law, temporary)
     if options.json:
         return print_json(adaptation_report(done))

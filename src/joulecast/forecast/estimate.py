@@ -18,6 +18,7 @@ from joulecast.forecast.answer import Answer, answer, no_answer
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
 from joulecast.law.load import load_law
+from joulecast.presented import Presented
 from joulecast.question.question import Question, ask
 from joulecast.question.setting import Setting
 from joulecast.uncertainty import Interval
@@ -39,8 +40,8 @@ class ComponentEstimate:
     energy_j: float
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Presented):
     """What one image costs. Intervals hold the true value 9 times in 10, as far as held-out runs tell.
 
     Attributes
@@ -58,6 +59,8 @@ class Estimate:
     warnings : where the number deserves doubt.
     notes : how the request was understood.
     """
+
+    text_by = "estimate_text:estimate_text"
 
     question: Question
     law: Law

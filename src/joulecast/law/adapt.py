@@ -25,9 +25,11 @@ from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
 from joulecast.law.hold_out import HeldOut, Say, groups_of, predict_runs, validate
 from joulecast.law.law import FAMILIARITY
+from joulecast.law.load import default_law
 from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
 from joulecast.law.score_runs import OnRuns, on_runs
 from joulecast.law.scores import Scores
+from joulecast.presented import Presented
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 # Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.
@@ -36,8 +38,8 @@ OWN_SOURCE = "your runs"
 QUANTITIES: Mapping[str, str] = {"energy_j": "energy", "duration_s": "duration"}
 
 
-@dataclass(frozen=True)
-class Adaptation:
+@dataclass(frozen=True, repr=False)
+class Adaptation(Presented):
     """A fit on a user's runs.
 
     Attributes
@@ -50,6 +52,8 @@ class Adaptation:
     left_out : runs that no law can use, by reason.
     """
 
+    text_by = "fit_text:adaptation_text"
+
     law: FittedLaw
     before: OnRuns
     after: OnRuns
@@ -58,12 +62,18 @@ class Adaptation:
     left_out: Mapping[str, int]
 
 
-def adapt(
-    runs: RunTable, form: str, name: str, alone: bool = False, say: Say = lambda words: None
+def fit(
+    runs: RunTable,
+    form: str | None = None,
+    name: str = "mine",
+    *,
+    alone: bool = False,
+    say: Say = lambda words: None,
 ) -> Adaptation:
-    """Fit a law of `form` on a user's runs, with the packaged ones unless `alone`.
+    """Fit a law on a user's runs, with the packaged ones unless `alone`.
 
-    `name` becomes the law's name; `say` is told what is being done.
+    `form` is that of the default law unless given; `name` becomes the law's name; `say` is told what is being
+    done.
 
     Raises
     ------
@@ -73,6 +83,7 @@ def adapt(
         The runs cannot support the fit: too few or degenerate, one GPU only (`alone`), both boundaries,
         a measurement that occurs twice, an unknown model.
     """
+    form = form or default_law()
     packaged = packaged_law(form)
     own, left_out = usable(named(runs))
     others = RunTable() if alone else packaged_runs().filter(runtime=EAGER)

@@ -27,14 +27,16 @@ import numpy as np
 
 from joulecast.boundary import dynamic_j
 from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
 from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
 from joulecast.law.forms import fit_law, known_forms, register_forms
 from joulecast.law.law import FAMILIARITY, Array
+from joulecast.law.own_runs import usable
 from joulecast.law.scores import LEVEL, Score, Scores, log_of_call, score_errors
-from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 _VERSION = re.compile(r" v\d+$")
 FOLDS = 5
@@ -255,13 +257,21 @@ def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float
 
 
 def validate(
-    forms: Sequence[str], runs: RunTable, load: Load, workers: int = 1, say: Say = lambda words: None
+    forms: Sequence[str] | None = None,
+    runs: RunTable | None = None,
+    load: Load = packaged_profile,
+    workers: int = 1,
+    say: Say = lambda words: None,
 ) -> dict[str, dict[str, HeldOut]]:
     """Every law under every hold-out: ``{law: {holdout: HeldOut}}``.
+
+    `forms` are all that are known, and `runs` the packaged ones, unless given.
 
     With more than one of `workers`, processes share the work (`load` must then be importable by name);
     the answer is the same. `say` is told of each hold-out that is done.
     """
+    forms = tuple(known_forms()) if forms is None else forms
+    runs = usable(packaged_runs())[0] if runs is None else runs
     tasks = [(form, holdout) for form in forms for holdout in reversed(FAMILIARITY)]
     done: dict[tuple[str, str], HeldOut] = {}
     if workers == 1:

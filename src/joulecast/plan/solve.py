@@ -13,6 +13,7 @@ from joulecast.errors import InputError
 from joulecast.files.plain import Json, plain
 from joulecast.plan.milp import Program, Solution
 from joulecast.plan.problem import Array, Limit, Problem
+from joulecast.presented import Presented
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, WATTS_PER_KILOWATT
 
@@ -81,9 +82,11 @@ class LimitUse:
     cost: float | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Presented):
     """The answer. Totals are over all hours: [g CO2e], [kWh], [currency], with ranges."""
+
+    text_by = "decisions.plan_text:plan_text"
 
     minimise: str
     hours: int
