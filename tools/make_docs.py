@@ -204,7 +204,8 @@ def _tables() -> Iterator[str]:
         name = path.relative_to(PACKAGED).as_posix()
         rows = data.read_table(name)
         header = list(rows[0]) if rows else []
-        shown = "those of `runs/columns.csv`" if header == list(columns()) else ", ".join(header)
+        of_runs = "run_id" in header and set(header) <= set(columns())
+        shown = "those of `runs/columns.csv`" if of_runs else ", ".join(header)
         yield f"| `{name}` | {len(rows)} | {shown} |"
     yield from ("", "| folder | files |", "|---|---|")
     for folder in sorted({path.parent for path in PACKAGED.rglob("*.json")} - {PACKAGED}):

@@ -22,6 +22,7 @@ from joulecast.compute.profile import (
     GuidanceRule,
     OperatorCosts,
     SizeRule,
+    TextRule,
 )
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError
@@ -316,6 +317,14 @@ def test_default_text(model: str, default: int) -> None:
     assert profile.flop(workload().columns(), "bf16") == profile.flop(
         workload(text_tokens=default).columns(), "bf16"
     )
+
+
+@pytest.mark.parametrize(
+    ("multiple", "encoded"), [(1, [1, 15, 16, 17, 33]), (16, [16, 16, 16, 32, 48]), (8, [8, 16, 16, 24, 40])]
+)
+def test_padded_text_is_rounded_up(multiple: int, encoded: list[int]) -> None:
+    rule = TextRule(default=77, adjustable=True, multiple=multiple)
+    assert rule.padded_to_multiple(np.array([1, 15, 16, 17, 33])).tolist() == encoded
 
 
 @pytest.mark.parametrize(

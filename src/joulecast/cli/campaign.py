@@ -93,7 +93,8 @@ def _run_here(store: Store, settings: Settings, budget_s: float | None, options:
 def _run_on_nodes(
     store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace
 ) -> None:
-    from joulecast.measure.fleet import GpuSource, ReplaySource, run_fleet
+    from joulecast.measure.fleet import run_fleet
+    from joulecast.measure.node import GpuSource, ReplaySource
 
     if not options.dry_run:
         check_trace(options)
@@ -128,7 +129,8 @@ def _tell(progress: Progress) -> None:
     from joulecast.report import amounts as quantity
     from joulecast.report.measured_text import describe, found_text
 
-    words = progress.outcome if progress.found is None else found_text(progress.found, progress.spec)
+    batch, result = progress.spec.batch_size, progress.result
+    words = progress.outcome if result is None else found_text(result, batch)
     where = f" on {progress.where}" if progress.where else ""
     say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
@@ -152,15 +154,15 @@ def _campaign_status(options: argparse.Namespace) -> int:
     with Store(options.file, create=False) as store:
         counts, left, tasks = store.counts(), time_left_s(store), store.tasks()
         if options.json:
-            return print_json({"counts": counts, "left_s": left, "tasks": tasks})
+            return print_json({"counts": counts, "left_s": left, "tasks": [task.to_dict() for task in tasks]})
         print(f"{store.facts().get('name', '')}: {_counted(counts)}")
         if counts["pending"] + counts["running"]:
             print(f"about {quantity.duration(left)} left for one GPU")
         for result in store.results():
-            print(f"  {describe(result['spec'])}: {found_text(result['content'], result['spec'])}")
+            print(f"  {describe(result.spec)}: {found_text(result.result, result.spec.batch_size)}")
         for task in tasks:
-            if task["state"] in ("too_large", "failed", "refused"):
-                print(f"  {describe(task['spec'])}: {task['message']}")
+            if task.state in ("too_large", "failed", "refused"):
+                print(f"  {describe(task.spec)}: {task.message}")
         if store.is_dry_run:
             print(INVENTED)
     return 0

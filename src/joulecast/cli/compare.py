@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
 
@@ -27,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     with Store(options.store, create=False) as store:
         found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
     if options.json:
-        answer = {**dataclasses.asdict(found), "is_clear": found.is_clear, "is_dry_run": is_dry_run}
+        answer = {**found.to_dict(), "is_dry_run": is_dry_run}
         return print_json(answer)
     for pair in found.pairs:
         print(

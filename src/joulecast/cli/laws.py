@@ -13,8 +13,6 @@ from joulecast.files.paths import is_path
 if TYPE_CHECKING:
     from joulecast.runs import RunTable
 
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
-
 
 def check_forms(forms: Sequence[str]) -> None:
     """Raise InputError for a name that is no form of law, which can be fitted again."""
@@ -37,7 +35,7 @@ def read_runs(path: str) -> RunTable:
     runs = RunTable.read(path)
     if runs.ignored_columns:
         say(f"ignored columns: {', '.join(runs.ignored_columns)}")
-    invented = sum(str(run.source).startswith(DRY_RUN) for run in runs)
+    invented = sum(run.is_invented for run in runs)
     if invented:
         say(f"warning: {invented} of the runs are of a dry run, invented: nothing follows from them")
     return runs

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from joulecast.cli.options import ASKED, BATCH_HELP, OUTPUT, json_option, print_json
 from joulecast.cli.source import source, source_options
@@ -15,6 +14,8 @@ from joulecast.errors import InputError, MeasureError
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
+    from joulecast.measure.records import TaskSpec
+    from joulecast.measure.rows import StoredResult
 
 ASKED_OF_A_TASK = (
     "model", "size", "steps", "precision", "passes", "batch_size", "text_tokens", "runtime", "tf32",
@@ -51,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
 
     result = _measured(options)
     if options.json:
-        return print_json(result)
+        return print_json(result.to_dict())
     print(measured_text(result))
     return 0
 
 
-def _measured(options: argparse.Namespace) -> Mapping[str, Any]:
+def _measured(options: argparse.Namespace) -> StoredResult:
     """The result of the one task, by way of a store of its own. Raises MeasureError where there is none."""
     from joulecast.measure.campaign import run_campaign
     from joulecast.measure.export import check_target, device_of, export
@@ -84,14 +85,14 @@ def _measured(options: argparse.Namespace) -> Mapping[str, Any]:
         return store.results()[0]
 
 
-def _spec(options: argparse.Namespace) -> dict[str, Any]:
+def _spec(options: argparse.Namespace) -> TaskSpec:
     """What is measured. Raises InputError where the pipeline would refuse it."""
     from joulecast.compute.profile_file import packaged_profile
-    from joulecast.measure.campaign_plan import make_spec, workload_of
+    from joulecast.measure.campaign_plan import make_spec
 
     asked = {name: getattr(options, name) for name in ASKED_OF_A_TASK}
     spec = make_spec({name: value for name, value in asked.items() if value is not None})
-    packaged_profile(spec["model"]).check(workload_of(spec))
+    packaged_profile(spec.model).check(spec.workload)
     return spec
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from joulecast.report import amounts as quantity
 from joulecast.report.estimate_text import table
@@ -13,106 +12,110 @@ from joulecast.report.estimate_text import table
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
     from joulecast.law.hold_out import Score
+    from joulecast.measure.records import StepResult, TaskResult, TaskSpec
+    from joulecast.measure.rows import StoredResult
 
 INVENTED = "  Dry run: replayed numbers, not a measurement."
 LEAST_PERCENT = 0.001  # narrower intervals are shown as within it
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
 
 
-def measured_text(result: Mapping[str, Any]) -> str:
+def measured_text(measured: StoredResult) -> str:
     """A measured task: energy and time of one image with their intervals, idle, repeats, components."""
-    spec, found, environment = result["spec"], result["content"], result["environment"]
-    batch = spec["batch_size"]
-    energy = found["energy_j"] / batch
-    rows = [
-        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), within(found, "energy")],
-        [
-            "time per image" if batch == 1 else f"time per batch of {batch}",
-            quantity.duration(found["duration_s"]),
-            "",
-            within(found, "duration"),
-        ],
-        ["average power", quantity.power(found["energy_j"] / found["duration_s"]), "", ""],
-    ]
-    if found["idle_power_w"] is not None:
-        rows.append(["idle power", quantity.power(found["idle_power_w"]), "", "before and after"])
-    if found["dynamic_j"] is not None:
-        rows.append(["dynamic energy", quantity.energy(found["dynamic_j"] / batch), "", "gross minus idle"])
+    spec, result, environment = measured.spec, measured.result, measured.environment
+    rows = _amounts(result, spec.batch_size)
     lines = [
-        f"{describe(spec)} on {environment['gpu']}, weights: {environment['weights']}",
+        f"{describe(spec)} on {environment.gpu}, weights: {environment.software.weights}",
         "",
         *table(rows[0], rows[1:], right={1, 2}),
         "",
-        f"  {steadiness(found)}; {environment['reading']}"
-        + (f", driver {environment['driver']}" if environment["driver"] else ""),
+        f"  {steadiness(result.spread, result.drift)}; {environment.reading}"
+        + (f", driver {environment.driver}" if environment.driver else ""),
     ]
-    if found.get("components"):
-        lines += ["", *_components(found, batch)]
-    if found.get("steps"):
-        lines += ["", *_steps(found, batch)]
-    lines += [f"  Warning: {words}" for words in found["warnings"]]
-    if not environment["is_real"]:
+    if result.components:
+        lines += ["", *_components(result, spec.batch_size)]
+    if result.steps:
+        lines += ["", *_steps(result.steps, result.steps_departure, spec.batch_size)]
+    lines += [f"  Warning: {words}" for words in result.warnings]
+    if not environment.is_real:
         lines += [INVENTED]
     return "\n".join(lines)
 
 
-def steadiness(found: Mapping[str, Any]) -> str:
+def _amounts(result: TaskResult, batch: int) -> list[list[str]]:
+    """Energy, time and power, each with what makes it sure."""
+    energy = result.energy_j / batch
+    energy_interval = within(result.energy_j, result.energy_half_width_j)
+    rows = [
+        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), energy_interval],
+        [
+            "time per image" if batch == 1 else f"time per batch of {batch}",
+            quantity.duration(result.duration_s),
+            "",
+            within(result.duration_s, result.duration_half_width_s),
+        ],
+        ["average power", quantity.power(result.energy_j / result.duration_s), "", ""],
+    ]
+    if result.idle_power_w is not None:
+        rows.append(["idle power", quantity.power(result.idle_power_w), "", "before and after"])
+    if result.dynamic_j is not None:
+        rows.append(["dynamic energy", quantity.energy(result.dynamic_j / batch), "", "gross minus idle"])
+    return rows
+
+
+def steadiness(spread: float | None, drift: float) -> str:
     """How the repeats spread and drift."""
-    spread = found["spread"]
-    if spread is None or not math.isfinite(spread):
+    if spread is None:
         return "one repeat alone: its spread is unknown"
-    return f"repeats differ by {100 * spread:.1f} % (standard deviation), drift {100 * found['drift']:+.1f} %"
+    return f"repeats differ by {100 * spread:.1f} % (standard deviation), drift {100 * drift:+.1f} %"
 
 
-def found_text(found: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+def found_text(result: TaskResult, batch: int) -> str:
     """A result in one line: energy and time, spread, drift, idle power, and what is doubtful."""
-    energy = quantity.energy(found["energy_j"] / spec["batch_size"])
-    idle = found["idle_power_w"]
+    energy, interval = (
+        quantity.energy(result.energy_j / batch),
+        within(result.energy_j, result.energy_half_width_j),
+    )
+    idle = result.idle_power_w
     parts = [
-        " ".join(filter(None, [energy, "per image", within(found, "energy")])),
-        quantity.duration(found["duration_s"]) + ("" if spec["batch_size"] == 1 else " a batch"),
-        steadiness(found),
+        " ".join(filter(None, [energy, "per image", interval])),
+        quantity.duration(result.duration_s) + ("" if batch == 1 else " a batch"),
+        steadiness(result.spread, result.drift),
         "idle not measured" if idle is None else f"idle {quantity.power(idle)}",
-        *found["warnings"],
+        *result.warnings,
     ]
     return "; ".join(parts)
 
 
-def within(found: Mapping[str, Any], name: str) -> str:
-    """The 95 % interval of ``energy`` or ``duration`` in a few words."""
-    unit = "j" if name == "energy" else "s"
-    width = found[f"{name}_half_width_{unit}"]
-    if width is None or not math.isfinite(width):
+def within(value: float, half_width: float | None) -> str:
+    """A 95 % interval in a few words; none where it is not known."""
+    if half_width is None:
         return ""
-    percent = 100 * width / found[f"{name}_{unit}"]
+    percent = 100 * half_width / value
     words = f"+-{percent:.2g}" if percent >= LEAST_PERCENT else f"within {LEAST_PERCENT:g}"
     return f"95 %: {words} %"
 
 
-def _components(found: Mapping[str, Any], batch: int) -> list[str]:
-    rows = [
-        [
-            part["name"],
-            part["role"].replace("_", " "),
-            str(part["calls"]),
-            quantity.duration(part["duration_s"]) if part["is_resolved"] else "",
-            quantity.energy(part["energy_j"] / batch) if part["is_resolved"] else "unresolved",
-            quantity.share(part["energy_j"], found["energy_j"]) if part["is_resolved"] else "",
-        ]
-        for part in found["components"]
-    ]
+def _components(result: TaskResult, batch: int) -> list[str]:
+    rows = []
+    for part in result.components:
+        cells = ["", "unresolved", ""]
+        if part.measured is not None:
+            energy = part.measured.energy_j
+            share = quantity.share(energy, result.energy_j)
+            cells = [quantity.duration(part.measured.duration_s), quantity.energy(energy / batch), share]
+        rows.append([part.name, part.role.replace("_", " "), str(part.calls), *cells])
     return table(["measured alone", "role", "calls", "time", "energy", "of whole"], rows, right={2, 3, 4, 5})
 
 
-def _steps(found: Mapping[str, Any], batch: int) -> list[str]:
+def _steps(steps: Sequence[StepResult], departure: float | None, batch: int) -> list[str]:
     """Denoising steps that make the same calls in one row, with their mean time and energy of an image."""
     rows = []
-    for calls, members in itertools.groupby(found["steps"], key=lambda step: step["calls"]):
+    for calls, members in itertools.groupby(steps, key=lambda step: step.calls):
         group = list(members)
-        first, last = group[0]["step"], group[-1]["step"]
-        times = [step["duration_s"] for step in group]
+        first, last = group[0].step, group[-1].step
+        times = [step.duration_s for step in group]
         longest = max(times) / (sum(times) / len(times)) - 1
-        energy = group[0]["energy_j"]  # the same for all: each kind of call is measured once
+        energy = group[0].energy_j  # the same for all: each kind of call is measured once
         rows.append(
             [
                 f"{first}" if first == last else f"{first} to {last}",
@@ -123,19 +126,21 @@ def _steps(found: Mapping[str, Any], batch: int) -> list[str]:
             ]
         )
     lines = table(["denoising step", "calls", "time each", "longest", "energy each"], rows, right={2, 3, 4})
-    return [*lines, f"  time rises evenly over the steps to {100 * found['steps_departure']:.1f} %"]
+    if departure is None:
+        return lines
+    return [*lines, f"  time rises evenly over the steps to {100 * departure:.1f} %"]
 
 
-def describe(spec: Mapping[str, Any]) -> str:
+def describe(spec: TaskSpec) -> str:
     """A task in a few words."""
-    passes = f" x {spec['passes']} passes" if spec["passes"] != 1 else ""
-    batch = f", batch {spec['batch_size']}" if spec["batch_size"] != 1 else ""
-    runtime = "" if spec["runtime"] == "eager" else f", {spec['runtime']}"
-    weights = "" if spec.get("weights", "random") == "random" else f", weights {spec['weights']}"
-    tf32 = "" if spec["tf32"] == "default" else f" (tf32 {spec['tf32']})"
+    passes = f" x {spec.passes} passes" if spec.passes != 1 else ""
+    batch = f", batch {spec.batch_size}" if spec.batch_size != 1 else ""
+    runtime = "" if spec.runtime == "eager" else f", {spec.runtime}"
+    weights = "" if spec.weights == "random" else f", weights {spec.weights}"
+    tf32 = "" if spec.tf32 == "default" else f" (tf32 {spec.tf32})"
     return (
-        f"{spec['model']}: {spec['width']}x{spec['height']}, {spec['steps']} steps{passes}, "
-        f"{spec['precision']}{tf32}{batch}{runtime}{weights}"
+        f"{spec.model}: {spec.width}x{spec.height}, {spec.steps} steps{passes}, "
+        f"{spec.precision}{tf32}{batch}{runtime}{weights}"
     )
 
 
@@ -155,7 +160,7 @@ def checked_text(found: Checked) -> str:
         "measured and not predicted": found.unpredicted,
     }
     lines += [f"  left out: {count} {words}" for words, count in counts.items() if count]
-    if any(str(run.source).startswith(DRY_RUN) for run in found.runs):
+    if any(run.is_invented for run in found.runs):
         lines += ["  Dry run: the runs are invented; nothing follows from them."]
     return "\n".join(lines)
 
