@@ -16,9 +16,8 @@ class HelpFormatter(argparse.HelpFormatter):
     """Options as ``--batch, --batch-size IMAGES``, in lines that the terminal holds."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(
-            prog, max_help_position=HELP_COLUMN, width=terminal_width()
-        )  # else it would load shutil
+        width = terminal_width()  # without one, argparse would load shutil
+        super().__init__(prog, max_help_position=HELP_COLUMN, width=width)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return names(action)
