@@ -16,6 +16,7 @@ them and exits with status 2.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 class JoulecastError(Exception):
@@ -91,6 +92,7 @@ def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys(near + contained))[:most]
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """The form in which names are compared: lower case, letters and digits only."""
     return "".join(character for character in name.casefold() if character.isalnum())

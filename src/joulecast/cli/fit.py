@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joulecast.cli.laws import check_forms, one_thread, read_runs
+from joulecast.cli.laws import check_forms, forms_in_words, one_thread, read_runs
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
 from joulecast.errors import InputError, shown
 
@@ -21,8 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add(
         "--law",
         metavar="FORM",
-        help="roofline, paper, tdp_time, joules_per_flop or parameters_steps; by default the package's own "
-        "law",
+        help=f"{forms_in_words()}; by default the package's own law",
     )
     add("--alone", action="store_true", help="fit on these runs only, without the packaged ones")
     output = command.add_argument_group(OUTPUT)

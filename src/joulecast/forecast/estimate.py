@@ -184,7 +184,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
     familiarity = known.familiarity(work.profile, on_gpu.gpus)[0]
-    width, height = work.profile.size.rendered(columns.width, columns.height)
+    width, height = work.profile.rendered(columns)
     rendered = int(width[0]), int(height[0])
     calls = work.profile.calls(columns)
     return Estimate(
@@ -278,12 +278,14 @@ def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
     }
 
 
-def law_record(guess: Estimate) -> dict[str, Any]:
+def law_record(guess: Estimate) -> dict[str, object]:
     """What the law says of itself, and its published error for what it knew of this model and GPU."""
-    described = dict(guess.law.describe())
-    errors = described.pop("errors", None) or {}
+    facts = guess.law.describe()
+    error = facts.errors.get(guess.familiarity)
     return {
-        **described,
+        "name": facts.name,
+        "form": facts.form,
+        "fitted_on": dataclasses.asdict(facts.fitted_on),
         "familiarity": guess.familiarity,
-        "held_out_error": errors.get(guess.familiarity),
+        "held_out_error": None if error is None else error.to_dict(),
     }
