@@ -156,23 +156,24 @@ def test_the_packaged_law_answers_for_every_model() -> None:
 
 
 def test_defaults_are_the_models_own() -> None:
-    workload = estimate("sd3.5-large", "A100-SXM4-80GB", law=LAW).workload
+    answer = estimate("sd3.5-large", "A100-SXM4-80GB", law=LAW)
+    workload = answer.workload
     defaults = load_profile("sd3.5-large").defaults
-    assert (workload["width"], workload["height"]) == (defaults.width, defaults.height)
-    assert workload["steps"] == defaults.steps
-    assert workload["guidance"] == defaults.guidance
-    assert workload["precision"] == "bf16"
-    assert workload["passes"] == 2
+    assert (workload.width, workload.height) == (defaults.width, defaults.height)
+    assert workload.steps == defaults.steps
+    assert answer.question.work.guidance == defaults.guidance
+    assert workload.precision == "bf16"
+    assert workload.passes == 2
 
 
 @pytest.mark.parametrize("size", ["768x1024", "768X1024", " 768 x 1024 ", (768, 1024), [768, 1024]])
 def test_ways_to_give_a_size(size: Any) -> None:
     workload = flux(size=size).workload
-    assert (workload["width"], workload["height"]) == (768, 1024)
+    assert (workload.width, workload.height) == (768, 1024)
 
 
 def test_width_and_height_instead_of_size() -> None:
-    assert flux(size=None, width=768, height=1024).workload["width"] == 768
+    assert flux(size=None, width=768, height=1024).workload.width == 768
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_width_and_height_instead_of_size() -> None:
     ],
 )
 def test_passes_follow_the_pipeline(model: str, given: dict[str, Any], passes: int) -> None:
-    assert estimate(model, "A100-SXM4-80GB", law=LAW, **given).workload["passes"] == passes
+    assert estimate(model, "A100-SXM4-80GB", law=LAW, **given).workload.passes == passes
 
 
 def test_guidance_that_costs_nothing_is_noted() -> None:
@@ -200,7 +201,7 @@ def test_guidance_that_costs_nothing_is_noted() -> None:
 
 def test_aliases_are_noted_and_ambiguous_ones_warned_of() -> None:
     answer = estimate("flux", "a100", law=LAW)
-    assert answer.gpu["name"] == "A100-SXM4-80GB"
+    assert answer.gpu.name == "A100-SXM4-80GB"
     assert any("A100-PCIe-40GB" in warning for warning in answer.warnings)
     assert any("'flux' is flux.1-dev" in note for note in answer.notes)
     exact = estimate("flux.1-dev", "NVIDIA GeForce RTX 4090", law=LAW)
@@ -210,7 +211,7 @@ def test_aliases_are_noted_and_ambiguous_ones_warned_of() -> None:
 
 def test_a_default_precision_gives_way_but_an_asked_one_does_not() -> None:
     answer = estimate("flux.1-dev", "T4", law=LAW)
-    assert answer.workload["precision"] == "fp16"
+    assert answer.workload.precision == "fp16"
     assert any("bf16" in note for note in answer.notes)
     with pytest.raises(InputError, match="fp16") as error:
         estimate("flux.1-dev", "T4", precision="bf16", law=LAW)
@@ -226,8 +227,8 @@ def warned(answer: Estimate, words: str) -> bool:
 
 def test_a_plain_estimate_has_no_warning() -> None:
     assert flux().warnings == ()
-    assert flux().law["familiarity"] == "seen"
-    assert flux().law["held_out_error"]["energy"] == SCORE
+    assert flux().familiarity == "seen"
+    assert flux().to_dict()["law"]["held_out_error"]["energy"] == SCORE
 
 
 @pytest.mark.parametrize(
@@ -252,8 +253,8 @@ def test_what_is_warned_of(given: dict[str, Any], words: str) -> None:
 
 
 def test_the_rendered_size_is_told() -> None:
-    workload = flux(size="1000x1000").workload
-    assert (workload["width"], workload["rendered_width"], workload["rendered_height"]) == (1000, 992, 992)
+    answer = flux(size="1000x1000")
+    assert (answer.workload.width, answer.rendered_width, answer.rendered_height) == (1000, 992, 992)
 
 
 # --- bad input -----------------------------------------------------------------------------------

@@ -30,7 +30,6 @@ Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -41,13 +40,15 @@ from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold
 from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "load_gpu", "process_nodes"]
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
 MOST_FILE_BYTES: Final = 1_000_000
 BYTES_PER_MEBIBYTE: Final = 2**20
 HERTZ_PER_MEGAHERTZ: Final = 1e6
+# Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
+UNKNOWN_IDLE_SHARE: Final = 0.13
 
 
 @dataclass(frozen=True)
@@ -178,14 +179,16 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(_catalogued(row, figures[row["gpu"]]) for row in data.read_table("gpus.csv"))
 
 
-def gpu(name: str | os.PathLike[str]) -> Gpu:
-    """A GPU by its name, an alias, or the path of a GPU file.
+def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
+    """A GPU by its name, an alias, or the path of a GPU file; a GPU is returned as it is.
 
     Case and punctuation do not matter. Text that ends in ``.toml`` or holds a path separator is
     a path, see `load_gpu`.
 
     Raises UnknownNameError, with near matches, for a name the catalogue does not list.
     """
+    if isinstance(name, Gpu):
+        return name
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(text, str):
         raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
@@ -197,6 +200,11 @@ def gpu(name: str | os.PathLike[str]) -> Gpu:
         hint = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
         raise UnknownNameError("GPU", text, choices, hint)
     return found
+
+
+def idle_power_w(gpu: Gpu) -> float:
+    """Idle power [W]: measured where known, else the usual share of the TDP."""
+    return gpu.idle_power_w if gpu.idle_power_w is not None else UNKNOWN_IDLE_SHARE * gpu.tdp_w
 
 
 def load_gpu(path: str | os.PathLike[str]) -> Gpu:
@@ -274,6 +282,8 @@ def _process(name: str | None, where: str) -> str | None:
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:
+    import tomllib  # takes a while to load, and few estimates are of a GPU file
+
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -202,7 +202,7 @@ def test_a_file_of_good_rows(run: Command, tmp_path: Path) -> None:
     assert done == (0, "", "predicted 2 of 2 rows\n")
     rows = list(csv.DictReader(target.read_text().splitlines()))
     assert [row["id"] for row in rows] == ["7", "8"]
-    flux = ["estimate", "flux", "--gpu", "h100", "--size", "1024x1024", "--steps", "4", "--precision", "fp16"]
+    flux = ["estimate", "flux", "--gpu", "h100", "--size", "1024x1024", "--steps", "4"]
     assert float(rows[1]["energy_j"]) == pytest.approx(json.loads(run(*flux, "--json").out)["energy_j"])
 
 

@@ -22,6 +22,7 @@ from joulecast.compute.profile import (
     GuidanceRule,
     OperatorCosts,
     SizeRule,
+    TextRule,
 )
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError
@@ -319,6 +320,14 @@ def test_default_text(model: str, default: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("multiple", "encoded"), [(1, [1, 15, 16, 17, 33]), (16, [16, 16, 16, 32, 48]), (8, [8, 16, 16, 24, 40])]
+)
+def test_padded_text_is_rounded_up(multiple: int, encoded: list[int]) -> None:
+    rule = TextRule(default=77, adjustable=True, multiple=multiple)
+    assert rule.padded_to_multiple(np.array([1, 15, 16, 17, 33])).tolist() == encoded
+
+
+@pytest.mark.parametrize(
     ("rule", "guidance", "negative", "passes"),
     [
         (GuidanceRule(None), 7.5, True, 1),
@@ -347,6 +356,12 @@ def test_sdxl_decodes_in_fp32_when_loaded_in_fp16() -> None:
     assert dtypes("fp16") == {"fp32"}
     assert dtypes("bf16") == {"half"}
     assert dtypes("fp32") == {"fp32"}
+
+
+@pytest.mark.parametrize(("precision", "size"), [("fp16", 2), ("bf16", 2), ("fp32", 4)])
+def test_weights_take_the_bytes_of_their_precision(precision: str, size: int) -> None:
+    profile = packaged_profile("sdxl")
+    assert profile.weight_bytes(precision) == size * profile.parameters
 
 
 def test_parameters_add_up() -> None:

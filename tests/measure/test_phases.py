@@ -44,8 +44,8 @@ def test_measured_and_predicted(model: str, passes: int) -> None:
     assert found.images == 4
     assert found.predicted is not None
     workload = found.predicted.workload
-    assert (workload["steps"], workload["passes"], workload["batch_size"]) == (3, passes, 2)
-    assert workload["precision"] == "fp32"
+    assert (workload.steps, workload.passes, workload.batch_size) == (3, passes, 2)
+    assert workload.precision == "fp32"
     measured = found.measured
     assert measured.energy_j == pytest.approx(measured.duration_s * measured.power_w)
     assert found.energy_per_image_j == measured.energy_j / 4
@@ -67,7 +67,7 @@ def test_a_profile_file_names_a_model_that_the_catalogue_does_not_know(tmp_path:
         used.call()
     assert found.problem == ""
     assert found.predicted is not None
-    assert found.predicted.workload["model"] == "mine"
+    assert found.predicted.question.profile.name == "mine"
 
 
 def test_an_unknown_model_and_several_sizes_are_problems() -> None:

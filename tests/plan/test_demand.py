@@ -13,8 +13,10 @@ import pytest
 
 from joulecast.cli import main
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.forecast.estimate import estimate
 from joulecast.plan.demand import demand_of, read_demand
 from joulecast.plan.solve import solve
+from joulecast.question.models import load_profile
 
 TEXT = """
 [plan]
@@ -107,7 +109,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.latency", 3, "did you mean latency_s"),
         ("services.0.configurations.0.model", "sdxll", "sdxl"),
         ("services.0.configurations.0.step", 3, "did you mean steps"),
-        ("services.0.configurations.0.steps", 0, "steps must be from 1"),
+        ("services.0.configurations.0.steps", 0, r"configurations\[0\]: steps must be between 1"),
         ("services.0.configurations.0.size", "big", "size"),
         ("services.0.configurations.0.batch_sizes", [], "batch_sizes"),
         ("services.0.configurations.0.batch_sizes", [0], "batch_sizes"),
@@ -159,6 +161,35 @@ def test_what_a_plan_assumes_is_said() -> None:
     assert found["US-CAL-CISO", "PUE"].source == "given by the user"
     assert found["H100-SXM5-80GB", "idle power"].amount == "70 W"
     assert found["all options", "energy and time"].source == "law roofline"
+
+
+@pytest.mark.parametrize(("name", "idle"), [("H200-SXM-141GB", "91 W"), ("L40S", "45.5 W")])
+def test_idle_power_that_nobody_measured_is_the_law_s(name: str, idle: str) -> None:
+    """13 % of 700 W and of 350 W: what the dynamic energy of an estimate subtracts too."""
+    demand = demand_of(GOOD | {"gpus": [{"name": name}], "regions": [{"name": "FR"}]})
+    found = {(a.of, a.what): a for a in demand.assumptions}[name, "idle power"]
+    assert (found.amount, found.source) == (idle, "13% of its power limit: nobody measured it")
+    assert f"nobody measured the idle power of {name}: {idle} was taken" in demand.warnings
+    assert f"{demand.problem.gpus[0].idle_w:g} W" == idle
+    assert demand.problem.gpus[0].idle_w == pytest.approx(
+        estimate("sdxl", name, boundary="dynamic").idle_power_w
+    )
+
+
+@pytest.mark.parametrize(("precision", "bytes_per_weight"), [("fp16", 2), ("bf16", 2), ("fp32", 4)])
+def test_weights_that_just_fit_are_planned(precision: str, bytes_per_weight: int, tmp_path: Path) -> None:
+    weights_gb = bytes_per_weight * load_profile("sdxl").parameters / 1e9
+    content = changed("services.0.configurations.0.precision", precision)
+    content["regions"] = [{"name": "FR"}]
+    path = tmp_path / "mine.toml"
+    content["gpus"] = [{"name": str(path)}]
+    gpu = "name = 'Mine'\ntdp_w = 300\nidle_power_w = 30\nbandwidth_gb_per_s = 800\nfp32_tflops = 50\n"
+    gpu += "fp16_tflops = 200\nbf16_tflops = 200\ngeneration = 'Hopper'\n"
+    path.write_text(f"{gpu}memory_gb = {weights_gb * 1.001}\n")
+    assert not any("exceed the memory" in words for words in demand_of(content).warnings)
+    path.write_text(f"{gpu}memory_gb = {weights_gb * 0.999}\n")
+    with pytest.raises(InputError, match="no GPU on offer holds"):
+        demand_of(content)
 
 
 def test_two_kinds_of_price() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.plan.case import Case
 from joulecast.plan.tradeoff import Outcome, front, on_front, outcome, outcomes
 
 SDXL = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "precision": "fp16", "region": "PL"}
@@ -70,8 +71,11 @@ numbers = st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=30)
 @given(numbers)
 def test_fronts_of_points_by_their_definition(points: list[tuple[int, int, int]]) -> None:
     by = ("energy_j", "latency_s", "carbon_g")
-    found = [Outcome({"n": i}, dict(zip(by, map(float, p), strict=True))) for i, p in enumerate(points)]
-    kept = [one.setting["n"] for one in on_front(found, by)]
+    found = [
+        Outcome(Case.of({"model": "sdxl", "steps": i + 1}), dict(zip(by, map(float, p), strict=True)))
+        for i, p in enumerate(points)
+    ]
+    kept = [(one.case.asked.steps or 0) - 1 for one in on_front(found, by)]
 
     def beats(a: tuple[int, int, int], b: tuple[int, int, int]) -> bool:
         return bool(np.all(np.array(a) <= b)) and a != b

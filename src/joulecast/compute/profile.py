@@ -31,6 +31,7 @@ IMAGES = (BATCHED, ONE_BY_ONE, ONCE)
 # What a pipeline does with a size off its grid.
 REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR = "refuse", "round_down", "round_up", "irregular"
 OFF_GRID = (REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR)
+BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,6 +286,10 @@ class ComputeProfile:
     def parameters(self) -> int:
         """Parameters of all components."""
         return sum(component.parameters for component in self.components)
+
+    def weight_bytes(self, precision: str) -> int:
+        """Memory that the weights of all components take in ``fp16``, ``bf16`` or ``fp32`` [byte]."""
+        return self.parameters * BYTES_PER_WEIGHT[precision]
 
     @property
     def denoisers(self) -> tuple[Component, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.explanation import Step
@@ -14,10 +14,52 @@ from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
-from joulecast.hardware import CATALOGUE
-from joulecast.uncertainty import Interval
+from joulecast.hardware import Gpu
+from joulecast.uncertainty import Ends, Interval
 
 __all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
+
+
+class MoneyData(Ends):
+    """An amount of money as JSON has it."""
+
+    currency: str
+
+
+class FactorData(Ends):
+    """A factor of the sum as JSON has it."""
+
+    unit: str
+
+
+class GridData(TypedDict):
+    """The intensity that was used, as JSON has it."""
+
+    region: str
+    year: int | None
+    intensity_g_per_kwh: Ends
+    boundary: str
+    source: str
+
+
+class FootprintData(TypedDict):
+    """A footprint as JSON has it."""
+
+    images: int
+    gpu_energy_kwh: Ends
+    node_energy_kwh: Ends
+    facility_energy_kwh: Ends
+    operational_carbon_g: Ends
+    embodied_carbon_g: Ends
+    carbon_g: Ends
+    water_l: Ends
+    sci_g_per_image: Ends
+    money: MoneyData | None
+    accounting: str
+    grid: GridData
+    factors: dict[str, FactorData]
+    sources: dict[str, str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -77,33 +119,31 @@ class Footprint(Amounts):
         """The whole sum, line by line, with every factor's source; each line can be redone by hand."""
         return "\n".join(line for step in self.steps for line in step.lines())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> FootprintData:
         """The same as one JSON object; units are in the names."""
-        names = {
-            "gpu_energy_kwh": self.gpu_energy,
-            "node_energy_kwh": self.node_energy,
-            "facility_energy_kwh": self.facility_energy,
-            "operational_carbon_g": self.operational_carbon,
-            "embodied_carbon_g": self.embodied_carbon,
-            "carbon_g": self.carbon,
-            "water_l": self.water,
-            "sci_g_per_image": self.sci,
-        }
-        money = None if self.money is None else {"currency": self.money.unit, **_ends(self.money)}
+        money = self.money
         return {
             "images": self.images,
-            **{name: _ends(amount) for name, amount in names.items()},
-            "money": money,
+            "gpu_energy_kwh": self.gpu_energy.amount.ends(),
+            "node_energy_kwh": self.node_energy.amount.ends(),
+            "facility_energy_kwh": self.facility_energy.amount.ends(),
+            "operational_carbon_g": self.operational_carbon.amount.ends(),
+            "embodied_carbon_g": self.embodied_carbon.amount.ends(),
+            "carbon_g": self.carbon.amount.ends(),
+            "water_l": self.water.amount.ends(),
+            "sci_g_per_image": self.sci.amount.ends(),
+            "money": None if money is None else {"currency": money.unit, **money.amount.ends()},
             "accounting": self.accounting,
             "grid": {
                 "region": self.grid.region,
                 "year": self.grid.year,
-                "intensity_g_per_kwh": _ends(self.grid.intensity),
+                "intensity_g_per_kwh": self.grid.intensity.amount.ends(),
                 "boundary": self.grid.boundary,
                 "source": self.grid.source,
             },
             "factors": {
-                name: {**_ends(value), "unit": value.unit} for name, (value, _) in self.factors().items()
+                name: {**value.amount.ends(), "unit": value.unit}
+                for name, (value, _) in self.factors().items()
             },
             "sources": self.sources(),
             "warnings": list(self.warnings),
@@ -122,23 +162,16 @@ class Footprint(Amounts):
 
 def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
     """The footprint of images as estimated. Raises InputError when the estimate is of dynamic energy."""
-    batch = int(estimate.workload["batch_size"])
-    law = f"joulecast estimate, law {estimate.law['name']}, 90 % interval"
+    law = f"joulecast estimate, law {estimate.law.name}, 90 % interval"
     return footprint(
-        Interval(estimate.energy_low_j, estimate.energy_j, estimate.energy_high_j),
-        Interval(estimate.duration_low_s, estimate.duration_s, estimate.duration_high_s) / batch,
+        estimate.energy,
+        estimate.duration / estimate.workload.batch_size,
         at,
         images=images,
-        gpu=gpu_name(estimate),
+        gpu=estimate.gpu,
         boundary=estimate.boundary,
         source=law,
     )
-
-
-def gpu_name(estimate: Estimate) -> str:
-    """The name by which an estimate's GPU is found again: of the catalogue, or its file."""
-    gpu = estimate.gpu
-    return str(gpu["name"] if gpu["origin"] == CATALOGUE else gpu["origin"])
 
 
 def footprint(
@@ -147,7 +180,7 @@ def footprint(
     at: Site,
     *,
     images: int = 1,
-    gpu: str | None = None,
+    gpu: str | Gpu | None = None,
     boundary: str = "gross",
     source: str = GIVEN,
 ) -> Footprint:
@@ -157,7 +190,7 @@ def footprint(
     ----------
     energy_j : gross GPU energy of one image [J].
     duration_s : GPU time of one image [s]: the time of a batch over its images.
-    gpu : its name or the path of its file, for its embodied carbon; None for any GPU's range.
+    gpu : a GPU, its name or the path of its file, for its embodied carbon; None for any GPU's range.
     boundary : of `energy_j`; ``dynamic`` is refused, it leaves out what was drawn while idle.
     source : where energy and time come from.
     """
@@ -217,8 +250,3 @@ def _several(a: GridIntensity, b: GridIntensity) -> GridIntensity:
         source="; ".join(dict.fromkeys((a.source, b.source))),
         warnings=tuple(dict.fromkeys((*a.warnings, *b.warnings))),
     )
-
-
-def _ends(amount: Quantity) -> dict[str, float | None]:
-    a = amount.amount
-    return {"value": a.value, "low": a.low, "high": a.high if math.isfinite(a.high) else None}

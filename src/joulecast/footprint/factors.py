@@ -8,6 +8,7 @@ from functools import cache
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.quantity import Quantity
+from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
 from joulecast.uncertainty import Interval, Number, interval, parse_interval
 
@@ -72,8 +73,8 @@ def packaged() -> dict[str, Factor]:
     }
 
 
-def embodied_of(gpu: str | None) -> Factor:
-    """Embodied carbon of a GPU by its name or alias [kg], or of any. Raises UnknownNameError."""
+def embodied_of(gpu: str | Gpu | None) -> Factor:
+    """Embodied carbon of a GPU (or its name or alias), or of any [kg]. Raises UnknownNameError."""
     if not gpu:
         return embodied_gpu()
     found = find_gpu(gpu)

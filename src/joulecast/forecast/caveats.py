@@ -16,7 +16,6 @@ from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.units import BYTES_PER_GIGABYTE
 
-BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
 
 _FAMILIARITY = {
@@ -40,7 +39,7 @@ def pair_caveats(
     profile: ComputeProfile, gpu: Gpu, precision: str, boundary: str, familiarity: str
 ) -> list[str]:
     """What holds for every workload of a model on a GPU; `familiarity` is the law's."""
-    weights = weight_bytes(profile, precision)
+    weights = profile.weight_bytes(precision)
     found = [_FAMILIARITY[familiarity].format(model=profile.name, gpu=gpu.name)]
     if weights > gpu.memory_bytes:
         found.append(
@@ -79,11 +78,6 @@ def rounding(profile: ComputeProfile) -> str:
 def power_caveat(power_w: NDArray[np.float64], limit_w: NDArray[np.float64]) -> Mapping[str, Mask]:
     """Energy and time of a law that together need more than the board's power limit."""
     return {"energy and time together exceed the board's power limit": power_w > POWER_MARGIN * limit_w}
-
-
-def weight_bytes(profile: ComputeProfile, precision: str) -> int:
-    """Memory that the weights of all components take [byte]."""
-    return profile.parameters * BYTES_PER_WEIGHT[precision]
 
 
 def _figures(precision: str, boundary: str) -> dict[str, str]:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from joulecast.architecture.workload import Workload
+from joulecast.boundary import BOUNDARIES
 from joulecast.errors import InputError
+from joulecast.files.plain import plain
 from joulecast.forecast import caveats
+from joulecast.forecast.answer import Answer, answer, no_answer
 from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns, Law, Prediction
+from joulecast.law.law import GpuColumns, Law
 from joulecast.law.load import load_law
 from joulecast.question.question import Question, ask
+from joulecast.question.setting import Setting
+from joulecast.uncertainty import Interval
+
+if TYPE_CHECKING:
+    from joulecast.question.setting import GpuChoice, ModelChoice
 
 LawChoice = str | os.PathLike[str] | Law | None
 
@@ -38,45 +45,76 @@ class Estimate:
 
     Attributes
     ----------
+    question : what was asked, defaults filled in: ``profile``, ``gpu``, ``workload``, ``boundary``.
+    law : the law that answers.
+    familiarity : what the law knew of this model and GPU, one of `joulecast.law.law.FAMILIARITY`.
     energy_j, energy_low_j, energy_high_j : GPU energy of one image [J], and its 90 % interval.
     duration_s, duration_low_s, duration_high_s : time of one batch [s], and its 90 % interval.
-    power_w : average power over the batch [W]; above idle when the boundary is dynamic.
     flop : of one image [FLOP]; 1 multiply-accumulate is 2 FLOP.
-    boundary : ``gross``: all that the GPU board draws, idle power included; ``dynamic``: without it.
+    idle_power_w : of the GPU, the law's assumption where nobody measured it [W].
     components : the parts of the pipeline; their energies sum to `energy_j`.
-    workload : what was estimated: the model, the settings with defaults filled in, and the size at
-        which the pipeline really generates (``rendered_width``, ``rendered_height``).
-    gpu : ``name``, ``tdp_w``, ``idle_power_w``, ``memory_bytes``, ``origin`` and ``sources`` by figure.
-    law : ``name``, ``form``, ``fitted_on`` (runs, models, GPUs, sources), ``familiarity`` (what the
-        law knew of this model and GPU) and ``held_out_error``: the published error for that case.
+    rendered_width, rendered_height : the size at which the pipeline really generates [pixels].
+    text_tokens : text tokens the denoiser attends to.
     warnings : where the number deserves doubt.
     notes : how the request was understood.
     """
 
+    question: Question
+    law: Law
+    familiarity: str
     energy_j: float
     energy_low_j: float
     energy_high_j: float
     duration_s: float
     duration_low_s: float
     duration_high_s: float
-    power_w: float
     flop: float
-    boundary: str
+    idle_power_w: float
     components: tuple[ComponentEstimate, ...]
-    workload: Mapping[str, Any]
-    gpu: Mapping[str, Any]
-    law: Mapping[str, Any]
+    rendered_width: int
+    rendered_height: int
+    text_tokens: int
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
+    @property
+    def gpu(self) -> Gpu:
+        """The GPU it is of."""
+        return self.question.gpu
+
+    @property
+    def workload(self) -> Workload:
+        """What was estimated, defaults filled in."""
+        return self.question.workload
+
+    @property
+    def boundary(self) -> str:
+        """``gross``: all that the GPU board draws, idle power included; ``dynamic``: without it."""
+        return self.question.boundary
+
+    @property
+    def power_w(self) -> float:
+        """Average power over the batch [W]; above idle when the boundary is dynamic."""
+        return self.energy_j * self.workload.batch_size / self.duration_s
+
+    @property
+    def energy(self) -> Interval:
+        """GPU energy of one image [J] with its 90 % interval."""
+        return Interval(self.energy_low_j, self.energy_j, self.energy_high_j)
+
+    @property
+    def duration(self) -> Interval:
+        """Time of one batch [s] with its 90 % interval."""
+        return Interval(self.duration_low_s, self.duration_s, self.duration_high_s)
+
     def to_dict(self) -> dict[str, Any]:
-        """The same as one JSON object; keys are the attributes' names, units are in the names."""
-        return _plain(dataclasses.asdict(self))  # type: ignore[no-any-return]
+        """The same as one JSON object; units are in the names of the keys."""
+        return cast(dict[str, Any], plain(_record(self)))
 
 
 def estimate(
-    model: str | os.PathLike[str],
-    gpu: str | os.PathLike[str],
+    model: ModelChoice,
+    gpu: GpuChoice,
     *,
     width: int | None = None,
     height: int | None = None,
@@ -84,11 +122,11 @@ def estimate(
     steps: int | None = None,
     passes: int | None = None,
     guidance: float | None = None,
-    negative_prompt: bool = False,
-    batch_size: int = 1,
+    negative_prompt: bool | None = None,
+    batch_size: int | None = None,
     precision: str | None = None,
     text_tokens: int | None = None,
-    boundary: str = "gross",
+    boundary: str | None = None,
     law: LawChoice = None,
 ) -> Estimate:
     """Energy, time and power of generating an image. What is not given takes the model's default.
@@ -117,22 +155,66 @@ def estimate(
     FileFormatError
         A profile, GPU or law file is damaged.
     """
-    question = ask(
-        model,
-        gpu,
-        width=width,
-        height=height,
-        size=size,
-        steps=steps,
-        passes=passes,
-        guidance=guidance,
-        negative_prompt=negative_prompt,
-        batch_size=batch_size,
-        precision=precision,
-        text_tokens=text_tokens,
-        boundary=boundary,
+    setting = Setting.of(
+        {
+            "model": model,
+            "gpu": gpu,
+            "size": size,
+            "width": width,
+            "height": height,
+            "steps": steps,
+            "passes": passes,
+            "guidance": guidance,
+            "negative_prompt": negative_prompt,
+            "batch_size": batch_size,
+            "precision": precision,
+            "text_tokens": text_tokens,
+            "boundary": boundary,
+        }
     )
-    return _Answer(question, resolve_law(law)).estimate()
+    return estimate_of(ask(setting), law)
+
+
+def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
+    """What a law says to a question. Raises InputError where its equations have no finite answer."""
+    known, work, gpu = resolve_law(law), question.work, question.gpu
+    columns, on_gpu = work.workload.columns(), GpuColumns.of(gpu, 1)
+    is_dynamic = np.array([question.boundary == BOUNDARIES[1]])
+    row = answer(known, work.profile, columns, work.workload.precision, on_gpu, is_dynamic)
+    if not row.is_usable[0]:
+        raise InputError(no_answer(known))
+    familiarity = known.familiarity(work.profile, on_gpu.gpus)[0]
+    width, height = work.profile.size.rendered(columns.width, columns.height)
+    rendered = int(width[0]), int(height[0])
+    calls = work.profile.calls(columns)
+    return Estimate(
+        question=question,
+        law=known,
+        familiarity=familiarity,
+        energy_j=float(row.energy_j[0]),
+        energy_low_j=float(row.energy_low_j[0]),
+        energy_high_j=float(row.energy_high_j[0]),
+        duration_s=float(row.duration_s[0]),
+        duration_low_s=float(row.duration_low_s[0]),
+        duration_high_s=float(row.duration_high_s[0]),
+        flop=float(row.flop[0]),
+        idle_power_w=float(row.idle_power_w[0]),
+        components=tuple(
+            ComponentEstimate(
+                name=part.name,
+                role=part.role,
+                calls=round(float(calls[part.name][0])),
+                flop=float(row.component_flop[part.name][0]),
+                energy_j=float(row.component_energy_j[part.name][0]),
+            )
+            for part in work.profile.components
+        ),
+        rendered_width=rendered[0],
+        rendered_height=rendered[1],
+        text_tokens=int(work.profile.text_tokens(columns)[0]),
+        warnings=(*question.warnings, *_warnings(question, familiarity, row, rendered)),
+        notes=(*question.notes, *work.profile.notes),
+    )
 
 
 def resolve_law(law: LawChoice) -> Law:
@@ -140,136 +222,68 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
-def no_answer(law: Law) -> str:
-    """The error of a workload for which a law's equations have no finite result."""
-    return f"the law {law.name} gives no finite energy and time for this workload"
+def _warnings(question: Question, familiarity: str, row: Answer, rendered: tuple[int, int]) -> list[str]:
+    profile, workload = question.profile, question.workload
+    asked, rounding = (workload.width, workload.height), caveats.rounding(profile)
+    of_pair = caveats.pair_caveats(profile, question.gpu, workload.precision, question.boundary, familiarity)
+    of_workload = [words for words, holds in row.doubts.items() if holds[0]]
+    in_full = f"{asked[0]}x{asked[1]} is generated at {rendered[0]}x{rendered[1]}: {rounding}"
+    return [*of_pair, *(in_full if words == rounding else words for words in of_workload)]
 
 
-class _Answer:
-    """What a law says to a question."""
-
-    def __init__(self, question: Question, law: Law) -> None:
-        self.profile, self.gpu, self.workload = question.profile, question.gpu, question.workload
-        self.question, self.law = question, law
-        self.columns, self.on_gpu = self.workload.columns(), GpuColumns.of(self.gpu, 1)
-        self.gross = law.predict(self.profile, self.columns, self.workload.precision, self.on_gpu)
-        self.familiarity = law.familiarity(self.profile, [self.gpu])[0]
-        width, height = self.profile.size.rendered(self.columns.width, self.columns.height)
-        self.rendered = int(width[0]), int(height[0])
-
-    def estimate(self) -> Estimate:
-        boundary, batch = self.question.boundary, self.columns.batch_size
-        answer = self.gross.dynamic(batch) if boundary == "dynamic" else self.gross
-        energy, seconds = float(answer.energy_j[0]), float(answer.duration_s[0])
-        if not (0 < energy < math.inf and 0 < seconds < math.inf):
-            raise InputError(no_answer(self.law))
-        spread = _factor(float(answer.log_half_width[0]))
-        time_spread = _factor(float(answer.duration_log_half_width[0]))
-        components = self._components(answer)
-        return Estimate(
-            energy_j=energy,
-            energy_low_j=energy / spread,
-            energy_high_j=energy * spread,
-            duration_s=seconds,
-            duration_low_s=seconds / time_spread,
-            duration_high_s=seconds * time_spread,
-            power_w=energy * self.workload.batch_size / seconds,
-            flop=sum(part.flop for part in components),
-            boundary=boundary,
-            components=components,
-            workload=self._workload(),
-            gpu=_gpu_facts(self.gpu, float(self.gross.idle_power_w[0])),
-            law=_law_facts(self.law, self.familiarity),
-            warnings=(*self.question.warnings, *self._warnings()),
-            notes=(*self.question.notes, *self.profile.notes),
-        )
-
-    def _components(self, answer: Prediction) -> tuple[ComponentEstimate, ...]:
-        flop = self.profile.flop(self.columns, self.workload.precision)
-        calls = self.profile.calls(self.columns)
-        return tuple(
-            ComponentEstimate(
-                name=part.name,
-                role=part.role,
-                calls=round(float(calls[part.name][0])),
-                flop=float(flop[part.name][0]) / self.workload.batch_size,
-                energy_j=float(answer.component_energy_j[part.name][0]),
-            )
-            for part in self.profile.components
-        )
-
-    def _warnings(self) -> list[str]:
-        precision = self.workload.precision
-        power = self.gross.energy_j * self.columns.batch_size / self.gross.duration_s
-        of_workload = {
-            **caveats.workload_caveats(self.profile, self.columns),
-            **caveats.power_caveat(power, np.array([self.gpu.tdp_w])),
-        }
-        return [
-            *caveats.pair_caveats(
-                self.profile, self.gpu, precision, self.question.boundary, self.familiarity
-            ),
-            *(self._in_full(words) for words, holds in of_workload.items() if holds[0]),
-            *self._outside(),
-        ]
-
-    def _outside(self) -> list[str]:
-        """How the workload lies outside what the law was fitted on."""
-        found = self.law.outside(self.profile, self.columns, self.workload.precision, self.on_gpu)
-        return [words for words, holds in found.items() if holds[0]]
-
-    def _in_full(self, words: str) -> str:
-        """A table's warning with this workload's size, where that says more."""
-        if words != caveats.rounding(self.profile):
-            return words
-        asked, rendered = (self.workload.width, self.workload.height), self.rendered
-        return f"{asked[0]}x{asked[1]} is generated at {rendered[0]}x{rendered[1]}: {words}"
-
-    def _workload(self) -> dict[str, Any]:
-        return {
-            "model": self.profile.name,
-            "hub_id": self.profile.hub_id,
-            "pipeline": self.profile.pipeline,
-            "origin": self.profile.origin,
-            "parameters": self.profile.parameters,
-            **dataclasses.asdict(self.workload),
-            "text_tokens": int(self.profile.text_tokens(self.columns)[0]),
-            "rendered_width": self.rendered[0],
-            "rendered_height": self.rendered[1],
-            "guidance": self.question.guidance,
-            "negative_prompt": self.question.negative_prompt,
-        }
+# --- as JSON -------------------------------------------------------------------------------------
 
 
-def _gpu_facts(gpu: Gpu, idle_power_w: float) -> dict[str, Any]:
-    """The GPU's figures; its idle power is the law's assumption where nobody measured it."""
+def _record(guess: Estimate) -> dict[str, object]:
+    names = (
+        "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s",
+        "power_w", "flop", "boundary",
+    )  # fmt: skip
+    return {
+        **{name: getattr(guess, name) for name in names},
+        "components": [dataclasses.asdict(part) for part in guess.components],
+        "workload": _workload_record(guess),
+        "gpu": _gpu_record(guess.gpu, guess.idle_power_w),
+        "law": law_record(guess),
+        "warnings": guess.warnings,
+        "notes": guess.notes,
+    }
+
+
+def _workload_record(guess: Estimate) -> dict[str, object]:
+    profile, work = guess.question.profile, guess.question.work
+    return {
+        "model": profile.name,
+        "hub_id": profile.hub_id,
+        "pipeline": profile.pipeline,
+        "origin": profile.origin,
+        "parameters": profile.parameters,
+        **dataclasses.asdict(guess.workload),
+        "text_tokens": guess.text_tokens,
+        "rendered_width": guess.rendered_width,
+        "rendered_height": guess.rendered_height,
+        "guidance": work.guidance,
+        "negative_prompt": work.negative_prompt,
+    }
+
+
+def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
     return {
         "name": gpu.name,
         "tdp_w": gpu.tdp_w,
-        "idle_power_w": idle_power_w,
+        "idle_power_w": idle_w,
         "memory_bytes": gpu.memory_bytes,
         "origin": gpu.origin,
         "sources": dict(gpu.sources),
     }
 
 
-def _law_facts(law: Law, familiarity: str) -> dict[str, Any]:
-    described = dict(law.describe())
+def law_record(guess: Estimate) -> dict[str, Any]:
+    """What the law says of itself, and its published error for what it knew of this model and GPU."""
+    described = dict(guess.law.describe())
     errors = described.pop("errors", None) or {}
-    return {**described, "familiarity": familiarity, "held_out_error": errors.get(familiarity)}
-
-
-def _factor(log_half_width: float) -> float:
-    """Between an interval's middle and its end; infinite when nothing is known of the error."""
-    return math.exp(log_half_width) if log_half_width < 700 else math.inf
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: lists for tuples and sets, None for an end that is not known."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return {
+        **described,
+        "familiarity": guess.familiarity,
+        "held_out_error": errors.get(guess.familiarity),
+    }

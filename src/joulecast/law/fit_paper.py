@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
 from joulecast.law.law import FAMILIARITY, Array
@@ -64,7 +65,7 @@ def dataset_regressors(dataset: Dataset) -> Array:
 def dynamic_energy_j(dataset: Dataset) -> Array:
     """Dynamic energy of one image [J], nan where it cannot be known, shape (runs,)."""
     batch = np.array([run.batch_size for run in dataset.runs])
-    from_gross = dataset.energy_j - dataset.idle_power_w * dataset.duration_s / batch
+    from_gross = measured_dynamic_j(dataset.energy_j, dataset.idle_power_w * dataset.duration_s / batch)
     energy = np.where(dataset.is_dynamic, dataset.energy_j, from_gross)
     return np.where(dataset.loop_only, np.nan, energy)
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from joulecast.boundary import dynamic_share
 from joulecast.errors import FitError
-from joulecast.hardware import Gpu
+from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import idle_power_w
 from joulecast.law.law import FAMILIARITY, Array, GpuColumns
 from joulecast.law.published import GpuRatio, published_ratios
 from joulecast.law.roofline import (
@@ -197,7 +197,8 @@ class _Problem:
         )
         duration, dynamic, static = settle(total, place.traits, p)
         gross = static * duration + total.energy_j * dynamic
-        return np.maximum(gross - place.idle_power_w * duration, 0.05 * gross) / place.batch, duration
+        share = dynamic_share(gross, place.idle_power_w * duration)
+        return gross * share / place.batch, duration
 
     def log_ratio(self, parameters: _Unpacked, places: tuple[_Place, _Place]) -> float:
         """The mean log ratio of dynamic energies on a ratio's two GPUs over some runs."""

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
-from joulecast.hardware import Gpu
+from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.law import Array, GpuColumns, Prediction
 
-# Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
-UNKNOWN_IDLE_SHARE = 0.13
 SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts as inside
 
 
@@ -179,8 +177,3 @@ _LABELS = {
     "steps": "steps",
     "batch_size": "batch size",
 }
-
-
-def idle_power_w(gpu: Gpu) -> float:
-    """Idle power [W]: measured where known, else the usual share of the TDP."""
-    return gpu.idle_power_w if gpu.idle_power_w is not None else UNKNOWN_IDLE_SHARE * gpu.tdp_w

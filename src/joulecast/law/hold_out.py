@@ -26,6 +26,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from joulecast.boundary import dynamic_share
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError
 from joulecast.hardware import gpu
@@ -196,8 +197,8 @@ def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array,
         )
         loop = np.where(dataset.loop_only[group.rows], denoising / gross, 1.0)
         idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
-        dynamic = np.maximum(gross - idle, 0.05 * gross)
-        energy[group.rows] = np.where(dataset.is_dynamic[group.rows], dynamic, gross) * loop
+        share = np.where(dataset.is_dynamic[group.rows], dynamic_share(gross, idle), 1.0)
+        energy[group.rows] = gross * share * loop
         duration[group.rows] = seconds * loop
         spread[group.rows], duration_spread[group.rows] = e_spread, d_spread
     return energy, duration, spread, duration_spread

@@ -8,13 +8,14 @@ computed in columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
+from joulecast.boundary import dynamic_share
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
 
@@ -72,9 +73,7 @@ class Prediction:
 
         The interval keeps its relative width, which hold-outs of both boundaries calibrated.
         """
-        from dataclasses import replace
-
-        share = np.clip(1 - self.idle_power_w * self.duration_s / batch_size / self.energy_j, 0.05, 1.0)
+        share = dynamic_share(self.energy_j, self.idle_power_w * self.duration_s / batch_size)
         return replace(
             self,
             energy_j=self.energy_j * share,
@@ -85,8 +84,15 @@ class Prediction:
 class Law(Protocol):
     """A fitted law. `form` names its equations, `name` this fit of them."""
 
-    name: str
-    form: str
+    @property
+    def name(self) -> str:
+        """Of this fit."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """Of its equations."""
+        ...
 
     def predict(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns

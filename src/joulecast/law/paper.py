@@ -19,8 +19,8 @@ import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
-from joulecast.hardware import Gpu
-from joulecast.law.fitted import FittedLaw, Gross, idle_power_w
+from joulecast.hardware import Gpu, idle_power_w
+from joulecast.law.fitted import FittedLaw, Gross
 from joulecast.law.law import Array, GpuColumns
 
 PIXELS_PER_TOKEN = 256.0

@@ -28,7 +28,7 @@ model = "sdxl"
 size = "1024x1024"           # size, steps, precision, passes: the model's own by default
 steps = 30
 precision = "fp16"
-passes = 2
+passes = 2                   # or guidance, negative_prompt; text_tokens too
 batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
 quality = 0.8                # any scale
 
@@ -55,7 +55,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,17 +68,21 @@ from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_hos
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
-from joulecast.forecast.predict import predict
-from joulecast.hardware import CATALOGUE, Gpu
+from joulecast.forecast.estimate import resolve_law
+from joulecast.forecast.predict import predict_questions
+from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
-from joulecast.uncertainty import Interval
+from joulecast.question.question import ask, precision_notes, precision_of, work_of
+from joulecast.question.setting import Setting
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
-IDLE_SHARE = 0.15  # of the power limit, where nobody measured a GPU's idle power
+_ASKED = (
+    "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt", "text_tokens",
+)  # fmt: skip
 _SOURCES = ("hourly", "file", "intensity")
 
 
@@ -254,95 +258,112 @@ def _service(table: _Table, number: int, hours: int) -> Service:
     )
 
 
-def _configurations(table: _Table, number: int, service: Service) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class _Configuration:
+    """A way to make a service's images that is accepted: a setting without a GPU, batch sizes, quality."""
+
+    service: int
+    where: str
+    asked: Setting
+    batch_sizes: tuple[int, ...]
+    quality: float | None
+
+    def on(self, device: Gpu, batch_size: int) -> Setting:
+        """The setting on a GPU, of a batch."""
+        return replace(self.asked, gpu=device, batch_size=batch_size)
+
+
+def _configurations(table: _Table, number: int, service: Service) -> list[_Configuration]:
     found = [_configuration(t, number) for t in table.tables("configurations")]
-    without = [c["where"] for c in found if c["quality"] is None]
+    without = [c.where for c in found if c.quality is None]
     if service.min_quality is not None and without:
         raise InputError(f"{table.where}.min_quality needs the quality of {without[0]}")
     return found
 
 
-def _configuration(table: _Table, service: int) -> dict[str, Any]:
-    """One accepted configuration: the columns of `predict`, batch sizes, quality."""
+def _configuration(table: _Table, service: int) -> _Configuration:
     model = table.text("model")
     if model is None:
         raise InputError(f'{table.where} needs a model, e.g. model = "sdxl"')
-    profile = load_profile(model)
-    width, height = _size(table, profile.defaults.width, profile.defaults.height)
     sizes = table.take("batch_sizes")
     if sizes is not None and (not isinstance(sizes, list) or not sizes):
         raise InputError(f"{table.where}.batch_sizes must be a list of whole numbers, e.g. [1, 4, 16]")
-    found = {
-        "service": service,
-        "where": table.where,
-        "model": model,
-        "width": width,
-        "height": height,
-        "steps": table.whole("steps", 1, 10_000, profile.defaults.steps),
-        "precision": table.text("precision", profile.defaults.precision),
-        "passes": table.whole("passes", 1, 2)
-        or profile.guidance.passes(profile.defaults.guidance, negative_prompt=False),
-        "batch_sizes": [
+    try:
+        asked = Setting.of({key: table.take(key) for key in _ASKED} | {"model": model})
+        work_of(asked)
+    except InputError as error:
+        raise InputError(f"{table.where}: {error}") from error
+    found = _Configuration(
+        service=service,
+        where=table.where,
+        asked=asked,
+        batch_sizes=tuple(
             int(_number(x, f"{table.where}.batch_sizes", 1, 4096)) for x in (sizes or BATCH_SIZES)
-        ],
-        "quality": table.number("quality", -1e9),
-    }
+        ),
+        quality=table.number("quality", -1e9),
+    )
     table.done()
     return found
 
 
-def _size(table: _Table, width: int, height: int) -> tuple[int, int]:
-    from joulecast.architecture.workload import parse_size
-
-    text = table.text("size")
-    return (width, height) if text is None else parse_size(text)
-
-
 def _options(
-    configurations: Sequence[dict[str, Any]], devices: Sequence[Gpu], said: _Said
+    configurations: Sequence[_Configuration], devices: Sequence[Gpu], said: _Said
 ) -> tuple[Option, ...]:
     """Every configuration on every GPU at every batch size, predicted at once."""
     rows = [
-        (c, g, device, batch)
-        for c in configurations
-        for g, device in enumerate(devices)
-        for batch in c["batch_sizes"]
-        if c["precision"] in device.precisions
+        (configuration, place, ask(configuration.on(device, batch)))
+        for configuration in configurations
+        for place, device in enumerate(devices)
+        if _is_possible(configuration, device, said)
+        for batch in configuration.batch_sizes
     ]
-    too_large = [row for row in rows if _weights_bytes(row[0]) > row[2].memory_bytes]
-    said.warnings += [
-        f"{c['model']} in {c['precision']} was not planned on {device.name}: its weights exceed the memory"
-        for c, _, device, _ in too_large
-    ]
-    rows = [row for row in rows if _weights_bytes(row[0]) <= row[2].memory_bytes]
     if not rows:
         raise InputError("no GPU on offer holds and computes in the precision of any configuration")
-    names = ("model", "width", "height", "steps", "precision", "passes")
-    table: dict[str, Any] = {name: [c[name] for c, _, _, _ in rows] for name in names}
-    table["gpu"] = [device.name if device.origin == CATALOGUE else device.origin for _, _, device, _ in rows]
-    table["batch_size"] = [batch for _, _, _, batch in rows]
-    answers = predict(table)
-    count = len(rows)
-    words = f"{count} combinations of configuration, GPU and batch size"
-    said.assume("all options", "energy and time", words, f"law {answers['law'][0]}")
+    law = resolve_law(None)
+    found = predict_questions([question for _, _, question in rows], law)
+    words = f"{len(rows)} combinations of configuration, GPU and batch size"
+    said.assume("all options", "energy and time", words, f"law {law.name}")
     options = []
-    for i, (c, g, _, batch) in enumerate(rows):
-        if answers["error"][i]:
-            raise InputError(f"{c['where']} on {table['gpu'][i]}: {answers['error'][i]}")
-        if answers["warning"][i]:
-            said.warnings.append(f"{c['model']} on {table['gpu'][i]}: {answers['warning'][i]}")
-        energy = Interval(*(float(answers[n][i]) for n in ("energy_low_j", "energy_j", "energy_high_j")))
-        seconds = float(answers["duration_s"][i])
-        guided = f" x {c['passes']} passes" if c["passes"] > 1 else ""
-        label = f"{c['model']} {c['width']}x{c['height']}, {c['steps']} steps{guided}, {c['precision']}"
-        options.append(Option(c["service"], g, label, batch, energy, seconds / batch, seconds, c["quality"]))
+    for i, (configuration, place, question) in enumerate(rows):
+        on = f"{question.profile.name} on {question.gpu.name}"
+        if found.error[i]:
+            raise InputError(f"{configuration.where} on {question.gpu.name}: {found.error[i]}")
+        if found.warning[i]:
+            said.warnings.append(f"{on}: {found.warning[i]}")
+        w, seconds = question.workload, found.duration_s(i).value
+        guided = f" x {w.passes} passes" if w.passes > 1 else ""
+        label = f"{question.profile.name} {w.width}x{w.height}, {w.steps} steps{guided}, {w.precision}"
+        options.append(
+            Option(
+                configuration.service,
+                place,
+                label,
+                w.batch_size,
+                found.energy_j(i),
+                seconds / w.batch_size,
+                seconds,
+                configuration.quality,
+            )
+        )
     return tuple(options)
 
 
-def _weights_bytes(configuration: Mapping[str, Any]) -> float:
-    """Memory of the weights of all components [byte]: the least a pipeline needs without offloading."""
-    per_parameter = 4 if configuration["precision"] == "fp32" else 2
-    return float(load_profile(configuration["model"]).parameters * per_parameter)
+def _is_possible(configuration: _Configuration, device: Gpu, said: _Said) -> bool:
+    """Whether a GPU has the precision asked for and holds the weights; a warning says why not."""
+    profile, given = load_profile(configuration.asked.model), configuration.asked.precision
+    if given is not None and given not in device.precisions:
+        said.warnings.append(
+            f"{profile.name} in {given} was not planned on {device.name}, which has no {given}"
+        )
+        return False
+    precision = precision_of(profile, device, given)
+    if profile.weight_bytes(precision) <= device.memory_bytes:
+        said.warnings += precision_notes(profile, device, precision) if given is None else []
+        return True
+    said.warnings.append(
+        f"{profile.name} in {precision} was not planned on {device.name}: its weights exceed the memory"
+    )
+    return False
 
 
 def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
@@ -350,12 +371,9 @@ def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
     device = _find_gpu(name, folder)
-    idle, idle_source = device.idle_power_w, device.sources.get("idle_power", "the catalogue")
-    if idle is None:
-        idle, idle_source = (
-            IDLE_SHARE * device.tdp_w,
-            f"{IDLE_SHARE:.0%} of its power limit: nobody measured it",
-        )
+    idle, idle_source = idle_power_w(device), device.sources.get("idle_power", "the catalogue")
+    if device.idle_power_w is None:
+        idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
         said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
     card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
     # over all hours owned: a plan's GPUs carry their idle hours themselves

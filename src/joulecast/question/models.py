@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from joulecast.architecture.catalogue import find_model, model_entry, model_names
@@ -56,8 +57,8 @@ def models() -> tuple[Model, ...]:
     )
 
 
-def load_profile(model: str | os.PathLike[str]) -> ComputeProfile:
-    """The compute profile of a model: by name, alias or hub id, or from a profile file.
+def load_profile(model: str | os.PathLike[str] | ComputeProfile) -> ComputeProfile:
+    """The compute profile of a model: by name, alias or hub id, or from a profile file; a profile as it is.
 
     Case and punctuation of names do not matter. Text that ends in ``.json`` is a path; so is text
     with a path separator, unless it is the hub id of a catalogue model.
@@ -71,6 +72,8 @@ def load_profile(model: str | os.PathLike[str]) -> ComputeProfile:
     FileFormatError
         The file is no profile file, was cut or edited, or is of another version.
     """
+    if isinstance(model, ComputeProfile):
+        return model
     text = os.fspath(model) if isinstance(model, str | os.PathLike) else model
     if not isinstance(text, str) or not text.strip():
         raise InputError(
@@ -86,6 +89,7 @@ def load_profile(model: str | os.PathLike[str]) -> ComputeProfile:
     raise UnknownNameError("model", text, _choices(text), HINT)
 
 
+@lru_cache(maxsize=1024)
 def catalogue_name(text: str) -> str | None:
     """The catalogue's name for a name, alias or hub id; None when it has none or `text` is a path."""
     if not is_path(text):

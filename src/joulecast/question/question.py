@@ -1,158 +1,199 @@
-"""What the user asks, made whole: names looked up, defaults filled in, values checked, notes taken."""
+"""A setting made whole: names looked up, defaults filled in, values checked, notes taken.
+
+This is the one place of defaults. `ask` fills them for one setting; whoever works in columns asks the
+same functions once for each kind of row (`precision_of`, `passes_of`).
+"""
 
 from __future__ import annotations
 
-import math
-import os
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from joulecast.architecture.workload import Workload, check_precision, parse_size
+from joulecast.architecture.workload import Workload
+from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import ComputeProfile
-from joulecast.errors import InputError, UnknownNameError, fold, shown
+from joulecast.errors import InputError, fold, shown
 from joulecast.hardware import Gpu, gpus
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
+from joulecast.question.setting import Setting
 
-BOUNDARIES = ("gross", "dynamic")
+if TYPE_CHECKING:
+    from joulecast.question.setting import GpuChoice, ModelChoice
+
 INSTEAD = ("fp16", "bf16", "fp32")  # of a model's default precision that a GPU lacks
+BATCH_SIZE = 1
+BOUNDARY = BOUNDARIES[0]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a pipeline is asked to do, whatever it runs on. `guidance` is None where `passes` was given."""
+
+    profile: ComputeProfile
+    workload: Workload
+    guidance: float | None
+    negative_prompt: bool
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A workload the pipeline accepts, on a GPU. `guidance` is None where `passes` was given instead."""
+    """Work that the pipeline accepts, on a GPU, and what of its energy is asked for.
 
-    profile: ComputeProfile
+    `notes` say how the setting was understood and `warnings` where that deserves doubt; two questions
+    are equal where they ask for the same, however it was put.
+    """
+
+    work: Work
     gpu: Gpu
-    workload: Workload
     boundary: str
-    guidance: float | None
-    negative_prompt: bool
-    notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def profile(self) -> ComputeProfile:
+        """The model's compute."""
+        return self.work.profile
+
+    @property
+    def workload(self) -> Workload:
+        """What one call of the pipeline is asked to do."""
+        return self.work.workload
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the setting was understood."""
+        return self.work.notes
 
 
-def ask(
-    model: str | os.PathLike[str],
-    gpu: str | os.PathLike[str],
-    *,
-    width: int | None = None,
-    height: int | None = None,
-    size: str | tuple[int, int] | None = None,
-    steps: int | None = None,
-    passes: int | None = None,
-    guidance: float | None = None,
-    negative_prompt: bool = False,
-    batch_size: int = 1,
-    precision: str | None = None,
-    text_tokens: int | None = None,
-    boundary: str = "gross",
-) -> Question:
-    """A whole question from what the user gave; parameters and errors as of `estimate`."""
-    profile, device = load_profile(model), find_gpu(gpu)
-    scale = _guidance(guidance, profile)
-    chosen_precision = _precision(precision, profile, device)
-    width, height = _size(width, height, size, profile)
-    workload = Workload(
-        width=width,
-        height=height,
-        steps=profile.defaults.steps if steps is None else steps,
-        passes=profile.guidance.passes(scale, negative_prompt) if passes is None else passes,
-        batch_size=batch_size,
-        precision=chosen_precision,
-        text_tokens=text_tokens,
-    )
-    profile.check(workload)
-    ambiguity = ambiguous_gpu(gpu, device) if isinstance(gpu, str) else ""
-    notes = _name_notes(model, profile, "" if ambiguity else gpu, device)
-    if precision is None and chosen_precision != profile.defaults.precision:
-        default = profile.defaults.precision
-        notes.append(
-            f"{device.name} has no {default}, the precision of {profile.name}: {chosen_precision} was taken"
-        )
-    if passes is None:
-        notes += _guidance_notes(profile, workload.passes, scale, guidance is not None, negative_prompt)
-    elif guidance is not None:
-        notes.append("passes was given: guidance did not change it")
+def ask(setting: Setting) -> Question:
+    """A whole question from what was given; what was not takes its default.
+
+    Raises
+    ------
+    UnknownNameError
+        An unknown model or GPU; carries near matches.
+    InputError
+        There is no GPU, it lacks the precision asked for, or the pipeline would refuse the workload.
+    FileFormatError
+        A profile or GPU file is damaged.
+    """
+    if setting.gpu is None:
+        raise InputError("a GPU is given by its name or file, e.g. 'H100' (see `joulecast gpus`)")
+    gpu = find_gpu(setting.gpu)
+    warning = ambiguous_gpu(setting.gpu, gpu)
+    note = "" if warning else _gpu_note(setting.gpu, gpu)
     return Question(
-        profile=profile,
-        gpu=device,
-        workload=workload,
-        boundary=check_boundary(boundary),
-        guidance=scale if passes is None else None,
-        negative_prompt=bool(negative_prompt),
-        notes=tuple(notes),
-        warnings=(ambiguity,) if ambiguity else (),
+        work=work_of(setting, gpu, (note,) if note else ()),
+        gpu=gpu,
+        boundary=setting.boundary or BOUNDARY,
+        warnings=(warning,) if warning else (),
     )
 
 
-def check_boundary(boundary: object) -> str:
-    """`boundary` if it is known, else UnknownNameError."""
-    if boundary not in BOUNDARIES:
-        raise UnknownNameError("boundary", boundary, BOUNDARIES, f"known: {', '.join(BOUNDARIES)}")
-    return str(boundary)
+def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...] = ()) -> Work:
+    """The work a setting asks for; on a GPU that is not known yet, any precision will do.
+
+    Errors as of `ask`.
+    """
+    profile = load_profile(setting.model)
+    scale = profile.defaults.guidance if setting.guidance is None else setting.guidance
+    negative_prompt = bool(setting.negative_prompt)
+    given_passes = setting.passes
+    workload = workload_of(setting, profile, gpu)
+    profile.check(workload)
+    notes = [*_model_notes(setting.model, profile), *gpu_notes]
+    if setting.precision is None:
+        notes += precision_notes(profile, gpu, workload.precision)
+    if given_passes is None:
+        notes += _guidance_notes(
+            profile, workload.passes, scale, setting.guidance is not None, negative_prompt
+        )
+    elif setting.guidance is not None:
+        notes.append("passes was given: guidance did not change it")
+    return Work(
+        profile=profile,
+        workload=workload,
+        guidance=scale if given_passes is None else None,
+        negative_prompt=negative_prompt,
+        notes=tuple(notes),
+    )
 
 
-def ambiguous_gpu(asked: str, gpu: Gpu) -> str:
+def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = None) -> Workload:
+    """What one call of the model's pipeline is asked to do; whether it would refuse is not checked.
+
+    Raises InputError where the GPU lacks the precision asked for.
+    """
+    own, passes = profile.defaults, setting.passes
+    if passes is None:
+        passes = passes_of(profile, setting.guidance, bool(setting.negative_prompt))
+    return Workload(
+        width=own.width if setting.width is None else setting.width,
+        height=own.height if setting.height is None else setting.height,
+        steps=own.steps if setting.steps is None else setting.steps,
+        passes=passes,
+        batch_size=BATCH_SIZE if setting.batch_size is None else setting.batch_size,
+        precision=precision_of(profile, gpu, setting.precision),
+        text_tokens=setting.text_tokens,
+    )
+
+
+def precision_of(profile: ComputeProfile, gpu: Gpu | None, given: str | None = None) -> str:
+    """The precision that applies: the one given, which the GPU must have, or the model's own, which gives
+    way where the GPU lacks it. Raises InputError where a GPU lacks the one given."""
+    if given is not None:
+        if gpu is not None:
+            gpu.peak_flop_per_s(given)
+        return given
+    own = profile.defaults.precision
+    if gpu is None:
+        return own
+    return next(name for name in (own, *INSTEAD) if name in gpu.precisions)
+
+
+def passes_of(profile: ComputeProfile, guidance: float | None, negative_prompt: bool) -> int:
+    """Denoiser passes a step that the pipeline makes at a guidance scale; None is the model's own."""
+    return profile.guidance.passes(
+        profile.defaults.guidance if guidance is None else guidance, negative_prompt
+    )
+
+
+def precision_notes(profile: ComputeProfile, gpu: Gpu | None, precision: str) -> list[str]:
+    """A note where a GPU lacks the model's own precision."""
+    own = profile.defaults.precision
+    if gpu is None or precision == own:
+        return []
+    return [f"{gpu.name} has no {own}, the precision of {profile.name}: {precision} was taken"]
+
+
+def ambiguous_gpu(asked: GpuChoice, gpu: Gpu) -> str:
     """A warning when what the user wrote could mean another GPU too, else an empty string."""
-    if fold(asked) == fold(gpu.name):
+    if not isinstance(asked, str):
         return ""
-    others = [g.name for g in gpus() if g is not gpu and fold(asked) in fold(g.name)]
+    others = _also_meant(fold(asked), gpu.name)
     if not others:
         return ""
     return f"GPU {shown(asked)} was taken as {gpu.name}, but could also mean {' or '.join(others)}"
 
 
-def _size(
-    width: int | None, height: int | None, size: str | tuple[int, int] | None, profile: ComputeProfile
-) -> tuple[int, int]:
-    if size is not None:
-        if width is not None or height is not None:
-            raise InputError("give either size or width and height, not both")
-        if isinstance(size, str):
-            return parse_size(size)
-        if not isinstance(size, tuple | list) or len(size) != 2:
-            raise InputError(f"size {shown(size)} is not a pair of pixels or WIDTHxHEIGHT, e.g. '1024x768'")
-        return size[0], size[1]
-    if width is None and height is None:
-        return profile.defaults.width, profile.defaults.height
-    if width is None or height is None:
-        raise InputError(
-            f"{'width' if width is None else 'height'} is missing; give both, or size, or neither"
-        )
-    return width, height
+@lru_cache(maxsize=1024)
+def _also_meant(asked: str, name: str) -> tuple[str, ...]:
+    """Other GPUs of the catalogue whose names hold what was asked, in folded form; none of a whole name."""
+    if asked == fold(name):
+        return ()
+    return tuple(g.name for g in gpus() if g.name != name and asked in fold(g.name))
 
 
-def _guidance(guidance: float | None, profile: ComputeProfile) -> float | None:
-    """The guidance scale that applies: the one given, checked, or the model's default."""
-    if guidance is None:
-        return profile.defaults.guidance
-    try:
-        value = float(guidance)
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if isinstance(guidance, bool) or not 0 <= value <= 1000:
-        raise InputError(
-            f"guidance must be a number from 0 to 1000, not {shown(guidance)}; above 1 it guides"
-        )
-    return value
+def _model_notes(model: ModelChoice, profile: ComputeProfile) -> list[str]:
+    is_alias = isinstance(model, str) and profile.origin == "catalogue" and fold(model) != fold(profile.name)
+    return [f"model {shown(model)} is {profile.name}"] if is_alias else []
 
 
-def _precision(precision: str | None, profile: ComputeProfile, gpu: Gpu) -> str:
-    """The precision that applies; one the user asks for must exist on the GPU, a default gives way."""
-    if precision is not None:
-        chosen = check_precision(precision.strip().casefold() if isinstance(precision, str) else precision)
-        gpu.peak_flop_per_s(chosen)
-        return chosen
-    return next(p for p in (profile.defaults.precision, *INSTEAD) if p in gpu.precisions)
-
-
-def _name_notes(model: object, profile: ComputeProfile, gpu: object, device: Gpu) -> list[str]:
-    notes = []
-    if isinstance(model, str) and profile.origin == "catalogue" and fold(model) != fold(profile.name):
-        notes.append(f"model {shown(model)} is {profile.name}")
-    if isinstance(gpu, str) and gpu and device.origin == "catalogue" and not device.is_named(gpu):
-        notes.append(f"GPU {shown(gpu)} is {device.name}")
-    return notes
+def _gpu_note(asked: GpuChoice, gpu: Gpu) -> str:
+    is_alias = isinstance(asked, str) and gpu.origin == "catalogue" and not gpu.is_named(asked)
+    return f"GPU {shown(asked)} is {gpu.name}" if is_alias else ""
 
 
 def _guidance_notes(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from joulecast.compute.profile import ComputeProfile
-from joulecast.forecast.estimate import Estimate
+from joulecast.forecast.estimate import Estimate, law_record
 from joulecast.hardware import Gpu
 from joulecast.question.models import Model
+from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
@@ -33,14 +34,14 @@ def estimate_text(estimate: Estimate) -> str:
     """An estimate: the energy first, then its parts, what it includes and where it comes from."""
     return "\n".join(
         [
-            title(estimate.workload, estimate.gpu),
+            title(estimate.question),
             "",
             *_headline(estimate),
             "",
             *_components(estimate),
             "",
             *paragraph("Includes", _included(estimate)),
-            *paragraph("Law", _law(estimate.law)),
+            *paragraph("Law", _law(law_record(estimate))),
             *(line for words in estimate.warnings for line in paragraph("Warning", words)),
             *(line for words in estimate.notes for line in paragraph("Note", words)),
         ]
@@ -122,18 +123,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
     ]  # fmt: skip
 
 
-def title(workload: Mapping[str, Any], gpu: Mapping[str, Any]) -> str:
+def title(question: Question) -> str:
     """A workload and its GPU in one line."""
-    passes = f" x {workload['passes']} passes" if workload["passes"] != 1 else ""
-    batch = f", batch {workload['batch_size']}" if workload["batch_size"] != 1 else ""
+    w = question.workload
+    passes = f" x {w.passes} passes" if w.passes != 1 else ""
+    batch = f", batch {w.batch_size}" if w.batch_size != 1 else ""
     return (
-        f"{workload['model']} on {gpu['name']}: {workload['width']}x{workload['height']}, "
-        f"{workload['steps']} steps{passes}, {workload['precision']}{batch}"
+        f"{question.profile.name} on {question.gpu.name}: {w.width}x{w.height}, "
+        f"{w.steps} steps{passes}, {w.precision}{batch}"
     )
 
 
 def _headline(estimate: Estimate) -> list[str]:
-    batch = estimate.workload["batch_size"]
+    batch = estimate.workload.batch_size
     rows = [
         [
             "energy per image",
@@ -147,7 +149,7 @@ def _headline(estimate: Estimate) -> list[str]:
             "",
             _interval(quantity.duration, estimate.duration_low_s, estimate.duration_high_s),
         ],
-        ["average power", quantity.power(estimate.power_w), "", f"power limit {estimate.gpu['tdp_w']:g} W"],
+        ["average power", quantity.power(estimate.power_w), "", f"power limit {estimate.gpu.tdp_w:g} W"],
         ["compute per image", quantity.teraflop(estimate.flop), "", ""],
     ]
     return table(rows[0], rows[1:], right={1, 2})
@@ -173,7 +175,7 @@ def _components(estimate: Estimate) -> list[str]:
 
 
 def _included(estimate: Estimate) -> str:
-    words = _BOUNDARIES[estimate.boundary].format(idle=quantity.power(estimate.gpu["idle_power_w"]))
+    words = _BOUNDARIES[estimate.boundary].format(idle=quantity.power(estimate.idle_power_w))
     return (
         f"{estimate.boundary} GPU energy of the whole pipeline call: {words}. "
         "Not the rest of the computer, and not cooling."

@@ -78,7 +78,7 @@ def plan() -> Plan:
 DRAWINGS: dict[str, Callable[[tuple[Outcome, ...], Plan], Any]] = {
     "estimate": lambda found, plan: estimate_chart(estimate("flux.1-dev", "H100")),
     "dynamic": lambda found, plan: estimate_chart(estimate("flux.1-dev", "H100", boundary="dynamic")),
-    "by component": lambda found, plan: estimate_chart(estimate("sdxl", "A100", law="paper"), "paper"),
+    "by component": lambda found, plan: estimate_chart(estimate("sdxl", "A100", law="paper")),
     "pareto": lambda found, plan: pareto_chart(found, on_front(found, BY), BY),
     "plan": lambda found, plan: plan_chart(plan, problem(), datetime(2022, 6, 1, tzinfo=UTC)),
     "plan without a beginning": lambda found, plan: plan_chart(plan, problem()),
@@ -100,7 +100,7 @@ def test_pictures_are_drawn_and_always_the_same(name: str, found: tuple[Outcome,
 @pytest.mark.parametrize(("law", "boundary"), [(None, "gross"), ("paper", "gross"), (None, "dynamic")])
 def test_an_estimates_parts_are_whole(law: str | None, boundary: str) -> None:
     guess = estimate("sdxl", "A100", law=law, boundary=boundary)
-    *parts, total = estimate_steps(guess, law)
+    *parts, total = estimate_steps(guess)
     assert total["energy"] == pytest.approx(guess.energy_j, rel=ADDS_UP)
     assert sum(part["energy"] for part in parts) == pytest.approx(guess.energy_j, rel=ADDS_UP)
     for before, after in itertools.pairwise(parts):

@@ -1,0 +1,118 @@
+"""What a law answers to questions of one model and precision, in columns; an estimate is a column of one.
+
+Energies become those of each question's boundary, intervals get their ends, and doubts their words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.architecture.workload import WorkloadColumns
+from joulecast.boundary import BOUNDARIES
+from joulecast.compute.profile import ComputeProfile
+from joulecast.forecast import caveats
+from joulecast.law.law import GpuColumns, Law, Prediction
+
+DYNAMIC = BOUNDARIES.index("dynamic")
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Arrays of shape (questions,).
+
+    Attributes
+    ----------
+    energy_j, energy_low_j, energy_high_j : GPU energy of one image in its boundary [J], 90 % interval.
+    duration_s, duration_low_s, duration_high_s : time of one batch [s], 90 % interval.
+    flop : of one image [FLOP].
+    idle_power_w : what the dynamic boundary subtracts [W].
+    component_energy_j, component_flop : of one image, by component name.
+    is_usable : where energy and time are positive and finite; elsewhere the law has no answer.
+    doubts : words -> where they hold, in the order in which they are told.
+    """
+
+    energy_j: Floats
+    energy_low_j: Floats
+    energy_high_j: Floats
+    duration_s: Floats
+    duration_low_s: Floats
+    duration_high_s: Floats
+    flop: Floats
+    idle_power_w: Floats
+    component_energy_j: Mapping[str, Floats]
+    component_flop: Mapping[str, Floats]
+    is_usable: Mask
+    doubts: Mapping[str, Mask]
+
+
+def answer(
+    law: Law,
+    profile: ComputeProfile,
+    workloads: WorkloadColumns,
+    precision: str,
+    gpus: GpuColumns,
+    is_dynamic: Mask,
+) -> Answer:
+    """What a law says to workloads of a model and precision, each on its GPU and in its boundary."""
+    gross = law.predict(profile, workloads, precision, gpus)
+    batch = workloads.batch_size
+    found = _within_boundary(gross, is_dynamic, batch)
+    spread, seconds_spread = _factor(found.log_half_width), _factor(found.duration_log_half_width)
+    energy, seconds = found.energy_j, found.duration_s
+    by_component = {name: flop / batch for name, flop in profile.flop(workloads, precision).items()}
+    power = gross.energy_j * batch / gross.duration_s
+    return Answer(
+        energy_j=energy,
+        energy_low_j=energy / spread,
+        energy_high_j=energy * spread,
+        duration_s=seconds,
+        duration_low_s=seconds / seconds_spread,
+        duration_high_s=seconds * seconds_spread,
+        flop=sum(by_component.values(), np.zeros(len(workloads))),
+        idle_power_w=gross.idle_power_w,
+        component_energy_j=found.component_energy_j,
+        component_flop=by_component,
+        is_usable=(energy > 0) & (energy < math.inf) & (seconds > 0) & (seconds < math.inf),
+        doubts={
+            **caveats.workload_caveats(profile, workloads),
+            **caveats.power_caveat(power, gpus.column(lambda gpu: gpu.tdp_w)),
+            **law.outside(profile, workloads, precision, gpus),
+        },
+    )
+
+
+def no_answer(law: Law) -> str:
+    """The error of a workload for which a law's equations have no finite result."""
+    return f"the law {law.name} gives no finite energy and time for this workload"
+
+
+def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np.int64]) -> Prediction:
+    """A prediction whose energies are each in its own boundary."""
+    if not is_dynamic.any():
+        return gross
+    dynamic = gross.dynamic(batch_size)
+    if is_dynamic.all():
+        return dynamic
+    return replace(
+        gross,
+        energy_j=np.where(is_dynamic, dynamic.energy_j, gross.energy_j),
+        component_energy_j={
+            name: np.where(is_dynamic, dynamic.component_energy_j[name], energy)
+            for name, energy in gross.component_energy_j.items()
+        },
+    )
+
+
+def _factor(log_half_width: Floats) -> Floats:
+    """Between an interval's middle and its end; infinite when nothing is known of the error."""
+    with np.errstate(over="ignore"):
+        factor: Floats = np.exp(log_half_width)
+    return factor

@@ -1,0 +1,237 @@
+"""One request, one question: every door resolves a request as `ask` does, and fills no default of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import joulecast
+from joulecast.architecture.workload import PRECISIONS, Workload
+from joulecast.boundary import BOUNDARIES
+from joulecast.cli.parser import main
+from joulecast.errors import JoulecastError
+from joulecast.forecast.predict import Predictor
+from joulecast.law.load import load_law
+from joulecast.plan.demand import demand_of
+from joulecast.question import question as rooms
+from joulecast.question.question import Question, ask
+from joulecast.question.setting import Setting, key_of
+from joulecast.question.table import NOT_GIVEN, Questions, TableReader
+
+Given = Mapping[str, object]
+
+MODELS = ["sd1.5", "sdxl", "flux.1-dev", "flux.1-schnell", "qwen-image", "pixart-sigma", "sana1.5-1.6b"]
+GPUS = ["H100-SXM5-80GB", "A100", "T4", "RTX 4090"]
+REQUESTS = st.fixed_dictionaries(
+    {"model": st.sampled_from(MODELS), "gpu": st.sampled_from(GPUS)},
+    optional={
+        "size": st.sampled_from(["512x512", "1024x1024", "768x1024"]),
+        "steps": st.integers(1, 60),
+        "passes": st.integers(1, 2),
+        "guidance": st.sampled_from([0.0, 1.0, 3.5, 7.0]),
+        "negative_prompt": st.booleans(),
+        "batch_size": st.sampled_from([1, 4]),
+        "precision": st.sampled_from(["fp16", "bf16", "fp32"]),
+        "boundary": st.sampled_from(BOUNDARIES),
+    },
+)
+IN_PLAN = ("size", "steps", "passes", "guidance", "negative_prompt", "precision")
+
+
+def row(questions: Questions, i: int = 0) -> Question | str:
+    """A row of a table's questions as `ask` gives it, or its error."""
+    if questions.error[i]:
+        return str(questions.error[i])
+    tokens = int(questions.text_tokens[i])
+    workload = Workload(
+        **{
+            name: int(getattr(questions, name)[i])
+            for name in ("width", "height", "steps", "passes", "batch_size")
+        },
+        precision=PRECISIONS[questions.precision[i]],
+        text_tokens=None if tokens == NOT_GIVEN else tokens,
+    )
+    device = questions.devices[questions.gpu[i]]
+    profile = questions.profiles[questions.model[i]]
+    work = rooms.Work(profile, workload, None, False, ())
+    return Question(work, device.gpu, BOUNDARIES[questions.boundary[i]])
+
+
+def core(question: Question) -> tuple[object, ...]:
+    """What is asked, whatever was said of how it was understood."""
+    return question.profile, question.gpu, question.workload, question.boundary
+
+
+def asked(request: Given) -> Question | str:
+    """The question of a request, or why it is none."""
+    try:
+        return ask(Setting.of(request))
+    except JoulecastError as error:
+        return str(error)
+
+
+@given(REQUESTS)
+@settings(max_examples=150, deadline=None)
+def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
+    """As numbers, as the text of a CSV file, under other names of the columns."""
+    expected = asked(request)
+    other = {"steps": "num_inference_steps", "guidance": "guidance_scale", "batch_size": "batch"}
+    as_text = {name: str(value) for name, value in request.items()}
+    for columns in (request, as_text, {other.get(name, name): value for name, value in request.items()}):
+        questions = TableReader().read({name: [value] for name, value in columns.items()})
+        found = row(questions)
+        if isinstance(expected, Question):
+            assert isinstance(found, Question)
+            assert core(found) == core(expected)
+        else:  # what the pipeline or the GPU refuses is said with the answer
+            answer = Predictor(load_law("tdp_time")).predict({n: [v] for n, v in columns.items()})
+            assert expected in (answer["error"][0], found)
+
+
+@given(REQUESTS)
+@settings(max_examples=60, deadline=None)
+def test_a_missing_cell_is_a_missing_column(request: dict[str, object]) -> None:
+    names = ["model", "gpu", "size", "steps", "passes", "guidance", "negative_prompt", "batch_size"]
+    names += ["precision", "text_tokens", "boundary"]
+    cells = {name: [str(request.get(name, ""))] for name in names}
+    sparse = TableReader().read({name: [value] for name, value in request.items()})
+    full = TableReader().read(cells)
+    a, b = row(sparse), row(full)
+    assert (a if isinstance(a, str) else core(a)) == (b if isinstance(b, str) else core(b))
+    assert sparse.assumed[0] == full.assumed[0]
+
+
+@given(REQUESTS)
+@settings(max_examples=60, deadline=None)
+def test_an_option_of_a_plan_asks_what_a_setting_asks(request: dict[str, object]) -> None:
+    seen: list[Question] = []
+    kept = {name: value for name, value in request.items() if name in ("model", *IN_PLAN)}
+    batch = request.get("batch_size", 1)
+    content = {
+        "services": [
+            {"images_per_day": 10, "configurations": [{**kept, "batch_sizes": [batch]}]},
+        ],
+        "gpus": [{"name": request["gpu"]}],
+        "regions": [{"name": "FR"}],
+    }
+
+    def listening(setting: Setting) -> Question:
+        seen.append(ask(setting))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("joulecast.plan.demand.ask", listening)
+        try:
+            demand_of(content)
+        except JoulecastError:
+            if not seen:  # the GPU lacks the precision or the memory, or the pipeline refuses it
+                return
+    expected = asked({**kept, "gpu": request["gpu"], "batch_size": batch})
+    assert isinstance(expected, Question)
+    assert [core(question) for question in seen] == [core(expected)]
+
+
+@given(REQUESTS)
+@settings(max_examples=40, deadline=None)
+def test_the_command_line_asks_what_a_setting_asks(request: dict[str, object]) -> None:
+    """`estimate`, in a process of its own elsewhere, here by its function: every option is text."""
+    words = ["estimate", str(request["model"]), "--gpu", str(request["gpu"])]
+    options = {"batch_size": "--batch", "negative_prompt": "--negative-prompt"}
+    for name, value in request.items():
+        if name == "negative_prompt":
+            words += ["--negative-prompt" if value else "--no-negative-prompt"]
+        elif name not in ("model", "gpu"):
+            words += [options.get(name, f"--{name}"), str(value)]
+    seen = list(questions_asked(words))
+    expected = asked(request)
+    if isinstance(expected, Question):
+        assert seen == [expected]
+    else:
+        assert seen == []
+
+
+def questions_asked(words: list[str]) -> Iterator[Question]:
+    """The questions that a command asks."""
+    seen: list[Question] = []
+
+    def listening(setting: Setting) -> Question:
+        seen.append(ask(setting))
+        return seen[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("joulecast.question.question.ask", listening)
+        with pytest.raises(SystemExit):
+            main(words)
+    yield from seen
+
+
+def test_python_takes_objects_wherever_names_are() -> None:
+    by_name = joulecast.estimate("sdxl", "H100-SXM5-80GB", steps=20)
+    by_object = joulecast.estimate(
+        joulecast.load_profile("sdxl"), joulecast.gpu("H100-SXM5-80GB"), steps=20, law=load_law()
+    )
+    assert core(by_object.question) == core(by_name.question)
+    assert by_object.to_dict() == by_name.to_dict()
+
+
+def test_defaults_are_the_pipelines_own_at_every_door() -> None:
+    """What doors once disagreed about."""
+    names = ["qwen-image", "flux.1-dev"]
+    qwen, flux = (ask(Setting.of({"model": m, "gpu": "H100-SXM5-80GB"})) for m in names)
+    assert qwen.workload.passes == 1
+    assert flux.workload.precision == "bf16"
+    table = TableReader().read({"model": names, "gpu": ["H100-SXM5-80GB"] * 2})
+    assert [core(one) for i in (0, 1) if isinstance(one := row(table, i), Question)] == [
+        core(qwen),
+        core(flux),
+    ]
+    assert table.assumed[1] == "1024x1024; 50 steps; 1 denoiser pass a step; bf16"
+
+
+def test_a_table_says_where_a_precision_gave_way() -> None:
+    table = TableReader().read({"model": ["flux.1-dev"], "gpu": ["T4"], "size": ["512x512"], "steps": [4]})
+    note = "T4 has no bf16, the precision of flux.1-dev: fp16 was taken"
+    assert table.assumed[0] == f"1 denoiser pass a step; {note}"
+    assert note in ask(Setting.of({"model": "flux.1-dev", "gpu": "T4"})).notes
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (["model", "gpu", "steps", "num_inference_steps"], "both say the steps"),
+        (["model", "gpu", "size", "width"], "both say the size"),
+        (["model", "gpu", "heigth"], "is the column 'heigth' the height"),
+        (["model", "gpu", "steps "], None),
+        (["model", "gpu", "id", "prompt", "cost"], None),
+    ],
+)
+def test_columns_that_mean_something_are_understood_or_refused(columns: list[str], words: str | None) -> None:
+    table = {name: ["1"] for name in columns} | {"model": ["sdxl"], "gpu": ["L4"]}
+    if words is None:
+        assert not TableReader().read(table).error[0]
+        return
+    with pytest.raises(JoulecastError, match=words):
+        TableReader().read(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("batch", "batch_size"), ("Guidance-Scale", "guidance"), ("dtype", "precision"), ("frames", None)],
+)
+def test_one_vocabulary(name: str, key: str | None) -> None:
+    assert key_of(name) == key
+
+
+@pytest.mark.parametrize("name", ["float16", "torch.float16", "FP16 ", "half"])
+def test_precisions_by_torchs_names(name: str) -> None:
+    assert Setting("sdxl", precision=name).precision == "fp16"
+
+
+def test_what_was_given_makes_the_setting_again() -> None:
+    setting = Setting.of({"model": "sdxl", "gpu": "L4", "size": "512x768", "batch": "4", "steps": 9.0})
+    assert setting.given() == {"model": "sdxl", "gpu": "L4", "size": "512x768", "steps": 9, "batch_size": 4}
+    assert Setting.of(setting.given()) == setting
+    assert Setting("sdxl", steps="12").steps == 12  # type: ignore[arg-type]
