@@ -1,17 +1,29 @@
-"""Nothing in the tests may reach for the network. The packaged eager runs, made ready once."""
+"""Nothing in the tests may reach for the network. What several files need is made ready once, here."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from command import Command, Done, exit_status
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
 from joulecast.law.own_runs import usable
 from joulecast.runs import RunTable, packaged_runs
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run a command in a fresh folder."""
+    for name in ONE_THREAD:  # which commands set for good
+        monkeypatch.setenv(name, "1")
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: Done(exit_status(*arguments), *capsys.readouterr())
 
 
 @pytest.fixture(scope="session")

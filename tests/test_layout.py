@@ -18,7 +18,8 @@ PACKAGE = SOURCE / "joulecast"
 # Nouns of one group may not import each other either.
 ORDER = [
     ("errors", "units"),
-    ("uncertainty", "files", "boundary"),
+    ("files", "boundary"),
+    ("uncertainty",),
     ("data",),
     ("architecture", "hardware"),
     ("compute",),

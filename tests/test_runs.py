@@ -238,6 +238,36 @@ def test_docstring_example() -> None:
     assert doctest.testmod(module).attempted > 0
 
 
+def test_an_invented_run_says_so(tmp_path: Path) -> None:
+    RunTable([run(is_invented=True), run(run_id="r2")]).write(tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").read_text().count(",yes\n") == 1
+    again = RunTable.read(tmp_path / "runs.csv")
+    assert again.column("is_invented").tolist() == [True, False]
+    assert [each.run_id for each in again.filter(is_invented=True)] == ["r1"]
+    with pytest.raises(InputError, match="is_invented is 1; expected yes or no"):
+        run(is_invented=1)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "expected"),
+    [
+        ("source", "dry run on a replayed trace: not a measurement", True),  # from before there was a column
+        ("source", "a dry run", False),
+        ("source", "", False),
+        ("source,is_invented", "dry run,no", False),
+        ("source,is_invented", "dry run,", False),
+        ("source,is_invented", "lab,yes", True),
+    ],
+)
+def test_an_invented_run_is_known_in_old_files_too(column: str, cells: str, expected: bool) -> None:
+    assert read(f"{HEADER},{column}\n{ROW},{cells}\n")[0].is_invented is expected
+
+
+def test_a_boolean_is_yes_or_no() -> None:
+    with pytest.raises(FileFormatError, match="row 2: is_invented is 'maybe'; expected yes or no"):
+        read(f"{HEADER},is_invented\n{ROW},maybe\n")
+
+
 WORDS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).map(str.strip).filter(bool)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 COUNTS = st.integers(1, 1_000_000)
@@ -247,8 +277,10 @@ COUNTS = st.integers(1, 1_000_000)
 def measured_runs(draw: st.DrawFn) -> MeasuredRun:
     values: dict[str, Any] = {}
     for column in columns().values():
-        strategy: st.SearchStrategy[Any] = {"text": WORDS, "integer": COUNTS, "number": POSITIVE}[column.type]
-        if column.values:
+        strategy: st.SearchStrategy[Any] = {
+            "text": WORDS, "integer": COUNTS, "number": POSITIVE, "boolean": st.booleans()
+        }[column.type]  # fmt: skip
+        if column.values and column.type != "boolean":
             strategy = st.sampled_from(column.values).map(int if column.type == "integer" else str)
         optional = not column.required and not column.default
         values[column.name] = draw(st.none() | strategy if optional else strategy)

@@ -109,3 +109,8 @@ def test_parsing() -> None:
     for bad in ("", "a", "2:1", "1:2:1.5", "1:2:3:4", "nan", "inf"):
         with pytest.raises(InputError, match="PUE"):
             parse_interval(bad, "PUE")
+
+
+def test_ends_that_are_not_known_are_none() -> None:
+    assert Interval(1, 2, 3).ends() == {"value": 2, "low": 1, "high": 3}
+    assert Interval(-math.inf, 2, math.inf).ends() == {"value": 2, "low": None, "high": None}

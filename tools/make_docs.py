@@ -22,6 +22,7 @@ from typing import Any
 
 import joulecast
 from joulecast import data
+from joulecast.cli.help import names, usage
 from joulecast.cli.parser import commands, parser
 from joulecast.runs import columns
 
@@ -79,29 +80,23 @@ def _page(lines: Iterator[str]) -> str:
 def _cli() -> Iterator[str]:
     yield from ("# Command line", "", str(parser().description), "")
     yield from (
-        "Exit status: 0; 1 when `predict` could not predict some rows; 2 for an error, told in one line.",
+        "Exit status: 0; 1 when rows of a file could not be done, something is over its budget or tasks of a "
+        "campaign are left; 2 for an error, told in one line.",
         "",
     )
     for name, command in commands().items():
-        yield from (f"## joulecast {name}", "", f"    {_usage(command)}", "", str(command.description), "")
-        yield from ("| option | meaning |", "|---|---|")
-        actions = [action for action in command._actions if action.dest != "help"]
-        yield from (f"| `{_names(action)}` | {_cell(action.help or '')} |" for action in actions)
-        yield ""
+        yield from (f"## joulecast {name}", "", f"    {usage(command)}", "", str(command.description), "")
+        yield from _option_tables(command)
 
 
-def _usage(command: argparse.ArgumentParser) -> str:
-    needed = [_names(action) for action in command._actions if action.required]
-    return " ".join([command.prog, *needed, "[options]"])
-
-
-def _names(action: argparse.Action) -> str:
-    """How an option is written, with its value's name."""
-    if not action.option_strings:
-        return str(action.metavar or action.dest.upper())
-    takes_value = action.nargs is None and not isinstance(action, argparse.BooleanOptionalAction)
-    value = f" {action.metavar or action.dest.upper()}" if takes_value else ""
-    return ", ".join(action.option_strings) + value
+def _option_tables(command: argparse.ArgumentParser) -> Iterator[str]:
+    """A table for each group of options; what every command has is left out."""
+    for group in command._action_groups:
+        actions = [action for action in group._group_actions if action.dest != "help"]
+        if actions:
+            yield from (f"| {group.title} | meaning |", "|---|---|")
+            yield from (f"| `{names(action)}` | {_cell(action.help or '')} |" for action in actions)
+            yield ""
 
 
 def _cell(text: str) -> str:
@@ -209,7 +204,8 @@ def _tables() -> Iterator[str]:
         name = path.relative_to(PACKAGED).as_posix()
         rows = data.read_table(name)
         header = list(rows[0]) if rows else []
-        shown = "those of `runs/columns.csv`" if header == list(columns()) else ", ".join(header)
+        of_runs = "run_id" in header and set(header) <= set(columns())
+        shown = "those of `runs/columns.csv`" if of_runs else ", ".join(header)
         yield f"| `{name}` | {len(rows)} | {shown} |"
     yield from ("", "| folder | files |", "|---|---|")
     for folder in sorted({path.parent for path in PACKAGED.rglob("*.json")} - {PACKAGED}):

@@ -30,7 +30,6 @@ Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -283,6 +282,8 @@ def _process(name: str | None, where: str) -> str | None:
 
 
 def _toml(text: str, where: str) -> dict[str, Any]:
+    import tomllib  # takes a while to load, and few estimates are of a GPU file
+
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -33,6 +33,8 @@ MOST_FILE_BYTES: Final = 50_000_000
 MOST_CELL_CHARACTERS: Final = 10_000
 MOST_COUNT: Final = 1_000_000
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_BOOLEANS: Final = {"yes": True, "no": False}
+_DRY_RUN: Final = "dry run"  # how the source of an invented run begins
 
 _NOTHING_KNOWN: Final = "energy_j and duration_s are both unknown"
 
@@ -44,7 +46,7 @@ class Column:
     Attributes
     ----------
     name : the column, and the field of MeasuredRun.
-    type : ``"text"``, ``"integer"`` or ``"number"``.
+    type : ``"text"``, ``"integer"``, ``"number"`` or ``"boolean"``, yes or no.
     unit : e.g. ``"J"``; ``""`` for text.
     required : whether a file must have it, in every row.
     default : what an empty cell means, as text; ``""`` for unknown.
@@ -114,6 +116,7 @@ class MeasuredRun:
     source: str | None = None
     source_url: str | None = None
     note: str | None = None
+    is_invented: bool = False
 
     def __post_init__(self) -> None:
         for column in columns().values():
@@ -187,7 +190,7 @@ class RunTable(Sequence[MeasuredRun]):
         return f"<RunTable of {len(self)} runs>"
 
     def column(self, name: str) -> NDArray[Any]:
-        """One column, shape (runs,): float64 with NaN for unknown, or objects (str, None) for text.
+        """One column, shape (runs,): float64 with NaN for unknown, objects (str, None) for text, or bool.
 
         Raises UnknownNameError for a name that is no column.
         """
@@ -195,6 +198,8 @@ class RunTable(Sequence[MeasuredRun]):
         values = [getattr(run, name) for run in self._runs]
         if column.type == "text":
             return np.array(values, dtype=object)
+        if column.type == "boolean":
+            return np.array(values, dtype=bool)
         return np.array([math.nan if value is None else value for value in values], dtype=float)
 
     def filter(self, predicate: Callable[[MeasuredRun], bool] | None = None, **equal_to: object) -> RunTable:
@@ -259,6 +264,14 @@ class RunTable(Sequence[MeasuredRun]):
         write_whole(Path(path), text.getvalue())
 
 
+def is_invented(row: Mapping[str, object]) -> bool:
+    """Whether a row of a file, by column, is of an invented run: as it says, or, in files from before
+    there was that column, as its source begins."""
+    if "is_invented" in row:
+        return str(row["is_invented"]).strip().casefold() in ("yes", "true")  # true: of a Parquet file
+    return str(row.get("source", "")).startswith(_DRY_RUN)
+
+
 @cache
 def packaged_runs() -> RunTable:
     """Every measured run that ships with joulecast; ``data/README.md`` has their sources."""
@@ -295,8 +308,8 @@ def _check_value(column: Column, value: object) -> None:
         if column.required or column.default:
             raise InputError(f"{column.name} is empty; expected {_expected(column)}")
         return
-    check = {"text": _is_text, "integer": _is_count, "number": _is_positive}[column.type]
-    if not check(value) or (column.values and str(value) not in column.values):
+    checks = {"text": _is_text, "integer": _is_count, "number": _is_positive, "boolean": _is_boolean}
+    if not checks[column.type](value) or (column.values and _cell(value) not in column.values):
         raise InputError(f"{column.name} is {shown(value)}; expected {_expected(column)}")
 
 
@@ -325,6 +338,10 @@ def _is_count(value: object) -> bool:
     return (
         isinstance(value, numbers.Integral) and not isinstance(value, bool) and 1 <= int(value) <= MOST_COUNT
     )
+
+
+def _is_boolean(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _is_positive(value: object) -> bool:
@@ -375,6 +392,7 @@ def _run(header: Sequence[str], cells: Sequence[str], where: str, ignored: Seque
             f"{where} has {len(cells)} cells, the header {len(header)}; is the row cut off?"
         )
     written = dict(zip(header, cells, strict=True))
+    written.setdefault("is_invented", _cell(is_invented(written)))
     try:
         return MeasuredRun(**{name: _value(columns()[name], written.get(name, "")) for name in columns()})
     except (InputError, FileFormatError) as error:
@@ -388,6 +406,8 @@ def _value(column: Column, cell: str) -> Any:
     text = cell.strip() or column.default
     if not text:
         return None
+    if column.type == "boolean":
+        return _BOOLEANS.get(text, text)
     if column.type == "text" or not _NUMBER.fullmatch(text):
         return text
     number = float(text)
@@ -395,6 +415,8 @@ def _value(column: Column, cell: str) -> Any:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, numbers.Integral):
         return str(int(value))
     if isinstance(value, numbers.Real):

@@ -12,12 +12,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from joulecast.errors import InputError, shown
+from joulecast.files.plain import finite
 
-__all__ = ["Interval", "Number", "interval", "parse_interval"]
+__all__ = ["Ends", "Interval", "Number", "interval", "parse_interval"]
 
 Number = float | int
+
+
+class Ends(TypedDict):
+    """A value and its range as JSON has them; None for an end that is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,10 @@ class Interval:
 
     def __neg__(self) -> Interval:
         return Interval(-self.high, -self.value, -self.low)
+
+    def ends(self) -> Ends:
+        """The value and its range as JSON has them."""
+        return {"value": finite(self.value), "low": finite(self.low), "high": finite(self.high)}
 
     def map(self, function: Callable[[float], float]) -> Interval:
         """A function that never falls, applied to the value and both ends."""

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from command import Command, Done
 from joulecast import data, models
 from joulecast.cli import parser as cli
 from joulecast.forecast.predict import OUTPUTS
@@ -23,22 +24,6 @@ from pipeline_folder import edit, write_folder
 HEADER = "model,gpu,width,height,steps"
 FLUX = ["estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB", "--size", "1024x1024", "--steps", "50"]
 LARGE = {"torch", "diffusers", "scipy", "pandas", "matplotlib", "typer", "pydantic", "rich"}
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    def command(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as end:
-            cli.main(list(arguments))
-        return Done(int(end.value.code or 0), *capsys.readouterr())
-
-    return command
 
 
 def refused(done: Done, *words: str) -> None:
@@ -64,7 +49,7 @@ def process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str
 # --- estimate ------------------------------------------------------------------------------------
 
 
-def test_an_estimate_as_text(run: Any) -> None:
+def test_an_estimate_as_text(run: Command) -> None:
     done = run(*FLUX, "--precision", "bf16")
     assert done.status == 0
     assert done.err == ""
@@ -82,7 +67,7 @@ def test_an_estimate_as_text(run: Any) -> None:
     assert max(map(len, done.out.splitlines())) <= 100
 
 
-def test_an_estimate_as_json(run: Any) -> None:
+def test_an_estimate_as_json(run: Command) -> None:
     asked = "estimate sd3.5-large --gpu a100 --size 768x1024 --steps 28 --guidance 4.5 --batch 4 --json"
     done = run(*asked.split())
     answer = json.loads(done.out)
@@ -102,7 +87,7 @@ def test_an_estimate_as_json(run: Any) -> None:
     assert (workload["passes"], workload["batch_size"], workload["precision"]) == (2, 4, "bf16")
 
 
-def test_options_reach_the_estimate(run: Any) -> None:
+def test_options_reach_the_estimate(run: Command) -> None:
     plain = json.loads(run(*FLUX, "--json").out)
     options = ["--negative-prompt", "--guidance", "3.5", "--text-tokens", "256", "--boundary", "dynamic"]
     given = json.loads(run(*FLUX, *options, "--law", "paper", "--json").out)
@@ -144,7 +129,7 @@ def test_options_reach_the_estimate(run: Any) -> None:
         (["estimate", "sd1.5", "--gpu", "a100", "--size", "500x500"], "multiples of 8"),
     ],
 )
-def test_a_bad_estimate_is_one_line(run: Any, arguments: list[str], words: str) -> None:
+def test_a_bad_estimate_is_one_line(run: Command, arguments: list[str], words: str) -> None:
     refused(run(*arguments), words)
 
 
@@ -166,7 +151,7 @@ def test_any_arguments_end_without_a_traceback(arguments: list[str], capsys: Any
     assert error.count("\n") == (end.value.code == 2)
 
 
-def test_a_damaged_profile_file(run: Any, tmp_path: Path) -> None:
+def test_a_damaged_profile_file(run: Command, tmp_path: Path) -> None:
     whole = data.read_bytes("profiles/sd1.5.json")
     path = tmp_path / "my-model.json"
     for content, words in (
@@ -182,7 +167,7 @@ def test_a_damaged_profile_file(run: Any, tmp_path: Path) -> None:
 # --- lists, help, version ------------------------------------------------------------------------
 
 
-def test_models_and_gpus(run: Any) -> None:
+def test_models_and_gpus(run: Command) -> None:
     assert [model["name"] for model in json.loads(run("models", "--json").out)] == [m.name for m in models()]
     assert {gpu["name"] for gpu in json.loads(run("gpus", "--json").out)} >= {
         "H100-SXM5-80GB",
@@ -195,7 +180,7 @@ def test_models_and_gpus(run: Any) -> None:
         assert "H100-SXM5-80GB" in text or "flux.1-dev" in text
 
 
-def test_help_and_version(run: Any) -> None:
+def test_help_and_version(run: Command) -> None:
     assert run("--version").out.startswith("joulecast ")
     assert run().out == run("--help").out
     for command in cli.commands():
@@ -210,7 +195,7 @@ def test_the_same_by_module() -> None:
 # --- predict -------------------------------------------------------------------------------------
 
 
-def test_a_file_of_good_rows(run: Any, tmp_path: Path) -> None:
+def test_a_file_of_good_rows(run: Command, tmp_path: Path) -> None:
     source, target = tmp_path / "w.csv", tmp_path / "out.csv"
     source.write_text(f"{HEADER},id\nsd1.5,a100,512,512,20,7\nflux,h100,1024,1024,4,8\n")
     done = run("predict", str(source), "--out", str(target))
@@ -221,7 +206,7 @@ def test_a_file_of_good_rows(run: Any, tmp_path: Path) -> None:
     assert float(rows[1]["energy_j"]) == pytest.approx(json.loads(run(*flux, "--json").out)["energy_j"])
 
 
-def test_rows_that_fail_set_the_status(run: Any, tmp_path: Path) -> None:
+def test_rows_that_fail_set_the_status(run: Command, tmp_path: Path) -> None:
     source = tmp_path / "w.csv"
     source.write_text(f"{HEADER}\nsd1.5,a100,512,512,20\nsd1.5,a100,512,512,zero\n")
     done = run("predict", str(source))
@@ -261,7 +246,7 @@ def test_any_file_ends_with_0_1_or_2(content: bytes, tmp_path_factory: Any, caps
     ],
 )
 def test_a_bad_predict_is_one_line(
-    run: Any, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Command, arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("w.csv").write_text(f"{HEADER}\nsd1.5,a100,512,512,20\n")
@@ -269,7 +254,7 @@ def test_a_bad_predict_is_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["w.csv"]
 
 
-def test_a_device_is_written_to_not_replaced(run: Any, tmp_path: Path) -> None:
+def test_a_device_is_written_to_not_replaced(run: Command, tmp_path: Path) -> None:
     source = tmp_path / "w.csv"
     source.write_text(f"{HEADER}\nsd1.5,a100,512,512,20\n")
     assert run("predict", str(source), "--out", os.devnull).status == 0
@@ -333,7 +318,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.trace
 @pytest.mark.slow
-def test_a_folder_becomes_a_model(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_model(run: Command, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     target = tmp_path / "my-model.json"
     done = run("profile", str(folder), "--out", str(target))
@@ -363,7 +348,7 @@ def test_a_folder_becomes_a_model(run: Any, folder: Path, tmp_path: Path) -> Non
 )
 @pytest.mark.trace
 def test_an_absurd_config_is_one_line(
-    run: Any, folder: Path, tmp_path: Path, part: str, changes: dict[str, Any], words: str
+    run: Command, folder: Path, tmp_path: Path, part: str, changes: dict[str, Any], words: str
 ) -> None:
     pytest.importorskip("diffusers")
     edit(folder / part / "config.json", **changes)
@@ -384,14 +369,14 @@ def test_an_absurd_config_is_one_line(
     ],
 )
 def test_an_index_that_names_what_is_not_there(
-    run: Any, folder: Path, tmp_path: Path, changes: dict[str, Any], words: str
+    run: Command, folder: Path, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     pytest.importorskip("diffusers")
     edit(folder / "model_index.json", **changes)
     refused(run("profile", str(folder), "--out", str(tmp_path / "out.json")), words)
 
 
-def test_a_folder_that_is_no_model(run: Any, folder: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model(run: Command, folder: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out.json")
     refused(run("profile", str(tmp_path), "--out", out), "no model_index.json")
     refused(run("profile", str(tmp_path / "nope"), "--out", out), "not a folder")

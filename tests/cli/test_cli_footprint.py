@@ -8,12 +8,13 @@ import json
 import urllib.error
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NoReturn
+from urllib.request import Request
 
 import pytest
 
+from command import Command
 from joulecast import data
-from joulecast.cli import main
 from joulecast.forecast.estimate import estimate
 
 WORKLOADS = """model,gpu,width,height,steps,precision,batch_size,where
@@ -22,32 +23,18 @@ sd3.5-large,A100-SXM4-80GB,768,1024,28,fp16,4,PL
 """
 
 
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.chdir(tmp_path)
+def run(run: Command) -> Command:
     Path("w.csv").write_text(WORKLOADS)
     Path("dynamic.csv").write_text("energy_j,duration_s,boundary\n1,1,dynamic\n")
     Path("bad.csv").write_text("energy_j,duration_s\nmuch,1\n")
-
-    def running(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    return running
+    return run
 
 
 ESTIMATE = ("estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB")
 
 
-def test_estimate_in_a_region(run) -> None:  # type: ignore[no-untyped-def]
+def test_estimate_in_a_region(run: Command) -> None:
     done = run(*ESTIMATE, "--region", "FR", "--pue", "1.2", "--images", "1000000")
     assert done.status == 0
     assert "1,000,000 images in France, location-based, 2024" in done.out
@@ -57,7 +44,7 @@ def test_estimate_in_a_region(run) -> None:  # type: ignore[no-untyped-def]
     assert "operational_carbon_g [g] = facility_energy_kwh * intensity" in explained.out
 
 
-def test_a_live_intensity_that_cannot_be_had_is_said(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_live_intensity_that_cannot_be_had_is_said(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ELECTRICITYMAPS_API_KEY", raising=False)
     done = run(*ESTIMATE, "--region", "FR", "--live")
     assert done.status == 0
@@ -65,7 +52,7 @@ def test_a_live_intensity_that_cannot_be_had_is_said(run, monkeypatch: pytest.Mo
     assert run(*ESTIMATE, "--live", "--region", "FR", "--intensity", "3").status == 2
 
 
-def test_estimate_as_json(run) -> None:  # type: ignore[no-untyped-def]
+def test_estimate_as_json(run: Command) -> None:
     plain = json.loads(run(*ESTIMATE, "--json").out)
     answer = json.loads(run(*ESTIMATE, "--region", "PL", "--json").out)
     assert "footprint" not in plain
@@ -76,7 +63,7 @@ def test_estimate_as_json(run) -> None:  # type: ignore[no-untyped-def]
     assert found["images"] == 1
 
 
-def test_a_table(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_table(run: Command) -> None:
     assert run("predict", "w.csv", "--out", "p.csv").status == 0
     assert run("footprint", "p.csv", "--region-column", "where", "--out", "f.csv").status == 0
     rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
@@ -90,7 +77,7 @@ def test_a_table(run) -> None:  # type: ignore[no-untyped-def]
     assert "footprints of 1 of 2 rows" in done.err
 
 
-def test_a_table_says_what_an_estimate_says(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_table_says_what_an_estimate_says(run: Command) -> None:
     run("predict", "w.csv", "--out", "p.csv")
     run(
         "footprint",
@@ -128,7 +115,7 @@ def numbers_by_hand(text: str) -> dict[str, float]:
     return found
 
 
-def test_the_printed_sum_is_that_of_the_packaged_tables(run) -> None:  # type: ignore[no-untyped-def]
+def test_the_printed_sum_is_that_of_the_packaged_tables(run: Command) -> None:
     options = (
         "--region",
         "PL",
@@ -155,7 +142,7 @@ def test_the_printed_sum_is_that_of_the_packaged_tables(run) -> None:  # type: i
     assert answer["footprint"]["carbon_g"]["value"] == by_hand["carbon_g"]
 
 
-def test_every_factor_is_shown(run) -> None:  # type: ignore[no-untyped-def]
+def test_every_factor_is_shown(run: Command) -> None:
     shown = " ".join(run(*ESTIMATE, "--region", "FR", "--pue", "1.2").out.split())
     for words in (
         "host overhead 0.431 (0.214 to 0.821);",
@@ -168,12 +155,12 @@ def test_every_factor_is_shown(run) -> None:  # type: ignore[no-untyped-def]
         assert words in shown, words
 
 
-def test_an_hour_of_the_day(run) -> None:  # type: ignore[no-untyped-def]
+def test_an_hour_of_the_day(run: Command) -> None:
     noon = run(*ESTIMATE, "--hourly", "CISO", "--at", "12:00", "--timezone", "America/Los_Angeles")
     assert "12:00 America/Los_Angeles, mean of 365 days, range of nine in ten" in " ".join(noon.out.split())
 
 
-def test_a_budget(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_budget(run: Command) -> None:
     strict = run("budget", "check", "w.csv", "--max-g-per-image", "0.2", "--region", "FR")
     assert strict.status == 1
     assert "1 of 2 over the budget" in strict.out
@@ -196,7 +183,7 @@ def hourly_file(name: str = "fr.csv", start: str = "2024-06-01", hours: int = 48
     Path(name).write_text("\n".join(["datetime,g_per_kwh", *rows]) + "\n")
 
 
-def test_an_hour_a_window_and_a_mean(run) -> None:  # type: ignore[no-untyped-def]
+def test_an_hour_a_window_and_a_mean(run: Command) -> None:
     hourly_file()
 
     def grid(*options: str) -> tuple[float, str, list[str]]:
@@ -212,7 +199,7 @@ def test_an_hour_a_window_and_a_mean(run) -> None:  # type: ignore[no-untyped-de
     assert grid()[0] == 73.5
 
 
-def test_hourly_warnings(run) -> None:  # type: ignore[no-untyped-def]
+def test_hourly_warnings(run: Command) -> None:
     found = json.loads(run(*ESTIMATE, "--hourly", "CISO", "--json").out)["footprint"]["warnings"]
     assert "combustion alone" in found[0]
     assert "no value for 3 hours, first 2022-01-05T10:00Z: its mean leaves them out" in found[1]
@@ -222,7 +209,7 @@ def test_hourly_warnings(run) -> None:  # type: ignore[no-untyped-def]
     assert "do not compare" in found[0]
 
 
-def test_hourly_files_of_one_s_own_accounting_and_gaps(run) -> None:  # type: ignore[no-untyped-def]
+def test_hourly_files_of_one_s_own_accounting_and_gaps(run: Command) -> None:
     hourly_file()
     done = run(*ESTIMATE, "--hourly", "fr.csv", "--accounting", "marginal")
     assert "1 image in fr, marginal, 2024" in done.out
@@ -252,7 +239,7 @@ THREE = ("--hourly", "CISO", "--hourly", "ERCO", "--hourly", "fr.csv")
 COLUMNS = ("--region-column", "where", "--time-column", "at")
 
 
-def test_tables_with_times(run) -> None:  # type: ignore[no-untyped-def]
+def test_tables_with_times(run: Command) -> None:
     hourly_file()
     Path("w.csv").write_text(TIMES)
     run("predict", "w.csv", "--out", "p.csv")
@@ -269,7 +256,7 @@ def test_tables_with_times(run) -> None:  # type: ignore[no-untyped-def]
     assert (rows[3]["carbon_g"], rows[3]["grid_year"]) == ("", "")
 
 
-def test_a_budget_by_hour(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_budget_by_hour(run: Command) -> None:
     Path("w.csv").write_text("\n".join(TIMES.splitlines()[:3]) + "\n")
     budget = ("budget", "check", "w.csv", "--max-g-per-image", "1.2", *THREE[:4], *COLUMNS)
     done = run(*budget)
@@ -278,7 +265,7 @@ def test_a_budget_by_hour(run) -> None:  # type: ignore[no-untyped-def]
     assert "counts combustion alone" in done.out
 
 
-def test_unlike_boundaries_in_a_table_are_said(run) -> None:  # type: ignore[no-untyped-def]
+def test_unlike_boundaries_in_a_table_are_said(run: Command) -> None:
     header = "datetime_utc,Zone id,Carbon intensity gCO2eq/kWh (Life cycle)"
     Path("fr.csv").write_text(f"{header}\n2022-06-01 13:00,FR,40\n")
     Path("p.csv").write_text(
@@ -324,7 +311,7 @@ def test_unlike_boundaries_in_a_table_are_said(run) -> None:  # type: ignore[no-
         (("--live",), "--live needs --region"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_does_not_go_together_is_one_line(run: Command, options: tuple[str, ...], words: str) -> None:
     done = run(*ESTIMATE, *options)
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert words in done.err
@@ -343,14 +330,14 @@ def test_what_does_not_go_together_is_one_line(run, options: tuple[str, ...], wo
         (("--region", "FR", "--out", "none/f.csv"), "there is no folder"),
     ],
 )
-def test_table_options_that_do_not_go_together(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_table_options_that_do_not_go_together(run: Command, options: tuple[str, ...], words: str) -> None:
     Path("p.csv").write_text("energy_j,duration_s,where,at\n1,1,FR,2022-06-01T13:00Z\n")
     done = run("footprint", "p.csv", *options)
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert words in done.err
 
 
-def test_parquet_in_and_out(run) -> None:  # type: ignore[no-untyped-def]
+def test_parquet_in_and_out(run: Command) -> None:
     assert run("predict", "w.csv", "--out", "p.parquet").status == 0
     assert run("footprint", "p.parquet", "--region-column", "where", "--out", "f.parquet").status == 0
     assert run("footprint", "f.parquet", "--region", "FR").status == 2
@@ -362,7 +349,7 @@ def test_parquet_in_and_out(run) -> None:  # type: ignore[no-untyped-def]
     assert run("budget", "check", "f.parquet", "--max-g-per-image", "9", "--region", "FR").status == 0
 
 
-def test_rows_that_could_not_be_predicted(run) -> None:  # type: ignore[no-untyped-def]
+def test_rows_that_could_not_be_predicted(run: Command) -> None:
     Path("w.csv").write_text(WORKLOADS.replace("sd3.5-large", "sd99"))
     assert run("predict", "w.csv", "--out", "p.csv").status == 1
     done = run("footprint", "p.csv", "--region-column", "where", "--out", "f.csv")
@@ -381,7 +368,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Electricity Maps cannot be reached; the addresses asked for."""
     asked: list[str] = []
 
-    def ask(request, timeout: float):  # type: ignore[no-untyped-def]
+    def ask(request: Request, timeout: float) -> NoReturn:
         asked.append(request.full_url)
         raise urllib.error.URLError("no route to host")
 
@@ -391,7 +378,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return asked
 
 
-def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run, no_network: list[str]) -> None:  # type: ignore[no-untyped-def]
+def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run: Command, no_network: list[str]) -> None:
     Path("p.csv").write_text("energy_j,duration_s,where\n9,1,FR\n9,1,PL\n9,1,FR\n")
     done = run("footprint", "p.csv", "--live", "--region-column", "where", "--out", "f.csv")
     assert done.status == 0
@@ -404,10 +391,12 @@ def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run, no_network:
     assert "secret-key" not in Path("f.csv").read_text() + done.err
 
 
-def test_a_live_intensity_is_kept_between_calls(run, no_network, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_live_intensity_is_kept_between_calls(
+    run: Command, no_network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = {"zone": "FR", "carbonIntensity": 31, "datetime": datetime.now(UTC).isoformat()}
 
-    def reply(request, timeout: float):  # type: ignore[no-untyped-def]
+    def reply(request: Request, timeout: float) -> io.BytesIO:
         no_network.append(request.full_url)
         return io.BytesIO(json.dumps(answer).encode())
 
@@ -419,7 +408,9 @@ def test_a_live_intensity_is_kept_between_calls(run, no_network, monkeypatch) ->
     assert len(no_network) == 1
 
 
-def test_a_key_that_no_header_can_hold(run, no_network, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_key_that_no_header_can_hold(
+    run: Command, no_network: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ELECTRICITYMAPS_API_KEY", "a\nb")
     done = run(*ESTIMATE, "--live", "--region", "FR")
     assert (done.status, done.err.count("\n"), no_network) == (2, 1, [])
@@ -427,7 +418,7 @@ def test_a_key_that_no_header_can_hold(run, no_network, monkeypatch) -> None:  #
 
 
 @pytest.mark.parametrize("form", ["markdown", "json", "huggingface"])
-def test_cards(run, form: str) -> None:  # type: ignore[no-untyped-def]
+def test_cards(run: Command, form: str) -> None:
     run("predict", "w.csv", "--out", "p.csv")
     one = ("--row", "1") if form == "huggingface" else ()
     done = run("card", "p.csv", "--format", form, "--region", "FR", *one)
@@ -445,14 +436,14 @@ def test_cards(run, form: str) -> None:  # type: ignore[no-untyped-def]
     assert "gross GPU energy" in Path("card.md").read_text()
 
 
-def test_a_card_of_hostile_text(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_card_of_hostile_text(run: Command) -> None:
     Path("h.csv").write_text('model,energy_j,duration_s\n"<script>|x\n\n# y",100,1\n')
     lines = run("card", "h.csv", "--region", "FR").out.splitlines()
     assert next(line for line in lines if "script" in line).startswith("| &lt;script>/x # y | ")
     assert "# y" not in lines
 
 
-def test_what_a_budget_was_held_against(run) -> None:  # type: ignore[no-untyped-def]
+def test_what_a_budget_was_held_against(run: Command) -> None:
     run("predict", "w.csv", "--out", "p.csv")
     done = run("budget", "check", "p.csv", "--max-wh-per-image", "100", "--bound", "high")
     assert (
@@ -460,7 +451,7 @@ def test_what_a_budget_was_held_against(run) -> None:  # type: ignore[no-untyped
     )
 
 
-def test_the_range_of_an_intensity_is_shown(run) -> None:  # type: ignore[no-untyped-def]
+def test_the_range_of_an_intensity_is_shown(run: Command) -> None:
     done = run(*ESTIMATE, "--intensity", "10:50", "--images", "1000000")
     assert "Grid: 30.0 g CO2e/kWh (10.0 to 50.0), given by the user" in done.out
     assert " kg CO2e " in done.out
@@ -470,7 +461,7 @@ def test_the_range_of_an_intensity_is_shown(run) -> None:  # type: ignore[no-unt
 BOAMPS = ("--format", "boamps", "--infrastructure", "publicCloud")
 
 
-def test_boamps_reports(run) -> None:  # type: ignore[no-untyped-def]
+def test_boamps_reports(run: Command) -> None:
     run("predict", "w.csv", "--out", "p.parquet")
     one = run("card", "p.parquet", *BOAMPS, "--row", "2", "--region", "Poland")
     report = json.loads(one.out)
@@ -489,7 +480,7 @@ def test_boamps_reports(run) -> None:  # type: ignore[no-untyped-def]
     assert json.loads(Path("one.json").read_text())["quality"] == expected
 
 
-def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]
+def test_cards_of_exported_runs(run: Command) -> None:
     assert run("campaign", "run", "calibrate", "--store", "dry.db", "--dry-run").status == 0
     assert run("campaign", "export", "dry.db", "--out", "runs.csv", "--gpu", "H200").status == 0
     card = run("card", "runs.csv", "--region", "FR")
@@ -503,6 +494,7 @@ def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]
         Path("runs.csv")
         .read_text()
         .replace("dry run on a replayed trace: not a measurement", "joulecast campaign x")
+        .replace(",yes\n", ",no\n")
     )
     Path("real.csv").write_text(text)
     assert "| measured, joulecast campaign x |" in run("card", "real.csv").out
@@ -511,7 +503,7 @@ def test_cards_of_exported_runs(run) -> None:  # type: ignore[no-untyped-def]
     assert run("footprint", "real.csv", "--region", "FR", "--out", "f.csv").status == 0
 
 
-def test_rows_without_an_energy_are_told(run) -> None:  # type: ignore[no-untyped-def]
+def test_rows_without_an_energy_are_told(run: Command) -> None:
     Path("r.csv").write_text("energy_j,duration_s,source\n9,1,me\n,1,me\n")
     done = run("card", "r.csv")
     assert (done.status, done.err) == (0, "1 of 2 rows have no energy and are left out\n")
@@ -540,7 +532,7 @@ def test_rows_without_an_energy_are_told(run) -> None:  # type: ignore[no-untype
         (("--out", "none/card.md"), "there is no folder"),
     ],
 )
-def test_cards_that_cannot_be_made(run, options: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_cards_that_cannot_be_made(run: Command, options: tuple[str, ...], words: str) -> None:
     run("predict", "w.csv", "--out", "p.csv")
     done = run("card", "p.csv", *options)
     assert (done.status, done.err.count("\n")) == (2, 1)
@@ -582,7 +574,7 @@ def test_cards_that_cannot_be_made(run, options: tuple[str, ...], words: str) ->
         (("budget", "check", "bad.csv", "--max-wh-per-image", "1"), "energy_j must be a positive number"),
     ],
 )
-def test_errors_are_one_line(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_errors_are_one_line(run: Command, arguments: tuple[str, ...], words: str) -> None:
     done = run(*arguments)
     assert done.status == 2
     assert words in done.err

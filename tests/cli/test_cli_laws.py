@@ -7,12 +7,12 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
-from joulecast.cli import parser as cli
+from command import Command, Done
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import FitError
 from joulecast.files import signed_json
@@ -36,30 +36,6 @@ boost_clock_mhz = 2200
 year = 2023
 """
 SOURCE = packaged_runs().filter(source="ML.ENERGY leaderboard v3")
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        captured = capsys.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    return running
 
 
 def mine(runs: RunTable = SOURCE, energy: float = 1.15, time: float = 1.3, **values: Any) -> RunTable:

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.cli import main
-from joulecast.cli.measure import steadiness, within
+from command import exit_status as run
+from joulecast.report.measured_text import steadiness, within
 from joulecast.runs import RunTable
 
 PLAN = '[[grid]]\nmodel = "sd2"\nsize = ["256x256", "512x512"]\nsteps = [5, 10]\n'
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
 
 
 @pytest.fixture
@@ -83,15 +77,13 @@ def test_what_cannot_be_written_is_told_before_measuring(
 
 
 def test_an_interval_of_rounding_errors_is_no_number() -> None:
-    found = {"energy_j": 200.0, "energy_half_width_j": 1.0, "duration_s": 1.0, "duration_half_width_s": 3e-16}
-    assert within(found, "energy") == "95 %: +-0.5 %"
-    assert within(found, "duration") == "95 %: within 0.001 %"
+    assert within(200.0, 1.0) == "95 %: +-0.5 %"
+    assert within(1.0, 3e-16) == "95 %: within 0.001 %"
 
 
 def test_one_repeat_has_no_spread() -> None:
-    found = {"spread": None, "drift": 0.0}
-    assert steadiness(found) == "one repeat alone: its spread is unknown"
-    assert steadiness({"spread": 0.0123, "drift": -0.02}).startswith("repeats differ by 1.2 %")
+    assert steadiness(None, 0.0) == "one repeat alone: its spread is unknown"
+    assert steadiness(0.0123, -0.02).startswith("repeats differ by 1.2 %")
 
 
 def test_steps_are_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +123,7 @@ def test_a_store_without_results_is_of_no_kind_yet(folder: Path, capsys: pytest.
     [
         (["measure", "sd2", "--trace", "x.csv"], "add --dry-run"),
         (["measure", "sd2", "--dry-run", "--size", "333x512"], "sd2 refuses 333x512"),
-        (["measure", "sd2", "--dry-run", "--steps", "few"], "not a whole number"),
+        (["measure", "sd2", "--dry-run", "--steps", "few"], "steps must be a whole number, not 'few'"),
         (["measure", "sd2", "--dry-run", "--weights", ""], "the name of a folder or hub id"),
         (["measure", "sd2", "--dry-run", "--out", "x.txt"], "written as CSV"),
         (["measure", "sd2", "--dry-run", "--out", "no/x.csv"], "there is no folder 'no'"),

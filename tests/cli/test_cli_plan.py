@@ -6,37 +6,16 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from joulecast.cli import main
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.chdir(tmp_path)
-
-    def running(*arguments: str) -> Done:
-        with pytest.raises(SystemExit) as ended:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    return running
-
+from command import Command
 
 WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")
 PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,8")
 
 
-def test_what_if(run) -> None:  # type: ignore[no-untyped-def]
+def test_what_if(run: Command) -> None:
     done = run(*WHAT_IF, "--steps", "50", "--region", "PL", "--to", "steps=28", "--to", "region=FR")
     assert done.status == 0
     assert done.out.startswith("sdxl on A100-SXM4-80GB: 1024x1024, 50 steps x 2 passes, fp16, in PL")
@@ -48,7 +27,7 @@ def test_what_if(run) -> None:  # type: ignore[no-untyped-def]
     assert max(map(len, done.out.splitlines())) < 130
 
 
-def test_what_if_as_json(run) -> None:  # type: ignore[no-untyped-def]
+def test_what_if_as_json(run: Command) -> None:
     answer = json.loads(run(*WHAT_IF, "--region", "PL", "--to", "batch=4", "--json").out)
     assert answer["setting"]["model"] == "sdxl"
     (change,) = answer["changes"]
@@ -58,7 +37,7 @@ def test_what_if_as_json(run) -> None:  # type: ignore[no-untyped-def]
     assert ratio["low"] < ratio["value"] < ratio["high"]
 
 
-def test_what_if_by_the_hour(run) -> None:  # type: ignore[no-untyped-def]
+def test_what_if_by_the_hour(run: Command) -> None:
     done = run(*WHAT_IF, "--hourly", "US-CAL-CISO", "--at", "12:00", "--timezone", "America/Los_Angeles",
                "--to", "at=20:00")  # fmt: skip
     assert done.status == 0
@@ -87,14 +66,14 @@ def test_what_if_by_the_hour(run) -> None:  # type: ignore[no-untyped-def]
         (("--to", "law=paper"), "unknown change"),
     ],
 )
-def test_bad_changes(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_changes(run: Command, arguments: tuple[str, ...], words: str) -> None:
     done = run(*WHAT_IF, *arguments)
     assert (done.status, done.out) == (2, "")
     assert words in done.err
     assert done.err.count("\n") == 1
 
 
-def test_pareto(run) -> None:  # type: ignore[no-untyped-def]
+def test_pareto(run: Command) -> None:
     done = run(*PARETO, "--region", "FR,PL", "--by", "energy,latency,carbon", "--out", "all.csv")
     assert done.status == 0
     assert "of 8 settings" in done.out
@@ -110,7 +89,7 @@ def test_pareto(run) -> None:  # type: ignore[no-untyped-def]
     assert every.out.count("\n  *  ") + every.out.count("\n     ") >= 4
 
 
-def test_pareto_as_json(run) -> None:  # type: ignore[no-untyped-def]
+def test_pareto_as_json(run: Command) -> None:
     answer = json.loads(run(*PARETO, "--steps", "20,30", "--json").out)
     assert answer["by"] == ["energy_j", "latency_s"]
     assert len(answer["settings"]) == 8
@@ -143,14 +122,14 @@ def test_pareto_as_json(run) -> None:  # type: ignore[no-untyped-def]
         ),
     ],
 )
-def test_bad_alternatives(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_alternatives(run: Command, arguments: tuple[str, ...], words: str) -> None:
     done = run(*PARETO, *arguments)
     assert done.status == 2
     assert words in done.err
     assert done.err.count("\n") == 1
 
 
-def test_without_the_extras(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "altair", None)
     done = run(*PARETO, "--chart", "a.svg")
     assert done.status == 2
@@ -164,7 +143,7 @@ ESTIMATE = ("estimate", "sdxl", "--gpu", "A100-SXM4-80GB")
 @pytest.mark.parametrize(
     "arguments", [ESTIMATE, (*ESTIMATE, "--region", "FR"), (*ESTIMATE, "--law", "paper"), PARETO]
 )
-def test_pictures(run, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+def test_pictures(run: Command, arguments: tuple[str, ...]) -> None:
     plain, drawn = run(*arguments), run(*arguments, "--chart", "a.svg")
     assert drawn.out == plain.out
     assert drawn.err == "wrote a.svg\n"
@@ -176,14 +155,14 @@ def test_pictures(run, arguments: tuple[str, ...]) -> None:  # type: ignore[no-u
 @pytest.mark.parametrize(
     ("chart", "words"), [("a.pdf", ".svg or .png"), ("nowhere/a.svg", "no folder"), ("a", ".svg or .png")]
 )
-def test_pictures_that_cannot_be(run, chart: str, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_pictures_that_cannot_be(run: Command, chart: str, words: str) -> None:
     done = run(*ESTIMATE, "--chart", chart)
     assert done.status == 2
     assert words in done.err
     assert not list(Path().glob("*a*"))
 
 
-def test_grid(run) -> None:  # type: ignore[no-untyped-def]
+def test_grid(run: Command) -> None:
     done = run("grid", "US-CAL-CISO", "US-NW-BPAT", "--timezone", "America/Los_Angeles", "--chart", "a.svg")
     assert done.status == 0
     assert sum(":00" in line.split()[0] for line in done.out.splitlines() if line.strip()) == 24
@@ -209,7 +188,7 @@ def test_grid(run) -> None:  # type: ignore[no-untyped-def]
         (("US-CAL-CISO", "--chart", "a.gif"), ".svg or .png"),
     ],
 )
-def test_bad_grids(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_grids(run: Command, arguments: tuple[str, ...], words: str) -> None:
     done = run("grid", *arguments)
     assert (done.status, done.out) == (2, "")
     assert words in done.err
@@ -229,7 +208,7 @@ name = "FR"
 """
 
 
-def test_a_plans_report(run) -> None:  # type: ignore[no-untyped-def]
+def test_a_plans_report(run: Command) -> None:
     Path("demand.toml").write_text(DEMAND)
     done = run("plan", "demand.toml", "--report", "out")
     assert done.status == 0
@@ -249,7 +228,7 @@ def test_a_plans_report(run) -> None:  # type: ignore[no-untyped-def]
         (("--time-limit", "-1"), "--time-limit must be a positive number"),
     ],
 )
-def test_bad_plans(run, arguments: tuple[str, ...], words: str) -> None:  # type: ignore[no-untyped-def]
+def test_bad_plans(run: Command, arguments: tuple[str, ...], words: str) -> None:
     Path("demand.toml").write_text(DEMAND)
     done = run("plan", "demand.toml", *arguments)
     assert (done.status, done.out) == (2, "")
@@ -257,7 +236,7 @@ def test_bad_plans(run, arguments: tuple[str, ...], words: str) -> None:  # type
     assert done.err.count("\n") == 1
 
 
-def test_plans_without_the_extras(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_plans_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("demand.toml").write_text(DEMAND)
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     assert "joulecast[plot]" in run("plan", "demand.toml", "--report", "out").err

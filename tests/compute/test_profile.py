@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from joulecast.architecture.catalogue import model_names
 from joulecast.architecture.workload import PRECISIONS, Workload, WorkloadColumns
 from joulecast.compute.operators import DECODER, DENOISER, MEMORY, TEXT_ENCODER, OperatorCosts
-from joulecast.compute.profile import ComputeProfile, GuidanceRule, SizeRule
+from joulecast.compute.profile import ComputeProfile, GuidanceRule, SizeRule, TextRule
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError
 
@@ -308,6 +308,14 @@ def test_default_text(model: str, default: int) -> None:
     assert profile.flop(workload().columns(), "bf16") == profile.flop(
         workload(text_tokens=default).columns(), "bf16"
     )
+
+
+@pytest.mark.parametrize(
+    ("multiple", "encoded"), [(1, [1, 15, 16, 17, 33]), (16, [16, 16, 16, 32, 48]), (8, [8, 16, 16, 24, 40])]
+)
+def test_padded_text_is_rounded_up(multiple: int, encoded: list[int]) -> None:
+    rule = TextRule(default=77, adjustable=True, multiple=multiple)
+    assert rule.padded_to_multiple(np.array([1, 15, 16, 17, 33])).tolist() == encoded
 
 
 @pytest.mark.parametrize(

@@ -77,11 +77,12 @@ def test_columns_are_the_fields_of_a_run_with_their_defaults() -> None:
     defaults = {field.name: field.default for field in MeasuredRun.__dataclass_fields__.values()}
     assert list(columns()) == list(defaults)
     for column in columns().values():
-        assert column.type in {"text", "integer", "number"}
+        assert column.type in {"text", "integer", "number", "boolean"}
         assert column.description
         assert column.required == (not isinstance(defaults[column.name], int | str | None))
         if not column.required:
-            assert column.default == ("" if defaults[column.name] is None else str(defaults[column.name]))
+            default = defaults[column.name]
+            assert column.default == ("" if default is None else "no" if default is False else str(default))
 
 
 @pytest.mark.parametrize("run", packaged_runs(), ids=lambda run: run.run_id)

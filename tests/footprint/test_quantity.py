@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from joulecast.errors import InputError
@@ -78,6 +80,6 @@ KWH, J, G, ONE = quantity(1, "kWh"), quantity(1, "J"), quantity(1, "g"), quantit
         lambda: formulas.software_carbon_intensity(G, G, ONE),
     ],
 )
-def test_every_formula_refuses_the_wrong_unit(mixed_up) -> None:  # type: ignore[no-untyped-def]
+def test_every_formula_refuses_the_wrong_unit(mixed_up: Callable[[], object]) -> None:
     with pytest.raises(InputError):
         mixed_up()

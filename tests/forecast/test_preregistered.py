@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.cli import main
+from command import exit_status as run
 from joulecast.errors import FileFormatError, InputError
 from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predict import Predictor
@@ -33,12 +33,6 @@ model = "flux.1-dev"
 steps = 10
 gpu = "A100"
 """
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
 
 
 def measured(row: dict[str, str], energy_j: float, duration_s: float, boundary: str = "gross") -> MeasuredRun:

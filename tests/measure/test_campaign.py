@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from task_samples import ENVIRONMENT, RESULT
 
 from joulecast.architecture.catalogue import model_names
+from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import compare, export
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import Plan, parse_plan, read_plan
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import ComponentWork, Dissection, TooLargeError
 from joulecast.measure.virtual import VirtualSubject
+from joulecast.question.question import workload_of
+from joulecast.question.setting import Setting
 from joulecast.runs import RunTable
 
 SMALL = """
@@ -70,8 +76,40 @@ def test_a_grid_is_every_combination_once() -> None:
     made = parse_plan(SMALL + '[[grid]]\nmodel = "sd2"\nsize = "256x256"\nsteps = 10\npasses = 1\n', "small")
     assert len(made.tasks) == 8
     assert made.settings == Settings(window_s=1.0)
-    assert {task.spec["precision"] for task in made.tasks if task.spec["model"] == "flux.1-dev"} == {"bf16"}
+    assert {task.spec.precision for task in made.tasks if task.spec.model == "flux.1-dev"} == {"bf16"}
     assert all(task.cost_s > 0 for task in made.tasks)
+
+
+REQUESTS = st.fixed_dictionaries(
+    {"model": st.sampled_from(["sd1.5", "sdxl-turbo", "flux.1-dev", "qwen-image", "pixart-sigma"])},
+    optional={
+        "size": st.sampled_from(["512x512", "768x1024"]),
+        "num_inference_steps": st.integers(1, 60),
+        "passes": st.integers(1, 2),
+        "guidance": st.sampled_from([0.0, 1.0, 7.0]),
+        "negative_prompt": st.booleans(),
+        "batch": st.sampled_from([1, "4"]),
+        "precision": st.sampled_from(["fp16", "bfloat16"]),
+    },
+)
+
+
+@given(REQUESTS)
+def test_a_grid_asks_what_any_request_asks(request: dict[str, object]) -> None:
+    grid = "\n".join(f"{key} = {json.dumps(value)}" for key, value in request.items())
+    (task,) = parse_plan(f"[[grid]]\n{grid}\n", "x").tasks
+    profile = packaged_profile(str(request["model"]))
+    assert task.spec.workload == workload_of(Setting.of(request), profile)
+    assert task.refused == profile.errors(task.spec.workload.columns())[0]
+
+
+def test_what_a_grid_does_not_say_is_the_models_own() -> None:
+    assert plan.make_spec({"model": "qwen-image"}).passes == 1
+    assert plan.make_spec({"model": "sd2"}).passes == 2
+    spec = plan.make_spec({"model": "flux", "size": "default", "steps": "default", "passes": "default"})
+    own = packaged_profile("flux.1-dev").defaults
+    assert (spec.width, spec.height, spec.steps) == (own.width, own.height, own.steps)
+    assert (spec.precision, spec.batch_size) == (own.precision, 1)
 
 
 def test_what_a_pipeline_refuses_is_queued_as_refused() -> None:
@@ -83,29 +121,29 @@ def test_packaged_plans() -> None:
     sweep = read_plan("paper-sweep")
     paper = ("sd2", "sd3.5-large", "flux.1-dev", "qwen-image")
     for model in paper:
-        cells = [task.spec for task in sweep.tasks if task.spec["model"] == model]
-        assert {(s["width"], s["height"]) for s in cells} >= {(n, n) for n in (256, 512, 768, 1024)}
-        assert {s["steps"] for s in cells} >= {10, 30, 50}
-        assert {s["passes"] for s in cells} == {1, 2}
-        assert {s["batch_size"] for s in cells} == {1, 4, 16}
+        cells = [task.spec for task in sweep.tasks if task.spec.model == model]
+        assert {(s.width, s.height) for s in cells} >= {(n, n) for n in (256, 512, 768, 1024)}
+        assert {s.steps for s in cells} >= {10, 30, 50}
+        assert {s.passes for s in cells} == {1, 2}
+        assert {s.batch_size for s in cells} == {1, 4, 16}
     assert not [task.refused for task in sweep.tasks if task.refused]
-    assert {task.spec["model"] for task in sweep.tasks[:8]} == set(paper)  # the first round has all
+    assert {task.spec.model for task in sweep.tasks[:8]} == set(paper)  # the first round has all
     spent, first = 0.0, []
     for task in sweep.tasks:  # what the first twenty minutes hold
         spent += task.cost_s
         if spent < 1200:
             first.append(task.spec)
-    assert {spec["model"] for spec in first} == set(model_names())
+    assert {spec.model for spec in first} == set(model_names())
     for model in paper:
-        cells = [spec for spec in first if spec["model"] == model]
-        assert {spec["passes"] for spec in cells} == {1, 2}
-        assert {spec["batch_size"] for spec in cells} >= {1, 4}
-        assert {256, 512} <= {spec["width"] for spec in cells}
-        assert any(spec["width"] != spec["height"] for spec in cells)
-        assert any(spec["components"] for spec in cells)
-    assert {spec["precision"] for spec in first} == {"fp16", "bf16", "fp32"}
-    assert {spec["tf32"] for spec in (task.spec for task in sweep.tasks)} == {"default", "on", "off"}
-    assert {spec["runtime"] for spec in (task.spec for task in sweep.tasks)} == {"eager", "compiled"}
+        cells = [spec for spec in first if spec.model == model]
+        assert {spec.passes for spec in cells} == {1, 2}
+        assert {spec.batch_size for spec in cells} >= {1, 4}
+        assert {256, 512} <= {spec.width for spec in cells}
+        assert any(spec.width != spec.height for spec in cells)
+        assert any(spec.components for spec in cells)
+    assert {spec.precision for spec in first} == {"fp16", "bf16", "fp32"}
+    assert {spec.tf32 for spec in (task.spec for task in sweep.tasks)} == {"default", "on", "off"}
+    assert {spec.runtime for spec in (task.spec for task in sweep.tasks)} == {"eager", "compiled"}
     calibrate = read_plan("calibrate")
     assert calibrate.budget_s == 540
     assert sum(task.cost_s for task in calibrate.tasks) < 600
@@ -126,7 +164,7 @@ def test_farthest_first_by_hand() -> None:
 def test_a_grid_may_join_later() -> None:
     grid = '[[grid]]\nmodel = "{}"\nsteps = [5, 10, 20, 40]\n'
     made = parse_plan(grid.format("sdxl") + "later = 1\n" + grid.format("sd2"), "x")
-    models = [task.spec["model"] for task in made.tasks]
+    models = [task.spec.model for task in made.tasks]
     assert models == ["sd2"] * 2 + ["sdxl"] * 2 + ["sd2"] * 2 + ["sdxl"] * 2
     with pytest.raises(InputError, match="later must be a whole number of rounds"):
         parse_plan(grid.format("sd2") + "later = -1\n", "x")
@@ -147,6 +185,10 @@ def test_lengths_of_time(text: object, seconds: float) -> None:
         ("[[grids]]\nmodel='sd2'", InputError, "did you mean grid"),
         ("[[grid]]\nmodels='sd2'", InputError, "did you mean model"),
         ("[[grid]]\nsteps=3", InputError, "has no model"),
+        ("[[grid]]\nmodel='sd2'\nbatch=3\nbatch_size=4", InputError, "batch_size is given twice in grid 1"),
+        ("[[grid]]\nmodel='sd2'\nsize='512x512'\nwidth=512", InputError, "either size or width and height"),
+        ("[[grid]]\nmodel='sd2'\nboundary='gross'", InputError, "unknown key 'boundary'"),
+        ("[[grid]]\nmodel='sd2'\ncomponents='yes'", InputError, "components must be true or false"),
         ("[[grid]]\nmodel='sd22222'", UnknownNameError, "unknown model"),
         ("[[grid]]\nmodel='sd2'\nsteps=0", InputError, "grid 1 .* steps must be"),
         ("[[grid]]\nmodel='sd2'\nsize='big'", InputError, "not WIDTHxHEIGHT"),
@@ -194,11 +236,11 @@ def test_results_are_those_of_the_trace(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
         run(store, parse_plan(SMALL, "small"))
         for result in store.results():
-            found = result["content"]
-            assert found["energy_j"] == pytest.approx(400 * found["duration_s"], rel=0.02)
-            assert found["idle_power_w"] == pytest.approx(75, rel=0.02)
-            assert found["duration_s"] == pytest.approx(plan.call_s(result["spec"]), rel=1e-6)
-            assert result["environment"]["is_real"] is False
+            found = result.result
+            assert found.energy_j == pytest.approx(400 * found.duration_s, rel=0.02)
+            assert found.idle_power_w == pytest.approx(75, rel=0.02)
+            assert found.duration_s == pytest.approx(plan.call_s(result.spec), rel=1e-6)
+            assert result.environment.is_real is False
 
 
 class Breaking:
@@ -207,10 +249,10 @@ class Breaking:
     def __init__(self, subject: VirtualSubject) -> None:
         self._subject = subject
 
-    def load(self, spec: Mapping[str, Any]) -> None:
-        if spec["width"] == 512:
+    def load(self, spec: TaskSpec) -> None:
+        if spec.width == 512:
             raise TooLargeError("out of memory: 2 TiB")
-        if spec["steps"] == 20:
+        if spec.steps == 20:
             raise ValueError("broken")
         self._subject.load(spec)
 
@@ -224,12 +266,12 @@ def test_what_goes_wrong_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> Non
         assert store.counts() == {
             "pending": 0, "running": 0, "done": 2, "too_large": 4, "failed": 2, "refused": 0
         }  # fmt: skip
-        assert "failed: ValueError: broken" in {task["message"] for task in store.tasks()}
+        assert "failed: ValueError: broken" in {task.message for task in store.tasks()}
 
 
 def test_an_interrupted_task_is_given_back(tmp_path: Path) -> None:
     class Interrupted(Breaking):
-        def load(self, spec: Mapping[str, Any]) -> None:
+        def load(self, spec: TaskSpec) -> None:
             raise KeyboardInterrupt
 
     with Store(tmp_path / "s.db") as store:
@@ -242,12 +284,12 @@ def test_tasks_for_another_gpu_are_left_alone(tmp_path: Path) -> None:
     text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ngpu = ["H100", "A100"]\n'
     with Store(tmp_path / "s.db") as store:
         assert run(store, parse_plan(text, "x"), gpu="H100-SXM5-80GB")[0] == 1
-        assert [task["gpu"] for task in store.tasks() if task["state"] == "pending"] == ["A100-SXM4-80GB"]
+        assert [task.gpu for task in store.tasks() if task.state == "pending"] == ["A100-SXM4-80GB"]
 
 
 def test_a_component_that_fails_is_unresolved(tmp_path: Path) -> None:
     class Odd(Breaking):
-        def load(self, spec: Mapping[str, Any]) -> None:
+        def load(self, spec: TaskSpec) -> None:
             self._subject.load(spec)
 
         def dissect(self) -> Dissection:
@@ -256,10 +298,10 @@ def test_a_component_that_fails_is_unresolved(tmp_path: Path) -> None:
     text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n'
     with Store(tmp_path / "s.db") as store:
         assert run(store, parse_plan(text, "x"), wrap=Odd)[0] == 1
-        part = store.results()[0]["content"]["components"][0]
-        assert not part["is_resolved"]
-        assert "ZeroDivisionError" in part["problem"]
-        assert part["role"] == "decoder"
+        part = store.results()[0].result.components[0]
+        assert not part.is_resolved
+        assert "ZeroDivisionError" in part.problem
+        assert part.role == "decoder"
 
 
 # --- export and comparison ------------------------------------------------------------------------
@@ -281,9 +323,10 @@ def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> 
     table = RunTable.read(files[0])
     assert len(table) == 16
     assert set(table.column("source")) == {export.DRY}
+    assert table.column("is_invented").all()
     assert set(table.column("gpu")) == {"H200-SXM-141GB"}
     gross = [run for run in table if run.boundary == "gross"]
-    assert [run.energy_j for run in gross] == [r["content"]["energy_j"] / 4 for r in results]
+    assert [run.energy_j for run in gross] == [r.result.energy_j / 4 for r in results]
     with files[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(repeats)
@@ -298,13 +341,14 @@ def test_an_export_is_a_run_table_with_all_repeats_beside_it(tmp_path: Path) -> 
     with files[3].open(newline="") as file:
         steps = list(csv.DictReader(file))
     for result in results:
-        count = result["spec"]["steps"]
+        count = result.spec.steps
         of_run = [
-            row for row in steps if row["run_id"] == export.run_id("small", result["spec"], "H200-SXM-141GB")
+            row for row in steps if row["run_id"] == export.run_id("small", result.spec, "H200-SXM-141GB")
         ]
-        denoiser = next(c for c in result["content"]["components"] if c["role"] == "denoiser")
+        denoiser = next(c for c in result.result.components if c.role == "denoiser").measured
+        assert denoiser is not None
         assert len(of_run) in (count, count + 1)  # PNDM makes one call more
-        assert sum(float(row["energy_j"]) for row in of_run) == pytest.approx(denoiser["energy_j"])
+        assert sum(float(row["energy_j"]) for row in of_run) == pytest.approx(denoiser.energy_j)
     environments = json.loads(files[4].read_text())
     assert {row["environment"] for row in rows} == set(environments)
 
@@ -327,7 +371,7 @@ def test_tf32_is_another_runtime() -> None:
     assert export.runtime_of(spec) == "eager, tf32 on"
     assert export.run_id("x", spec, "H200").endswith("-fp32-tf32-on")
     half = plan.make_spec({"model": "sd2", "precision": "fp16", "tf32": "on"})
-    assert half["tf32"] == "default"
+    assert half.tf32 == "default"
 
 
 def test_a_comparison_is_paired(tmp_path: Path) -> None:
@@ -374,9 +418,8 @@ def test_runs_of_two_gpus_are_no_pair(tmp_path: Path) -> None:
         for gpu in ("NVIDIA A100-SXM4-80GB", "NVIDIA H200"):
             claim = store.claim()
             assert claim is not None
-            environment = store.environment({"gpu": gpu})
-            content = {"energy_j": 5.0, "duration_s": 1.0}
-            store.finish(claim, content, environment, 1.0)
+            environment = store.environment(dataclasses.replace(ENVIRONMENT, gpu=gpu))
+            store.finish(claim, RESULT, environment, 1.0)
         with pytest.raises(InputError, match="no two finished runs"):
             compare.compare(store, "steps=10", "steps=20")
         across = compare.compare(store, "steps=10 gpu=A100-SXM4-80GB", "steps=20 gpu=H200")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -10,21 +11,24 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from joulecast.cli import main
+from command import exit_status as command
 from joulecast.errors import InputError, MeasureError, MissingExtraError
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import fleet
+from joulecast.measure import node as node_of_fleet
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import parse_plan
-from joulecast.measure.fleet import Answer, Node, ReplaySource, run_fleet
+from joulecast.measure.fleet import run_fleet
+from joulecast.measure.node import Answer, GpuSource, Node, ReplaySource
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import Outcome, own_version
@@ -69,10 +73,10 @@ class TrappedSubject:
     def __init__(self, subject: Any, traps: tuple[Trap, ...]) -> None:
         self._subject, self._traps = subject, traps
 
-    def load(self, spec: Mapping[str, Any]) -> None:
+    def load(self, spec: TaskSpec) -> None:
         for trap in self._traps:
             sprung = len(list(Path(trap.folder).glob(f"{trap.steps}-*")))
-            if spec["steps"] == trap.steps and sprung < trap.times:
+            if spec.steps == trap.steps and sprung < trap.times:
                 raylet = os.getppid()
                 Path(trap.folder, f"{trap.steps}-{sprung}-{raylet}").touch()
                 if trap.deed == "crash":
@@ -167,11 +171,11 @@ def tasks(*steps: int, gpu: str | None = None) -> list[NewTask]:
 def all_once(store: Store) -> None:
     """Every finished task has one result, and the repeats of its result once each."""
     results = store.results()
-    assert len({result["task"] for result in results}) == len(results) == store.counts()["done"]
-    found = [(r["task"], r["part"], r["number"]) for r in store.repeats() if r["in_result"]]
+    assert len({result.task for result in results}) == len(results) == store.counts()["done"]
+    found = [(r.task, r.part, r.number) for r in store.repeats() if r.in_result]
     assert len(found) == len(set(found))
     for result in results:
-        numbers = [number for task, _, number in found if task == result["task"]]
+        numbers = [number for task, _, number in found if task == result.task]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= Settings().repeats
 
@@ -191,16 +195,16 @@ def test_runs_go_to_the_gpu_they_ask_for(cluster: Cluster, tmp_path: Path) -> No
         done, told = run(store, cluster.address, version="9.9")
         assert done == 6
         all_once(store)
-        where = {(r["spec"]["steps"], r["environment"]["gpu"]) for r in store.results()}
+        where = {(r.spec.steps, r.environment.gpu) for r in store.results()}
         assert {(5, "H100"), (6, "H100"), (5, "A100"), (6, "A100")} <= where
         assert {steps for steps, _ in where} == {5, 6, 7, 8}
         assert store.counts()["pending"] == 1  # nobody has an H200
         assert "no node has a H200-SXM-141GB: 1 task left pending" in told.news
-        words = f"joulecast {own_version()} on {store.results()[0]['environment']['node']}, 9.9 where"
+        words = f"joulecast {own_version()} on {store.results()[0].environment.node}, 9.9 where"
         for result in store.results():
-            assert result["environment"]["node"] in {p.where for p in told.progress}
-            assert result["environment"]["differs"][0].startswith("joulecast ")
-        assert words in store.results()[0]["content"]["warnings"][-1]
+            assert result.environment.node in {p.where for p in told.progress}
+            assert result.environment.differs[0].startswith("joulecast ")
+        assert words in store.results()[0].result.warnings[-1]
     assert [progress.done for progress in told.progress] == [1, 2, 3, 4, 5, 6]
     assert told.progress[-1].left_s > 0
     assert sum(words.endswith(("1 GPU, " + H100, "1 GPU, " + A100)) for words in told.news) == 3
@@ -216,10 +220,11 @@ def test_a_poisoned_task_is_tried_elsewhere_and_given_up(cluster: Cluster, tmp_p
         done, told = run(store, cluster.address, Trap(9, "crash", str(tmp_path)))
         assert done == 3
         all_once(store)
-        failed = [task for task in store.tasks() if task["state"] == "failed"]
-        assert [task["spec"]["steps"] for task in failed] == [9]
-        assert failed[0]["message"].startswith("lost 3 times: ")
-        assert failed[0]["message"].count("its process died") == 3
+        failed = [task for task in store.tasks() if task.state == "failed"]
+        assert [task.spec.steps for task in failed] == [9]
+        message = failed[0].message or ""
+        assert message.startswith("lost 3 times: ")
+        assert message.count("its process died") == 3
     assert sum("its process died" in progress.outcome for progress in told.progress) == 3
     raylets = [path.name.split("-", 2)[2] for path in sorted(tmp_path.glob("9-*"))]
     assert len(raylets) == 3
@@ -264,12 +269,12 @@ def test_a_driver_that_is_killed_leaves_a_store_to_go_on_with(cluster: Cluster, 
             assert driver.poll() is None
         driver.kill()
     with Store(tmp_path / "s.db") as store:
-        before = {result["task"]: result["finished_at"] for result in store.results()}
+        before = {result.task: result.finished_at for result in store.results()}
         assert 2 <= len(before) < 60
         run(store, cluster.address)
         all_once(store)
         assert store.counts()["done"] == 60
-        after = {result["task"]: result["finished_at"] for result in store.results()}
+        after = {result.task: result.finished_at for result in store.results()}
         assert before.items() <= after.items()
 
 
@@ -336,16 +341,10 @@ def test_the_runs_of_a_node_that_dies_are_done_elsewhere(cluster: Cluster, tmp_p
         all_once(store)
         assert store.counts()["done"] == 5
         assert any("is lost: the node died" in words for words in told.news)
-        again = next(result for result in store.results() if result["spec"]["steps"] == 9)
-        assert again["attempt"] == 2
+        again = next(result for result in store.results() if result.spec.steps == 9)
+        assert again.attempt == 2
         lost = next(p.where for p in told.progress if "the node died" in p.outcome)
-        assert again["environment"]["node"] != lost
-
-
-def command(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as done:
-        main(list(arguments))
-    return int(done.value.code or 0)
+        assert again.environment.node != lost
 
 
 # --- without one ----------------------------------------------------------------------------------
@@ -409,8 +408,8 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_differs_on_a_node_is_told() -> None:
     node = Node("1", "a", "H100", 1, stated="NVIDIA H100 80GB HBM3")
-    assert list(fleet.differences(node, node.stated, "1", "1")) == []
-    assert list(fleet.differences(node, "NVIDIA A40", "1", "2")) == [
+    assert list(node_of_fleet.differences(node, node.stated, "1", "1")) == []
+    assert list(node_of_fleet.differences(node, "NVIDIA A40", "1", "2")) == [
         "joulecast 1 on a, 2 where the campaign runs",
         "the GPU is 'NVIDIA A40'; a said 'NVIDIA H100 80GB HBM3'",
     ]
@@ -418,16 +417,16 @@ def test_what_differs_on_a_node_is_told() -> None:
 
 def test_a_run_on_another_gpu_than_it_asks_for_fails() -> None:
     node = Node("1", "a", "H100", 1, stated="H100")
-    answer = fleet.run_task(tasks(5)[0].spec, A100, Settings(), source(), node, own_version())
+    answer = node_of_fleet.run_task(tasks(5)[0].spec, A100, Settings(), source(), node, own_version())
     assert answer.outcome is not None
     assert answer.outcome.state == "failed"
     assert f"it asks for {A100}, and node a gave it 'H100'" in answer.outcome.message
 
 
 def test_a_name_that_only_ray_knows_will_do() -> None:
-    assert fleet.known_gpu("NVIDIA H200", "H100") == "H200-SXM-141GB"
-    assert fleet.known_gpu("Tesla V100-SXM9", "V100") == "V100-SXM2"
-    assert fleet.known_gpu("Quadro", "") is None
+    assert node_of_fleet.known_gpu("NVIDIA H200", "H100") == "H200-SXM-141GB"
+    assert node_of_fleet.known_gpu("Tesla V100-SXM9", "V100") == "V100-SXM2"
+    assert node_of_fleet.known_gpu("Quadro", "") is None
 
 
 def test_a_node_without_a_gpu_is_a_problem_of_the_node() -> None:
@@ -438,29 +437,29 @@ def test_a_node_without_a_gpu_is_a_problem_of_the_node() -> None:
         def __call__(self, accelerator: str) -> tuple[Any, Any]:
             raise MeasureError("NVML cannot start")
 
-    assert fleet.introduce(Broken(), "") == Answer(problem="NVML cannot start")
-    answer = fleet.run_task(tasks(5)[0].spec, None, Settings(), Broken(), Node("1", "a", "", 1), "1")
+    assert node_of_fleet.introduce(Broken(), "") == Answer(problem="NVML cannot start")
+    answer = node_of_fleet.run_task(tasks(5)[0].spec, None, Settings(), Broken(), Node("1", "a", "", 1), "1")
     assert (answer.outcome, answer.problem) == (None, "NVML cannot start")
 
 
 def test_what_comes_back_is_what_the_store_would_hold(tmp_path: Path) -> None:
     spec = parse_plan('[[grid]]\nmodel = "sd2"\nsteps = 5\ncomponents = true\n', "x").tasks[0].spec
     node = Node("1", "a", "H100", 1, stated="H100")
-    answer = fleet.run_task(spec, H100, Settings(), source(), node, own_version())
+    answer = node_of_fleet.run_task(spec, H100, Settings(), source(), node, own_version())
     clock = VirtualClock()
     with Store(tmp_path / "s.db") as store:
         store.add([NewTask(spec)])
         run_campaign(store, VirtualSubject(clock), ReplayMeter(packaged_trace(), clock), Settings())
         result, repeats = store.results()[0], store.repeats()
     assert isinstance(answer.outcome, Outcome)
-    assert answer.outcome.content is not None
-    assert answer.outcome.content.keys() == result["content"].keys()
-    assert answer.outcome.content["energy_j"] == result["content"]["energy_j"]
-    assert [(part, number) for part, number, _ in answer.repeats] == [
-        (r["part"], r["number"]) for r in repeats
-    ]
+    found = answer.outcome.result
+    assert found is not None
+    assert json.loads(found.to_json()).keys() == json.loads(result.result.to_json()).keys()
+    assert found.energy_j == result.result.energy_j
+    assert [(part, number) for part, number, _ in answer.repeats] == [(r.part, r.number) for r in repeats]
     assert answer.environment is not None
-    assert answer.environment.keys() == {*result["environment"], "node", "differs"}
+    here, there = json.loads(result.environment.to_json()), json.loads(answer.environment.to_json())
+    assert there.keys() == {*here, "node", "differs"}
 
 
 def test_a_node_that_does_not_answer_is_not_waited_for_beyond_the_budget(tmp_path: Path) -> None:
@@ -475,7 +474,7 @@ def test_a_node_that_does_not_answer_is_not_waited_for_beyond_the_budget(tmp_pat
     with Store(tmp_path / "runs.db") as store:
         store.add(tasks(5))
         driver = fleet._Driver(
-            Silent(), store, Settings(), fleet.GpuSource(), 0.0, lambda progress: None, news.append
+            Silent(), store, Settings(), GpuSource(), 0.0, lambda progress: None, news.append
         )
         driver.asking["asked"] = Node("1", "a", "H100", 1)
         assert driver.run() == 0

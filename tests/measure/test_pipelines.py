@@ -16,20 +16,23 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "compute"))
 from tiny import PIPELINES, library_of  # noqa: E402
 
 from joulecast.architecture.build import TORCH_DTYPES  # noqa: E402
+from joulecast.architecture.build_random import random_pipeline  # noqa: E402
 from joulecast.architecture.catalogue import model_entry  # noqa: E402
 from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConfig  # noqa: E402
 from joulecast.compute.profile_file import packaged_profile  # noqa: E402
 from joulecast.errors import InputError, MeasureError  # noqa: E402
-from joulecast.measure import pipelines  # noqa: E402
+from joulecast.measure import dissect, pipelines  # noqa: E402
 from joulecast.measure.campaign import run_campaign  # noqa: E402
 from joulecast.measure.campaign_plan import make_spec  # noqa: E402
+from joulecast.measure.dissect import Record, RecordedCall  # noqa: E402
 from joulecast.measure.export import runs_of  # noqa: E402
 from joulecast.measure.meter import SystemClock  # noqa: E402
-from joulecast.measure.pipelines import PipelineSubject, Record, RecordedCall  # noqa: E402
+from joulecast.measure.pipelines import PipelineSubject  # noqa: E402
 from joulecast.measure.protocol import Settings  # noqa: E402
+from joulecast.measure.records import Output, TaskSpec  # noqa: E402
 from joulecast.measure.replay import ReplayMeter, packaged_trace  # noqa: E402
 from joulecast.measure.store import NewTask, Store  # noqa: E402
-from joulecast.measure.task import DenoisingStep, TooLargeError, part_name  # noqa: E402
+from joulecast.measure.task import DenoisingStep, TooLargeError  # noqa: E402
 
 pytestmark = pytest.mark.trace
 # tiny pipeline -> the catalogue's model whose rules for sizes, text and guidance it follows
@@ -64,7 +67,7 @@ def subject() -> PipelineSubject:
     return PipelineSubject("cpu", config_of=tiny_config)
 
 
-def spec_of(model: str, **changes: Any) -> dict[str, Any]:
+def spec_of(model: str, **changes: Any) -> TaskSpec:
     values = {"model": model, "size": "64x64", "steps": STEPS, "precision": "fp32", "components": True}
     return make_spec(values | changes)
 
@@ -88,31 +91,32 @@ def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
         told: list[Any] = []
         assert run_campaign(store, subject(), meter, QUICK, on_progress=told.append) == 1, told
         result = store.results()[0]
-    assert result["environment"]["weights"] == "random"
-    assert result["environment"]["attention"] == "sdpa"
-    assert result["environment"]["libraries"]["torch"].startswith(torch.__version__[:4])
-    content = result["content"]
-    assert content["output"] == {"is_finite": True}
-    assert content["energy_j"] > 0
+    assert result.environment.software.weights == "random"
+    assert result.environment.software.attention == "sdpa"
+    assert result.environment.software.libraries["torch"].startswith(torch.__version__[:4])
+    found = result.result
+    assert found.output == Output(is_finite=True)
+    assert found.energy_j > 0
     if not alone:
         return
-    roles = {part["role"] for part in content["components"]}
+    roles = {part.role for part in found.components}
     assert roles == {"text_encoder", "denoiser", "decoder"}
-    assert all(part["is_resolved"] for part in content["components"])
-    denoiser_calls = sum(part["calls"] for part in content["components"] if part["role"] == "denoiser")
+    assert all(part.is_resolved for part in found.components)
+    denoiser_calls = sum(part.calls for part in found.components if part.role == "denoiser")
     separate = profile.guidance.parameter == "true_cfg_scale"  # two calls; the others double the batch
     assert denoiser_calls == STEPS * (2 if separate else 1)
-    assert [step["step"] for step in content["steps"]] == list(range(1, STEPS + 1))
-    per_call = {part_name(c["name"], c["kind"]): c["energy_per_call_j"] for c in content["components"]}
-    for step in content["steps"]:
-        assert len(step["calls"]) == (2 if separate else 1)
-        assert step["is_resolved"]
-        assert step["energy_j"] == pytest.approx(sum(per_call[call] for call in step["calls"]))
-        assert 0 < step["denoiser_s"] < step["duration_s"]
-    assert sum(step["duration_s"] for step in content["steps"]) < 3 * content["duration_s"]
-    assert 0 <= content["steps_departure"] < 0.5
-    seconds = sum(part["duration_s"] for part in content["components"])
-    assert 0.2 * content["duration_s"] < seconds < 3 * content["duration_s"]
+    assert [step.step for step in found.steps] == list(range(1, STEPS + 1))
+    per_call = {c.part: c.measured.energy_per_call_j for c in found.components if c.measured}
+    for step in found.steps:
+        assert len(step.calls) == (2 if separate else 1)
+        assert step.is_resolved
+        assert step.energy_j == pytest.approx(sum(per_call[call] for call in step.calls))
+        assert 0 < step.denoiser_s < step.duration_s
+    assert sum(step.duration_s for step in found.steps) < 3 * found.duration_s
+    assert found.steps_departure is not None
+    assert 0 <= found.steps_departure < 0.5
+    seconds = sum(part.measured.duration_s for part in found.components if part.measured)
+    assert 0.2 * found.duration_s < seconds < 3 * found.duration_s
 
 
 @pytest.mark.parametrize("model", ["sd1.5", "flux.1-dev", "qwen-image", "sd3.5-large"])
@@ -137,7 +141,7 @@ def test_passes_batch_and_text_reach_the_denoiser(model: str) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_random_weights_have_the_right_format(precision: str) -> None:
-    pipeline = pipelines.random_pipeline(tiny_config("sd3.5-large"), precision, torch.device("cpu"))
+    pipeline = random_pipeline(tiny_config("sd3.5-large"), precision, torch.device("cpu"))
     wanted = TORCH_DTYPES[precision]
     for part in ("transformer", "vae", "text_encoder"):
         assert {p.dtype for p in getattr(pipeline, part).parameters()} == {wanted}
@@ -150,7 +154,7 @@ def test_random_weights_have_the_right_format(precision: str) -> None:
 
 def test_a_pipeline_is_built_once_and_makes_way_when_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     used, made = subject(), []
-    real = pipelines.random_pipeline
+    real = random_pipeline
 
     def build(config: PipelineConfig, precision: str, device: Any) -> Any:
         made.append(config.name)
@@ -178,13 +182,13 @@ def test_what_does_not_fit_is_recorded_and_skipped(tmp_path: Path, monkeypatch: 
         store.add([NewTask(spec_of("sd1.5"))])
         assert run_campaign(store, subject(), ReplayMeter(packaged_trace()), QUICK) == 0
         task = store.tasks()[0]
-    assert (task["state"], task["message"]) == (
+    assert (task.state, task.message) == (
         "too_large", "out of memory: CUDA out of memory. Tried to allocate 2 TiB"
     )  # fmt: skip
 
 
 def test_weights_from_a_folder(tmp_path: Path) -> None:
-    made = pipelines.random_pipeline(tiny_config("sd1.5"), "fp32", torch.device("cpu"))
+    made = random_pipeline(tiny_config("sd1.5"), "fp32", torch.device("cpu"))
     for name in ("unet", "vae", "text_encoder"):
         getattr(made, name).save_pretrained(tmp_path / name)
     with pytest.raises(InputError, match="cannot be loaded"):
@@ -196,16 +200,29 @@ def test_trained_weights_are_those_of_the_hub_id(monkeypatch: pytest.MonkeyPatch
 
     def load(config: PipelineConfig, weights: str, *rest: Any) -> Any:
         asked.append(weights)
-        return pipelines.random_pipeline(config, *rest)
+        return random_pipeline(config, *rest)
 
     monkeypatch.setattr(pipelines, "loaded_pipeline", load)
     used = subject()
     used.load(spec_of("sd1.5", weights="trained"))
     used.load(spec_of("sd1.5", weights="trained", steps=3))  # it stays loaded
     assert asked == [model_entry("sd1.5")["hub_id"]]
-    assert used.facts()["weights"] == "trained"
+    assert used.facts().weights == "trained"
     used.load(spec_of("sd1.5"))
-    assert used.facts()["weights"] == "random"
+    assert used.facts().weights == "random"
+
+
+@pytest.mark.parametrize(("short_by", "stays"), [(0, True), (1, False)])
+def test_a_pipeline_stays_loaded_where_another_fits_beside_it(
+    short_by: int, stays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, profile = subject(), packaged_profile("sd1.5")
+    used.device = torch.device("cuda")
+    used._loaded = {("other",): "a pipeline"}
+    needed = int(1.25 * 2 * profile.parameters + 8e9) + 1  # two bytes for each weight in fp16
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (needed - 2 * short_by, 0))
+    used._make_room(profile, "fp16")
+    assert bool(used._loaded) is stays
 
 
 def test_hooks_leave_nothing_behind() -> None:
@@ -233,12 +250,12 @@ def test_steps_by_hand() -> None:
     for start in (2.0, 6.0):
         calls += [call("unet", "1x9", start, start + 1.0), call("unet", "1x5", start + 1.5, start + 2.0)]
     record = Record(calls, [5.0, 8.5])
-    assert [part.count for part in pipelines.distinct(record.calls)] == [1, 2, 2]
-    assert pipelines.denoising_steps(record, {"unet"}) == (
+    assert [part.count for part in dissect.distinct(record.calls)] == [1, 2, 2]
+    assert dissect.denoising_steps(record, {"unet"}) == (
         DenoisingStep(("unet", "unet#2"), 3.0, 1.5),
         DenoisingStep(("unet", "unet#2"), 3.5, 1.5),
     )
-    assert pipelines.denoising_steps(Record(calls), {"unet"}) == ()
+    assert dissect.denoising_steps(Record(calls), {"unet"}) == ()
 
 
 @pytest.fixture
@@ -273,10 +290,13 @@ def test_each_size_is_compiled_for_itself(compiled: PipelineSubject) -> None:
         torch._dynamo.utils.counters.clear()
         compiled.load(spec_of("flux.1-dev", runtime="compiled", size=size))
         assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1
-    facts = compiled.facts()
-    assert facts["compiled"] == {"backend": "eager", "dynamic": False}
+    state = compiled.facts().torch
+    assert state is not None
+    assert state.compiled == {"backend": "eager", "dynamic": False}
     compiled.load(spec_of("flux.1-dev"))
-    assert compiled.facts()["compiled"] is None
+    state = compiled.facts().torch
+    assert state is not None
+    assert state.compiled is None
     assert compiled._pipeline.transformer._compiled_call_impl is None
 
 
@@ -288,7 +308,7 @@ def test_a_compiled_task_end_to_end(compiled: PipelineSubject, tmp_path: Path) -
         result = store.results()[0]
         table = runs_of(store, gpu="H100")
     assert table[0].runtime == "compiled"
-    assert [step["is_resolved"] for step in result["content"]["steps"]] == [True] * STEPS
+    assert [step.is_resolved for step in result.result.steps] == [True] * STEPS
 
 
 def test_without_cuda_there_is_no_gpu() -> None:
@@ -305,8 +325,9 @@ def test_without_cuda_there_is_no_gpu() -> None:
 def test_tf32_is_torchs_default_unless_asked(choice: str, products: bool, convolutions: bool) -> None:
     used = subject()
     used.load(spec_of("sd1.5", tf32=choice))
-    facts = used.facts()
-    assert (facts["tf32_products"], facts["tf32_convolutions"]) == (products, convolutions)
+    state = used.facts().torch
+    assert state is not None
+    assert (state.tf32_products, state.tf32_convolutions) == (products, convolutions)
 
 
 def test_joulecast_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast.errors import InputError, MeasureError
-from joulecast.measure import protocol
+from joulecast.measure import protocol, statistics
 from joulecast.measure.meter import Telemetry
 from joulecast.measure.protocol import Repeat, Settings
 from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
@@ -33,30 +33,29 @@ def repeat(energy: float, calls: int = 1, **telemetry: float) -> Repeat:
 
 def test_statistics_by_hand() -> None:
     values = [9.0, 10.0, 11.0]  # mean 10, s = 1, t(2) = 4.303
-    assert protocol.mean(values) == 10
-    assert protocol.standard_deviation(values) == 1
-    assert protocol.half_width_95(values) == pytest.approx(4.303 / math.sqrt(3), rel=EXACT)
-    assert protocol.drift(values) == pytest.approx(0.2, rel=EXACT)  # a line from 9 to 11 over 10
-    assert protocol.half_width_95([5.0]) == math.inf
-    assert protocol.drift([5.0]) == 0
+    assert statistics.standard_deviation(values) == 1
+    assert statistics.half_width_95(values) == pytest.approx(4.303 / math.sqrt(3), rel=EXACT)
+    assert statistics.drift(values) == pytest.approx(0.2, rel=EXACT)  # a line from 9 to 11 over 10
+    assert statistics.half_width_95([5.0]) == math.inf
+    assert statistics.drift([5.0]) == 0
 
 
 def test_t_quantiles_are_scipys() -> None:
     from scipy import stats
 
-    for degrees, value in protocol.T_95.items():
+    for degrees, value in statistics.T_95.items():
         assert value == pytest.approx(stats.t.ppf(0.975, degrees), abs=6e-4)
-    assert protocol.t_95(22) == protocol.T_95[20]
-    assert protocol.t_95(0) == math.inf
+    assert statistics.t_95(22) == statistics.T_95[20]
+    assert statistics.t_95(0) == math.inf
 
 
 @given(st.lists(st.floats(1, 1e6), min_size=2, max_size=20), st.floats(0.1, 10))
 def test_statistics_scale(values: list[float], factor: float) -> None:
     scaled = [factor * value for value in values]
-    assert protocol.half_width_95(scaled) == pytest.approx(
-        factor * protocol.half_width_95(values), rel=1e-6, abs=1e-6
+    assert statistics.half_width_95(scaled) == pytest.approx(
+        factor * statistics.half_width_95(values), rel=1e-6, abs=1e-6
     )
-    assert protocol.drift(scaled) == pytest.approx(protocol.drift(values), rel=1e-6, abs=1e-6)
+    assert statistics.drift(scaled) == pytest.approx(statistics.drift(values), rel=1e-6, abs=1e-6)
 
 
 def test_enough() -> None:
@@ -79,7 +78,6 @@ def test_a_known_trace_gives_its_energy() -> None:
     assert [repeat.calls for repeat in found.repeats] == [4] * 5
     assert all(repeat.duration_s >= 1.0 for repeat in found.repeats)
     assert found.warnings == ()
-    assert found.to_dict()["repeats"][0]["calls"] == 4
 
 
 def test_windows_follow_each_other_and_repeats_are_told_at_once() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 import os
 import random
 import signal
@@ -14,17 +17,31 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from task_samples import ENVIRONMENT, RESULT, numbered_spec, repeat_of
 
 from joulecast.errors import FileFormatError, InputError
 from joulecast.measure import store as stores
+from joulecast.measure.protocol import Idle
+from joulecast.measure.records import (
+    ComponentEnergy,
+    ComponentResult,
+    Environment,
+    Output,
+    Software,
+    StepResult,
+    TaskResult,
+    TaskSpec,
+    TorchState,
+)
 from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store
+from joulecast.measure.worker import is_dead, worker_name
 
 WORKER = Path(__file__).with_name("crashing_worker.py")
 KILLS = 100
 
 
 def numbered(count: int) -> list[NewTask]:
-    return [NewTask({"n": n}, cost_s=float(n)) for n in range(count)]
+    return [NewTask(numbered_spec(n), cost_s=float(n)) for n in range(count)]
 
 
 def claimed(store: Store) -> Claim:
@@ -38,43 +55,52 @@ def test_a_task_from_queue_to_result(tmp_path: Path) -> None:
         assert store.add(numbered(2)) == 2
         assert store.add(numbered(3)) == 1  # the first two are known
         claim = claimed(store)
-        assert claim.spec == {"n": 0}
-        environment = store.environment({"gpu": "X", "odd": float("nan")})
-        assert store.environment({"odd": None, "gpu": "X"}) == environment
-        store.record(claim, "pipeline", 0, {"energy_j": 5.0}, environment)
-        store.finish(claim, {"energy_j": 5.0}, environment, took_s=2.0)
+        assert claim.spec == numbered_spec(0)
+        odd = dataclasses.replace(ENVIRONMENT, gpu="X", power_limit_w=float("nan"))
+        environment = store.environment(odd)
+        unknown = dataclasses.replace(odd, power_limit_w=None)
+        assert store.environment(unknown) == environment
+        store.record(claim, "pipeline", 0, repeat_of(5.0), environment)
+        store.finish(claim, RESULT, environment, took_s=2.0)
         assert store.counts() == {
             "pending": 2, "running": 0, "done": 1, "too_large": 0, "failed": 0, "refused": 0
         }  # fmt: skip
     with Store(tmp_path / "s.db", create=False) as again:
-        assert again.results()[0]["content"] == {"energy_j": 5.0}
-        assert again.results()[0]["environment"] == {"gpu": "X", "odd": None}
-        assert again.repeats()[0]["in_result"] == 1
-        assert again.tasks()[0]["took_s"] == 2.0
+        assert again.results()[0].result == RESULT
+        assert again.results()[0].environment == unknown
+        assert again.repeats()[0].in_result is True
+        assert again.repeats()[0].repeat == repeat_of(5.0)
+        assert again.tasks()[0].took_s == 2.0
 
 
 def test_tasks_are_chosen_by_gpu_and_time(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
-        store.add([NewTask({"n": 1}, 100.0), NewTask({"n": 2}, 1.0, gpu="A"), NewTask({"n": 3}, 1.0)])
+        store.add(
+            [
+                NewTask(numbered_spec(1), 100.0),
+                NewTask(numbered_spec(2), 1.0, gpu="A"),
+                NewTask(numbered_spec(3), 1.0),
+            ]
+        )
         short = store.claim(most_s=10)
         assert short is not None
-        assert short.spec == {"n": 3}
+        assert short.spec == numbered_spec(3)
         assert store.claim(most_s=10) is None
         of_a = store.claim(gpu="A", most_s=10)
         assert of_a is not None
-        assert of_a.spec == {"n": 2}
+        assert of_a.spec == numbered_spec(2)
 
 
 def test_failures_are_tried_again_behind_the_others(tmp_path: Path) -> None:
     with Store(tmp_path / "s.db") as store:
-        store.add([*numbered(2), NewTask({"n": 9}, refused="too odd")])
+        store.add([*numbered(2), NewTask(numbered_spec(9), refused="too odd")])
         store.fail(claimed(store), "broke")
         order = []
         while claim := store.claim():
-            order.append(claim.spec["n"])
-            store.fail(claim, "broke", state="too_large" if claim.spec["n"] else "failed")
+            order.append(claim.spec.steps)
+            store.fail(claim, "broke", state="too_large" if claim.spec.steps else "failed")
         assert order == [1, 0, 0]
-        states = {task["spec"]["n"]: (task["state"], task["message"]) for task in store.tasks()}
+        states = {task.spec.steps: (task.state, task.message) for task in store.tasks()}
         assert states == {0: ("failed", "broke"), 1: ("too_large", "broke"), 9: ("refused", "too odd")}
 
 
@@ -94,17 +120,17 @@ def test_a_lease_that_ended_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + stores.LEASE_S + 1)
         theirs = claimed(other)
-        environment = slow.environment({})
+        environment = slow.environment(ENVIRONMENT)
         attempts: tuple[Callable[[], None], ...] = (
-            lambda: slow.record(mine, "pipeline", 0, {}, environment),
-            lambda: slow.finish(mine, {}, environment, 1.0),
+            lambda: slow.record(mine, "pipeline", 0, repeat_of(1.0), environment),
+            lambda: slow.finish(mine, RESULT, environment, 1.0),
             lambda: slow.fail(mine, "x"),
             lambda: slow.renew(mine),
         )
         for act in attempts:
             with pytest.raises(LostError):
                 act()
-        other.finish(theirs, {}, environment, 1.0)
+        other.finish(theirs, RESULT, environment, 1.0)
         assert len(other.results()) == 1
 
 
@@ -121,14 +147,82 @@ def test_the_heartbeat_renews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_living_are_not_dead() -> None:
-    me = stores.worker_name()
-    assert not stores.is_dead(me)
-    assert stores.is_dead(me[: me.rindex(":")] + ":1")  # our number, but begun at another time
-    assert not stores.is_dead("elsewhere:1:1")
-    assert not stores.is_dead(None)
+    me = worker_name()
+    assert not is_dead(me)
+    assert is_dead(me[: me.rindex(":")] + ":1")  # our number, but begun at another time
+    assert not is_dead("elsewhere:1:1")
+    assert not is_dead(None)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert stores.is_dead(f"{me.split(':')[0]}:{gone.pid}:5")
+    assert is_dead(f"{me.split(':')[0]}:{gone.pid}:5")
+
+
+def test_a_stores_json_is_of_one_form(tmp_path: Path) -> None:
+    """Tasks are told apart by this text: another would make every task of a store new."""
+    spec = TaskSpec("sd2", 512, 768, 10, 2, 4, "fp32", 77, "compiled", "on", True, "trained")
+    text = (
+        '{"batch_size":4,"components":true,"height":768,"model":"sd2","passes":2,"precision":"fp32",'
+        '"runtime":"compiled","steps":10,"text_tokens":77,"tf32":"on","weights":"trained","width":512}'
+    )
+    assert spec.to_json() == text
+    assert TaskSpec.from_json(text) == spec
+    with Store(tmp_path / "s.db") as store:
+        store.add([NewTask(spec, gpu="A")])
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as raw:
+        assert raw.execute("select key, spec from tasks").fetchall() == [
+            (f'{{"gpu":"A","spec":{text}}}', text)
+        ]
+
+
+def test_records_come_back_as_they_went(tmp_path: Path) -> None:
+    idle = Idle(80.0, 3.0)
+    energy = ComponentEnergy(5.0, None, 0.5, 10.0, 2.0, 1.0, ("short",))
+    full = dataclasses.replace(
+        RESULT,
+        idle_before=idle,
+        idle_after=idle,
+        warnings=("a", "b"),
+        components=(
+            ComponentResult("unet", "denoiser", 1, 2, "2x4", energy),
+            ComponentResult("vae", "decoder", 0, 1, "", problem="too short"),
+        ),
+        steps=(StepResult(1, ("unet", "unet#2"), 0.5, 0.4, 7.0), StepResult(2, ("vae",), 0.5, 0.4, None)),
+        steps_departure=0.25,
+        output=Output(True, 2**33),
+    )
+    assert TaskResult.from_json(full.to_json()) == full
+    assert TaskResult.from_json(RESULT.to_json()) == RESULT
+    assert (
+        json.loads(RESULT.to_json()).keys().isdisjoint({"components", "steps", "steps_departure", "output"})
+    )
+    parts = json.loads(full.to_json())["components"]
+    assert [(part["is_resolved"], "problem" in part, "energy_j" in part) for part in parts] == [
+        (True, False, True),
+        (False, True, False),
+    ]
+    torch = TorchState("cuda", {"backend": "inductor", "dynamic": False}, False, True)
+    real = dataclasses.replace(
+        ENVIRONMENT, software=Software("trained", "sdpa", {"torch": "2"}, torch), node="a", differs=("b",)
+    )
+    for environment in (ENVIRONMENT, real):
+        assert Environment.from_json(environment.to_json()) == environment
+    assert json.loads(real.to_json()).keys() - json.loads(ENVIRONMENT.to_json()).keys() == {
+        "compiled", "device", "tf32_convolutions", "tf32_products", "node", "differs",
+    }  # fmt: skip
+
+
+def test_a_record_of_another_version_is_told(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(numbered(1))
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as raw:
+            raw.execute("""update tasks set spec = '{"n": 3}'""")
+            raw.commit()
+        for read in (store.tasks, store.claim):
+            with pytest.raises(
+                FileFormatError, match=r"s\.db' holds a record that this joulecast cannot read"
+            ):
+                read()
+        assert store.counts()["pending"] == 1  # it was not taken
 
 
 def test_what_is_no_store(tmp_path: Path) -> None:
@@ -139,10 +233,9 @@ def test_what_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("not a database at all, but long enough to be looked at " * 5)
     with pytest.raises(FileFormatError, match="no campaign store"):
         Store(tmp_path / "text.db")
-    other = sqlite3.connect(tmp_path / "other.db")
-    other.execute("create table songs (name)")
-    other.commit()
-    other.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("create table songs (name)")
+        other.commit()
     with pytest.raises(FileFormatError, match="not ours"):
         Store(tmp_path / "other.db")
 
@@ -156,9 +249,9 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(tmp_path: Path) -> No
         printed: list[str] = []
         while kills < KILLS:
             if store.counts()["pending"] < 150:
-                store.add([NewTask({"n": count + n}) for n in range(200)])
+                store.add([NewTask(numbered_spec(count + n)) for n in range(200)])
                 count += 200
-            before = {row["task"] for row in store.results()}
+            before = {row.task for row in store.results()}
             workers = [
                 subprocess.Popen([sys.executable, str(WORKER), str(path)], stdout=subprocess.PIPE, text=True)
                 for _ in range(2)
@@ -172,14 +265,14 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(tmp_path: Path) -> No
             for worker in workers:
                 printed += worker.communicate()[0].splitlines()
                 kills += worker.returncode == -signal.SIGKILL
-            assert before <= {row["task"] for row in store.results()}
+            assert before <= {row.task for row in store.results()}
         subprocess.run([sys.executable, str(WORKER), str(path)], check=True, timeout=60, capture_output=True)
         counts = store.counts()
         assert counts["done"] == count
-        done = [row["task"] for row in store.results()]
+        done = [row.task for row in store.results()]
         assert len(done) == len(set(done)) == count
         assert {int(line) for line in printed if line.strip()} <= set(done)
-        found = Counter((row["task"], row["number"]) for row in store.repeats() if row["in_result"])
+        found = Counter((row.task, row.number) for row in store.repeats() if row.in_result)
         assert found == Counter((task, number) for task in done for number in range(3))
         for row in store.repeats():
-            assert row["content"]["energy_j"] == row["spec"]["n"] + row["number"]
+            assert row.repeat.energy_j == row.spec.steps + row.number

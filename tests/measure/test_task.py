@@ -9,6 +9,7 @@ import pytest
 from joulecast.measure.campaign import run_campaign
 from joulecast.measure.campaign_plan import make_spec
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import ComponentEnergy, ComponentResult
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import DenoisingStep, departure, steps_of
@@ -18,22 +19,22 @@ TWO = DenoisingStep(("transformer", "transformer#2"), 0.3, 0.25)
 ONE = DenoisingStep(("transformer",), 0.2, 0.15)
 
 
-def part(kind: int, energy_j: float | None) -> dict[str, object]:
-    found: dict[str, object] = {"name": "transformer", "kind": kind}
-    return found if energy_j is None else {**found, "energy_per_call_j": energy_j}
+def part(kind: int, energy_j: float | None) -> ComponentResult:
+    measured = None if energy_j is None else ComponentEnergy(energy_j, None, 1.0, energy_j, None, 1.0)
+    return ComponentResult("transformer", "denoiser", kind, 1, "", measured)
 
 
 def test_a_step_draws_what_its_calls_draw() -> None:
     found = list(steps_of([TWO, ONE], [part(0, 70.0), part(1, 50.0)]))
-    assert [step["energy_j"] for step in found] == [120.0, 70.0]
-    assert [step["step"] for step in found] == [1, 2]
-    assert [step["duration_s"] for step in found] == [0.3, 0.2]
+    assert [step.energy_j for step in found] == [120.0, 70.0]
+    assert [step.step for step in found] == [1, 2]
+    assert [step.duration_s for step in found] == [0.3, 0.2]
 
 
 def test_a_step_with_an_unresolved_call_is_unresolved() -> None:
     found = list(steps_of([TWO, ONE], [part(0, 70.0), part(1, None)]))
-    assert [(step["energy_j"], step["is_resolved"]) for step in found] == [(None, False), (70.0, True)]
-    assert [step["energy_j"] for step in steps_of([TWO], [])] == [None]
+    assert [(step.energy_j, step.is_resolved) for step in found] == [(None, False), (70.0, True)]
+    assert [step.energy_j for step in steps_of([TWO], [])] == [None]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_windows_too_short_for_the_sensor_leave_components_unresolved(tmp_path: 
     with Store(tmp_path / "s.db") as store:
         store.add([NewTask(make_spec({"model": "sd2", "steps": 5, "components": True}))])
         run_campaign(store, VirtualSubject(clock), meter, Settings(window_s=0.5))
-        content = store.results()[0]["content"]
-    assert any(words.startswith("windows of 0.5") for words in content["warnings"])
-    assert {part["is_resolved"] for part in content["components"]} == {False}
-    assert "too short for the sensor" in content["components"][0]["problem"]
-    assert {step["energy_j"] for step in content["steps"]} == {None}
+        result = store.results()[0].result
+    assert any(words.startswith("windows of 0.5") for words in result.warnings)
+    assert {part.is_resolved for part in result.components} == {False}
+    assert "too short for the sensor" in result.components[0].problem
+    assert {step.energy_j for step in result.steps} == {None}

@@ -162,7 +162,7 @@ def questions_asked(words: list[str]) -> Iterator[Question]:
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("joulecast.forecast.estimate.ask", listening)
+        patch.setattr("joulecast.question.question.ask", listening)
         with pytest.raises(SystemExit):
             main(words)
     yield from seen

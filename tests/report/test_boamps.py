@@ -102,7 +102,7 @@ PREDICTED = {
 
 def test_a_measured_run() -> None:
     now = datetime(2026, 5, 1, 12, 0, 5, tzinfo=UTC)
-    report = boamps_report(MEASURED, "onPremise", site("FR"), now=now, report_id="x")
+    report: Any = boamps_report(MEASURED, "onPremise", site("FR"), now=now, report_id="x")
     assert problems(report, REPORT) == []
     assert report["header"]["reportDatetime"] == "2026-05-01 12:00:05"
     assert report["task"]["nbRequest"] == 4
@@ -124,7 +124,7 @@ def test_a_measured_run() -> None:
 
 
 def test_a_prediction_is_never_called_measured() -> None:
-    report = boamps_report(PREDICTED, "other")
+    report: Any = boamps_report(PREDICTED, "other")
     assert problems(report, REPORT) == []
     assert report["measures"][0]["measurementMethod"] == "joulecast estimate: predicted, law roofline"
     assert "gpuTrackingMode" not in report["measures"][0]
@@ -146,7 +146,9 @@ def test_packaged_runs_make_reports() -> None:
     runs = [run for run in packaged_runs() if run.energy_j is not None and run.scope == "pipeline"]
     assert len(runs) > 50
     for run in RunTable(runs[::7]):
-        report = boamps_report({k: v for k, v in vars(run).items() if v is not None}, "other", site("US"))
+        report: Any = boamps_report(
+            {k: v for k, v in vars(run).items() if v is not None}, "other", site("US")
+        )
         assert problems(report, REPORT) == [], run.run_id
         assert json.loads(json.dumps(report, allow_nan=False)) == report
         assert "gpuTrackingMode" not in report["measures"][0]
@@ -188,7 +190,7 @@ def test_the_check_itself_finds_what_is_wrong() -> None:
 
 def test_hub_ids_come_from_the_catalogue() -> None:
     entry = data.read_json("architectures/sd1.5.json")
-    report = boamps_report({**PREDICTED, "model": "sd1.5"}, "other")
+    report: Any = boamps_report({**PREDICTED, "model": "sd1.5"}, "other")
     assert report["task"]["algorithms"][0]["foundationModelUri"].endswith(entry["hub_id"])
-    own = boamps_report({**PREDICTED, "model": "my-model.json"}, "other")
+    own: Any = boamps_report({**PREDICTED, "model": "my-model.json"}, "other")
     assert set(own["task"]["algorithms"][0]) == {"algorithmType", "foundationModelName", "quantization"}

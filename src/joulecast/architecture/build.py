@@ -162,14 +162,14 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
     with quiet():
         import diffusers
 
-        pipeline_class = _class("diffusers", config.pipeline)
+        pipeline_class = class_of("diffusers", config.pipeline)
         if not issubclass(pipeline_class, diffusers.DiffusionPipeline):
             raise TraceError(f"{config.pipeline} is no diffusers pipeline")
-        parts = {name: _build_component(name, part, precision) for name, part in config.components.items()}
+        parts = {name: build_component(name, part, precision) for name, part in config.components.items()}
         traced = _on_processor(pipeline_class)
-        accepted = _constructor_parameters(pipeline_class)
+        accepted = constructor_parameters(pipeline_class)
         missing = {name: None for name in accepted if name not in parts and name not in config.settings}
-        optional = {name: None for name in missing if name in _nullable(pipeline_class)}
+        optional = {name: None for name in missing if name in nullable_parts(pipeline_class)}
         settings = {name: value for name, value in config.settings.items() if name in accepted}
         try:
             pipeline = traced(**parts, **optional, **settings)
@@ -212,7 +212,7 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def _class(library: str, name: str) -> Any:
+def class_of(library: str, name: str) -> Any:
     """A class of diffusers, of transformers, or of a module of diffusers.pipelines.
 
     Raises
@@ -276,21 +276,23 @@ def _version(library: str) -> str:
     return importlib.metadata.version(library)
 
 
-def _constructor_parameters(pipeline_class: Any) -> list[str]:
+def constructor_parameters(pipeline_class: Any) -> list[str]:
+    """What a pipeline is made from, by name."""
     return [name for name in inspect.signature(pipeline_class.__init__).parameters if name != "self"]
 
 
-def _nullable(pipeline_class: Any) -> list[str]:
+def nullable_parts(pipeline_class: Any) -> list[str]:
     """Constructor parameters that have no default but may be None: the optional components."""
     optional = set(getattr(pipeline_class, "_optional_components", []))
     parameters = inspect.signature(pipeline_class.__init__).parameters
     return [n for n, p in parameters.items() if n in optional and p.default is inspect.Parameter.empty]
 
 
-def _build_component(name: str, part: ComponentConfig, precision: str) -> Any:
+def build_component(name: str, part: ComponentConfig, precision: str) -> Any:
+    """A module on the meta device, a stand-in tokenizer, or a scheduler. Raises TraceError."""
     if is_tokenizer(name, part.class_name):
         return StandInTokenizer(_most_tokens(name, part), length=PROMPT_TOKENS)
-    found = _class(part.package, part.class_name)
+    found = class_of(part.package, part.class_name)
     # A copy: classes write into the mappings they are given.
     config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
     try:

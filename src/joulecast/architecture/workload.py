@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.files.numbers import whole
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 # field -> (smallest, largest) whole number that makes sense
@@ -130,19 +131,10 @@ def whole_number(name: str, value: object) -> int:
     InputError
         It is not one.
     """
-    low, high = LIMITS[name]
-    if type(value) is int and low <= value <= high:
+    least, most = LIMITS[name]
+    if type(value) is int and least <= value <= most:
         return value
-    label = name.replace("_", " ")
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{label} must be a whole number, not {shown(value)}") from None
-    if not number.is_integer() or isinstance(value, bool | np.bool_):
-        raise InputError(f"{label} must be a whole number, not {shown(value)}")
-    if not low <= number <= high:
-        raise InputError(f"{label} must be between {low} and {high}, not {shown(value)}")
-    return int(number)
+    return whole(value, name.replace("_", " "), least, most)
 
 
 def check_precision(precision: object) -> str:

@@ -1,4 +1,4 @@
-"""The command line: parse, call the library, print text or JSON."""
+"""The command line: parse, call the library, print text or JSON; one module a command."""
 
 from joulecast.cli.parser import main
 

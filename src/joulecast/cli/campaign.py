@@ -1,44 +1,27 @@
-"""The command `campaign`: plans of many runs, predicted, measured, exported and compared."""
+"""Measure a plan of many runs, resumable: predict it, run it, see how far it is, export, check."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from joulecast.cli.measure import (
-    INVENTED,
-    Commands,
-    add_source,
-    check_trace,
-    describe,
-    found_text,
-    source,
-    trace_of,
-)
+from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT, print_json, say
+from joulecast.cli.source import check_trace, source, source_options, trace_of
 from joulecast.errors import InputError, JoulecastError, UnknownNameError
 
 if TYPE_CHECKING:
-    from joulecast.forecast.preregistered import Checked
-    from joulecast.law.hold_out import Score
     from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
     from joulecast.measure.store import Store
 
 UNFINISHED = 1
-DRY_RUN = "dry run"  # how the source of runs on a replayed trace begins
 ACTIONS = ("predict", "run", "status", "export", "check")
 
 
-def register(commands: Commands) -> None:
-    """Add this module's command to the table of the command line."""
-    commands["campaign"] = (_campaign, _campaign_options)
-
-
-def _campaign_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `campaign` takes."""
+    add = command.add_argument_group(ASKED).add_argument
     add("action", metavar="ACTION", help="predict, run, status, export or check")
     add(
         "file",
@@ -46,28 +29,21 @@ def _campaign_options(command: argparse.ArgumentParser) -> None:
         help="predict, run: a plan (.toml, or calibrate, paper-sweep); status, export: a store (.db); "
         "check: what predict wrote (.csv)",
     )
-    add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
     add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
-    add(
-        "--fleet",
-        metavar="ADDRESS",
-        help="run: on the GPUs of a Ray cluster: auto, or HOST:PORT",
-    )
-    add(
-        "--out",
-        metavar="FILE",
-        help="predict, export: file to write (.csv); export: more files beside it",
-    )
     add("--boundary", default="gross", help="predict, export: gross (default) or dynamic; export: or both")
-    add("--law", help="predict: a packaged law or a law file; by default the package's own")
+    add("--law", help=f"predict: {LAW_HELP}")
     add("--runs", metavar="FILE", help="check: the runs that export wrote (.csv)")
+    source_options(command).add_argument(
+        "--fleet", metavar="ADDRESS", help="run: on the GPUs of a Ray cluster: auto, or HOST:PORT"
+    )
+    add = command.add_argument_group(OUTPUT).add_argument
+    add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
+    add("--out", metavar="FILE", help="predict, export: file to write (.csv); export: more files beside it")
     add("--json", action="store_true", help="status, check: print JSON instead of text")
-    add_source(command)
 
 
-def _campaign(options: argparse.Namespace) -> int:
-    """Measure a plan of many runs, resumable: predict it, run it, see how far it is, export what was
-    found, check the predictions."""
+def run(options: argparse.Namespace) -> int:
+    """Do one step of a campaign."""
     actions = {
         "predict": _campaign_predict,
         "run": _campaign_run,
@@ -105,7 +81,7 @@ def _run_here(store: Store, settings: Settings, budget_s: float | None, options:
     try:
         known = _catalogue_name(options.gpu or meter.device.gpu)
         for gpu, count in waiting(store, {known}).items():
-            _say(
+            say(
                 f"{count} task{'s' if count > 1 else ''} for a {gpu}; this is {known or meter.device.gpu}: "
                 "left pending"
             )
@@ -117,16 +93,13 @@ def _run_here(store: Store, settings: Settings, budget_s: float | None, options:
 def _run_on_nodes(
     store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace
 ) -> None:
-    from joulecast.measure.fleet import GpuSource, ReplaySource, run_fleet
+    from joulecast.measure.fleet import run_fleet
+    from joulecast.measure.node import GpuSource, ReplaySource
 
     if not options.dry_run:
         check_trace(options)
     used = ReplaySource(trace_of(options)) if options.dry_run else GpuSource()
-    run_fleet(store, settings, used, options.fleet, budget_s=budget_s, on_progress=_tell, on_news=_say)
-
-
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+    run_fleet(store, settings, used, options.fleet, budget_s=budget_s, on_progress=_tell, on_news=say)
 
 
 def _check_kind(store: Store, options: argparse.Namespace) -> None:
@@ -154,10 +127,12 @@ def _catalogue_name(gpu: str) -> str | None:
 def _tell(progress: Progress) -> None:
     """A line for each task, on standard error, with the time that is left."""
     from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import describe, found_text
 
-    words = progress.outcome if progress.found is None else found_text(progress.found, progress.spec)
+    batch, result = progress.spec.batch_size, progress.result
+    words = progress.outcome if result is None else found_text(result, batch)
     where = f" on {progress.where}" if progress.where else ""
-    _say(
+    say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
         f"{describe(progress.spec)}{where}: {words}"
     )
@@ -174,20 +149,20 @@ def _campaign_status(options: argparse.Namespace) -> int:
     from joulecast.measure.campaign import time_left_s
     from joulecast.measure.store import Store
     from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import INVENTED, describe, found_text
 
     with Store(options.file, create=False) as store:
         counts, left, tasks = store.counts(), time_left_s(store), store.tasks()
         if options.json:
-            print(json.dumps({"counts": counts, "left_s": left, "tasks": tasks}, indent=2))
-            return 0
+            return print_json({"counts": counts, "left_s": left, "tasks": [task.to_dict() for task in tasks]})
         print(f"{store.facts().get('name', '')}: {_counted(counts)}")
         if counts["pending"] + counts["running"]:
             print(f"about {quantity.duration(left)} left for one GPU")
         for result in store.results():
-            print(f"  {describe(result['spec'])}: {found_text(result['content'], result['spec'])}")
+            print(f"  {describe(result.spec)}: {found_text(result.result, result.spec.batch_size)}")
         for task in tasks:
-            if task["state"] in ("too_large", "failed", "refused"):
-                print(f"  {describe(task['spec'])}: {task['message']}")
+            if task.state in ("too_large", "failed", "refused"):
+                print(f"  {describe(task.spec)}: {task.message}")
         if store.is_dry_run:
             print(INVENTED)
     return 0
@@ -225,38 +200,13 @@ def _campaign_predict(options: argparse.Namespace) -> int:
 
 def _campaign_check(options: argparse.Namespace) -> int:
     from joulecast.forecast.preregistered import check_predictions
+    from joulecast.report.measured_text import checked_text
     from joulecast.runs import RunTable
 
     if not options.runs:
         raise InputError("--runs FILE is missing: the runs that `joulecast campaign export` wrote")
     found = check_predictions(options.file, RunTable.read(options.runs))
-    print(json.dumps(found.to_dict(), indent=2, allow_nan=False) if options.json else checked_text(found))
+    if options.json:
+        return print_json(found.to_dict())
+    print(checked_text(found))
     return 0
-
-
-def checked_text(found: Checked) -> str:
-    """How predictions did, as a table: all runs together, then by model and precision."""
-    from joulecast.report.estimate_text import table
-
-    header = ["in %", "runs", "energy median", "9 in 10", "worst", "bias", "held", "time median", "9 in 10"]
-    rows = [
-        [name, str(energy.runs), *_errors(energy, bias=True), *_errors(time, bias=False)]
-        for name, energy, time in found.groups()
-    ]
-    lines = table(header, rows, right=set(range(1, 9)))
-    lines += ["", f"  held: runs within the predicted 90 % interval; R2 of log E {found.energy.r2:.3f}, "
-              f"Spearman {found.energy.spearman:.3f}"]  # fmt: skip
-    counts = {
-        "of another runtime than eager, which the law is not of": found.other_runtime,
-        "predicted and not measured": found.unmeasured,
-        "measured and not predicted": found.unpredicted,
-    }
-    lines += [f"  left out: {count} {words}" for words, count in counts.items() if count]
-    if any(str(run.source).startswith(DRY_RUN) for run in found.runs):
-        lines += ["  Dry run: the runs are invented; nothing follows from them."]
-    return "\n".join(lines)
-
-
-def _errors(score: Score, bias: bool) -> list[str]:
-    cells = [f"{score.median:.1f}", f"{score.p90:.1f}"]
-    return [*cells, f"{score.worst:.1f}", f"{score.bias:+.1f}", f"{score.coverage:.0f}"] if bias else cells

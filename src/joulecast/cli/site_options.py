@@ -3,84 +3,60 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from joulecast.cli.options import CARBON
 from joulecast.errors import InputError
 
 if TYPE_CHECKING:
     from joulecast.footprint.grid.series import HourlySeries
     from joulecast.footprint.grid.yearly import GridIntensity, GridOf
+    from joulecast.footprint.place import Place
     from joulecast.footprint.site import Site
     from joulecast.footprint.tables.columns import Sites
 
-LOCATION_BASED, CURRENCY = "location-based", "USD"
-_GRID = ("region", "year", "intensity", "accounting")
-_HOURLY = ("hourly", "hourly_column", "at", "timezone", "time_column")
-_FACTORS = (
+FACTORS: Final = (
     "host_overhead", "pue", "wue", "life_years", "utilisation", "price_per_kwh", "price_per_gpu_hour",
     "transmission_loss",
 )  # fmt: skip
-SITE = (*_GRID, *_FACTORS, "currency")
+GRID: Final = ("region", "year", "intensity", "accounting")
+OF_SERIES: Final = ("hourly", "hourly_column", "at", "timezone", "allow_gaps")
+LIVE_TIMEOUT_S: Final = 5.0
 
 
-def grid_options(command: argparse.ArgumentParser) -> None:
-    """The options of a site, and those of hourly series."""
-    site_options(command)
-    _hourly_options(command)
-    command.add_argument(
-        "--live-timeout", metavar="SECONDS", help="most time to wait for --live; 5 by default"
-    )
+# --- options --------------------------------------------------------------------------------------
 
 
-def site_options(command: argparse.ArgumentParser) -> None:
-    """The options of a site: its grid, and every factor between a GPU's joules and a footprint."""
-    add = command.add_argument
+def site_options(command: argparse.ArgumentParser, *, images: bool = False, columns: bool = False) -> None:
+    """The options of a site: its grid, and every factor between a GPU's joules and a footprint.
+
+    `images` adds how many images a footprint is of; `columns` those in which a table states the site
+    of each row.
+    """
+    add = command.add_argument_group(CARBON).add_argument
+    if columns:
+        add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
+        add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
     add("--region", help="country by name or ISO code, or World: packaged yearly grid intensity (Ember)")
     add("--year", help="year of that intensity, where it must be a certain one")
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
+    add(
+        "--accounting",
+        help="of --intensity or an hourly file: location-based (default), market-based or marginal",
+    )
     add(
         "--live",
         action="store_true",
         help="ask for the intensity of now (key in ELECTRICITYMAPS_API_KEY; GB needs none); if that fails, "
         "the yearly one and a warning",
     )
-    add(
-        "--accounting",
-        default=LOCATION_BASED,
-        help="of --intensity or an hourly file: location-based, market-based or marginal",
-    )
-    add(
-        "--host-overhead", metavar="SHARE", help="energy of the rest of the node for each joule of GPU energy"
-    )
-    add("--pue", help="facility energy over IT energy, e.g. 1.2 or 1.1:1.3; a packaged range by default")
-    add("--wue", metavar="L_PER_KWH", help="water for each kWh of IT energy; a packaged range by default")
-    add("--life-years", metavar="YEARS", help="years over which the hardware's carbon is written off")
-    add("--utilisation", metavar="SHARE", help="share of its life in which a GPU generates")
-    add("--price-per-kwh", metavar="PRICE", help="price of electricity")
-    add("--price-per-gpu-hour", metavar="PRICE", help="price of a rented GPU, electricity included")
-    add("--currency", default=CURRENCY, help="of the price, three capital letters")
-    add(
-        "--transmission-loss",
-        metavar="SHARE",
-        help="share of the electricity lost on its way; none by default",
-    )
-
-
-def row_options(command: argparse.ArgumentParser) -> None:
-    """The columns in which a table states the site of each row."""
-    add = command.add_argument
-    add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
-    add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
-
-
-def _hourly_options(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument
+    add("--live-timeout", metavar="SECONDS", help="most time to wait for --live; 5 by default")
     add(
         "--hourly",
         metavar="SERIES",
         action="append",
         help="hourly intensities instead: a file (CSV, Electricity Maps, UK Carbon Intensity) or a packaged "
-        "series, e.g. US-CAL-CISO; once for each region of a table",
+        "series, e.g. US-CAL-CISO" + ("; once for each region of a table" if columns else ""),
     )
     add("--hourly-column", metavar="COLUMN", help="of the intensity, where an hourly CSV file has several")
     add(
@@ -93,62 +69,145 @@ def _hourly_options(command: argparse.ArgumentParser) -> None:
     add(
         "--allow-gaps",
         action="store_true",
+        default=None,
         help="take hourly files with missing hours; a mean leaves them out",
+    )
+    if images:
+        add("--images", help="footprint of that many images; 1 by default")
+        add("--explain", action="store_true", help="print the footprint's whole sum")
+    add("--pue", help="facility energy over IT energy, e.g. 1.2 or 1.1:1.3; a packaged range by default")
+    add("--wue", metavar="L_PER_KWH", help="water for each kWh of IT energy; a packaged range by default")
+    add(
+        "--host-overhead", metavar="SHARE", help="energy of the rest of the node for each joule of GPU energy"
+    )
+    add("--life-years", metavar="YEARS", help="years over which the hardware's carbon is written off")
+    add("--utilisation", metavar="SHARE", help="share of its life in which a GPU generates")
+    add("--price-per-kwh", metavar="PRICE", help="price of electricity")
+    add("--price-per-gpu-hour", metavar="PRICE", help="price of a rented GPU, electricity included")
+    add("--currency", help="of the price, three capital letters; USD by default")
+    add(
+        "--transmission-loss",
+        metavar="SHARE",
+        help="share of the electricity lost on its way; none by default",
     )
 
 
 def asks_for_a_site(options: argparse.Namespace) -> bool:
     """Whether an option asks for a footprint; a factor without region or intensity is an error there."""
-    asking = (*_GRID, *_FACTORS, *_HOURLY, "live_timeout", "images")
-    given = [name for name in asking if name != "accounting" and getattr(options, name, None) is not None]
-    flags = [name for name in ("explain", "live", "allow_gaps") if getattr(options, name, False)]
-    return bool(given or flags) or options.accounting != LOCATION_BASED or options.currency != CURRENCY
+    asking = (*GRID, *OF_SERIES, *FACTORS, "currency", "live", "live_timeout", "images", "explain")
+    return any(getattr(options, name, None) not in (None, False) for name in asking)
+
+
+# --- sites ----------------------------------------------------------------------------------------
+
+
+def place_of(options: argparse.Namespace, region: str | None) -> Place:
+    """The place that the options describe, in a region; InputError for what does not go together.
+
+    The intensity of now, where that is asked for, is asked here.
+    """
+    from joulecast.footprint.place import Place
+
+    _check_sources(options)
+    found = {name: getattr(options, name) for name in (*GRID, *OF_SERIES)} | _factors(options)
+    found |= {"region": region, "hourly": options.hourly[0] if options.hourly else None}
+    if options.live:
+        found["intensity"] = _live_source(options)(region, None)
+    return Place.of(found)
 
 
 def site_of(options: argparse.Namespace) -> Site:
     """The one site that the options describe."""
-    return _at(options, _grid(options)(None, None))
+    _check_sources(options)
+    if options.region is None and options.intensity is None and not options.hourly:
+        _yearly_source(options)(None, None)  # says what is missing
+    return _site(place_of(options, options.region))
 
 
 def sites_of(options: argparse.Namespace) -> Sites:
     """The sites of a table's rows; where no column chooses between grids there is but one."""
     from joulecast.footprint.grid.yearly import given_intensity
+    from joulecast.footprint.place import Place
     from joulecast.footprint.tables.columns import Sites
 
-    found, columns = _grid(options), (options.region_column, options.time_column)
+    columns = options.region_column, options.time_column
     if not any(columns):
-        return Sites(_at(options, found(None, None)))
-    return Sites(_at(options, given_intensity(0)), found, *columns)
-
-
-def _at(options: argparse.Namespace, grid: GridIntensity) -> Site:
-    from joulecast.footprint.site import site
-
-    if options.currency != CURRENCY and options.price_per_kwh is None and options.price_per_gpu_hour is None:
-        raise InputError("a currency is of a price: give --price-per-kwh or --price-per-gpu-hour")
-    return site(intensity=grid, **{name: getattr(options, name) for name in (*_FACTORS, "currency")})
-
-
-def _grid(options: argparse.Namespace) -> GridOf:
-    """Where the intensity of a region and a time comes from; what does not go together is an error."""
-    from joulecast.footprint.grid.yearly import grid_of
-
+        return Sites(site_of(options))
     _check_sources(options)
+    anywhere = _site(Place.of({**_factors(options), "intensity": given_intensity(0)}))
+    return Sites(anywhere, _grid_source(options), *columns)
+
+
+def _site(place: Place) -> Site:
+    """The site of a place that is somewhere."""
+    found = place.site()
+    assert found is not None
+    return found
+
+
+def _factors(options: argparse.Namespace) -> dict[str, str | None]:
+    """What was given between a GPU's joules and a footprint; a price says its currency."""
+    from joulecast.footprint.site import CURRENCY
+
+    has_price = options.price_per_kwh is not None or options.price_per_gpu_hour is not None
+    if options.currency is not None and not has_price:
+        raise InputError("a currency is of a price: give --price-per-kwh or --price-per-gpu-hour")
+    currency = (options.currency or CURRENCY) if has_price else None
+    return {**{name: getattr(options, name) for name in FACTORS}, "currency": currency}
+
+
+# --- what chooses between grids -------------------------------------------------------------------
+
+
+def _grid_source(options: argparse.Namespace) -> GridOf:
+    """Where the intensity of a row's region and time comes from."""
     if options.hourly:
         return _hourly_source(options)
-    if options.live:
-        from joulecast.footprint.grid.live import LiveSource, cache_folder
+    return _live_source(options) if options.live else _yearly_source(options)
 
-        seconds = limit(options.live_timeout, "--live-timeout") or 5.0
-        source = LiveSource(seconds, cache_folder())
-        return lambda region, time: source(region or options.region, time)
+
+def _live_source(options: argparse.Namespace) -> GridOf:
+    """Intensities of now, asked of an API."""
+    from joulecast.files.numbers import positive
+    from joulecast.footprint.grid.live import LiveSource, cache_folder
+
+    given = options.live_timeout
+    return LiveSource(LIVE_TIMEOUT_S if given is None else positive(given, "--live-timeout"), cache_folder())
+
+
+def _yearly_source(options: argparse.Namespace) -> GridOf:
+    from joulecast.files.numbers import whole
+    from joulecast.footprint.grid.yearly import LOCATION_BASED, grid_of
+
     year = None if options.year is None else whole(options.year, "--year")
-    intensity, accounting = options.intensity, options.accounting
+    accounting = options.accounting or LOCATION_BASED
+    return lambda region, time: grid_of(region, year=year, intensity=options.intensity, accounting=accounting)
 
-    def known(region: str | None, time: str | None) -> GridIntensity:
-        return grid_of(region or options.region, year=year, intensity=intensity, accounting=accounting)
 
-    return known
+def _hourly_source(options: argparse.Namespace) -> GridOf:
+    from joulecast.footprint.grid.hours import intensity_at
+    from joulecast.footprint.grid.reading import find_series
+    from joulecast.footprint.grid.source import HourlySource
+    from joulecast.footprint.grid.times import zone_of
+    from joulecast.footprint.grid.yearly import LOCATION_BASED
+
+    def mean(series: HourlySeries) -> GridIntensity:
+        return intensity_at(series, options.at, options.timezone)
+
+    zone = None if options.timezone is None else zone_of(options.timezone)
+    series = [
+        find_series(
+            name,
+            column=options.hourly_column,
+            timezone=options.timezone,
+            accounting=options.accounting or LOCATION_BASED,
+            allow_gaps=bool(options.allow_gaps),
+        )
+        for name in options.hourly
+    ]
+    for one in series if options.at else ():
+        mean(one)  # a time that is not in a series is told here, not in each row
+    return HourlySource(series, mean, zone)
 
 
 def _check_sources(options: argparse.Namespace) -> None:
@@ -172,57 +231,6 @@ def _check_sources(options: argparse.Namespace) -> None:
         if len(options.hourly) > 1 and not by_region:
             raise InputError("several --hourly series need --region-column, which chooses between them")
         return
-    lone = [name for name in (*_HOURLY[1:], "allow_gaps") if getattr(options, name, None)]
+    lone = [name for name in (*OF_SERIES, "time_column") if getattr(options, name, None)]
     if lone:
         raise InputError(f"--{lone[0].replace('_', '-')} needs --hourly, e.g. --hourly US-CAL-CISO")
-
-
-def _hourly_source(options: argparse.Namespace) -> GridOf:
-    from joulecast.footprint.grid.hours import intensity_at
-    from joulecast.footprint.grid.reading import find_series
-    from joulecast.footprint.grid.source import HourlySource
-    from joulecast.footprint.grid.times import zone_of
-
-    def mean(series: HourlySeries) -> GridIntensity:
-        return intensity_at(series, options.at, options.timezone)
-
-    zone = None if options.timezone is None else zone_of(options.timezone)
-    series = [
-        find_series(
-            name,
-            column=options.hourly_column,
-            timezone=options.timezone,
-            accounting=options.accounting,
-            allow_gaps=options.allow_gaps,
-        )
-        for name in options.hourly
-    ]
-    for one in series if options.at else ():
-        mean(one)  # a time that is not in a series is told here, not in each row
-    return HourlySource(series, mean, zone)
-
-
-def whole(text: str | None, name: str = "--images") -> int:
-    """An option's whole number, 1 where it is not given. Raises InputError."""
-    if text is None:
-        return 1
-    try:
-        value = float(text.replace("_", "").replace(",", ""))
-    except ValueError:
-        value = 0.0
-    if not (1 <= value <= 1e15) or value != int(value):
-        raise InputError(f"{name} must be a whole number of at least 1, not {text!r}")
-    return int(value)
-
-
-def limit(text: str | None, name: str) -> float | None:
-    """An option's positive number, None where it is not given. Raises InputError."""
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise InputError(f"{name} must be a positive number, not {text!r}")
-    return value

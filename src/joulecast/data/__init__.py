@@ -10,8 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from importlib import resources
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 from joulecast.errors import FileFormatError, shown
@@ -23,6 +22,8 @@ __all__ = [
     "read_table",
     "read_text",
 ]
+
+FOLDER = Path(__file__).parent  # importlib.resources takes longer to load than all else that reads
 
 
 def read_table(name: str) -> list[dict[str, str]]:
@@ -77,8 +78,8 @@ def names(folder: str = "", suffix: str = "") -> list[str]:
     return sorted(prefix + item.name for item in found if item.is_file() and item.name.endswith(suffix))
 
 
-def _packaged(name: str) -> Traversable:
-    return resources.files(__name__).joinpath(*[part for part in name.split("/") if part])
+def _packaged(name: str) -> Path:
+    return FOLDER.joinpath(*[part for part in name.split("/") if part])
 
 
 def _damaged(name: str, problem: str) -> FileFormatError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.explanation import Step
@@ -15,9 +15,51 @@ from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
-from joulecast.uncertainty import Interval
+from joulecast.uncertainty import Ends, Interval
 
 __all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
+
+
+class MoneyData(Ends):
+    """An amount of money as JSON has it."""
+
+    currency: str
+
+
+class FactorData(Ends):
+    """A factor of the sum as JSON has it."""
+
+    unit: str
+
+
+class GridData(TypedDict):
+    """The intensity that was used, as JSON has it."""
+
+    region: str
+    year: int | None
+    intensity_g_per_kwh: Ends
+    boundary: str
+    source: str
+
+
+class FootprintData(TypedDict):
+    """A footprint as JSON has it."""
+
+    images: int
+    gpu_energy_kwh: Ends
+    node_energy_kwh: Ends
+    facility_energy_kwh: Ends
+    operational_carbon_g: Ends
+    embodied_carbon_g: Ends
+    carbon_g: Ends
+    water_l: Ends
+    sci_g_per_image: Ends
+    money: MoneyData | None
+    accounting: str
+    grid: GridData
+    factors: dict[str, FactorData]
+    sources: dict[str, str]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -77,33 +119,31 @@ class Footprint(Amounts):
         """The whole sum, line by line, with every factor's source; each line can be redone by hand."""
         return "\n".join(line for step in self.steps for line in step.lines())
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> FootprintData:
         """The same as one JSON object; units are in the names."""
-        names = {
-            "gpu_energy_kwh": self.gpu_energy,
-            "node_energy_kwh": self.node_energy,
-            "facility_energy_kwh": self.facility_energy,
-            "operational_carbon_g": self.operational_carbon,
-            "embodied_carbon_g": self.embodied_carbon,
-            "carbon_g": self.carbon,
-            "water_l": self.water,
-            "sci_g_per_image": self.sci,
-        }
-        money = None if self.money is None else {"currency": self.money.unit, **_ends(self.money)}
+        money = self.money
         return {
             "images": self.images,
-            **{name: _ends(amount) for name, amount in names.items()},
-            "money": money,
+            "gpu_energy_kwh": self.gpu_energy.amount.ends(),
+            "node_energy_kwh": self.node_energy.amount.ends(),
+            "facility_energy_kwh": self.facility_energy.amount.ends(),
+            "operational_carbon_g": self.operational_carbon.amount.ends(),
+            "embodied_carbon_g": self.embodied_carbon.amount.ends(),
+            "carbon_g": self.carbon.amount.ends(),
+            "water_l": self.water.amount.ends(),
+            "sci_g_per_image": self.sci.amount.ends(),
+            "money": None if money is None else {"currency": money.unit, **money.amount.ends()},
             "accounting": self.accounting,
             "grid": {
                 "region": self.grid.region,
                 "year": self.grid.year,
-                "intensity_g_per_kwh": _ends(self.grid.intensity),
+                "intensity_g_per_kwh": self.grid.intensity.amount.ends(),
                 "boundary": self.grid.boundary,
                 "source": self.grid.source,
             },
             "factors": {
-                name: {**_ends(value), "unit": value.unit} for name, (value, _) in self.factors().items()
+                name: {**value.amount.ends(), "unit": value.unit}
+                for name, (value, _) in self.factors().items()
             },
             "sources": self.sources(),
             "warnings": list(self.warnings),
@@ -210,8 +250,3 @@ def _several(a: GridIntensity, b: GridIntensity) -> GridIntensity:
         source="; ".join(dict.fromkeys((a.source, b.source))),
         warnings=tuple(dict.fromkeys((*a.warnings, *b.warnings))),
     )
-
-
-def _ends(amount: Quantity) -> dict[str, float | None]:
-    a = amount.amount
-    return {"value": a.value, "low": a.low, "high": a.high if math.isfinite(a.high) else None}

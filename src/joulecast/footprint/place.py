@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError
+from joulecast.files.numbers import whole
 from joulecast.footprint.factors import Given
 from joulecast.footprint.grid.hours import intensity_at
-from joulecast.footprint.grid.reading import find_series
-from joulecast.footprint.grid.yearly import GridIntensity
+from joulecast.footprint.grid.reading import HourlySeries, find_series
+from joulecast.footprint.grid.times import zone_of
+from joulecast.footprint.grid.yearly import LOCATION_BASED, GridIntensity
 from joulecast.footprint.site import Site, site
 
 
@@ -23,6 +26,7 @@ class Place:
     region, year, intensity, accounting, host_overhead, pue, wue, life_years, utilisation, price_per_kwh,
     price_per_gpu_hour, currency, transmission_loss : as of `joulecast.footprint.site.site`.
     hourly : an hourly series: a packaged name or a file.
+    hourly_column, allow_gaps : of that file, as of `joulecast.footprint.grid.reading.read_hourly`.
     at : a moment or an hour of the day of that series; timezone : of times without an offset.
     """
 
@@ -42,6 +46,8 @@ class Place:
     hourly: str | None = None
     at: str | None = None
     timezone: str | None = None
+    hourly_column: str | None = None
+    allow_gaps: bool | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, object]) -> Place:
@@ -75,36 +81,42 @@ class Place:
             return None
         of_site = {key: value for key, value in given.items() if key not in _OF_SERIES}
         if self.hourly is None:
-            if self.at is not None or self.timezone is not None:
+            if len(of_site) < len(given):
                 raise InputError("a time of day needs an hourly series, e.g. hourly US-CAL-CISO")
             return site(**of_site)  # type: ignore[arg-type]
         both = [key for key in ("region", "intensity", "year") if key in given]
         if both:
             raise InputError(f"an hourly series and {both[0]} are two intensities: give one of them")
-        series = find_series(self.hourly, timezone=self.timezone)
-        of_site["intensity"] = intensity_at(series, self.at, self.timezone)
+        of_site["intensity"] = intensity_at(self._series(self.hourly), self.at, self.timezone)
         return site(**of_site)  # type: ignore[arg-type]
+
+    def _series(self, name: str) -> HourlySeries:
+        if self.timezone is not None:
+            zone_of(self.timezone)  # an unknown one is told also where no time needs it
+        return find_series(
+            name,
+            column=self.hourly_column,
+            timezone=self.timezone,
+            accounting=LOCATION_BASED if self.accounting is None else self.accounting,
+            allow_gaps=bool(self.allow_gaps),
+        )
 
 
 PLACE_KEYS: Final = tuple(field.name for field in fields(Place))
 _WHERE: Final = ("region", "intensity", "hourly")  # with one of them there is a site
-_OF_SERIES: Final = ("hourly", "at", "timezone")
+_OF_SERIES: Final = ("hourly", "at", "timezone", "hourly_column", "allow_gaps")
 _ALONE: Final = ("accounting", "currency")  # say nothing without a place, and nothing wrong
-_TEXT: Final = ("region", "accounting", "currency", "hourly", "at", "timezone")
+_TEXT: Final = ("region", "accounting", "currency", "hourly", "at", "timezone", "hourly_column")
 
 
 def _typed(key: str, value: object) -> object:
     """A value as the number it says; a range (``1.1:1.3``) stays text."""
+    if key == "year":
+        return whole(value, "year")
     if key in _TEXT or not isinstance(value, str):
         return value
     try:
-        number = float(value.replace("_", ""))
+        number = float(value)
     except ValueError:
-        if key == "year":
-            raise InputError(f"year must be a whole number, not {shown(value)}") from None
         return value
-    if key != "year":
-        return number
-    if not number.is_integer():
-        raise InputError(f"year must be a whole number, not {shown(value)}")
-    return int(number)
+    return number if math.isfinite(number) else value

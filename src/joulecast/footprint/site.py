@@ -9,6 +9,8 @@ from joulecast.footprint.factors import GIVEN, Factor, Given, checked, factor
 from joulecast.footprint.grid.yearly import GridIntensity, grid_of
 from joulecast.footprint.quantity import Quantity
 
+CURRENCY = "USD"  # of a price, where no other is given
+
 
 @dataclass(frozen=True)
 class Site:
@@ -40,7 +42,7 @@ def site(
     utilisation: Given | None = None,
     price_per_kwh: Given | None = None,
     price_per_gpu_hour: Given | None = None,
-    currency: str = "USD",
+    currency: str = CURRENCY,
     transmission_loss: Given | None = None,
 ) -> Site:
     """A site from what the user knows; the rest takes packaged ranges.

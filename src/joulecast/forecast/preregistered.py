@@ -24,7 +24,8 @@ from joulecast.forecast.predict import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
 from joulecast.law.hold_out import Score, log_of_call, plain, score_errors
 from joulecast.law.law import Law
-from joulecast.measure.export import run_id, runtime_of, weights_of
+from joulecast.measure.export import run_id, runtime_of
+from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
 from joulecast.question.table import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
@@ -35,7 +36,6 @@ SETTINGS: Final = (
 COLUMNS: Final = ("run_id", "gpu", *SETTINGS, "boundary", "runtime", "weights", *OUTPUTS)
 NEEDED: Final = ("run_id", "boundary", "energy_j", "energy_low_j", "energy_high_j", "duration_s")
 MOST_BYTES: Final = 50_000_000
-EAGER: Final = "eager"
 
 
 def predict_plan(
@@ -54,10 +54,10 @@ def predict_plan(
     columns: dict[str, list[Any]] = {
         "run_id": [run_id(name, spec, known) for spec in specs],
         "gpu": [known] * len(specs),
-        **{key: [spec[key] for spec in specs] for key in SETTINGS},
+        **{key: [getattr(spec, key) for spec in specs] for key in SETTINGS},
         "boundary": [boundary] * len(specs),
         "runtime": [runtime_of(spec) for spec in specs],
-        "weights": [weights_of(spec) for spec in specs],
+        "weights": [spec.weights for spec in specs],
     }
     answers = Predictor(law).predict(columns)
     found = columns | {key: list(values) for key, values in answers.items()}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from joulecast.boundary import dynamic_share
 from joulecast.compute.operators import DENOISER
 from joulecast.errors import FitError
-from joulecast.hardware import idle_power_w
+from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.dataset import Dataset
 from joulecast.law.law import FAMILIARITY, Array, GpuColumns
 from joulecast.law.published import GpuRatio, published_ratios
@@ -36,6 +36,7 @@ from joulecast.law.roofline import (
 )
 
 Rows = NDArray[np.int64]
+_Unpacked = tuple[dict[str, float], Array, Array, Array]  # shared, and effects of chips, hosts and levels
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,28 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
     )
 
 
+@dataclass
+class _Place:
+    """Runs on their GPUs, or on others, and what they asked for at the last shared parameters.
+
+    Half of the steps of a Jacobian change effects of chips and sources alone, which come after the demand.
+    """
+
+    work: Work
+    traits: GpuTraits
+    idle_power_w: Array  # to subtract [W]; zero where the boundary is gross
+    source: Rows
+    batch: Array
+    known: tuple[dict[str, float], Demand] | None = None
+
+    def demand(self, p: dict[str, float]) -> Demand:
+        """What the runs ask for, with shared parameters `p`."""
+        if self.known is None or self.known[0] != p:
+            weighed = weigh(self.work, p)
+            self.known = p, Demand(*demand(weighed, weighed.table, self.traits)[:, 0])
+        return self.known[1]
+
+
 class _Problem:
     """The runs as padded arrays, and the residuals of a parameter vector."""
 
@@ -143,11 +166,17 @@ class _Problem:
         self.has_duration = np.isfinite(dataset.duration_s)
         self.log_energy = np.log(np.where(self.has_energy, dataset.energy_j, 1.0))
         self.log_duration = np.log(np.where(self.has_duration, dataset.duration_s, 1.0))
-        self.ratios = [(ratio, rows) for ratio in published_ratios() if len(rows := ratio.cells(dataset))]
+        idle = np.where(dataset.is_dynamic, dataset.idle_power_w, 0.0)
+        self.place = _Place(self.work, self.traits, idle, self.source_index, self.batch)
+        self.ratios = [
+            (ratio, self._places(ratio, rows))
+            for ratio in published_ratios()
+            if len(rows := ratio.cells(dataset))
+        ]
         self.centre = np.array([prior.internal(prior.median) for prior in PRIORS.values()])
         self.spread = np.array([prior.spread for prior in PRIORS.values()])
 
-    def unpack(self, x: Array) -> tuple[dict[str, float], Array, Array, Array]:
+    def unpack(self, x: Array) -> _Unpacked:
         """Shared parameters, and effects (log) of chips, of sources on host time and on energy."""
         ends = np.cumsum([len(PRIORS), len(self.chips), len(self.sources)])
         shared, chips, host, level = np.split(x, ends)
@@ -156,42 +185,45 @@ class _Problem:
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Energy of one image within each run's boundary [J], and time of its batch [s]."""
-        everything = np.arange(len(self.dataset.runs))
-        idle = np.where(self.dataset.is_dynamic, self.dataset.idle_power_w, 0.0)
-        return self._predict(x, everything, self.traits, idle)
+        return self._predict(self.unpack(x), self.place)
 
-    def _predict(self, x: Array, rows: Rows, traits: GpuTraits, idle_power_w: Array) -> tuple[Array, Array]:
-        """The same of some runs, on GPUs of these traits, with this idle power subtracted [W]."""
-        p, chips, host, level = self.unpack(x)
+    def _predict(self, parameters: _Unpacked, place: _Place) -> tuple[Array, Array]:
+        """The same of some runs on some GPUs."""
+        p, chips, host, level = parameters
         effects = dict(zip(self.chips, chips, strict=True))
-        weighed = weigh(self.work.take(rows), p)
-        asked = Demand(*demand(weighed, weighed.table, traits)[:, 0])
-        source = np.exp(level[self.source_index[rows]])
+        asked = place.demand(p)
+        source = np.exp(level[place.source])
         total = Demand(
             asked.busy_s * source,
-            asked.energy_j * chip_factor(traits, p, effects) * source,
-            asked.host_s * np.exp(host[self.source_index[rows]]),
+            asked.energy_j * chip_factor(place.traits, p, effects) * source,
+            asked.host_s * np.exp(host[place.source]),
         )
-        duration, dynamic, static = settle(total, traits, p)
+        duration, dynamic, static = settle(total, place.traits, p)
         gross = static * duration + total.energy_j * dynamic
-        share = dynamic_share(gross, idle_power_w * duration)
-        return gross * share / self.batch[rows], duration
+        share = dynamic_share(gross, place.idle_power_w * duration)
+        return gross * share / place.batch, duration
 
-    def log_ratio(self, x: Array, ratio: GpuRatio, rows: Rows) -> float:
+    def log_ratio(self, parameters: _Unpacked, places: tuple[_Place, _Place]) -> float:
         """The mean log ratio of dynamic energies on a ratio's two GPUs over some runs."""
-        on = [
-            self._predict(
-                x, rows, GpuTraits.of(GpuColumns.of(gpu, len(rows))), idle_power_w(gpu) * np.ones(len(rows))
-            )[0]
-            for gpu in (ratio.gpu, ratio.reference)
-        ]
+        on = [self._predict(parameters, place)[0] for place in places]
         return float(np.log(on[0] / on[1]).mean())
+
+    def _places(self, ratio: GpuRatio, rows: Rows) -> tuple[_Place, _Place]:
+        """Some runs on a ratio's two GPUs, idle power subtracted."""
+
+        def on(gpu: Gpu) -> _Place:
+            traits = GpuTraits.of(GpuColumns.of(gpu, len(rows)))
+            idle = idle_power_w(gpu) * np.ones(len(rows))
+            return _Place(self.work.take(rows), traits, idle, self.source_index[rows], self.batch[rows])
+
+        return on(ratio.gpu), on(ratio.reference)
 
     def residuals(self, x: Array) -> Array:
         """Of energies, times, published ratios, and parameters against their priors, each over its spread."""
-        energy, duration = self.predict(x)
-        _, chips, host, level = self.unpack(x)
-        off = [self.log_ratio(x, ratio, rows) - ratio.log_ratio for ratio, rows in self.ratios]
+        parameters = self.unpack(x)
+        _, chips, host, level = parameters
+        energy, duration = self._predict(parameters, self.place)
+        off = [self.log_ratio(parameters, places) - ratio.log_ratio for ratio, places in self.ratios]
         return np.concatenate(
             [
                 np.where(self.has_energy, np.log(energy) - self.log_energy, 0.0) / ENERGY_SPREAD,

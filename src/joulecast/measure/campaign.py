@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from joulecast.measure.meter import Meter
-from joulecast.measure.protocol import Settings
+from joulecast.measure.protocol import Repeat, Settings
+from joulecast.measure.records import Environment, TaskResult, TaskSpec
 from joulecast.measure.store import Claim, Heartbeat, LostError, Store
 from joulecast.measure.task import Outcome, Subject, attempt
 
 FEWEST_TO_SCALE: Final = 3  # finished tasks from which the expected times are corrected
-SCALES: Final = (0.1, 10.0)
+SCALES: Final = (0.1, 10.0)  # a correction is no smaller and no greater
+REPEATS_SHARE: Final = 0.8  # of the time that is left; the rest is for idle power and components
+LEAST_REPEATS_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a campaign stands after a task. `left_s` [s] is what the rest may take, roughly; `found`
-    its result as it is stored, None without one; `where` is the machine, of several."""
+    """Where a campaign stands after a task. `left_s` [s] is what the rest may take, roughly; `result`
+    None without one; `where` is the machine, of several."""
 
     done: int
     total: int
     left_s: float
-    spec: Mapping[str, Any]
+    spec: TaskSpec
     outcome: str
-    found: Mapping[str, Any] | None = None
+    result: TaskResult | None = None
     where: str = ""
 
 
@@ -63,9 +66,9 @@ def run_campaign(
 def time_scale(store: Store) -> float:
     """How much longer tasks take than expected: the median of those finished; 1 for too few."""
     ratios = [
-        task["took_s"] / task["cost_s"]
+        task.took_s / task.cost_s
         for task in store.tasks()
-        if task["state"] == "done" and task["took_s"] and task["cost_s"] > 0
+        if task.state == "done" and task.took_s and task.cost_s > 0
     ]
     if len(ratios) < FEWEST_TO_SCALE:
         return 1.0
@@ -74,7 +77,7 @@ def time_scale(store: Store) -> float:
 
 def time_left_s(store: Store, workers: int = 1) -> float:
     """Roughly, seconds until all tasks are done by so many workers."""
-    waiting = [task["cost_s"] for task in store.tasks() if task["state"] in ("pending", "running")]
+    waiting = [task.cost_s for task in store.tasks() if task.state in ("pending", "running")]
     return time_scale(store) * float(sum(waiting)) / workers
 
 
@@ -85,13 +88,13 @@ class StoreRecorder:
         self._store, self._claim = store, claim
         self.identity = ""
 
-    def environment(self, facts: Mapping[str, Any]) -> None:
+    def environment(self, environment: Environment) -> None:
         """Record the environment of all repeats that follow."""
-        self.identity = self._store.environment(facts)
+        self.identity = self._store.environment(environment)
 
-    def repeat(self, part: str, number: int, content: Mapping[str, Any]) -> None:
+    def repeat(self, part: str, number: int, repeat: Repeat) -> None:
         """Record one repeat. Raises LostError when another worker took the task over."""
-        self._store.record(self._claim, part, number, content, self.identity)
+        self._store.record(self._claim, part, number, repeat, self.identity)
 
 
 def _attempt(
@@ -113,8 +116,8 @@ def _attempt(
 
 def settle(store: Store, claim: Claim, outcome: Outcome, environment: str) -> None:
     """Record what became of a task. Raises LostError when another worker took it over."""
-    if outcome.content is not None:
-        store.finish(claim, outcome.content, environment, outcome.took_s)
+    if outcome.result is not None:
+        store.finish(claim, outcome.result, environment, outcome.took_s)
     else:
         store.fail(claim, outcome.message, state=outcome.state, took_s=outcome.took_s)
 
@@ -130,14 +133,14 @@ def progress_of(store: Store, claim: Claim, outcome: Outcome, workers: int = 1, 
         time_left_s(store, workers),
         claim.spec,
         words.get(outcome.state, outcome.message),
-        outcome.content,
+        outcome.result,
         where,
     )
 
 
 def waiting(store: Store, have: Collection[str | None]) -> dict[str, int]:
     """Pending tasks that ask for a GPU which none of those at hand is: how many, by its name."""
-    asked = [task["gpu"] for task in store.tasks() if task["state"] == "pending" and task["gpu"]]
+    asked = [task.gpu for task in store.tasks() if task.state == "pending" and task.gpu]
     return {gpu: asked.count(gpu) for gpu in sorted(set(asked) - set(have))}
 
 
@@ -145,7 +148,7 @@ def within(settings: Settings, left_s: float | None) -> Settings:
     """Settings that begin no more repeats than the time that is left allows, if three are there."""
     if left_s is None:
         return settings
-    most = max(0.8 * left_s, 1.0)
+    most = max(REPEATS_SHARE * left_s, LEAST_REPEATS_S)
     return dataclasses.replace(
         settings, most_s=most if settings.most_s is None else min(settings.most_s, most)
     )

@@ -13,9 +13,10 @@
     steps = [10, 30]
     precision = ["default", "fp32"]
 
-The other keys of a grid are `passes`, `batch_size`, `text_tokens`, `runtime` (``eager`` or
-``compiled``), `tf32`, `components` (whether each component is also measured alone), `weights`
-(``random``, ``trained`` for the catalogue's hub id, or a folder or hub id) and `gpu`.
+The other keys of a grid are those of any request (`passes`, or `guidance` and `negative_prompt`;
+`batch_size`; `text_tokens`), and `runtime` (``eager`` or ``compiled``), `tf32`, `components` (whether
+each component is also measured alone), `weights` (``random``, ``trained`` for the catalogue's hub id,
+or a folder or hub id) and `gpu`.
 ``"default"`` is the model's own.
 
 Order ``spread``: every model and precision gets a few settings far apart from each other first,
@@ -33,12 +34,10 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from joulecast import data
 from joulecast.architecture.catalogue import find_model
-from joulecast.architecture.workload import Workload, parse_size
-from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import (
     FileFormatError,
@@ -51,7 +50,10 @@ from joulecast.errors import (
 from joulecast.files.paths import user_text
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.protocol import Settings
+from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
 from joulecast.measure.store import NewTask
+from joulecast.question.question import workload_of
+from joulecast.question.setting import Setting, key_of
 
 MOST_PLAN_BYTES: Final = 200_000
 MOST_TASKS: Final = 20_000
@@ -59,27 +61,16 @@ MOST_ROUNDS: Final = 20
 PRICE: Final = 1 / 2  # how much a setting's time counts against it: none at 0, wholly at 1
 FIRST_ROUND: Final = 2  # settings of each model and precision in the first round of order "spread"
 ORDERS: Final = ("spread", "listed")
-RUNTIMES: Final = ("eager", "compiled")
-TF32: Final = ("default", "on", "off")  # torch's default: convolutions yes, matrix products no
+RUNTIMES: Final = (EAGER, "compiled")
+TF32: Final = (TF32_DEFAULT, "on", "off")
 PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid")
-RANDOM: Final = "random"  # weights made on the device
-TRAINED: Final = "trained"  # weights of the hub id that the catalogue lists
 MOST_WEIGHTS_CHARACTERS: Final = 1000
-GRID_DEFAULTS: Final[Mapping[str, Any]] = {
-    "model": None,
-    "size": "default",
-    "steps": "default",
-    "precision": "default",
-    "passes": "default",
-    "batch_size": 1,
-    "text_tokens": "default",
-    "runtime": "eager",
-    "tf32": "default",
-    "components": False,
-    "weights": RANDOM,
-    "gpu": None,
-    "later": 0,
-}
+DEFAULT: Final = "default"  # of a grid's key: the model's own
+WORK_KEYS: Final = (
+    "model", "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt",
+    "batch_size", "text_tokens",
+)  # fmt: skip
+GRID_KEYS: Final = (*WORK_KEYS, "runtime", "tf32", "components", "weights", "gpu", "later")
 
 # For planning alone, until the campaign has measured itself: what a current data-centre GPU does.
 FLOP_PER_S: Final = {"fp16": 300e12, "bf16": 300e12, "fp32": 40e12}
@@ -102,7 +93,7 @@ class _Cell:
     """One task before it is ordered."""
 
     task: NewTask
-    group: tuple[Any, ...]
+    group: tuple[str, ...]
     place: tuple[float, ...] = field(default=())
     later: int = 0
 
@@ -168,7 +159,7 @@ def parse_duration(text: object) -> float:
     return total
 
 
-def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def _check_keys(table: Iterable[str], known: Sequence[str], where: str) -> None:
     for key in table:
         if key not in known:
             near = near_matches(key, known, most=1)
@@ -179,71 +170,71 @@ def _check_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> N
 # --- grids ----------------------------------------------------------------------------------------
 
 
-def _cells(grids: list[dict[str, Any]], settings: Settings, where: str) -> Iterator[_Cell]:
-    seen: set[str] = set()
+def _cells(grids: list[dict[str, object]], settings: Settings, where: str) -> Iterator[_Cell]:
+    seen: set[tuple[TaskSpec, str | None]] = set()
     for number, grid in enumerate(grids, 1):
         place = f"grid {number} of plan {shown(where)}"
-        _check_keys(grid, tuple(GRID_DEFAULTS), place)
-        if "model" not in grid:
+        chosen = _in_order(grid, place)
+        if "model" not in chosen:
             raise InputError(f"{place} has no model")
-        chosen = {**GRID_DEFAULTS, **grid}
         lists = [value if isinstance(value, list) else [value] for value in chosen.values()]
         if math.prod(len(values) for values in lists) > MOST_TASKS:
             raise InputError(f"{place} has more than {MOST_TASKS:,} combinations")
         for values in itertools.product(*lists):
             cell = _cell(dict(zip(chosen, values, strict=True)), settings, place)
-            key = str(sorted(cell.task.spec.items())) + str(cell.task.gpu)
+            key = cell.task.spec, cell.task.gpu
             if key not in seen:
                 seen.add(key)
                 yield cell
 
 
-def make_spec(values: Mapping[str, Any]) -> dict[str, Any]:
+def _in_order(grid: Mapping[str, object], place: str) -> dict[str, object]:
+    """A grid's values by key, whichever names its keys have, in the order in which they vary."""
+    named = [(key_of(name) or name, value) for name, value in grid.items()]
+    _check_keys([key for key, _ in named], GRID_KEYS, place)
+    values = dict(named)
+    if len(values) < len(named):
+        twice = next(key for key in values if [name for name, _ in named].count(key) > 1)
+        raise InputError(f"{twice} is given twice in {place}")
+    return {key: values[key] for key in GRID_KEYS if key in values}
+
+
+def make_spec(values: Mapping[str, object]) -> TaskSpec:
     """A task's specification, defaults of the model filled in; keys as of a grid.
 
     Raises InputError or UnknownNameError when a value cannot be used; whether the pipeline would
     refuse the workload is not checked.
     """
-    chosen = {**GRID_DEFAULTS, **values}
-    if not isinstance(chosen["model"], str):
-        raise InputError(f"model {shown(chosen['model'])} is no name")
-    profile = packaged_profile(find_model(chosen["model"]))
-    own = profile.defaults
-    size = chosen["size"]
-    if size != "default" and not isinstance(size, str):
-        raise InputError(f"size {shown(size)} is not WIDTHxHEIGHT, e.g. '512x512'")
-    width, height = (own.width, own.height) if size == "default" else parse_size(size)
-    tokens = None if chosen["text_tokens"] == "default" else chosen["text_tokens"]
-    workload = Workload(
-        width=width,
-        height=height,
-        steps=_default(chosen["steps"], own.steps),
-        passes=_default(chosen["passes"], default_passes(profile)),
-        batch_size=chosen["batch_size"],
-        precision=_default(chosen["precision"], own.precision),
-        text_tokens=tokens,
+    model = values.get("model")
+    if not isinstance(model, str):
+        raise InputError(f"model {shown(model)} is no name")
+    profile = packaged_profile(find_model(model))
+    given = {key: values[key] for key in WORK_KEYS if values.get(key, DEFAULT) != DEFAULT}
+    workload = workload_of(Setting.of({**given, "model": profile.name}), profile)
+    tf32 = _one_of("tf32", values.get("tf32", TF32_DEFAULT), TF32)
+    components = values.get("components", False)
+    if not isinstance(components, bool):
+        raise InputError(f"components must be true or false, not {shown(components)}")
+    return TaskSpec(
+        model=profile.name,
+        width=workload.width,
+        height=workload.height,
+        steps=workload.steps,
+        passes=workload.passes,
+        batch_size=workload.batch_size,
+        precision=workload.precision,
+        text_tokens=workload.text_tokens,
+        runtime=_one_of("runtime", values.get("runtime", EAGER), RUNTIMES),
+        tf32=tf32 if workload.precision == "fp32" else TF32_DEFAULT,
+        components=components,
+        weights=check_weights(values.get("weights", RANDOM)),
     )
-    if chosen["runtime"] not in RUNTIMES:
-        raise UnknownNameError("runtime", chosen["runtime"], RUNTIMES, f"known: {', '.join(RUNTIMES)}")
-    if chosen["tf32"] not in TF32:
-        raise UnknownNameError("tf32", chosen["tf32"], TF32, f"known: {', '.join(TF32)}")
-    if not isinstance(chosen["components"], bool):
-        raise InputError(f"components must be true or false, not {shown(chosen['components'])}")
-    check_weights(chosen["weights"])
-    return {
-        "model": profile.name,
-        "width": workload.width,
-        "height": workload.height,
-        "steps": workload.steps,
-        "passes": workload.passes,
-        "batch_size": workload.batch_size,
-        "precision": workload.precision,
-        "text_tokens": workload.text_tokens,
-        "runtime": chosen["runtime"],
-        "tf32": chosen["tf32"] if workload.precision == "fp32" else "default",
-        "components": chosen["components"],
-        "weights": chosen["weights"],
-    }
+
+
+def _one_of(key: str, value: object, known: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise UnknownNameError(key, value, known, f"known: {', '.join(known)}")
+    return value
 
 
 def check_weights(weights: object) -> str:
@@ -261,41 +252,24 @@ def with_weights(tasks: Iterable[NewTask], weights: str | None) -> tuple[NewTask
         return tuple(tasks)
     check_weights(weights)
     return tuple(
-        dataclasses.replace(task, spec={**task.spec, "weights": weights})
-        if task.spec["weights"] == RANDOM
+        dataclasses.replace(task, spec=dataclasses.replace(task.spec, weights=weights))
+        if task.spec.weights == RANDOM
         else task
         for task in tasks
     )
 
 
-def default_passes(profile: ComputeProfile) -> int:
-    """Denoiser passes a step at the model's default guidance; two where it takes a negative prompt
-    for them, as the authors of such models recommend one."""
-    return profile.guidance.passes(profile.defaults.guidance, negative_prompt=profile.name.startswith("qwen"))
-
-
-def _default(value: Any, own: Any) -> Any:
-    return own if value == "default" else value
-
-
-def workload_of(spec: Mapping[str, Any]) -> Workload:
-    """The workload of a task's specification."""
-    names = ("width", "height", "steps", "passes", "batch_size", "precision", "text_tokens")
-    return Workload(**{name: spec[name] for name in names})
-
-
-def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
+def _cell(values: Mapping[str, object], settings: Settings, where: str) -> _Cell:
     try:
-        later = _rounds(values["later"])
+        later = _rounds(values.get("later", 0))
         spec = make_spec(values)
-        gpu = None if values["gpu"] is None else find_gpu(values["gpu"]).name
+        gpu = None if values.get("gpu") is None else find_gpu(str(values["gpu"])).name
     except JoulecastError as error:
         raise type(error)(f"{where}: {error}") if type(error) is InputError else error from None
-    workload = workload_of(spec)
-    profile = packaged_profile(spec["model"])
+    workload, profile = spec.workload, packaged_profile(spec.model)
     refused = profile.errors(workload.columns())[0]
     cost = 0.0 if refused else task_s(spec, settings)
-    group = tuple(spec[name] for name in ("model", "precision", "runtime", "tf32", "weights"))
+    group = (spec.model, spec.precision, spec.runtime, spec.tf32, spec.weights)
     place = (
         math.log2(workload.width * workload.height) / 2,
         math.log2(workload.width / workload.height),
@@ -312,7 +286,7 @@ def _cell(values: Mapping[str, Any], settings: Settings, where: str) -> _Cell:
 def spread(cells: Sequence[_Cell]) -> list[_Cell]:
     """Rounds that double in size; within a round the cells of one pipeline follow each other. A
     pipeline's first round is the earliest of its cells'."""
-    groups: dict[tuple[Any, ...], list[_Cell]] = {}
+    groups: dict[tuple[str, ...], list[_Cell]] = {}
     for cell in cells:
         groups.setdefault(cell.group, []).append(cell)
     rounds: dict[int, list[_Cell]] = {}
@@ -353,16 +327,16 @@ def farthest_first(places: Sequence[Sequence[float]], costs: Sequence[float] = (
 # --- how long it may take -------------------------------------------------------------------------
 
 
-def call_s(spec: Mapping[str, Any]) -> float:
+def call_s(spec: TaskSpec) -> float:
     """Roughly, seconds of one batch: for planning and dry runs, never a result."""
     return sum(seconds for _, seconds in component_s(spec).values())
 
 
-def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
+def component_s(spec: TaskSpec) -> dict[str, tuple[int, float]]:
     """Roughly, calls of each component for one batch and the seconds of all of them."""
-    profile, workload = packaged_profile(spec["model"]), workload_of(spec)
+    profile, workload = packaged_profile(spec.model), spec.workload
     found = {component.name: (0.0, 0.0) for component in profile.components}
-    rate = FLOP_PER_S["fp16" if spec["tf32"] == "on" else workload.precision]
+    rate = FLOP_PER_S["fp16" if spec.tf32 == "on" else workload.precision]
     for cost in profile.costs(workload.columns(), workload.precision):
         calls, total = found[cost.component.name]
         number = float(cost.calls[0])
@@ -371,7 +345,7 @@ def component_s(spec: Mapping[str, Any]) -> dict[str, tuple[int, float]]:
     return {name: (round(calls), seconds) for name, (calls, seconds) in found.items()}
 
 
-def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
+def task_s(spec: TaskSpec, settings: Settings) -> float:
     """Roughly, seconds of a whole task: warm-up, windows, idle, and components alone."""
     one = call_s(spec)
     repeats = settings.repeats
@@ -379,7 +353,7 @@ def task_s(spec: Mapping[str, Any], settings: Settings) -> float:
         repeats = max(3, math.ceil(settings.most_s / one))
     total = (settings.warmup + 1) * one + repeats * max(settings.window_s, one)
     total += 2 * (settings.idle_s + settings.settle_s)
-    if spec["components"]:
+    if spec.components:
         total += one + sum(
             3 * max(settings.window_s, seconds / max(calls, 1))
             for calls, seconds in component_s(spec).values()

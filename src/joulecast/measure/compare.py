@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import fmean
 
 from joulecast.architecture.workload import parse_size
 from joulecast.errors import InputError, fold, near_matches, shown
 from joulecast.hardware import gpu as find_gpu
-from joulecast.measure.campaign_plan import RANDOM
 from joulecast.measure.export import is_whole
-from joulecast.measure.protocol import half_width_95, mean, standard_deviation, t_95
+from joulecast.measure.records import TaskSpec
+from joulecast.measure.rows import StoredResult
+from joulecast.measure.statistics import half_width_95, standard_deviation, t_95
 from joulecast.measure.store import Store
 
 
@@ -22,7 +23,7 @@ class Pair:
     """Two runs that differ in the change alone: energy [J] and time [s] of an image, and ln(b/a)
     of the energies with the half width of its 95 % interval from the repeats."""
 
-    spec: Mapping[str, Any]
+    spec: TaskSpec
     energy_a_j: float
     energy_b_j: float
     duration_a_s: float
@@ -48,6 +49,11 @@ class Comparison:
         """Whether the change is told apart from none."""
         return not self.ratio_low <= 1 <= self.ratio_high
 
+    def to_dict(self) -> dict[str, object]:
+        """As one JSON object."""
+        pairs = [{**dataclasses.asdict(pair), "spec": pair.spec.to_dict()} for pair in self.pairs]
+        return {**dataclasses.asdict(self), "pairs": pairs, "is_clear": self.is_clear}
+
 
 def compare(store: Store, a: str, b: str) -> Comparison:
     """Compare the runs that `a` and `b` select, e.g. ``"runtime=eager"`` and ``"runtime=compiled"``.
@@ -69,33 +75,33 @@ def compare(store: Store, a: str, b: str) -> Comparison:
         }
         for chosen in (chosen_a, chosen_b)
     ]
-    pairs = [_pair(sides[0][key], sides[1][key], spreads) for key in sides[0] if key in sides[1]]
-    pairs = [pair for pair in pairs if pair is not None]
+    met = [_pair(sides[0][key], sides[1][key], spreads) for key in sides[0] if key in sides[1]]
+    pairs = [pair for pair in met if pair is not None]
     if not pairs:
         raise InputError(
             f"no two finished runs differ only as {shown(a)} and {shown(b)} do: "
             f"{len(sides[0])} and {len(sides[1])} runs match; see `joulecast campaign status`"
         )
-    return summarise([pair for pair in pairs if pair is not None])
+    return summarise(pairs)
 
 
 def summarise(pairs: Sequence[Pair]) -> Comparison:
     """The pairs' mean log ratio and its interval."""
     logs = [pair.log_ratio for pair in pairs]
     width = half_width_95(logs) if len(logs) > 1 else pairs[0].log_half_width
-    middle = mean(logs)
+    middle = fmean(logs)
     return Comparison(
         tuple(pairs), math.exp(middle), math.exp(middle - width), math.exp(min(middle + width, 700))
     )
 
 
-def selection(text: str) -> dict[str, Any]:
+def selection(text: str) -> dict[str, object]:
     """``"steps=30 size=512x512"`` as values of a specification. Raises InputError."""
     known = (
         "model", "width", "height", "size", "steps", "passes", "batch_size", "precision", "text_tokens",
         "runtime", "tf32", "components", "weights", "gpu",
     )  # fmt: skip
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for item in text.replace(",", " ").split():
         key, equals, value = item.partition("=")
         if not equals or key not in known:
@@ -113,9 +119,9 @@ def selection(text: str) -> dict[str, Any]:
     return found
 
 
-def settings_of(result: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(result: StoredResult) -> dict[str, object]:
     """What a selection chooses by: the specification, and the GPU that ran it."""
-    return {"weights": RANDOM, **result["spec"], "gpu": _gpu_name(result["environment"]["gpu"])}
+    return {**dataclasses.asdict(result.spec), "gpu": _gpu_name(result.environment.gpu)}
 
 
 def _gpu_name(stated: str) -> str:
@@ -126,14 +132,14 @@ def _gpu_name(stated: str) -> str:
         return fold(stated)
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> bool | int | str:
     if text.casefold() in ("true", "false"):
         return text.casefold() == "true"
     return int(text) if text.isdigit() else text
 
 
-def _rest(spec: Mapping[str, Any], free: set[str]) -> str:
-    return json.dumps({key: value for key, value in spec.items() if key not in free}, sort_keys=True)
+def _rest(settings: Mapping[str, object], free: set[str]) -> tuple[tuple[str, object], ...]:
+    return tuple((key, value) for key, value in settings.items() if key not in free)
 
 
 def _spreads(store: Store) -> dict[int, list[float]]:
@@ -141,24 +147,23 @@ def _spreads(store: Store) -> dict[int, list[float]]:
     found: dict[int, list[float]] = {}
     for repeat in store.repeats():
         if is_whole(repeat):
-            content = repeat["content"]
-            found.setdefault(repeat["task"], []).append(content["energy_j"] / content["calls"])
+            found.setdefault(repeat.task, []).append(repeat.repeat.energy_per_call_j)
     return found
 
 
-def _pair(a: Mapping[str, Any], b: Mapping[str, Any], spreads: Mapping[int, list[float]]) -> Pair | None:
-    if a["task"] == b["task"]:
+def _pair(a: StoredResult, b: StoredResult, spreads: Mapping[int, list[float]]) -> Pair | None:
+    if a.task == b.task:
         return None
-    batch_a, batch_b = a["spec"]["batch_size"], b["spec"]["batch_size"]
-    energy_a, energy_b = a["content"]["energy_j"] / batch_a, b["content"]["energy_j"] / batch_b
+    energy_a = a.result.energy_j / a.spec.batch_size
+    energy_b = b.result.energy_j / b.spec.batch_size
     return Pair(
-        spec=a["spec"],
+        spec=a.spec,
         energy_a_j=energy_a,
         energy_b_j=energy_b,
-        duration_a_s=a["content"]["duration_s"] / batch_a,
-        duration_b_s=b["content"]["duration_s"] / batch_b,
+        duration_a_s=a.result.duration_s / a.spec.batch_size,
+        duration_b_s=b.result.duration_s / b.spec.batch_size,
         log_ratio=math.log(energy_b / energy_a),
-        log_half_width=log_ratio_half_width(spreads.get(a["task"], []), spreads.get(b["task"], [])),
+        log_half_width=log_ratio_half_width(spreads.get(a.task, []), spreads.get(b.task, [])),
     )
 
 
@@ -166,7 +171,7 @@ def log_ratio_half_width(a: Sequence[float], b: Sequence[float]) -> float:
     """Half of the 95 % interval of ln(mean(b) / mean(a)), to first order; Welch's degrees of freedom."""
     if len(a) < 2 or len(b) < 2:
         return math.inf
-    parts = [(standard_deviation(v) / mean(v)) ** 2 / len(v) for v in (a, b)]
+    parts = [(standard_deviation(v) / fmean(v)) ** 2 / len(v) for v in (a, b)]
     total = sum(parts)
     if total == 0:
         return 0.0

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.files.paths import shown_path, write_whole
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
-from joulecast.measure.campaign_plan import RANDOM
-from joulecast.measure.store import Store, canonical
+from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TaskResult, TaskSpec
+from joulecast.measure.rows import StoredRepeat, StoredResult
+from joulecast.measure.store import Store
 from joulecast.measure.task import WHOLE
 from joulecast.runs import MeasuredRun, RunTable
+
+Row: TypeAlias = Mapping[str, object]  # of a CSV file, by column
 
 BOUNDARIES: Final = ("gross", "dynamic", "both")
 DRY: Final = "dry run on a replayed trace: not a measurement"
@@ -51,37 +55,35 @@ def runs_of(store: Store, *, boundary: str = "gross", gpu: str | None = None) ->
     return RunTable(run for run in found if run is not None)
 
 
-def _run(
-    name: str, result: Mapping[str, Any], boundary: str, gpu: str | None, suffix: bool
-) -> MeasuredRun | None:
-    spec, content, environment = result["spec"], result["content"], result["environment"]
-    batch_energy = content["energy_j" if boundary == "gross" else "dynamic_j"]
+def _run(name: str, stored: StoredResult, boundary: str, gpu: str | None, suffix: bool) -> MeasuredRun | None:
+    spec, result, environment = stored.spec, stored.result, stored.environment
+    batch_energy = result.energy_j if boundary == "gross" else result.dynamic_j
     if batch_energy is None:
         return None
-    known = device_of(environment["gpu"], gpu)
-    libraries = ", ".join(f"{k} {v}" for k, v in environment.get("libraries", {}).items())
-    weights = environment.get("weights")
+    device, software = device_of(environment.gpu, gpu), environment.software
+    libraries = ", ".join(f"{name} {version}" for name, version in software.libraries.items())
     return MeasuredRun(
-        run_id=run_id(name, spec, known.name) + (f"-{boundary}" if suffix else ""),
-        model=spec["model"],
-        checkpoint=None if weights_of(spec) == RANDOM else weights_of(spec),
-        gpu=known.name,
-        gpu_stated=environment["gpu"],
-        batch_size=spec["batch_size"],
-        width=spec["width"],
-        height=spec["height"],
-        steps=spec["steps"],
-        passes=spec["passes"],
-        text_tokens=spec["text_tokens"],
-        precision=spec["precision"],
-        energy_j=batch_energy / spec["batch_size"],
+        run_id=run_id(name, spec, device.name) + (f"-{boundary}" if suffix else ""),
+        model=spec.model,
+        checkpoint=None if spec.weights == RANDOM else spec.weights,
+        gpu=device.name,
+        gpu_stated=environment.gpu,
+        batch_size=spec.batch_size,
+        width=spec.width,
+        height=spec.height,
+        steps=spec.steps,
+        passes=spec.passes,
+        text_tokens=spec.text_tokens,
+        precision=spec.precision,
+        energy_j=batch_energy / spec.batch_size,
         boundary=boundary,
-        duration_s=content["duration_s"],
+        duration_s=result.duration_s,
         runtime=runtime_of(spec),
-        attention=environment.get("attention"),
-        software=", ".join(filter(None, [libraries, f"driver {environment['driver']}".strip()])) or None,
-        source="joulecast campaign " + name if environment["is_real"] else DRY,
-        note="; ".join(_notes(content, weights)) or None,
+        attention=software.attention,
+        software=", ".join(filter(None, [libraries, f"driver {environment.driver}".strip()])) or None,
+        source="joulecast campaign " + name if environment.is_real else DRY,
+        note="; ".join(_notes(result, software.weights)) or None,
+        is_invented=not environment.is_real,
     )
 
 
@@ -102,75 +104,105 @@ def device_of(stated: str, gpu: str | None) -> Gpu:
         return find_gpu(gpu)
 
 
-def runtime_of(spec: Mapping[str, Any]) -> str:
+def runtime_of(spec: TaskSpec) -> str:
     """The runtime as a run table states it; TF32 is part of it, as it changes the rate."""
-    return f"{spec['runtime']}{'' if spec['tf32'] == 'default' else ', tf32 ' + spec['tf32']}"
+    return spec.runtime if spec.tf32 == TF32_DEFAULT else f"{spec.runtime}, tf32 {spec.tf32}"
 
 
-def weights_of(spec: Mapping[str, Any]) -> str:
-    """Which weights a task was run with."""
-    return str(spec.get("weights", RANDOM))
-
-
-def run_id(name: str, spec: Mapping[str, Any], gpu: str) -> str:
+def run_id(name: str, spec: TaskSpec, gpu: str) -> str:
     """A readable name of a task's run, unique within a store."""
-    text = "" if spec["text_tokens"] is None else f"-t{spec['text_tokens']}"
+    text = "" if spec.text_tokens is None else f"-t{spec.text_tokens}"
     return (
-        f"{name}-{spec['model']}-{gpu.casefold()}-{spec['width']}x{spec['height']}-s{spec['steps']}"
-        f"-p{spec['passes']}-b{spec['batch_size']}{text}-{spec['precision']}"
-        + ("" if spec["tf32"] == "default" else f"-tf32-{spec['tf32']}")
-        + ("" if spec["runtime"] == "eager" else f"-{spec['runtime']}")
-        + ("-parts" if spec["components"] else "")
-        + ("" if weights_of(spec) == RANDOM else "-" + re.sub(r"[^\w.]+", "-", weights_of(spec)).strip("-"))
+        f"{name}-{spec.model}-{gpu.casefold()}-{spec.width}x{spec.height}-s{spec.steps}"
+        f"-p{spec.passes}-b{spec.batch_size}{text}-{spec.precision}"
+        + ("" if spec.tf32 == TF32_DEFAULT else f"-tf32-{spec.tf32}")
+        + ("" if spec.runtime == EAGER else f"-{spec.runtime}")
+        + ("-parts" if spec.components else "")
+        + ("" if spec.weights == RANDOM else "-" + re.sub(r"[^\w.]+", "-", spec.weights).strip("-"))
     )
 
 
-def _notes(content: Mapping[str, Any], weights: Any) -> Iterable[str]:
-    width, energy = content["energy_half_width_j"], content["energy_j"]
-    if width is not None:
-        yield f"95 % interval of the mean +-{100 * width / energy:.2f} %"
-    if content["idle_power_w"] is not None:
-        yield f"idle {content['idle_power_w']:.1f} W"
+def _notes(result: TaskResult, weights: str) -> Iterable[str]:
+    if result.energy_half_width_j is not None:
+        yield f"95 % interval of the mean +-{100 * result.energy_half_width_j / result.energy_j:.2f} %"
+    if result.idle_power_w is not None:
+        yield f"idle {result.idle_power_w:.1f} W"
     if weights:
         yield f"weights: {weights}"
-    yield from content["warnings"]
+    yield from result.warnings
 
 
-def repeats_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
+def repeats_of(store: Store, gpu: str | None = None) -> list[Row]:
     """Every repeat ever recorded, telemetry flattened; also those of attempts that did not finish."""
     environments, name = store.environments(), store.facts().get("name", "own")
-    rows = []
-    for repeat in store.repeats():
-        content = dict(repeat["content"])
-        telemetry = content.pop("telemetry")
-        device = device_of(environments[repeat["environment"]]["gpu"], gpu).name
-        rows.append({"run_id": run_id(name, repeat["spec"], device), **repeat, **content, **telemetry})
+    rows: list[Row] = []
+    for stored in store.repeats():
+        values = dataclasses.asdict(stored.repeat)
+        device = device_of(environments[stored.environment].gpu, gpu).name
+        rows.append(
+            {
+                "run_id": run_id(name, stored.spec, device),
+                "attempt": stored.attempt,
+                "in_result": int(stored.in_result),
+                "part": stored.part,
+                "number": stored.number,
+                "measured_at": stored.measured_at,
+                "environment": stored.environment,
+                **values.pop("telemetry"),
+                **values,
+            }
+        )
     return rows
 
 
-def components_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
+def components_of(store: Store, gpu: str | None = None) -> list[Row]:
     """Components measured alone, for one batch; `share` is of the whole pipeline's gross energy."""
-    name = store.facts().get("name", "own")
-    rows = []
-    for result in store.results():
-        device = device_of(result["environment"]["gpu"], gpu).name
-        whole = result["content"]["energy_j"]
-        for part in result["content"].get("components", ()):
-            share = part["energy_j"] / whole if part["is_resolved"] else None
-            identity = run_id(name, result["spec"], device)
-            rows.append({**part, "run_id": identity, "component": part["name"], "share": share})
+    rows: list[Row] = []
+    for identity, result in _identified(store, gpu):
+        for part in result.components:
+            measured = part.measured
+            rows.append(
+                {
+                    "run_id": identity,
+                    "component": part.name,
+                    "role": part.role,
+                    "kind": part.kind,
+                    "calls": part.calls,
+                    "energy_j": measured and measured.energy_j,
+                    "dynamic_j": measured and measured.dynamic_j,
+                    "duration_s": measured and measured.duration_s,
+                    "share": measured and measured.energy_j / result.energy_j,
+                    "is_resolved": part.is_resolved,
+                    "shapes": part.shapes,
+                    "problem": part.problem,
+                }
+            )
     return rows
 
 
-def steps_of(store: Store, gpu: str | None = None) -> list[dict[str, Any]]:
+def steps_of(store: Store, gpu: str | None = None) -> list[Row]:
     """Denoising steps, for one batch: their denoiser calls, time, and energy where it is resolved."""
+    return [
+        {
+            "run_id": identity,
+            "step": step.step,
+            "calls": " ".join(step.calls),
+            "duration_s": step.duration_s,
+            "denoiser_s": step.denoiser_s,
+            "energy_j": step.energy_j,
+            "is_resolved": step.is_resolved,
+        }
+        for identity, result in _identified(store, gpu)
+        for step in result.steps
+    ]
+
+
+def _identified(store: Store, gpu: str | None) -> Iterator[tuple[str, TaskResult]]:
+    """Every result, with the name of its run."""
     name = store.facts().get("name", "own")
-    rows = []
-    for result in store.results():
-        identity = run_id(name, result["spec"], device_of(result["environment"]["gpu"], gpu).name)
-        for step in result["content"].get("steps", ()):
-            rows.append({**step, "run_id": identity, "calls": " ".join(step["calls"])})
-    return rows
+    for stored in store.results():
+        device = device_of(stored.environment.gpu, gpu).name
+        yield run_id(name, stored.spec, device), stored.result
 
 
 def check_target(out: str | os.PathLike[str]) -> Path:
@@ -207,21 +239,18 @@ def export(
     runs.write(target)
     written = [target]
     repeats, components = repeats_of(store, gpu), components_of(store, gpu)
-    telemetry = sorted({key for row in repeats for key in row} - set(REPEAT_COLUMNS) - _INTERNAL)
+    telemetry = sorted({key for row in repeats for key in row} - set(REPEAT_COLUMNS))
     written.append(_write(target, "repeats", _csv(repeats, (*REPEAT_COLUMNS, *telemetry))))
     if components:
         written.append(_write(target, "components", _csv(components, COMPONENT_COLUMNS)))
         written.append(_write(target, "steps", _csv(steps_of(store, gpu), STEP_COLUMNS)))
-    environments = {key: json.loads(canonical(facts)) for key, facts in sorted(store.environments().items())}
+    environments = {key: json.loads(facts.to_json()) for key, facts in sorted(store.environments().items())}
     text = json.dumps(environments, indent=1, sort_keys=True) + "\n"
     written.append(_write(target, "environments", text, ".json"))
     return written
 
 
-_INTERNAL: Final = frozenset({"task", "spec", "content"})
-
-
-def _csv(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
+def _csv(rows: Iterable[Row], columns: tuple[str, ...]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -235,6 +264,6 @@ def _write(target: Path, what: str, text: str, suffix: str = ".csv") -> Path:
     return path
 
 
-def is_whole(repeat: Mapping[str, Any]) -> bool:
+def is_whole(repeat: StoredRepeat) -> bool:
     """Whether a repeat is of the whole pipeline and belongs to a result."""
-    return bool(repeat["in_result"]) and repeat["part"] == WHOLE
+    return repeat.in_result and repeat.part == WHOLE

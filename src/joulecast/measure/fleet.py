@@ -16,188 +16,31 @@ import dataclasses
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from joulecast.errors import InputError, MeasureError, MissingExtraError, shown
-from joulecast.hardware import gpu as find_gpu
 from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
-from joulecast.measure.meter import Meter
-from joulecast.measure.nvml import NvmlMeter
+from joulecast.measure.node import (
+    ACCELERATOR,
+    Answer,
+    Node,
+    Source,
+    gpu_name,
+    introduce,
+    known_gpu,
+    one_line,
+    run_task,
+)
 from joulecast.measure.protocol import Settings
-from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
 from joulecast.measure.store import Claim, LostError, Store
-from joulecast.measure.task import Outcome, Subject, attempt, own_version
-from joulecast.measure.virtual import VirtualSubject
+from joulecast.measure.task import Outcome, own_version
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined
 WAIT_S: Final = 1.0  # longest wait for a result before leases are renewed and nodes looked for
 REACH_S: Final = 5.0  # to reach the cluster's address
-ACCELERATOR: Final = "accelerator_type:"  # how Ray names the resource that tells a node's GPU
-
-
-class Source(Protocol):
-    """Makes, on a node, what runs the work and the meter beside it."""
-
-    @property
-    def is_real(self) -> bool:
-        """Whether a GPU is used: then every run has a process of its own."""
-        ...
-
-    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
-        """`accelerator` is what Ray calls the node's GPU, or nothing."""
-        ...
-
-
-@dataclass(frozen=True)
-class GpuSource:
-    """The GPU that Ray gives a run, and real pipelines on it."""
-
-    is_real: bool = True
-
-    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
-        """The GPU's meter; its name is the driver's."""
-        NvmlMeter().close()  # without a GPU that is refused before torch is loaded
-        from joulecast.measure.pipelines import PipelineSubject, gpu_meter
-
-        meter = gpu_meter()
-        return PipelineSubject("cuda"), meter
-
-
-@dataclass(frozen=True)
-class ReplaySource:
-    """A replayed trace under the name of the node's GPU: dry runs."""
-
-    trace: Trace
-    is_real: bool = False
-
-    def __call__(self, accelerator: str) -> tuple[Subject, Meter]:
-        """A virtual GPU."""
-        clock = VirtualClock()
-        trace = dataclasses.replace(self.trace, gpu=accelerator or self.trace.gpu)
-        return VirtualSubject(clock), ReplayMeter(trace, clock)
-
-
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Attributes
-    ----------
-    identity : Ray's id of it.
-    name : its host name, or its address.
-    accelerator : what Ray calls its GPU; empty where it does not tell.
-    slots : its GPUs.
-    stated : the GPU's name as its meter states it.
-    gpu : the same as the catalogue names it; None where it is not in the catalogue.
-    version : of its joulecast.
-    """
-
-    identity: str
-    name: str
-    accelerator: str
-    slots: int
-    stated: str = ""
-    gpu: str | None = None
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What comes back from a node: the outcome of a task, or why the node cannot measure."""
-
-    outcome: Outcome | None = None
-    environment: Mapping[str, Any] | None = None
-    repeats: tuple[tuple[str, int, Mapping[str, Any]], ...] = ()
-    stated: str = ""
-    version: str = ""
-    problem: str = ""
-
-
-# --- on a node ------------------------------------------------------------------------------------
-
-
-class ListRecorder:
-    """Keeps a task's environment and repeats, to travel back."""
-
-    def __init__(self, more: Mapping[str, Any]) -> None:
-        self._more = more
-        self.facts: dict[str, Any] | None = None
-        self.repeats: list[tuple[str, int, Mapping[str, Any]]] = []
-
-    def environment(self, facts: Mapping[str, Any]) -> None:
-        """Keep the environment."""
-        self.facts = {**facts, **self._more}
-
-    def repeat(self, part: str, number: int, content: Mapping[str, Any]) -> None:
-        """Keep a repeat."""
-        self.repeats.append((part, number, dict(content)))
-
-
-def introduce(source: Source, accelerator: str) -> Answer:
-    """On a node: its GPU and its joulecast."""
-    try:
-        _, meter = source(accelerator)
-    except Exception as error:
-        return Answer(problem=_one_line(error))
-    try:
-        return Answer(stated=meter.device.gpu, version=own_version())
-    finally:
-        meter.close()
-
-
-def run_task(
-    spec: Mapping[str, Any],
-    asked_gpu: str | None,
-    settings: Settings,
-    source: Source,
-    node: Node,
-    driver_version: str,
-) -> Answer:
-    """On a node: measure a task. What differs from what the driver expects is in its environment."""
-    try:
-        subject, meter = source(node.accelerator)
-    except Exception as error:
-        return Answer(problem=_one_line(error))
-    try:
-        stated = meter.device.gpu
-        if asked_gpu is not None and known_gpu(stated, node.accelerator) != asked_gpu:
-            words = f"failed: it asks for {asked_gpu}, and node {node.name} gave it {shown(stated)}"
-            return Answer(Outcome("failed", words, None, 0.0))
-        differs = list(differences(node, stated, own_version(), driver_version))
-        recorder = ListRecorder({"node": node.name, "differs": differs})
-        outcome = attempt(spec, subject, meter, settings, recorder)
-        if outcome.content is not None:
-            outcome.content["warnings"] = [*outcome.content["warnings"], *differs]
-        return Answer(outcome, recorder.facts, tuple(recorder.repeats))
-    finally:
-        meter.close()
-
-
-def differences(node: Node, stated: str, version: str, driver_version: str) -> Iterator[str]:
-    """Where a run's node is not what the campaign's driver is, or said it was."""
-    if version != driver_version:
-        yield f"joulecast {version} on {node.name}, {driver_version} where the campaign runs"
-    if stated != node.stated:
-        yield f"the GPU is {shown(stated)}; {node.name} said {shown(node.stated)}"
-
-
-def gpu_name(stated: str) -> str | None:
-    """The catalogue's name of a GPU, or None."""
-    try:
-        return find_gpu(stated).name
-    except InputError:
-        return None
-
-
-def known_gpu(stated: str, accelerator: str) -> str | None:
-    """The catalogue's name of a GPU as the driver states it, or else as Ray does."""
-    return gpu_name(stated) or gpu_name(accelerator)
-
-
-# --- the driver -----------------------------------------------------------------------------------
 
 
 def run_fleet(
@@ -389,7 +232,7 @@ class _Driver:
     def _remote(self, function: Callable[..., Answer], node: Node) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        options: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0, "max_retries": 0}
+        options = {"num_gpus": 1, "num_cpus": 0, "max_retries": 0}
         options["max_calls"] = 1 if self.source.is_real else 0
         there = NodeAffinitySchedulingStrategy(node.identity, soft=False)
         return self.ray.remote(**options)(function).options(scheduling_strategy=there)
@@ -413,8 +256,8 @@ class _Driver:
     def _record(self, flight: _Flight, answer: Answer, outcome: Outcome) -> None:
         try:
             identity = "" if answer.environment is None else self.store.environment(answer.environment)
-            for part, number, content in answer.repeats:
-                self.store.record(flight.claim, part, number, content, identity)
+            for part, number, repeat in answer.repeats:
+                self.store.record(flight.claim, part, number, repeat, identity)
             settle(self.store, flight.claim, outcome, identity)
         except LostError as error:
             outcome = Outcome("lost", str(error), None, 0.0)
@@ -480,7 +323,7 @@ def connected(address: str) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:
         raise MeasureError(
-            f"no Ray cluster can be used at {shown(address)} ({_one_line(error)}); start one with "
+            f"no Ray cluster can be used at {shown(address)} ({one_line(error)}); start one with "
             "`ray start --head` and run this on one of its machines"
         ) from error
     try:
@@ -499,7 +342,7 @@ def _check_address(address: str) -> None:
     try:
         reply = _greet(host, int(port))
     except (OSError, OverflowError) as error:
-        raise MeasureError(f"nothing answers at {address} ({_one_line(error)}); {_EXPECTED}") from error
+        raise MeasureError(f"nothing answers at {address} ({one_line(error)}); {_EXPECTED}") from error
     if reply[3:4] != _SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
         raise MeasureError(f"what answers at {address} is not Ray; {_EXPECTED}")
 
@@ -552,9 +395,5 @@ def _what_happened(ray: Any, error: Exception) -> str:
     if isinstance(error, exceptions.OutOfMemoryError):
         return "its process was ended as the machine ran out of memory"
     if isinstance(error, exceptions.RayTaskError):
-        return _one_line(error.cause if isinstance(error.cause, Exception) else error)
-    return _one_line(error)
-
-
-def _one_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        return one_line(error.cause if isinstance(error.cause, Exception) else error)
+    return one_line(error)

@@ -1,4 +1,4 @@
-"""How a measurement is made: warm-up, idle before and after, repeated windows, and their statistics.
+"""How a measurement is made: warm-up, idle before and after, repeated windows.
 
 A window is opened and closed with the GPU synchronised, by a monotonic clock, and the work is
 repeated inside it until it is long enough for the sensor. Windows follow each other without a
@@ -12,21 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from statistics import fmean
+from typing import Final
 
 from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import InputError, MeasureError, near_matches, shown
 from joulecast.measure.meter import Meter
+from joulecast.measure.statistics import drift, half_width_95, standard_deviation
 from joulecast.measure.telemetry import TelemetryRecorder, summary
 
-# Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond, the next lower entry.
-T_95: Final = {
-    1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228,
-    11: 2.201, 12: 2.179, 13: 2.160, 14: 2.145, 15: 2.131, 16: 2.120, 17: 2.110, 18: 2.101, 19: 2.093,
-    20: 2.086, 25: 2.060, 30: 2.042, 40: 2.021, 60: 2.000, 120: 1.980,
-}  # fmt: skip
 IDLE_CHANGE: Final = 0.1  # of the idle power, above which the baseline is in doubt
 DRIFT: Final = 0.02  # of the energy over all repeats, above which the GPU was not in a steady state
 TEMPERATURE_CHANGE_C: Final = 5.0  # over all repeats, likewise
@@ -74,7 +70,7 @@ class Settings:
             raise InputError(f"most_repeats ({self.most_repeats}) is less than repeats ({self.repeats})")
 
     @classmethod
-    def of(cls, values: dict[str, Any], where: str = "protocol") -> Settings:
+    def of(cls, values: Mapping[str, object], where: str = "protocol") -> Settings:
         """From a table of a plan. Raises InputError, with near matches, for a key that is none."""
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:
@@ -82,7 +78,7 @@ class Settings:
                 near = near_matches(key, known, most=1)
                 better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
                 raise InputError(f"unknown key {shown(key)} in {where}; {better}")
-        return cls(**values)
+        return cls(**values)  # type: ignore[arg-type]
 
 
 _LIMITS: Final = (
@@ -156,50 +152,8 @@ class Measurement:
     drift: float
     warnings: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """As one JSON object."""
-        return dataclasses.asdict(self)
 
-
-# --- statistics -----------------------------------------------------------------------------------
-
-
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean."""
-    return math.fsum(values) / len(values)
-
-
-def standard_deviation(values: Sequence[float]) -> float:
-    """Of a sample, n - 1 in the denominator; nan for fewer than 2 values."""
-    if len(values) < 2:
-        return math.nan
-    middle = mean(values)
-    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1))
-
-
-def t_95(degrees_of_freedom: int) -> float:
-    """Student's two-sided 95 % quantile; infinite without a degree of freedom."""
-    if degrees_of_freedom < 1:
-        return math.inf
-    return T_95[max(known for known in T_95 if known <= degrees_of_freedom)]
-
-
-def half_width_95(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean, t * s / sqrt(n); infinite for one value."""
-    if len(values) < 2:
-        return math.inf
-    return t_95(len(values) - 1) * standard_deviation(values) / math.sqrt(len(values))
-
-
-def drift(values: Sequence[float]) -> float:
-    """The least-squares line's change from the first value to the last, over the mean."""
-    if len(values) < 2:
-        return 0.0
-    middle, centre = mean(values), (len(values) - 1) / 2
-    slope = math.fsum((i - centre) * (value - middle) for i, value in enumerate(values)) / math.fsum(
-        (i - centre) ** 2 for i in range(len(values))
-    )
-    return slope * (len(values) - 1) / middle
+# --- measuring ------------------------------------------------------------------------------------
 
 
 def is_enough(values: Sequence[float], settings: Settings, elapsed_s: float = 0.0) -> bool:
@@ -209,10 +163,7 @@ def is_enough(values: Sequence[float], settings: Settings, elapsed_s: float = 0.
         return True
     if count < settings.repeats:
         return False
-    return count >= settings.most_repeats or half_width_95(values) <= settings.target * mean(values)
-
-
-# --- measuring ------------------------------------------------------------------------------------
+    return count >= settings.most_repeats or half_width_95(values) <= settings.target * fmean(values)
 
 
 def measure_idle(meter: Meter, settings: Settings) -> Idle | None:
@@ -344,7 +295,7 @@ def summarise(
     energies = [repeat.energy_per_call_j for repeat in repeats]
     times = [repeat.duration_per_call_s for repeat in repeats]
     idles = [found.power_w for found in (before, after) if found is not None]
-    idle_power = mean(idles) if idles else None
+    idle_power = fmean(idles) if idles else None
     energy, duration = weighted(repeats)
     dynamic = None if idle_power is None else float(measured_dynamic_j(energy, idle_power * duration))
     return Measurement(
@@ -377,10 +328,10 @@ def _doubts(
     energies = [repeat.energy_per_call_j for repeat in repeats]
     if len(repeats) < settings.repeats:
         yield f"{len(repeats)} repeats instead of {settings.repeats}: the time was up"
-    width = half_width_95(energies) / mean(energies)
+    width = half_width_95(energies) / fmean(energies)
     if width > settings.target:
         yield f"the 95 % interval is +-{100 * width:.1f} %, not within {100 * settings.target:g} %"
-    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * mean(idles):
+    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * fmean(idles):
         yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
     if dynamic is not None and math.isnan(dynamic):
         yield "the GPU drew no more than its idle power: no dynamic energy"

@@ -9,20 +9,24 @@ be claimed again: at once on the same machine, else when the lease ends.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
-import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
-from joulecast.errors import FileFormatError, InputError, MeasureError
+from joulecast.errors import FileFormatError, InputError, JoulecastError, MeasureError
 from joulecast.files.paths import shown_path
+from joulecast.measure.protocol import Repeat
+from joulecast.measure.records import Environment, TaskResult, TaskSpec, canonical
+from joulecast.measure.rows import StoredRepeat, StoredResult, StoredTask
+from joulecast.measure.worker import is_dead, worker_name
 
 FORMAT: Final = "joulecast store 1"
 LEASE_S: Final = 120.0
@@ -30,6 +34,8 @@ DRY_RUN: Final = "dry run"  # the noted kind of a store whose results a replayed
 BUSY_S: Final = 60.0  # how long to wait for another process's transaction
 STATES: Final = ("pending", "running", "done", "too_large", "failed", "refused")
 MOST_ATTEMPTS: Final = 3  # of a task that fails; a worker that dies is no failure of the task
+
+_Record = TypeVar("_Record")
 
 _SCHEMA: Final = """
 create table if not exists facts (name text primary key, value text not null);
@@ -74,7 +80,7 @@ create table if not exists results (
 class NewTask:
     """A task to queue: its specification, and the time [s] it is expected to take."""
 
-    spec: Mapping[str, Any]
+    spec: TaskSpec
     cost_s: float = 0.0
     gpu: str | None = None
     refused: str = ""
@@ -86,7 +92,7 @@ class Claim:
 
     task: int
     attempt: int
-    spec: Mapping[str, Any]
+    spec: TaskSpec
     cost_s: float
     gpu: str | None = None
 
@@ -115,7 +121,11 @@ class Store:
             self._db = sqlite3.connect(
                 self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
             )
-            self._prepare()
+            self._db.row_factory = sqlite3.Row
+            with contextlib.ExitStack() as unless_prepared:
+                unless_prepared.callback(self._db.close)
+                self._prepare()
+                unless_prepared.pop_all()
         except sqlite3.DatabaseError as error:
             if "unable to open" in str(error):
                 raise InputError(
@@ -141,13 +151,12 @@ class Store:
         with self._transaction():
             (last,) = self._db.execute("select coalesce(max(position), 0) from tasks").fetchone()
             for place, task in enumerate(tasks, last + 1):
-                text = canonical(task.spec)
                 added += self._db.execute(
                     "insert or ignore into tasks (key, spec, position, cost_s, gpu, state, message) "
                     "values (?, ?, ?, ?, ?, ?, ?)",
                     (
-                        canonical({"spec": task.spec, "gpu": task.gpu}),
-                        text,
+                        _key(task),
+                        task.spec.to_json(),
                         place,
                         task.cost_s,
                         task.gpu,
@@ -173,12 +182,19 @@ class Store:
             ).fetchone()
             if row is None:
                 return None
+            claim = Claim(
+                row["id"],
+                row["attempt"] + 1,
+                self._read(TaskSpec.from_json, row["spec"]),
+                row["cost_s"],
+                row["gpu"],
+            )
             self._db.execute(
                 "update tasks set state = 'running', attempt = attempt + 1, worker = ?, lease_until = ? "
                 "where id = ?",
-                (self.worker, time.time() + LEASE_S, row[0]),
+                (self.worker, time.time() + LEASE_S, claim.task),
             )
-        return Claim(row[0], row[1] + 1, json.loads(row[2]), row[3], row[4])
+        return claim
 
     def renew(self, claim: Claim) -> None:
         """Extend the lease. Raises LostError when another holds the task."""
@@ -196,17 +212,15 @@ class Store:
 
     # --- what was found -------------------------------------------------------------------------
 
-    def environment(self, facts: Mapping[str, Any]) -> str:
+    def environment(self, environment: Environment) -> str:
         """Record an environment once; returns its id."""
-        text = canonical(facts)
+        text = environment.to_json()
         identity = hashlib.sha256(text.encode()).hexdigest()[:16]
         with self._transaction():
             self._db.execute("insert or ignore into environments values (?, ?)", (identity, text))
         return identity
 
-    def record(
-        self, claim: Claim, part: str, number: int, content: Mapping[str, Any], environment: str
-    ) -> None:
+    def record(self, claim: Claim, part: str, number: int, repeat: Repeat, environment: str) -> None:
         """Record one repeat of a part (``pipeline``, or a component) and extend the lease.
 
         Raises LostError when another holds the task.
@@ -215,16 +229,24 @@ class Store:
             self._hold(claim)
             self._db.execute(
                 "insert into repeats values (?, ?, ?, ?, ?, ?, ?)",
-                (claim.task, claim.attempt, part, number, environment, time.time(), canonical(content)),
+                (
+                    claim.task,
+                    claim.attempt,
+                    part,
+                    number,
+                    environment,
+                    time.time(),
+                    canonical(dataclasses.asdict(repeat)),
+                ),
             )
 
-    def finish(self, claim: Claim, content: Mapping[str, Any], environment: str, took_s: float) -> None:
+    def finish(self, claim: Claim, result: TaskResult, environment: str, took_s: float) -> None:
         """Record a task's result. Raises LostError when another holds the task."""
         with self._transaction():
             self._hold(claim)
             self._db.execute(
                 "insert into results values (?, ?, ?, ?, ?)",
-                (claim.task, claim.attempt, environment, time.time(), canonical(content)),
+                (claim.task, claim.attempt, environment, time.time(), result.to_json()),
             )
             self._end(claim, "done", None, took_s)
 
@@ -247,57 +269,66 @@ class Store:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def tasks(self) -> list[dict[str, Any]]:
-        """Every task in order: spec, state, attempt, expected and taken time [s], message."""
+    def tasks(self) -> list[StoredTask]:
+        """Every task in order."""
         rows = self._db.execute(
-            "select id, spec, state, attempt, cost_s, took_s, message, gpu, worker from tasks "
+            "select id as task, spec, state, attempt, cost_s, took_s, message, gpu, worker from tasks "
             "order by position"
         )
-        names = ("task", "spec", "state", "attempt", "cost_s", "took_s", "message", "gpu", "worker")
-        return [{**dict(zip(names, row, strict=True)), "spec": json.loads(row[1])} for row in rows.fetchall()]
+        return [
+            StoredTask(**{**dict(row), "spec": self._read(TaskSpec.from_json, row["spec"])})
+            for row in rows.fetchall()
+        ]
 
     def counts(self) -> dict[str, int]:
         """Tasks by state, all states named."""
         found = dict(self._db.execute("select state, count(*) from tasks group by state").fetchall())
         return {state: int(found.get(state, 0)) for state in STATES}
 
-    def results(self) -> list[dict[str, Any]]:
-        """Every finished task in order: task, spec, attempt, environment, finished_at, content."""
+    def results(self) -> list[StoredResult]:
+        """Every finished task in order."""
         rows = self._db.execute(
-            "select tasks.id, spec, results.attempt, facts, finished_at, content from results "
+            "select tasks.id as task, spec, results.attempt, facts, finished_at, content from results "
             "join tasks on tasks.id = results.task join environments on environments.id = environment "
             "order by position"
         )
-        names = ("task", "spec", "attempt", "environment", "finished_at", "content")
-        parsed = ("spec", "environment", "content")
         return [
-            {n: json.loads(v) if n in parsed else v for n, v in zip(names, row, strict=True)}
+            StoredResult(
+                row["task"],
+                self._read(TaskSpec.from_json, row["spec"]),
+                row["attempt"],
+                self._read(Environment.from_json, row["facts"]),
+                row["finished_at"],
+                self._read(TaskResult.from_json, row["content"]),
+            )
             for row in rows.fetchall()
         ]
 
-    def repeats(self) -> list[dict[str, Any]]:
-        """Every repeat ever recorded; ``in_result`` tells those of the attempt that finished."""
+    def repeats(self) -> list[StoredRepeat]:
+        """Every repeat ever recorded, in the order of tasks, attempts and time."""
         rows = self._db.execute(
             "select repeats.task, spec, repeats.attempt, part, number, repeats.environment, measured_at, "
-            "repeats.content, coalesce(results.attempt = repeats.attempt, 0) from repeats "
-            "join tasks on tasks.id = repeats.task left join results on results.task = repeats.task "
+            "repeats.content as repeat, coalesce(results.attempt = repeats.attempt, 0) as in_result "
+            "from repeats join tasks on tasks.id = repeats.task "
+            "left join results on results.task = repeats.task "
             "order by position, repeats.attempt, measured_at, part, number"
         )
-        names = (
-            "task", "spec", "attempt", "part", "number", "environment", "measured_at", "content", "in_result"
-        )  # fmt: skip
-        parsed = ("spec", "content")
         return [
-            {n: json.loads(v) if n in parsed else v for n, v in zip(names, row, strict=True)}
+            StoredRepeat(
+                **{
+                    **dict(row),
+                    "spec": self._read(TaskSpec.from_json, row["spec"]),
+                    "repeat": self._read(_repeat_of, row["repeat"]),
+                    "in_result": bool(row["in_result"]),
+                }
+            )
             for row in rows.fetchall()
         ]
 
-    def environments(self) -> dict[str, dict[str, Any]]:
+    def environments(self) -> dict[str, Environment]:
         """Environments by id."""
-        return {
-            identity: json.loads(facts)
-            for identity, facts in self._db.execute("select id, facts from environments")
-        }
+        rows = self._db.execute("select id, facts from environments").fetchall()
+        return {row["id"]: self._read(Environment.from_json, row["facts"]) for row in rows}
 
     def facts(self) -> dict[str, str]:
         """What is noted of the store as a whole."""
@@ -314,6 +345,15 @@ class Store:
             self._db.execute("insert or replace into facts values (?, ?)", (name, value))
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def _read(self, parse: Callable[[str], _Record], text: str) -> _Record:
+        try:
+            return parse(text)
+        except (AttributeError, KeyError, TypeError, ValueError, JoulecastError) as error:
+            raise FileFormatError(
+                f"{shown_path(self.path)} holds a record that this joulecast cannot read ({error}): another "
+                "version wrote it; read it with that one, or give --store another file"
+            ) from error
 
     def _prepare(self) -> None:
         self._db.execute(f"pragma busy_timeout = {int(BUSY_S * 1000)}")
@@ -398,54 +438,10 @@ class Heartbeat:
                 store.renew(self._claim)
 
 
-def canonical(value: Mapping[str, Any]) -> str:
-    """JSON in one form only: sorted keys, no blanks, no nan."""
-    return json.dumps(_finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _key(task: NewTask) -> str:
+    """What tells a task from others: its specification and the GPU it asks for."""
+    return canonical({"spec": task.spec.to_dict(), "gpu": task.gpu})
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and value - value != 0:  # nan or infinite: unknown
-        return None
-    return value
-
-
-def worker_name() -> str:
-    """This process, so that others on the same machine can tell whether it lives."""
-    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"
-
-
-def is_dead(worker: str | None) -> bool:
-    """Whether a worker of this very machine is gone; False where that cannot be told."""
-    machine, _, rest = (worker or "").partition(":")
-    pid, _, started = rest.partition(":")
-    if machine != _machine() or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return _started(int(pid)) != started
-
-
-def _machine() -> str:
-    """The machine and, in containers, the space of process numbers."""
-    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    with contextlib.suppress(OSError):
-        return f"{socket.gethostname()}/{boot.read_text().strip()[:8]}/{space.readlink().name}".replace(
-            ":", "-"
-        )
-    return socket.gethostname().replace(":", "-")
-
-
-def _started(pid: int) -> str:
-    """When a process began, in ticks since boot; empty where that is not told."""
-    with contextlib.suppress(OSError, IndexError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    return ""
+def _repeat_of(text: str) -> Repeat:
+    return Repeat(**json.loads(text))

@@ -9,15 +9,27 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Measurement, Repeat, Settings, is_resolved, measure
+from joulecast.measure.records import (
+    ComponentEnergy,
+    ComponentResult,
+    Environment,
+    Output,
+    Software,
+    StepResult,
+    TaskResult,
+    TaskSpec,
+    known,
+    part_name,
+)
 from joulecast.measure.store import LostError
 
 WHOLE: Final = "pipeline"  # the part that is the whole pipeline call
@@ -48,11 +60,6 @@ class ComponentWork:
         return part_name(self.name, self.kind)
 
 
-def part_name(component: str, kind: int) -> str:
-    """A kind of call of a component, the first without a number."""
-    return component if kind == 0 else f"{component}#{kind + 1}"
-
-
 @dataclass(frozen=True)
 class DenoisingStep:
     """One denoising step of a run with the GPU synchronised around every component call.
@@ -81,7 +88,7 @@ class Dissection:
 class Subject(Protocol):
     """What can run tasks."""
 
-    def load(self, spec: Mapping[str, Any]) -> None:
+    def load(self, spec: TaskSpec) -> None:
         """Make ready to run a task. Raises TooLargeError when it does not fit."""
         ...
 
@@ -97,19 +104,23 @@ class Subject(Protocol):
         """Run the loaded task once, taken apart."""
         ...
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Software:
         """The software and settings that a result depends on."""
+        ...
+
+    def output(self) -> Output | None:
+        """What the runs so far made; None where nothing is made."""
         ...
 
 
 class Recorder(Protocol):
     """Where a task's environment and its repeats go as soon as they are known."""
 
-    def environment(self, facts: Mapping[str, Any]) -> None:
+    def environment(self, environment: Environment) -> None:
         """The environment of all repeats that follow."""
         ...
 
-    def repeat(self, part: str, number: int, content: Mapping[str, Any]) -> None:
+    def repeat(self, part: str, number: int, repeat: Repeat) -> None:
         """One repeat of a part. Raises LostError when another worker took the task over."""
         ...
 
@@ -122,140 +133,141 @@ class Outcome:
     ----------
     state : ``"done"``, ``"failed"`` or ``"too_large"``.
     message : why it is not done; empty when it is.
-    content : its result as it is stored; None when there is none.
+    result : what was found; None when there is nothing.
     took_s : by the meter's clock [s].
     """
 
     state: str
     message: str
-    content: dict[str, Any] | None
+    result: TaskResult | None
     took_s: float
 
 
 def attempt(
-    spec: Mapping[str, Any], subject: Subject, meter: Meter, settings: Settings, recorder: Recorder
+    spec: TaskSpec, subject: Subject, meter: Meter, settings: Settings, recorder: Recorder
 ) -> Outcome:
     """Measure a task; whatever goes wrong with it is told in the outcome.
 
     Raises LostError when another worker took the task over.
     """
     start = meter.clock.now()
-    state, message, content = "done", "", None
+    state, message, result = "done", "", None
     try:
-        content = _measured(spec, subject, meter, settings, recorder)
+        result = _Measuring(spec, subject, meter, settings, recorder).result()
     except LostError:
         raise
     except TooLargeError as error:
         state, message = "too_large", str(error)
     except Exception as error:
         state, message = "failed", f"failed: {type(error).__name__}: {error}"
-    return Outcome(state, message, content, meter.clock.now() - start)
+    return Outcome(state, message, result, meter.clock.now() - start)
 
 
-def _measured(
-    spec: Mapping[str, Any], subject: Subject, meter: Meter, settings: Settings, recorder: Recorder
-) -> dict[str, Any]:
-    """A task's result as it is stored."""
-    subject.load(spec)
-    recorder.environment(environment_of(subject, meter, settings))
-    whole = _part(WHOLE, subject.call, subject, meter, settings, recorder, idle=True)
-    found = whole.to_dict()
-    del found["repeats"]  # each is recorded already
-    if spec["components"]:
-        dissected = subject.dissect()
-        found["components"] = [
-            _component(spec, part, subject, meter, settings, recorder, whole) for part in dissected.components
-        ]
-        found["steps"] = list(steps_of(dissected.steps, found["components"]))
-        found["steps_departure"] = departure([step.duration_s for step in dissected.steps])
-        found["warnings"] = [*found["warnings"], *_doubtful_steps(found["steps_departure"])]
-    state = getattr(subject, "output", None)
-    if state is not None:
-        found["output"] = state()
-        if found["output"].get("is_finite") is False:
-            found["warnings"] = [*found["warnings"], "the images hold numbers that are not finite"]
-    return found
+@dataclass(frozen=True)
+class _Measuring:
+    """A task, and what it is measured with."""
+
+    spec: TaskSpec
+    subject: Subject
+    meter: Meter
+    settings: Settings
+    recorder: Recorder
+
+    def result(self) -> TaskResult:
+        """The whole pipeline, then, where asked for, each component."""
+        self.subject.load(self.spec)
+        self.recorder.environment(environment_of(self.subject, self.meter, self.settings))
+        whole = self._part(WHOLE, self.subject.call, self.settings, idle=True)
+        found = result_of(whole)
+        if self.spec.components:
+            found = self._taken_apart(found)
+        output = self.subject.output()
+        found = dataclasses.replace(found, output=output)
+        if output is not None and output.is_finite is False:
+            return found.with_warnings("the images hold numbers that are not finite")
+        return found
+
+    def _taken_apart(self, whole: TaskResult) -> TaskResult:
+        dissected = self.subject.dissect()
+        components = tuple(self._component(part, whole.idle_power_w) for part in dissected.components)
+        found = departure([step.duration_s for step in dissected.steps])
+        return dataclasses.replace(
+            whole,
+            components=components,
+            steps=tuple(steps_of(dissected.steps, components)),
+            steps_departure=found,
+        ).with_warnings(*_doubtful_steps(found))
+
+    def _component(self, part: ComponentWork, idle_power_w: float | None) -> ComponentResult:
+        """One component alone, in long windows; idle power is that of the whole."""
+        quick = dataclasses.replace(self.settings, repeats=COMPONENT_REPEATS, most_repeats=COMPONENT_REPEATS)
+        role = role_of(self.spec.model, part.name)
+        found = ComponentResult(part.name, role, part.kind, part.calls, part.shapes)
+        try:
+            alone = self._part(part.part, part.work, quick, idle=False)
+        except LostError:
+            raise
+        except Exception as error:
+            return dataclasses.replace(found, problem=f"{type(error).__name__}: {error}")
+        shortest = min(repeat.duration_s for repeat in alone.repeats)
+        if not is_resolved(self.meter, shortest):
+            problem = f"windows of {shortest:.3g} s are too short for the sensor"
+            return dataclasses.replace(found, problem=problem)
+        return dataclasses.replace(found, measured=energy_of(alone, part.calls, idle_power_w))
+
+    def _part(self, part: str, work: Callable[[], object], settings: Settings, idle: bool) -> Measurement:
+        number = 0
+
+        def record(repeat: Repeat) -> None:
+            nonlocal number
+            self.recorder.repeat(part, number, repeat)
+            number += 1
+
+        synchronize = self.subject.synchronize
+        return measure(work, self.meter, settings, synchronize=synchronize, on_repeat=record, idle=idle)
 
 
-def _component(
-    spec: Mapping[str, Any],
-    part: ComponentWork,
-    subject: Subject,
-    meter: Meter,
-    settings: Settings,
-    recorder: Recorder,
-    whole: Measurement,
-) -> dict[str, Any]:
-    """One component alone, in long windows; idle power is that of the whole."""
-    quick = dataclasses.replace(settings, repeats=COMPONENT_REPEATS, most_repeats=COMPONENT_REPEATS)
-    known: dict[str, Any] = {
-        "name": part.name,
-        "role": role_of(spec["model"], part.name),
-        "kind": part.kind,
-        "calls": part.calls,
-        "shapes": part.shapes,
-    }
-    try:
-        one = _part(part.part, part.work, subject, meter, quick, recorder, idle=False)
-    except LostError:
-        raise
-    except Exception as error:
-        return {**known, "is_resolved": False, "problem": f"{type(error).__name__}: {error}"}
-    idle = whole.idle_power_w
-    shortest = min(repeat.duration_s for repeat in one.repeats)
-    if not is_resolved(meter, shortest):
-        problem = f"windows of {shortest:.3g} s are too short for the sensor"
-        return {**known, "is_resolved": False, "problem": problem}
-    return {
-        **known,
-        "is_resolved": True,
-        "energy_per_call_j": one.energy_j,
-        "energy_half_width_j": one.energy_half_width_j,
-        "duration_per_call_s": one.duration_s,
-        "energy_j": one.energy_j * part.calls,
-        "dynamic_j": None if idle is None else (one.energy_j - idle * one.duration_s) * part.calls,
-        "duration_s": one.duration_s * part.calls,
-        "warnings": list(one.warnings),
-    }
+def result_of(whole: Measurement) -> TaskResult:
+    """A task's result from the measurement of the whole pipeline; its repeats are recorded already."""
+    return TaskResult(
+        energy_j=whole.energy_j,
+        energy_half_width_j=known(whole.energy_half_width_j),
+        duration_s=whole.duration_s,
+        duration_half_width_s=known(whole.duration_half_width_s),
+        dynamic_j=whole.dynamic_j,
+        idle_power_w=whole.idle_power_w,
+        idle_before=whole.idle_before,
+        idle_after=whole.idle_after,
+        spread=known(whole.spread),
+        drift=whole.drift,
+        warnings=whole.warnings,
+    )
 
 
-def _part(
-    part: str,
-    work: Callable[[], object],
-    subject: Subject,
-    meter: Meter,
-    settings: Settings,
-    recorder: Recorder,
-    idle: bool,
-) -> Measurement:
-    number = 0
-
-    def record(repeat: Repeat) -> None:
-        nonlocal number
-        recorder.repeat(part, number, dataclasses.asdict(repeat))
-        number += 1
-
-    return measure(work, meter, settings, synchronize=subject.synchronize, on_repeat=record, idle=idle)
+def energy_of(alone: Measurement, calls: int, idle_power_w: float | None) -> ComponentEnergy:
+    """A component's energy and time, of one call and of its `calls` for one batch."""
+    idle_j = None if idle_power_w is None else idle_power_w * alone.duration_s
+    return ComponentEnergy(
+        energy_per_call_j=alone.energy_j,
+        energy_half_width_j=known(alone.energy_half_width_j),
+        duration_per_call_s=alone.duration_s,
+        energy_j=alone.energy_j * calls,
+        dynamic_j=None if idle_j is None else (alone.energy_j - idle_j) * calls,
+        duration_s=alone.duration_s * calls,
+        warnings=alone.warnings,
+    )
 
 
-def steps_of(
-    steps: Sequence[DenoisingStep], components: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def steps_of(steps: Sequence[DenoisingStep], components: Sequence[ComponentResult]) -> Iterator[StepResult]:
     """Each denoising step's time, and its energy [J] for one batch: that of its denoiser calls, each
     kind as measured alone in long windows; unresolved, never zero, where a kind could not be."""
-    energy = {part_name(c["name"], c["kind"]): c.get("energy_per_call_j") for c in components}
+    energy = {part.part: part.measured.energy_per_call_j for part in components if part.measured}
     for number, step in enumerate(steps, 1):
-        drawn = [energy.get(call) for call in step.calls]
-        known = [value for value in drawn if value is not None]
-        resolved = bool(known) and len(known) == len(drawn)
-        yield {
-            "step": number,
-            "calls": list(step.calls),
-            "duration_s": step.duration_s,
-            "denoiser_s": step.denoiser_s,
-            "energy_j": sum(known) if resolved else None,
-            "is_resolved": resolved,
-        }
+        drawn = [energy[call] for call in step.calls if call in energy]
+        resolved = bool(drawn) and len(drawn) == len(step.calls)
+        yield StepResult(
+            number, step.calls, step.duration_s, step.denoiser_s, sum(drawn) if resolved else None
+        )
 
 
 def departure(durations_s: Sequence[float]) -> float | None:
@@ -280,24 +292,24 @@ def role_of(model: str, component: str) -> str:
     return next((c.role for c in packaged_profile(model).components if c.name == component), "unknown")
 
 
-def environment_of(subject: Subject, meter: Meter, settings: Settings) -> dict[str, Any]:
+def environment_of(subject: Subject, meter: Meter, settings: Settings) -> Environment:
     """Everything besides its specification that a result depends on."""
     device, state = meter.device, meter.sample()
-    return {
-        "gpu": device.gpu,
-        "gpu_uuid": device.uuid,
-        "driver": device.driver,
-        "meter": meter.name,
-        "is_real": meter.is_real,
-        "reading": device.reading,
-        "power_limit_w": state.power_limit_w,
-        "memory_clock_mhz": state.memory_clock_mhz if meter.is_real else None,
-        "joulecast": own_version(),
-        "python": platform.python_version(),
-        "platform": platform.system(),
-        "protocol": dataclasses.asdict(settings) | {"most_s": None},
-        **subject.facts(),
-    }
+    return Environment(
+        gpu=device.gpu,
+        gpu_uuid=device.uuid,
+        driver=device.driver,
+        meter=meter.name,
+        is_real=meter.is_real,
+        reading=device.reading,
+        power_limit_w=state.power_limit_w,
+        memory_clock_mhz=state.memory_clock_mhz if meter.is_real else None,
+        joulecast=own_version(),
+        python=platform.python_version(),
+        platform=platform.system(),
+        protocol=dataclasses.replace(settings, most_s=None),
+        software=subject.facts(),
+    )
 
 
 def own_version() -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from joulecast.measure import campaign_plan as plans
+from joulecast.measure.records import Software, TaskSpec
 from joulecast.measure.replay import VirtualClock
 from joulecast.measure.task import ComponentWork, DenoisingStep, Dissection, role_of
 
@@ -15,9 +13,8 @@ class VirtualSubject:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._spec: Mapping[str, Any] = {}
 
-    def load(self, spec: Mapping[str, Any]) -> None:
+    def load(self, spec: TaskSpec) -> None:
         """Building a pipeline takes a while, the GPU idle."""
         self._spec = spec
         self._call_s = plans.call_s(spec)
@@ -37,17 +34,20 @@ class VirtualSubject:
             ComponentWork(name, 0, calls, "", lambda seconds=seconds / calls: self._clock.work(seconds))  # type: ignore[misc]
             for name, (calls, seconds) in parts.items()
         )
-        denoisers = [name for name in parts if role_of(self._spec["model"], name) == "denoiser"]
+        denoisers = [name for name in parts if role_of(self._spec.model, name) == "denoiser"]
         steps = tuple(step for name in denoisers for step in self._steps(name, *parts[name]))
         self.call()
         return Dissection(works, steps)
 
     def _steps(self, name: str, calls: int, seconds: float) -> tuple[DenoisingStep, ...]:
         """As many as asked for, or one for each call where they do not share the calls evenly."""
-        count = self._spec["steps"] if calls % self._spec["steps"] == 0 else calls
+        count = self._spec.steps if calls % self._spec.steps == 0 else calls
         one = DenoisingStep((name,) * (calls // count), seconds / count, seconds / count)
         return (one,) * count
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Software:
         """That it is a dry run."""
-        return {"weights": f"{self._spec['weights']} (dry run: none)", "attention": None, "libraries": {}}
+        return Software(f"{self._spec.weights} (dry run: none)")
+
+    def output(self) -> None:
+        """Nothing is made."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.place import PLACE_KEYS, Place
 from joulecast.forecast.estimate import LawChoice
 from joulecast.question.setting import KEYS, Setting, key_of
@@ -17,9 +18,9 @@ CASE_KEYS: Final = (*KEYS, *PLACE_KEYS, "law")
 _DISPLACED: Final[Mapping[str, tuple[str, ...]]] = {
     "guidance": ("passes",),
     "negative_prompt": ("passes",),
-    "region": ("intensity", "year", "hourly", "at", "timezone"),
-    "hourly": ("region", "intensity", "year"),
-    "intensity": ("hourly", "at", "timezone", "year"),
+    "region": ("intensity", "year", "hourly", "hourly_column", "allow_gaps", "at", "timezone"),
+    "hourly": ("region", "intensity", "year", "hourly_column", "allow_gaps"),
+    "intensity": ("hourly", "hourly_column", "allow_gaps", "at", "timezone", "year"),
     "price_per_kwh": ("price_per_gpu_hour",),
     "price_per_gpu_hour": ("price_per_kwh",),
 }
@@ -58,6 +59,14 @@ class Case:
         """What was given, by key; a size is one key."""
         law = {} if self.law is None else {"law": self.law}
         return {**self.asked.given(), **self.place.given(), **law}
+
+    def to_dict(self) -> dict[str, object]:
+        """The same for JSON; a grid that was given whole is the intensity that it has."""
+        intensity = self.place.intensity
+        number = (
+            {"intensity": intensity.intensity.amount.value} if isinstance(intensity, GridIntensity) else {}
+        )
+        return {**self.given, **number}
 
     def changed(self, change: Mapping[str, object]) -> Case:
         """The case after a change; a new place takes the old one's.

@@ -11,10 +11,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -26,7 +25,26 @@ from joulecast.runs import MeasuredRun, packaged_runs
 LEVEL = 0.9
 FEWEST = 20  # pairs, for a 90 % quantile with two of them above it
 FEWEST_MODELS = 3
-KINDS = ("model", "gpu", "size", "steps", "passes", "precision", "batch_size")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What two workloads may differ in."""
+
+    model: str
+    gpu: str
+    size: tuple[int, int]
+    steps: int
+    passes: int
+    precision: str
+    batch_size: int
+
+    def differing(self, other: Facts) -> tuple[str, ...]:
+        """The names of what is not the same."""
+        return tuple(kind for kind in KINDS if getattr(self, kind) != getattr(other, kind))
+
+
+KINDS = tuple(field.name for field in fields(Facts))
 
 
 @dataclass(frozen=True)
@@ -137,16 +155,16 @@ def _quantile(asked: Sequence[Pair]) -> float:
 def pairs(law: str, familiarity: str, quantity: str) -> tuple[Pair, ...]:
     """All pairs of held-out runs of one source, boundary and scope, with both quantities measured."""
     runs = {run.run_id: run for run in packaged_runs()}
-    known: list[tuple[MeasuredRun, Mapping[str, Any], float]] = []
+    known: list[tuple[MeasuredRun, Facts, float]] = []
     for row in data.read_table("held_out.csv"):
         run = runs[row["run_id"]]
         measured = getattr(run, quantity)
         if (row["law"], row["holdout"]) == (law, familiarity) and measured and row[quantity]:
-            known.append((run, _kinds(run), math.log(float(row[quantity]) / measured)))
+            known.append((run, _facts(run), math.log(float(row[quantity]) / measured)))
     found = []
-    for (a, kinds_a, error_a), (b, kinds_b, error_b) in itertools.combinations(known, 2):
+    for (a, facts_a, error_a), (b, facts_b, error_b) in itertools.combinations(known, 2):
         if (a.source, a.boundary, a.scope) == (b.source, b.boundary, b.scope):
-            kinds = frozenset(kind for kind in KINDS if kinds_a[kind] != kinds_b[kind])
+            kinds = frozenset(facts_a.differing(facts_b))
             found.append(Pair(kinds, frozenset((a.model, b.model)), abs(error_a - error_b)))
     return tuple(found)
 
@@ -158,13 +176,13 @@ def lesser(a: str, b: str) -> str:
     return max(a, b, key=FAMILIARITY.index)
 
 
-def _kinds(run: MeasuredRun) -> dict[str, Any]:
-    return {
-        "model": run.model,
-        "gpu": chip(run),
-        "size": (run.width, run.height),
-        "steps": run.steps,
-        "passes": run.passes,
-        "precision": run.precision,
-        "batch_size": run.batch_size,
-    }
+def _facts(run: MeasuredRun) -> Facts:
+    return Facts(
+        model=run.model,
+        gpu=chip(run),
+        size=(run.width, run.height),
+        steps=run.steps,
+        passes=run.passes,
+        precision=run.precision,
+        batch_size=run.batch_size,
+    )

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from joulecast.errors import InputError
+from joulecast.files.plain import Json, plain
 from joulecast.plan.milp import Program, Solution
 from joulecast.plan.problem import Array, Problem
 from joulecast.uncertainty import Interval
@@ -113,17 +113,17 @@ class Plan:
         """Carbon of an image [g], hardware included; zero where no image is asked for."""
         return self.carbon_g / self.images if self.images else Interval.exact(0)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """The same as one JSON object."""
         totals = {
-            name: {"value": a.value, "low": a.low, "high": a.high if np.isfinite(a.high) else None}
+            name: a.ends()
             for name, a in (
                 ("carbon_g", self.carbon_g), ("operational_carbon_g", self.operational_carbon_g),
                 ("embodied_carbon_g", self.embodied_carbon_g), ("energy_kwh", self.energy_kwh),
                 ("cost", self.cost),
             )
         }  # fmt: skip
-        return {
+        return plain({
             "minimise": self.minimise,
             "hours": self.hours,
             "images": self.images,
@@ -144,8 +144,8 @@ class Plan:
             "objective": self.objective,
             "gap": self.gap,
             "seconds": self.seconds,
-            "warnings": list(self.warnings),
-        }
+            "warnings": self.warnings,
+        })  # fmt: skip
 
 
 def solve(

@@ -20,11 +20,11 @@ from joulecast.forecast.estimate import LawChoice, estimate_of
 from joulecast.forecast.predict import predict_questions
 from joulecast.hardware import Gpu
 from joulecast.plan.case import Case
+from joulecast.plan.measures import MEASURES
 from joulecast.plan.problem import Array
 from joulecast.question.question import Question, ask
 from joulecast.uncertainty import Interval
 
-MEASURES = ("energy_j", "seconds", "latency_s", "carbon_g", "cost")
 MOST_SETTINGS = 100_000
 Given = Mapping[str, object] | Case
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from joulecast.errors import InputError
 from joulecast.footprint.account import Footprint, footprint_of
@@ -21,20 +20,11 @@ from joulecast.forecast.estimate import Estimate, estimate_of
 from joulecast.hardware import CATALOGUE
 from joulecast.law.load import law_names, load_law
 from joulecast.plan.case import Case, changed_keys
-from joulecast.plan.ratio import KINDS, RatioError, known_ratio_error, lesser
+from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import Given, rates
 from joulecast.question.question import ask
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
-
-STAYS = 0.005  # of a measure: less is no change
-WORDS = {
-    "energy_j": ("GPU energy", "J"),
-    "seconds": ("GPU time", "s"),
-    "latency_s": ("time of a batch", "s"),
-    "carbon_g": ("carbon", "g CO2e"),
-    "cost": ("cost", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -47,18 +37,29 @@ class Delta:
     ratio: Interval
     difference: Interval
 
-    @property
-    def may_go_either_way(self) -> bool:
-        """Whether the ratio's range holds both a fall and a rise."""
-        return self.ratio.low < 1 < self.ratio.high
 
-    def words(self) -> str:
-        """The change in words, e.g. ``falls by 44 % (42 to 46 %)``."""
-        told = change(self.ratio.value)
-        if self.ratio.is_exact:
-            return told
-        told = "is about the same" if told == "stays" else told
-        return f"{told} ({_range(self.ratio)})"
+@dataclass(frozen=True)
+class KeyChange:
+    """A key of a setting that changes, and its values: as given, else the model's; None for none."""
+
+    key: str
+    before: object
+    after: object
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Where the ranges of a change come from.
+
+    `kinds` is what of Facts differs: nothing where workload and GPU are the same, None where something
+    differs of which no pair of runs tells. `energy` and `duration` are the law's errors on the ratios, None
+    where they are not known. `intensities` are what the two grid intensities count, where that differs.
+    """
+
+    kinds: tuple[str, ...] | None
+    energy: RatioError | None
+    duration: RatioError | None
+    intensities: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,34 +68,10 @@ class WhatIf:
 
     setting: Mapping[str, object]
     change: Mapping[str, object]
-    described: str
+    keys: tuple[KeyChange, ...]
     deltas: tuple[Delta, ...]
-    notes: tuple[str, ...]
+    basis: Basis
     warnings: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """The change as one sentence."""
-        told = []
-        for delta in self.deltas:
-            words, unit = WORDS[delta.measure]
-            ends = f"{delta.before.value:.3g} to {delta.after.value:.3g} {unit}".rstrip()
-            told.append(f"{words} {delta.words()}, {ends}")
-        return f"{self.described}: {'; '.join(told)}."
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same as one JSON object."""
-        return {
-            "change": dict(self.change),
-            "described": self.described,
-            "measures": {
-                delta.measure: {
-                    name: _ends(getattr(delta, name)) for name in ("before", "after", "ratio", "difference")
-                }
-                for delta in self.deltas
-            },
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
-        }
 
 
 def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
@@ -113,41 +90,18 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
         raise InputError("what two laws say of one image is no change of it: keep the law")
     if before.guess.boundary != after.guess.boundary:
         raise InputError("gross and dynamic energy are two quantities, not a change: keep the boundary")
-    energy, seconds, notes = _ratios(before.guess, after.guess)
-    pair = _Pair(before, after, energy, seconds)
+    basis = _basis(before.guess, after.guess)
+    pair = _Pair(before, after, basis.energy, basis.duration)
     deltas = [pair.energy(), pair.latency()]
     if before.place is not None and after.place is not None:
-        notes += _comparable(before.place.site, after.place.site)
+        basis = replace(basis, intensities=_two_intensities(before.place.site, after.place.site))
         deltas.append(pair.carbon(before.place, after.place))
         if before.place.money.low > 0 and after.place.money.low > 0:
             deltas.append(pair.cost(before.place, after.place))
-    keys, sides = changed_keys(change), (before, after)
-    described = ", ".join(
-        f"{key.replace('_', ' ')} {' to '.join(_shown(key, side) for side in sides)}" for key in keys
-    )
+    changed = {key: after.case.given.get(key) for key in changed_keys(change)}
+    keys = tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed)
     warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
-    return WhatIf(
-        case.given,
-        {key: after.case.given.get(key) for key in keys},
-        described,
-        tuple(deltas),
-        notes,
-        warnings,
-    )
-
-
-def change(ratio: float) -> str:
-    """A ratio in words: ``falls by 44 %``, ``stays``, ``2.3 times as much``."""
-    if ratio >= 2:
-        return f"{ratio:.1f} times as much"
-    if abs(ratio - 1) < STAYS:
-        return "stays"
-    return f"{'falls' if ratio < 1 else 'rises'} by {_per_cent(100 * abs(ratio - 1))} %"
-
-
-def _per_cent(share: float) -> str:
-    """A share [%] in whole numbers; what does not fall to nothing is never said to fall by 100 %."""
-    return f"{math.floor(10 * share) / 10:.1f}" if 99.5 <= share < 100 else f"{share:.0f}"
+    return WhatIf(case.given, changed, keys, tuple(deltas), basis, warnings)
 
 
 @dataclass(frozen=True)
@@ -323,52 +277,24 @@ def _delta(measure: str, before: Interval, after: Interval, ends: Ends) -> Delta
     )
 
 
-def _ratios(
-    before: Estimate, after: Estimate
-) -> tuple[RatioError | None, RatioError | None, tuple[str, ...]]:
-    """The law's error on the ratios of energy and of time, and where it comes from in words."""
+def _basis(before: Estimate, after: Estimate) -> Basis:
+    """The law's error on the ratios of energy and of time, as far as held-out pairs of runs tell it."""
     kinds = _kinds(before, after)
     if kinds is not None and not kinds:
-        same = RatioError(0.0)
-        return same, same, ("the same workload on the same GPU: its energy and time are one number each",)
-    law = before.law.name
-    known = lesser(before.familiarity, after.familiarity)
-    found, notes = [], []
-    for quantity, word in (("energy_j", "energy"), ("duration_s", "time")):
-        error = None
-        if kinds and _is_packaged(before, after):
-            error = known_ratio_error(law, known, quantity, kinds)
-        found.append(error)
-        notes.append(f"{word}: {_counted(error, kinds)}")
-    return found[0], found[1], tuple(notes)
+        return Basis(kinds, RatioError(0.0), RatioError(0.0))
+    if not kinds or not _is_packaged(before, after):
+        return Basis(kinds, None, None)
+    law, known = before.law.name, lesser(before.familiarity, after.familiarity)
+    energy, duration = (known_ratio_error(law, known, name, kinds) for name in ("energy_j", "duration_s"))
+    return Basis(kinds, energy, duration)
 
 
-def _comparable(before: Site, after: Site) -> tuple[str, ...]:
-    """What to say where two intensities do not count the same; InputError where they cannot be compared."""
+def _two_intensities(before: Site, after: Site) -> tuple[str, str] | None:
+    """What two intensities count, where that differs; InputError where they cannot be compared."""
     a, b = before.grid, after.grid
     if a.accounting != b.accounting:
         raise InputError(f"{a.accounting} and {b.accounting} carbon cannot be compared: keep the accounting")
-    if a.boundary == b.boundary:
-        return ()
-    return (
-        f"the two grid intensities count different things ({a.boundary} and {b.boundary}): their "
-        "difference is not the grids' alone",
-    )
-
-
-def _counted(error: RatioError | None, kinds: Sequence[str] | None) -> str:
-    if error is None:
-        return (
-            "too few held-out pairs tell this law's error on the ratio; the errors before and after were "
-            "taken as independent, so the range is wider than it need be"
-        )
-    what = " and ".join(kind.replace("gpu", "GPU").replace("_", " ") for kind in kinds or ())
-    others = "one more thing" if error.more == 1 else f"{error.more} more things"
-    more = f", and in up to {others}" if error.more else ""
-    return (
-        f"nine in ten ratios lie within a factor of {error.factor:.2f}, say {error.pairs} pairs of held-out "
-        f"runs of {error.models} models that differ in {what}{more}"
-    )
+    return None if a.boundary == b.boundary else (a.boundary, b.boundary)
 
 
 def _is_packaged(before: Estimate, after: Estimate) -> bool:
@@ -380,54 +306,30 @@ def _is_packaged(before: Estimate, after: Estimate) -> bool:
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
     """What of KINDS differs; None where something else does, of which no pair of runs tells."""
-    a, b = _facts(before), _facts(after)
-    kinds = tuple(kind for kind in KINDS if a[kind] != b[kind])
+    kinds = _facts(before).differing(_facts(after))
     has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
     return None if has_other_text or before.law.name != after.law.name else kinds
 
 
-def _facts(guess: Estimate) -> Mapping[str, object]:
-    """What pairs of runs are told apart by, one for each of KINDS."""
+def _facts(guess: Estimate) -> Facts:
     profile, w = guess.question.profile, guess.workload
-    return {
-        "model": profile.name if profile.origin == CATALOGUE else profile.origin,
-        "gpu": guess.gpu.name,
-        "size": (guess.rendered_width, guess.rendered_height),
-        "steps": w.steps,
-        "passes": w.passes,
-        "precision": w.precision,
-        "batch_size": w.batch_size,
-    }
+    return Facts(
+        model=profile.name if profile.origin == CATALOGUE else profile.origin,
+        gpu=guess.gpu.name,
+        size=(guess.rendered_width, guess.rendered_height),
+        steps=w.steps,
+        passes=w.passes,
+        precision=w.precision,
+        batch_size=w.batch_size,
+    )
 
 
-def _shown(key: str, side: _Side) -> str:
-    """The value of a key as words: what was given, else what the model has."""
+def _value(key: str, side: _Side) -> object:
+    """The value of a key: what was given, else what the model has, or None."""
     guess, given = side.guess, side.case.given.get(key)
     if key == "size":
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
         return guess.gpu.name
-    if given is not None:
-        return str(given)
-    found = guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)
-    return "none" if found is None else str(found)
-
-
-def _range(ratio: Interval) -> str:
-    """A ratio's range in words: per cent of a change, or times."""
-    low, high = ratio.low, ratio.high
-    if not math.isfinite(high):
-        return "not known"
-    if ratio.value >= 2:
-        return f"{low:.1f} to {high:.1f} times"
-    fall = [100 * (1 - x) for x in (high, low)]
-    if fall[0] >= 0:
-        return f"{_per_cent(fall[0])} to {_per_cent(fall[1])} % less"
-    if fall[1] <= 0:
-        return f"{-fall[1]:.0f} to {-fall[0]:.0f} % more"
-    return f"{_per_cent(fall[1])} % less to {-fall[0]:.0f} % more"
-
-
-def _ends(amount: Interval) -> dict[str, float | None]:
-    names = ("value", "low", "high")
-    return {n: x if math.isfinite(x) else None for n in names for x in [getattr(amount, n)]}
+    own = guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)
+    return own if given is None else given

@@ -98,24 +98,14 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
     Errors as of `ask`.
     """
     profile = load_profile(setting.model)
-    own = profile.defaults
-    scale = own.guidance if setting.guidance is None else setting.guidance
+    scale = profile.defaults.guidance if setting.guidance is None else setting.guidance
     negative_prompt = bool(setting.negative_prompt)
-    precision = precision_of(profile, gpu, setting.precision)
     given_passes = setting.passes
-    workload = Workload(
-        width=own.width if setting.width is None else setting.width,
-        height=own.height if setting.height is None else setting.height,
-        steps=own.steps if setting.steps is None else setting.steps,
-        passes=passes_of(profile, scale, negative_prompt) if given_passes is None else given_passes,
-        batch_size=BATCH_SIZE if setting.batch_size is None else setting.batch_size,
-        precision=precision,
-        text_tokens=setting.text_tokens,
-    )
+    workload = workload_of(setting, profile, gpu)
     profile.check(workload)
     notes = [*_model_notes(setting.model, profile), *gpu_notes]
     if setting.precision is None:
-        notes += precision_notes(profile, gpu, precision)
+        notes += precision_notes(profile, gpu, workload.precision)
     if given_passes is None:
         notes += _guidance_notes(
             profile, workload.passes, scale, setting.guidance is not None, negative_prompt
@@ -128,6 +118,25 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
         guidance=scale if given_passes is None else None,
         negative_prompt=negative_prompt,
         notes=tuple(notes),
+    )
+
+
+def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = None) -> Workload:
+    """What one call of the model's pipeline is asked to do; whether it would refuse is not checked.
+
+    Raises InputError where the GPU lacks the precision asked for.
+    """
+    own, passes = profile.defaults, setting.passes
+    if passes is None:
+        passes = passes_of(profile, setting.guidance, bool(setting.negative_prompt))
+    return Workload(
+        width=own.width if setting.width is None else setting.width,
+        height=own.height if setting.height is None else setting.height,
+        steps=own.steps if setting.steps is None else setting.steps,
+        passes=passes,
+        batch_size=BATCH_SIZE if setting.batch_size is None else setting.batch_size,
+        precision=precision_of(profile, gpu, setting.precision),
+        text_tokens=setting.text_tokens,
     )
 
 

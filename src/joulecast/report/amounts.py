@@ -25,7 +25,12 @@ def number(value: float, digits: int = 3) -> str:
 def ranged(amount: Interval, unit: str) -> str:
     """An amount with its unit (``1`` for none), and its range where it has one."""
     told = number(amount.value) + ("" if unit == "1" else f" {unit}")
-    return told if amount.is_exact else f"{told} ({number(amount.low)} to {number(amount.high)})"
+    return told if amount.is_exact else f"{told} ({spread(amount)})"
+
+
+def spread(amount: Interval) -> str:
+    """The ends of a range, e.g. ``1,670 to 2,450``; empty for an exact number."""
+    return "" if amount.is_exact else f"{number(amount.low)} to {number(amount.high)}"
 
 
 def energy(energy_j: float) -> str:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 from joulecast.architecture.catalogue import find_model, model_entry
 from joulecast.errors import InputError, JoulecastError, UnknownNameError
 from joulecast.files.columns import is_missing
+from joulecast.files.plain import Json
 from joulecast.footprint.account import Site
 from joulecast.footprint.grid.yearly import find_region
 from joulecast.footprint.tables.row import Row, check_whole, positive, words
@@ -40,7 +40,7 @@ def boamps_report(
     *,
     now: datetime | None = None,
     report_id: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The BoAmps report of one row, measured or predicted as the row says.
 
     Parameters
@@ -63,7 +63,7 @@ def boamps_report(
             "or a measurement (column source)"
         )
     check_whole(row)
-    report = {
+    report: dict[str, Json] = {
         "header": {
             "formatVersion": FORMAT_VERSION,
             "formatVersionSpecificationUri": SPECIFICATION,
@@ -81,7 +81,7 @@ def boamps_report(
     return {name: part for name, part in report.items() if part is not None}
 
 
-def _task(row: Row) -> dict[str, Any]:
+def _task(row: Row) -> dict[str, Json]:
     return {
         "taskStage": "inference",
         "taskFamily": "imageGeneration",
@@ -95,7 +95,7 @@ def _task(row: Row) -> dict[str, Any]:
     }
 
 
-def _algorithm(row: Row) -> dict[str, Any]:
+def _algorithm(row: Row) -> dict[str, Json]:
     model = words(row, "model")
     if model is None:
         raise InputError("a BoAmps report names the model: the row has none")
@@ -110,7 +110,7 @@ def _algorithm(row: Row) -> dict[str, Any]:
     )
 
 
-def _measure(row: Row, origin: Origin) -> dict[str, Any]:
+def _measure(row: Row, origin: Origin) -> dict[str, Json]:
     energy = joules_to_kilowatt_hours(positive(row, "energy_j") * _batch(row))
     duration = None if is_missing(row.get("duration_s")) else positive(row, "duration_s")
     return _present(
@@ -121,7 +121,7 @@ def _measure(row: Row, origin: Origin) -> dict[str, Any]:
     )
 
 
-def _gpu(row: Row) -> dict[str, Any]:
+def _gpu(row: Row) -> dict[str, Json]:
     name = words(row, "gpu")
     if name is None:
         raise InputError("a BoAmps report names the GPU: the row has none")
@@ -136,7 +136,7 @@ def _gpu(row: Row) -> dict[str, Any]:
     )
 
 
-def _environment(at: Site) -> dict[str, Any] | None:
+def _environment(at: Site) -> dict[str, Json] | None:
     """The country and its intensity; None where the grid is not that of one country."""
     try:
         row = find_region(at.grid.region)
@@ -211,5 +211,5 @@ def _whole(row: Row, name: str) -> int:
     return int(count)
 
 
-def _present(**fields: Any) -> dict[str, Any]:
+def _present(**fields: Json) -> dict[str, Json]:
     return {name: value for name, value in fields.items() if value is not None}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, fields
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.files.columns import is_missing
+from joulecast.files.plain import json_text
 from joulecast.footprint.account import Footprint, Site
+from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.tables.row import SOURCE, WHOLE, Row, positive, row_footprint, words
 from joulecast.report.origin import origin_of
 from joulecast.units import JOULES_PER_WATT_HOUR
@@ -23,6 +26,32 @@ _BOUNDARY = {
 }
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A row of a card; `footprint` is that of one image, None without a site and where it cannot be."""
+
+    settings: dict[str, object]  # the cells of _SETTINGS that are not empty
+    energy_j: float
+    energy_low_j: float | None
+    energy_high_j: float | None
+    boundary: str
+    duration_s: float | None
+    obtained: str
+    software: str | None
+    source: str | None
+    footprint: Footprint | None
+
+    def cell(self, name: str) -> str:
+        """A setting as text; empty where the row does not state it."""
+        return str(self.settings.get(name, ""))
+
+    def to_dict(self, with_footprint: bool) -> dict[str, object]:
+        """The same as one JSON object."""
+        stated = {f.name: getattr(self, f.name) for f in fields(self)[1:-1]}
+        answer = {"footprint": self.footprint and self.footprint.to_dict()} if with_footprint else {}
+        return {**self.settings, **stated, **answer}
+
+
 def card(rows: Sequence[Row], form: str, at: Site | None = None, made_by: str = MADE_BY) -> str:
     """A card of measured runs or predictions, a row each; carbon where a site is given.
 
@@ -35,7 +64,8 @@ def card(rows: Sequence[Row], form: str, at: Site | None = None, made_by: str = 
     if not entries:
         raise InputError("no row has an energy_j: there is nothing to put on a card")
     if form == "json":
-        return json.dumps({"made_by": made_by, "entries": entries}, indent=2, allow_nan=False)
+        listed = [entry.to_dict(with_footprint=at is not None) for entry in entries]
+        return json_text({"made_by": made_by, "entries": listed})
     if form == "huggingface":
         return _huggingface(entries, at, made_by)
     return _markdown(entries, at, made_by)
@@ -46,34 +76,33 @@ def with_energy(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not is_missing(row.get("energy_j"))]
 
 
-def _entry(row: Row, at: Site | None) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        **{name: row[name] for name in _SETTINGS if not is_missing(row.get(name))},
-        "energy_j": positive(row, "energy_j"),
-        **{name: _number(row, name) for name in ("energy_low_j", "energy_high_j")},
-        "boundary": words(row, "boundary") or "gross",
-        "duration_s": _number(row, "duration_s"),
-        "obtained": origin_of(row).words,
-        "software": words(row, "software"),
-        "source": words(row, "source"),
-    }
-    if at is not None:
-        is_whole = entry["boundary"] == "gross" and (words(row, "scope") or WHOLE) == WHOLE
-        can = is_whole and entry["duration_s"] is not None
-        entry["footprint"] = row_footprint(row, at, 1).to_dict() if can else None
-    return entry
+def _entry(row: Row, at: Site | None) -> Entry:
+    boundary, duration = words(row, "boundary") or "gross", _number(row, "duration_s")
+    is_whole = boundary == "gross" and (words(row, "scope") or WHOLE) == WHOLE
+    return Entry(
+        settings={name: row[name] for name in _SETTINGS if not is_missing(row.get(name))},
+        energy_j=positive(row, "energy_j"),
+        energy_low_j=_number(row, "energy_low_j"),
+        energy_high_j=_number(row, "energy_high_j"),
+        boundary=boundary,
+        duration_s=duration,
+        obtained=origin_of(row).words,
+        software=words(row, "software"),
+        source=words(row, "source"),
+        footprint=row_footprint(row, at, 1) if at and is_whole and duration is not None else None,
+    )
 
 
 def _number(row: Row, name: str) -> float | None:
     return None if is_missing(row.get(name)) else positive(row, name)
 
 
-def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
+def _markdown(entries: Sequence[Entry], at: Site | None, made_by: str) -> str:
     head = ["model", "GPU", "size", "steps", "precision", "batch", "Wh per image", "range", "obtained"]
     head += ["g CO2e per image", "range"] if at else []
     lines = ["## Energy of an image", "", _row(head), _row(["---"] * len(head))]
     lines += [_row(_cells(entry, at is not None)) for entry in entries]
-    boundaries = dict.fromkeys(entry["boundary"] for entry in entries)
+    boundaries = dict.fromkeys(entry.boundary for entry in entries)
     lines += ["", *(f"- {_BOUNDARY.get(name, name)}." for name in boundaries)]
     if at is not None:
         lines += [
@@ -86,20 +115,18 @@ def _markdown(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) 
     return "\n".join(lines)
 
 
-def _cells(entry: dict[str, Any], with_carbon: bool) -> list[str]:
-    size = f"{entry.get('width', '?')}x{entry.get('height', '?')}"
-    energy = entry["energy_j"] / JOULES_PER_WATT_HOUR
-    low, high = entry["energy_low_j"], entry["energy_high_j"]
+def _cells(entry: Entry, with_carbon: bool) -> list[str]:
+    size = "x".join(entry.cell(name) or "?" for name in ("width", "height"))
+    low, high = entry.energy_low_j, entry.energy_high_j
     spread = f"{low / JOULES_PER_WATT_HOUR:.3g} to {high / JOULES_PER_WATT_HOUR:.3g}" if low and high else ""
-    cells = [entry.get(name, "") for name in ("model", "gpu")]
-    cells += [size, *(entry.get(name, "") for name in ("steps", "precision", "batch_size"))]
-    cells += [f"{energy:.3g}", spread, entry["obtained"]]
+    cells = [entry.cell("model"), entry.cell("gpu"), size]
+    cells += [entry.cell(name) for name in ("steps", "precision", "batch_size")]
+    cells += [f"{entry.energy_j / JOULES_PER_WATT_HOUR:.3g}", spread, entry.obtained]
     if with_carbon:
-        carbon = entry["footprint"]["carbon_g"] if entry["footprint"] else None
-        known = carbon is not None and carbon["high"] is not None
-        cells += [f"{carbon['value']:.3g}" if carbon else ""]
-        cells += [f"{carbon['low']:.3g} to {carbon['high']:.3g}" if carbon and known else ""]
-    return [_plain(str(cell)) for cell in cells]
+        carbon = entry.footprint and entry.footprint.carbon.amount
+        cells += [f"{carbon.value:.3g}" if carbon else ""]
+        cells += [f"{carbon.low:.3g} to {carbon.high:.3g}" if carbon and math.isfinite(carbon.high) else ""]
+    return [_plain(cell) for cell in cells]
 
 
 def _plain(text: str) -> str:
@@ -107,52 +134,52 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", "/").replace("<", "&lt;")
 
 
-def _factors(entries: Sequence[dict[str, Any]]) -> list[str]:
+def _factors(entries: Sequence[Entry]) -> list[str]:
     """Every factor with its range and source; where rows differ in it, with the GPUs that it is of."""
     told: dict[str, dict[str, list[str]]] = {}
     for entry in entries:
-        answer = entry["footprint"] or {"sources": {}}
-        for name, source in answer["sources"].items():
+        factors = entry.footprint.factors() if entry.footprint else {}
+        for name, (amount, source) in factors.items():
             if source == SOURCE:
                 continue
-            words = f"{_factor(answer['factors'][name])}: {source}"
-            gpus = told.setdefault(name, {}).setdefault(words, [])
-            gpus += [gpu for gpu in (str(entry.get("gpu", "any GPU")),) if gpu not in gpus]
-    lines = []
-    for name, found in told.items():
-        for words, gpus in found.items():
-            lines.append(f"{name} of {', '.join(gpus)} {words}" if len(found) > 1 else f"{name} {words}")
-    return lines
+            gpus = told.setdefault(name, {}).setdefault(f"{_factor(amount)}: {source}", [])
+            gpus += [gpu for gpu in (entry.cell("gpu") or "any GPU",) if gpu not in gpus]
+    return [
+        f"{name} of {', '.join(gpus)} {how}" if len(found) > 1 else f"{name} {how}"
+        for name, found in told.items()
+        for how, gpus in found.items()
+    ]
 
 
-def _factor(amount: dict[str, Any]) -> str:
+def _factor(factor: Quantity) -> str:
     """A factor's number, its unit (``1`` for none), and its range where it has one."""
-    value, low, high = (amount[end] for end in ("value", "low", "high"))
-    unit = "" if amount["unit"] == "1" else f" {amount['unit']}"
-    return f"{value:.3g}{unit}" + ("" if low == high else f" ({low:.3g} to {high:.3g})")
+    amount, unit = factor.amount, "" if factor.unit == "1" else f" {factor.unit}"
+    return f"{amount.value:.3g}{unit}" + (
+        "" if amount.is_exact else f" ({amount.low:.3g} to {amount.high:.3g})"
+    )
 
 
-def _huggingface(entries: Sequence[dict[str, Any]], at: Site | None, made_by: str) -> str:
+def _huggingface(entries: Sequence[Entry], at: Site | None, made_by: str) -> str:
     """The model card's metadata block: ``co2_eq_emissions`` of one image, in grams."""
     if len(entries) > 1:
         raise InputError(
             f"a Hugging Face card states one figure and the table has {len(entries)} rows: give --row NUMBER"
         )
     first = entries[0]
-    if at is None or first.get("footprint") is None:
+    if at is None or first.footprint is None:
         raise InputError(
             "a Hugging Face card states carbon: give --region, and rows of gross energy with a time"
         )
-    grams = first["footprint"]["carbon_g"]["value"]
+    grams = first.footprint.carbon.amount.value
     return "\n".join(
         [
             "---",
             "co2_eq_emissions:",
             f"  emissions: {grams!r}  # g CO2e of one image",
-            f"  source: {json.dumps(made_by + ', ' + first['obtained'])}",
+            f"  source: {json.dumps(made_by + ', ' + first.obtained)}",
             '  training_type: "inference"',
             f"  geographical_location: {json.dumps(at.grid.region)}",
-            f"  hardware_used: {json.dumps(first.get('gpu', ''))}",
+            f"  hardware_used: {json.dumps(first.cell('gpu'))}",
             "---",
         ]
     )

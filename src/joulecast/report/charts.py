@@ -6,7 +6,7 @@ colour-blindness tell apart; shapes repeat what colours say.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,7 +264,7 @@ def _converter() -> Any:
     return vl_convert
 
 
-def chart(alt: Any, rows: Sequence[dict[str, Any]]) -> Any:
+def chart(alt: Any, rows: Sequence[Mapping[str, object]]) -> Any:
     """A chart of rows that lie in its specification."""
     return alt.Chart(alt.InlineData(values=list(rows)))
 

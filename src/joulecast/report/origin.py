@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from joulecast.footprint.tables.row import WHOLE, Row, words
-from joulecast.measure.export import DRY
+from joulecast.runs import is_invented
 
 OWN = "joulecast "  # how the source of a run that joulecast measured begins
 NOT_STATED = "not stated"
+INVENTED = "invented: not a measurement"
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ def origin_of(row: Row) -> Origin:
     law, source = words(row, "law"), words(row, "source")
     if law is not None:
         return Origin(f"predicted, law {law}", is_predicted=True)
+    if is_invented(row):
+        return Origin(source or INVENTED)
     if source is None:
         return Origin(NOT_STATED)
-    if source == DRY:
-        return Origin(DRY)
     scope = words(row, "scope") or WHOLE
     part = "" if scope == WHOLE else f", {scope.replace('_', ' ')} alone"
     return Origin(f"measured, {source}{part}", is_measured=True, is_own=source.startswith(OWN))

@@ -104,7 +104,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collect
     return f"<table><thead>{line(header, 'th')}</thead>\n<tbody>{body}</tbody></table>"
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]], header: Sequence[str] | None = None) -> str:
+def csv_text(rows: Sequence[Mapping[str, object]], header: Sequence[str] | None = None) -> str:
     """Rows as CSV; the header is the first row's unless given."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(header or (rows[0] if rows else [])), lineterminator="\n")

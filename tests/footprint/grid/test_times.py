@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 
 import pytest
 
@@ -27,7 +27,7 @@ PARIS, KOLKATA = zone_of("Europe/Paris"), zone_of("Asia/Kolkata")
         ("2022-06-01", UTC, datetime(2022, 6, 1), 24),
     ],
 )
-def test_windows(text: str, zone, start: datetime, hours: int) -> None:  # type: ignore[no-untyped-def]
+def test_windows(text: str, zone: tzinfo | None, start: datetime, hours: int) -> None:
     assert parse_window(text, zone) == Window(start.replace(tzinfo=UTC), hours)
 
 
@@ -50,7 +50,7 @@ def test_windows(text: str, zone, start: datetime, hours: int) -> None:  # type:
         ("0001-01-01T00:00+14:00", None, "no time that UTC knows"),
     ],
 )
-def test_what_cannot_be_placed_is_refused(text: str, zone, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_placed_is_refused(text: str, zone: tzinfo | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
         parse_window(text, zone)
 

@@ -228,7 +228,7 @@ def test_files_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source
     done = footprint_file(write(tmp_path / source, rows), tmp_path / target, SITES["regions"])
     assert (done.rows, done.failed, done.boundaries) == (30, 14, {"life-cycle"})
     assert done.first_failure.startswith("data row 3: unknown region 'Nowhere'")
-    found = read_rows(tmp_path / target, OUTPUTS)
+    found: list[Any] = list(read_rows(tmp_path / target, OUTPUTS))
     for row, answer in zip(rows, found, strict=True):
         assert answer["id"] == row["id"]
         expected = alone(row, SITES["regions"])

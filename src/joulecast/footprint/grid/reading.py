@@ -19,11 +19,11 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from joulecast.files.paths import shown_path, user_text
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.series import HourlySeries, authority, hourly_series, packaged_regions
 from joulecast.footprint.grid.times import HOUR, hour_text, zone_of
-from joulecast.footprint.grid.yearly import check_accounting
+from joulecast.footprint.grid.yearly import LOCATION_BASED, check_accounting
 
 __all__ = ["HourlySeries", "find_series", "hourly_series", "packaged_regions", "read_hourly"]
 
@@ -43,7 +43,17 @@ TIME_NAMES = ("datetime", "timestamp", "time", "date", "hour", "from", "start")
 Stamp = tuple[datetime, float, int]  # time, intensity, row
 
 
-def find_series(name: str, **reading: Any) -> HourlySeries:
+class Reading(TypedDict, total=False):
+    """How a file is read: the options of `read_hourly`."""
+
+    column: str | None
+    timezone: str | None
+    region: str | None
+    accounting: str
+    allow_gaps: bool
+
+
+def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
     """A packaged series by name, or one from a file; `reading` goes to `read_hourly`.
 
     Raises UnknownNameError where it is neither, InputError where an option does not fit a packaged one;
@@ -54,11 +64,11 @@ def find_series(name: str, **reading: Any) -> HourlySeries:
         raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
     place = Path(name)
     if fold(name) in known and not place.is_file():
-        given = [option for option in ("column", "accounting") if _is_own(option, reading.get(option))]
-        if given:
+        is_accounted = reading.get("accounting", LOCATION_BASED) != LOCATION_BASED
+        if is_accounted or reading.get("column") is not None:
             raise InputError(
                 f"the packaged hourly series {known[fold(name)]} is one location-based column: "
-                f"--{'accounting' if 'accounting' in given else 'hourly-column'} is for files"
+                f"--{'accounting' if is_accounted else 'hourly-column'} is for files"
             )
         return hourly_series(name)
     if not place.exists() and not place.suffix and len(place.parts) == 1:
@@ -67,18 +77,13 @@ def find_series(name: str, **reading: Any) -> HourlySeries:
     return read_hourly(place, **reading)
 
 
-def _is_own(option: str, value: object) -> bool:
-    """Whether an option asks for something else than a packaged series has."""
-    return value is not None and not (option == "accounting" and value == "location-based")
-
-
 def read_hourly(
     path: str | os.PathLike[str],
     *,
     column: str | None = None,
     timezone: str | None = None,
     region: str | None = None,
-    accounting: str = "location-based",
+    accounting: str = LOCATION_BASED,
     allow_gaps: bool = False,
 ) -> HourlySeries:
     """An hourly series from a file; the layouts are in this module's docstring.
@@ -197,7 +202,7 @@ def _from_json(text: str, where: str, zone: tzinfo | None) -> tuple[list[Stamp],
     return stamps, name, boundary, f"{source}, {where.partition(' file ')[2]}"
 
 
-def uk_intensity(row: Any) -> Any:
+def uk_intensity(row: Mapping[str, object]) -> object:
     """The actual intensity of an item of the UK Carbon Intensity API, or the forecast until there is one."""
     found = row.get("intensity")
     if not isinstance(found, dict):
@@ -205,10 +210,11 @@ def uk_intensity(row: Any) -> Any:
     return found.get("forecast") if found.get("actual") is None else found["actual"]
 
 
-def _objects(items: list[Any], where: str) -> list[dict[str, Any]]:
-    if not all(isinstance(item, dict) for item in items):
+def _objects(items: list[object], where: str) -> list[dict[str, object]]:
+    objects = [item for item in items if isinstance(item, dict)]
+    if len(objects) < len(items):
         raise FileFormatError(f"{where} holds something other than objects in its list of hours")
-    return items
+    return objects
 
 
 # --- times ---------------------------------------------------------------------------------------
@@ -316,13 +322,15 @@ def _refuse(missing: list[datetime], doubled: list[datetime], where: str) -> Non
     raise InputError(f"{where}: {' and '.join(told)} (UTC){hint}")
 
 
-def _intensity(value: Any, where: str) -> float:
+def _intensity(value: object, where: str) -> float:
     least, most, words = PLAUSIBLE["intensity"]
     if value is None or (isinstance(value, str) and not value.strip()):
         return math.nan
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+        number = (
+            float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+        )
+    except (OverflowError, ValueError):
         number = math.nan
     if not least <= number <= most:
         raise InputError(f"{where}: {words} must be from {least:g} to {most:g}, not {shown(value)}")

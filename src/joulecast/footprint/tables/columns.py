@@ -6,7 +6,7 @@ is, bit for bit, that of `row.row_footprint`: a row that is not plain is checked
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from joulecast.errors import InputError, JoulecastError
 from joulecast.files.columns import distinct, is_missing, text_of
-from joulecast.files.tables import values_of
+from joulecast.files.tables import Columns, values_of
 from joulecast.footprint.factors import Factor, embodied_of
 from joulecast.footprint.grid.yearly import GridIntensity, GridOf
 from joulecast.footprint.quantity import Quantity
@@ -80,7 +80,7 @@ class Sites:
         named = {"region": self.region_column, "time": self.time_column}
         return {what: name for what, name in named.items() if name}
 
-    def grid(self, cells: Mapping[str, Any]) -> GridIntensity:
+    def grid(self, cells: Row) -> GridIntensity:
         """The grid of a row, of which `cells` has the region and the time. Raises InputError."""
         region, time = (_name(cells, what) for what in ("region", "time"))
         return self.at.grid if self.grid_of is None else self.grid_of(region, time)
@@ -90,7 +90,7 @@ class Sites:
         return replace(self.at, grid=self.grid({what: row.get(name) for what, name in self.columns.items()}))
 
 
-def _name(given: Mapping[str, Any], what: str) -> str | None:
+def _name(given: Row, what: str) -> str | None:
     """A row's region or time as text, None where the table has no such column."""
     if what not in given:
         return None
@@ -99,7 +99,7 @@ def _name(given: Mapping[str, Any], what: str) -> str | None:
     return str(text_of(given[what]))
 
 
-def footprint_columns(columns: Mapping[str, Any], sites: Sites) -> dict[str, Any]:
+def footprint_columns(columns: Columns, sites: Sites) -> Columns:
     """The output columns of a table: numbers (nan where there is none), text, and whole years, masked."""
     block = _Block(columns, sites)
     block.find_grids()
@@ -111,7 +111,7 @@ def footprint_columns(columns: Mapping[str, Any], sites: Sites) -> dict[str, Any
 class _Block:
     """Rows of a table, and their answers as far as they are known."""
 
-    def __init__(self, columns: Mapping[str, Any], sites: Sites) -> None:
+    def __init__(self, columns: Columns, sites: Sites) -> None:
         self.columns = {name: values_of(columns[name]) for name in _used(columns, sites)}
         self.sites = sites
         rows = len(columns["energy_j"])
@@ -262,7 +262,7 @@ class _Block:
             for name, value in numbers_of(answer).items():
                 self.numbers[name][row] = value
 
-    def outputs(self) -> dict[str, Any]:
+    def outputs(self) -> Columns:
         """The output columns."""
         answered = np.flatnonzero(self.error == "")
         texts = {name: np.full(len(self.error), "", dtype=object) for name in WORDS}
@@ -300,7 +300,7 @@ def words_of(price: Factor | None, grid: GridIntensity) -> dict[str, str]:
     }
 
 
-def _used(columns: Mapping[str, Any], sites: Sites) -> list[str]:
+def _used(columns: Columns, sites: Sites) -> list[str]:
     return [name for name in dict.fromkeys((*READ, "error", *sites.columns.values())) if name in columns]
 
 

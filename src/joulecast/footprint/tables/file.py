@@ -6,11 +6,11 @@ The columns read are those of `row`, and those of regions and times; `columns` h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -33,7 +33,7 @@ class Summary:
     first_failure: str = ""
     boundaries: set[str] = field(default_factory=set)
 
-    def add(self, answers: Mapping[str, Any]) -> None:
+    def add(self, answers: Columns) -> None:
         """Count one block's output columns."""
         error = answers["footprint_error"]
         bad = np.flatnonzero(error != "")
@@ -74,7 +74,7 @@ def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED
     def check(names: list[str], where: str) -> None:
         _require(names, where, required)
 
-    def rows_of(block: Columns) -> Iterator[dict[str, Any]]:
+    def rows_of(block: Columns) -> Iterator[Row]:
         columns = [map(text_of, values_of(column)) for column in block.values()]
         return (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from joulecast.errors import InputError, shown
 from joulecast.files.columns import is_missing, text_of
@@ -23,7 +22,7 @@ WHOLE = "pipeline"
 SOURCE = "the table's row"
 RANGES = (("energy_low_j", "energy_j", "energy_high_j"), ("duration_low_s", "duration_s", "duration_high_s"))
 
-Row = Mapping[str, Any]
+Row = Mapping[str, object]  # cells as a table holds them, by column: `positive` and `words` check them
 Given = Interval | float
 
 

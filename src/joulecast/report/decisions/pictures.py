@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
+from joulecast.plan.measures import MEASURES
 from joulecast.plan.problem import Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
@@ -31,6 +32,7 @@ from joulecast.report.charts import (
 )
 from joulecast.report.decisions.rows import (
     OTHERS,
+    SettingPoint,
     bar_hours,
     clock,
     estimate_steps,
@@ -41,9 +43,7 @@ from joulecast.report.decisions.rows import (
     plan_hours,
     plan_regions,
 )
-from joulecast.report.decisions.tradeoff_text import LABELS, UNITS
 from joulecast.report.estimate_text import title
-from joulecast.report.validation.rows import Rows
 
 if TYPE_CHECKING:
     import altair as alt
@@ -68,8 +68,9 @@ def pareto_chart(
     rows = pareto_points(found, front, by)
     kept, beaten = [r for r in rows if r["on_front"]], [r for r in rows if not r["on_front"]]
     colour, shape = pareto_keys(found)
-    x, y = (_axis(alt, name, rows, key, currency) for name, key in zip("xy", by, strict=False))
-    look: dict[str, Any] = {"x": x, "y": y, "color": _category(alt, "colour", rows, colour)}
+    x = _axis(alt, "x", [row["x"] for row in rows], by[0], currency)
+    y = _axis(alt, "y", [row["y"] for row in rows], by[1], currency)
+    look = {"x": x, "y": y, "color": _category(alt, "colour", [row["colour"] for row in rows], colour)}
     if shape:
         shapes = list(dict.fromkeys(row["shape"] for row in rows))
         scale = alt.Scale(domain=shapes, range=[SHAPES[i % len(SHAPES)] for i in range(len(shapes))])
@@ -151,7 +152,7 @@ def fleet_chart(plan: Plan) -> alt.TopLevelMixin:
     count = alt.X("count:Q", title="GPUs", scale=alt.Scale(domain=[0, 1.3 * most], nice=False),
                   axis=alt.Axis(tickMinStep=1, format="~s"))  # fmt: skip
     base = chart(alt, rows)
-    bars = base.mark_bar().encode(x=count, y=y, yOffset=offset, color=_category(alt, "gpu", rows, "GPU"))
+    bars = base.mark_bar().encode(x=count, y=y, yOffset=offset, color=_category(alt, "gpu", kinds, "GPU"))
     words = base.mark_text(align="left", dx=5).encode(x=count, y=y, yOffset=offset, text="words:N")
     height = max(60, 26 * len(regions) * max(1, len(kinds)))
     return finished((bars + words).properties(width=WIDTH - 120, height=height), "The fleet of the plan")
@@ -179,10 +180,9 @@ def intensity_chart(known: Mapping[str, HourlySeries], timezone: str | None = No
     )
 
 
-def _axis(alt: Any, name: str, rows: Sequence[Mapping[str, Any]], measure: str, currency: str) -> Any:
-    values = [row[name] for row in rows if row[name] > 0]
-    unit = UNITS[measure] or currency
-    words = f"{LABELS[measure]} [{unit}]"
+def _axis(alt: Any, name: str, numbers: Sequence[float], measure: str, currency: str) -> Any:
+    values = [number for number in numbers if number > 0]
+    words = f"{MEASURES[measure].label} [{MEASURES[measure].unit or currency}]"
     low, high = min(values, default=1.0), max(values, default=1.0)
     make = {"x": alt.X, "y": alt.Y}[name]
     if high / low > LOG_FROM:
@@ -195,12 +195,12 @@ def _axis(alt: Any, name: str, rows: Sequence[Mapping[str, Any]], measure: str, 
     return make(f"{name}:Q", title=words, scale=scale, axis=alt.Axis(tickCount=7))
 
 
-def _legible(named: Rows, rows: Rows) -> Rows:
+def _legible(named: Sequence[SettingPoint], rows: Sequence[SettingPoint]) -> list[SettingPoint]:
     """Of points with words, those whose words do not lie on another's."""
-    kept: list[tuple[float, float, dict[str, Any]]] = []
-    places = {name: _pixels([row[name] for row in rows]) for name in "xy"}
+    kept: list[tuple[float, float, SettingPoint]] = []
+    across, up = _pixels([row["x"] for row in rows]), _pixels([row["y"] for row in rows])
     for row in named:
-        x, y = places["x"](row["x"]) * WIDTH, places["y"](row["y"]) * HEIGHT
+        x, y = across(row["x"]) * WIDTH, up(row["y"]) * HEIGHT
         if all(abs(x - a) > LABEL_WIDTH or abs(y - b) > LABEL_HEIGHT for a, b, _ in kept):
             kept.append((x, y, row))
     return [row for _, _, row in kept]
@@ -231,8 +231,8 @@ def _hours(alt: Any, hours: int, start: datetime | None) -> Any:
     return alt.X("hour:Q", title=words, scale=alt.Scale(domain=[0, hours], nice=False), axis=axis)
 
 
-def _category(alt: Any, column: str, rows: Sequence[Mapping[str, Any]], words: str) -> Any:
-    names = list(dict.fromkeys(row[column] for row in rows))
+def _category(alt: Any, column: str, cells: Sequence[str], words: str) -> Any:
+    names = list(dict.fromkeys(cells))
     colours = [COLOURS[i] if i < len(COLOURS) else GREY for i in range(len(names))]
     scale = alt.Scale(domain=names, range=colours)
     return alt.Color(

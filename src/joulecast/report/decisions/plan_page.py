@@ -9,10 +9,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from joulecast.files.plain import json_text
 from joulecast.plan.demand import Demand
 from joulecast.plan.problem import Service
 from joulecast.plan.solve import Plan
@@ -47,7 +47,7 @@ def write_plan(plan: Plan, demand: Demand, text: str, folder: Path, made_by: str
     drawn = [(picture, picture.svg()) for picture in pictures(plan, demand)]
     files = {
         page.INDEX: _page(plan, demand, text, made_by, [(picture.caption, svg) for picture, svg in drawn]),
-        "plan.json": json.dumps(plan_data(plan, demand), indent=2, allow_nan=False) + "\n",
+        "plan.json": json_text(plan_data(plan, demand)) + "\n",
         "assignments.csv": page.csv_text(assignments(plan), ASSIGNMENTS),
         "hours.csv": page.csv_text(hours(plan), HOURS),
         "demand.toml": text,

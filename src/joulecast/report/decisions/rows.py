@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,13 +15,61 @@ from joulecast.law.roofline import RooflineLaw
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
-from joulecast.report.decisions.tradeoff_text import varying
 from joulecast.report.validation.rows import Rows, step, waterfall_steps
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
 OTHERS = "other regions"
 MOST_BARS = 336  # hours that a plan's picture shows one by one: two weeks
+
+
+class SettingPoint(TypedDict):
+    """A setting by two measures."""
+
+    x: float
+    y: float
+    on_front: bool
+    colour: str
+    shape: str
+    words: str
+
+
+# Images made in a region from an hour to an end, stacked from one number to another.
+RegionBar = TypedDict("RegionBar", {"hour": int, "end": int, "region": str, "from": float, "to": float})
+
+
+class AskedHour(TypedDict):
+    """Images asked for in an hour."""
+
+    hour: int
+    images: float
+
+
+class GridHour(TypedDict):
+    """Grid intensity of a region in an hour [g/kWh]."""
+
+    hour: int
+    region: str
+    intensity: float
+
+
+class FleetRow(TypedDict):
+    """GPUs of a type in a region."""
+
+    region: str
+    gpu: str
+    count: int
+    words: str
+
+
+class HourOfDay(TypedDict):
+    """Grid intensity of a region at an hour of the day [g/kWh]: the mean of all days, and nine in ten."""
+
+    region: str
+    hour: int
+    mean: float
+    low: float
+    high: float
 
 
 def estimate_steps(guess: Estimate) -> Rows:
@@ -39,7 +88,9 @@ def estimate_steps(guess: Estimate) -> Rows:
     return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
 
 
-def pareto_points(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]) -> Rows:
+def pareto_points(
+    found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str]
+) -> list[SettingPoint]:
     """A row a setting: its first two measures, whether it is on the front, and its place among them.
 
     ``colour`` is the GPU, or the first of what differs; ``shape`` the next, and ``words`` the rest.
@@ -71,7 +122,18 @@ def pareto_keys(found: Sequence[Outcome]) -> tuple[str, str]:
     return _title(first), _title(second)
 
 
-def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
+def varying(found: Sequence[Outcome]) -> list[str]:
+    """Keys in which settings differ; the model and the GPU where none does."""
+    return differing(found) or ["model", "gpu"]
+
+
+def differing(found: Sequence[Outcome]) -> list[str]:
+    """Keys in which settings differ."""
+    keys = dict.fromkeys(key for one in found for key in one.setting)
+    return [k for k in keys if len({str(one.setting.get(k)) for one in found}) > 1]
+
+
+def plan_hours(plan: Plan, problem: Problem) -> tuple[list[RegionBar], list[AskedHour], list[GridHour]]:
     """Images made, stacked by region; images asked for; grid intensity by region: all by hour.
 
     Of a plan of more than MOST_BARS hours by day, the intensity as the mean of the day.
@@ -83,7 +145,7 @@ def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
         made[a.region if a.region in names else OTHERS] += a.images
     binned = {name: _binned(images, wide) for name, images in made.items()}
     tops = np.cumsum([np.zeros_like(binned[OTHERS]), *binned.values()], axis=0)
-    bars: Rows = [
+    bars: list[RegionBar] = [
         {
             "hour": i * wide,
             "end": min((i + 1) * wide, plan.hours),
@@ -96,7 +158,7 @@ def plan_hours(plan: Plan, problem: Problem) -> tuple[Rows, Rows, Rows]:
     ]
     asked = _binned(sum((service.demand for service in problem.services), np.zeros(plan.hours)), wide)
     lengths = _binned(np.ones(plan.hours), wide)
-    lines: Rows = [
+    lines: list[GridHour] = [
         {"hour": hour, "region": place.name, "intensity": value}
         for place in problem.places
         if place.name in names
@@ -130,7 +192,7 @@ def _steps(values: Array, wide: int, hours: int) -> list[tuple[int, float]]:
     return [(hour, float(value)) for hour, value in zip(starts, [*values, values[-1]], strict=True)]
 
 
-def fleet_rows(plan: Plan) -> Rows:
+def fleet_rows(plan: Plan) -> list[FleetRow]:
     """A row for each type of GPU in each region: how many, and how busy."""
     return [
         {
@@ -143,9 +205,9 @@ def fleet_rows(plan: Plan) -> Rows:
     ]
 
 
-def intensity_hours(known: Mapping[str, HourlySeries], timezone: str | None = None) -> Rows:
+def intensity_hours(known: Mapping[str, HourlySeries], timezone: str | None = None) -> list[HourOfDay]:
     """Mean grid intensity by hour of the day and region, and where nine days in ten lie."""
-    rows: Rows = []
+    rows: list[HourOfDay] = []
     for region, series in known.items():
         for hour, values in by_hour_of_day(series, timezone).items():
             if len(values):

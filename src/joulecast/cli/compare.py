@@ -1,0 +1,43 @@
+"""Did a change save joules? Runs that differ in nothing else, in pairs, with a 95 % interval."""
+
+from __future__ import annotations
+
+import argparse
+
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `compare` takes."""
+    add = command.add_argument_group(ASKED).add_argument
+    add("store", metavar="FILE", help="a campaign's store (.db)")
+    add("--a", required=True, metavar="SETTINGS", help='e.g. "runtime=eager"')
+    add("--b", required=True, metavar="SETTINGS", help='e.g. "runtime=compiled"')
+    json_option(command.add_argument_group(OUTPUT))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print pairs of runs and what the change did to their energy."""
+    from joulecast.measure.compare import compare
+    from joulecast.measure.store import Store
+    from joulecast.report import amounts as quantity
+    from joulecast.report.measured_text import INVENTED, describe
+
+    with Store(options.store, create=False) as store:
+        found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
+    if options.json:
+        answer = {**found.to_dict(), "is_dry_run": is_dry_run}
+        return print_json(answer)
+    for pair in found.pairs:
+        print(
+            f"  {describe(pair.spec)}: {quantity.energy(pair.energy_a_j)} -> "
+            f"{quantity.energy(pair.energy_b_j)} per image"
+        )
+    change = 100 * (found.ratio - 1)
+    low, high = 100 * (found.ratio_low - 1), 100 * (found.ratio_high - 1)
+    verdict = "a clear change" if found.is_clear else "not told apart from no change"
+    pairs = f"{len(found.pairs)} pair" + ("s" if len(found.pairs) != 1 else "")
+    print(f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}")
+    if is_dry_run:
+        print(INVENTED)
+    return 0

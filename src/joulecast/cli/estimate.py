@@ -1,0 +1,76 @@
+"""Energy of one image with its 90 % interval, time, power, and each component's part."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from joulecast.cli.options import (
+    OUTPUT,
+    chart_option,
+    draw,
+    estimate_options,
+    json_option,
+    picture,
+    print_json,
+    setting_of,
+)
+from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
+
+if TYPE_CHECKING:
+    from joulecast.footprint.account import Footprint
+    from joulecast.forecast.estimate import Estimate
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `estimate` takes."""
+    estimate_options(command)
+    site_options(command, images=True)
+    output = command.add_argument_group(OUTPUT)
+    json_option(output)
+    chart_option(output, "where the joules of the image go")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print an estimate, with its footprint where a site is asked for, and draw it where a picture is."""
+    from joulecast.forecast.estimate import estimate_of
+    from joulecast.question.question import ask
+
+    target = picture(options.chart)
+    guess = estimate_of(ask(setting_of(options)), options.law)
+    answer = _footprint(guess, options) if asks_for_a_site(options) else None
+    (_print_as_json if options.json else _print_as_text)(guess, answer, options)
+    if target is not None:
+        from joulecast.report.decisions.pictures import estimate_chart
+
+        draw(estimate_chart(guess), target)
+    return 0
+
+
+def _footprint(guess: Estimate, options: argparse.Namespace) -> Footprint:
+    from joulecast.files.numbers import whole
+    from joulecast.footprint.account import footprint_of
+
+    images = 1 if options.images is None else whole(options.images, "--images")
+    return footprint_of(guess, site_of(options), images)
+
+
+def _print_as_json(guess: Estimate, answer: Footprint | None, options: argparse.Namespace) -> None:
+    if answer is None:
+        print_json(guess.to_dict())
+        return
+    sum_of = {"explanation": answer.explain().splitlines()} if options.explain else {}
+    print_json({**guess.to_dict(), "footprint": {**answer.to_dict(), **sum_of}})
+
+
+def _print_as_text(guess: Estimate, answer: Footprint | None, options: argparse.Namespace) -> None:
+    from joulecast.report.estimate_text import estimate_text
+
+    print(estimate_text(guess))
+    if answer is None:
+        return
+    from joulecast.report.footprint_text import footprint_text
+
+    print("\n" + footprint_text(answer))
+    if options.explain:
+        print("\n" + answer.explain())

@@ -1,0 +1,42 @@
+"""Carbon, water and money of every row of a table; a row without says why in `footprint_error`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from joulecast.cli.options import ASKED, OUTPUT
+from joulecast.cli.site_options import site_options, sites_of
+
+FAILED_ROWS = 1
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `footprint` takes."""
+    command.add_argument_group(ASKED).add_argument(
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote",
+    )
+    site_options(command, columns=True)
+    command.add_argument_group(OUTPUT).add_argument(
+        "--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the footprints of a file; 1 when some rows have none."""
+    from joulecast.footprint.grid.yearly import MIXED, are_mixed
+    from joulecast.footprint.tables.file import footprint_file
+
+    done = footprint_file(options.file, options.out or sys.stdout, sites_of(options))
+    print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
+    if are_mixed(done.boundaries):
+        print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
+    if not done.failed:
+        return 0
+    print(
+        f"{done.failed} failed (see the column `footprint_error`), first {done.first_failure}",
+        file=sys.stderr,
+    )
+    return FAILED_ROWS

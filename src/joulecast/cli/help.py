@@ -1,0 +1,64 @@
+"""The layout of `--help`: ours, so that it is the same under every version of Python."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 40, 80, 110
+HELP_COLUMN = 26
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Options as ``--batch, --batch-size IMAGES``, in lines that the terminal holds."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=HELP_COLUMN, width=_width())  # else it would load shutil
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return names(action)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+def names(action: argparse.Action, options: Sequence[str] | None = None) -> str:
+    """How an option is written, by all of its names or the given `options`, with its value's name."""
+    value = str(action.metavar or action.dest.upper())
+    if not action.option_strings:
+        return value
+    takes_value = action.nargs is None and not isinstance(action, argparse.BooleanOptionalAction)
+    written = action.option_strings if options is None else options
+    return ", ".join(written) + (f" {value}" if takes_value else "")
+
+
+def usage(command: argparse.ArgumentParser) -> str:
+    """What a command needs, on one line."""
+    needed = [names(action, action.option_strings[:1]) for action in command._actions if action.required]
+    return " ".join([command.prog, *needed, "[options]"])
+
+
+def listed(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what they mean, as lines of two columns."""
+    import textwrap
+
+    pairs = list(rows)
+    start = max(len(name) for name, _ in pairs) + 4
+    lines: list[str] = []
+    for name, meaning in pairs:
+        first, *rest = textwrap.wrap(meaning, _width() - start)
+        lines += [f"  {name:<{start - 2}}{first}", *(" " * start + line for line in rest)]
+    return "\n".join(lines)
+
+
+@cache
+def _width() -> int:
+    """Characters of a line: of the terminal, within reason."""
+    try:
+        given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (AttributeError, ValueError, OSError):  # no terminal
+        given = USUAL_WIDTH
+    return min(max(given, LEAST_WIDTH), MOST_WIDTH) - 2

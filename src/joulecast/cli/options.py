@@ -1,0 +1,128 @@
+"""Options that several commands take, and how answers are printed, written and drawn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from joulecast.question.setting import Setting
+
+# The groups of options in a command's help.
+ASKED: Final = "what is asked"
+WHERE: Final = "where it runs"
+CARBON: Final = "carbon"
+OUTPUT: Final = "output"
+
+LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
+WORKLOAD: Final = (
+    "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
+    "boundary",
+)  # fmt: skip
+
+Group = argparse._ArgumentGroup
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def estimate_options(command: argparse.ArgumentParser) -> None:
+    """The options of one workload on one GPU, and of the law that predicts it."""
+    add = command.add_argument_group(ASKED).add_argument
+    add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`), or a profile file")
+    add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
+    add("--steps", help="denoising steps; by default the model's")
+    add("--precision", help="fp16, bf16 or fp32; by default the model's")
+    add(
+        "--guidance",
+        "--guidance-scale",
+        metavar="SCALE",
+        help="the pipeline's guidance scale; by default the model's",
+    )
+    add(
+        "--negative-prompt",
+        action=argparse.BooleanOptionalAction,
+        help="there is a negative prompt; some pipelines guide only then",
+    )
+    add("--passes", help="denoiser passes a step, 1 or 2, whatever the guidance")
+    add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
+    add("--text-tokens", metavar="TOKENS", help="text tokens the denoiser attends to; by default the model's")
+    add("--boundary", help="gross (default): all the GPU board draws; dynamic: without idle")
+    add("--law", help=LAW_HELP)
+    command.add_argument_group(WHERE).add_argument(
+        "--gpu", required=True, help="name or alias (see `joulecast gpus`), or a GPU file (.toml)"
+    )
+
+
+BATCH_HELP: Final = "images generated together; 1 by default"
+
+
+def json_option(output: Group) -> None:
+    """Ask for JSON."""
+    output.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def chart_option(output: Group, what: str) -> None:
+    """Ask for a picture of `what`."""
+    output.add_argument(
+        "--chart", metavar="FILE", help=f"picture to draw (.svg or .png; extra `plot`): {what}"
+    )
+
+
+def setting_of(options: argparse.Namespace) -> Setting:
+    """What is asked of a workload and its GPU; what was not given is left to the question."""
+    from joulecast.question.setting import Setting
+
+    return Setting.of({name: getattr(options, name) for name in ("model", *WORKLOAD)})
+
+
+# --- output ---------------------------------------------------------------------------------------
+
+
+def print_json(value: object) -> int:
+    """Print a value as JSON; exit status 0."""
+    from joulecast.files.plain import json_text
+
+    print(json_text(value))
+    return 0
+
+
+def say(words: str) -> None:
+    """A line for whoever waits, on standard error."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def write_text(text: str, target: str | Path | None) -> None:
+    """Write a text to a file, whole or not at all; to standard output without one."""
+    from joulecast.files.paths import replacing
+
+    if target is None:
+        print(text)
+        return
+    with replacing(Path(target)) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def picture(path: str | None) -> Path | None:
+    """A picture's path, if it can be drawn. Raises InputError or MissingExtraError before any work."""
+    if path is None:
+        return None
+    from joulecast.report.charts import check_extra, check_picture
+
+    check_picture(Path(path))
+    check_extra()
+    return Path(path)
+
+
+def draw(chart: alt.TopLevelMixin, target: Path) -> None:
+    """Write a picture, and say so."""
+    from joulecast.files.paths import replacing
+    from joulecast.report.charts import save
+
+    with replacing(target) as temporary:
+        save(chart, temporary, target.suffix)
+    say(f"wrote {target}")

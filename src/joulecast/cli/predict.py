@@ -1,0 +1,35 @@
+"""Energy of every row of a file; a row that cannot be predicted says why in its column `error`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT
+
+FAILED_ROWS = 1
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `predict` takes."""
+    asked = command.add_argument_group(ASKED)
+    asked.add_argument(
+        "file", metavar="FILE", help="CSV or Parquet with the columns model, gpu, width, height, steps"
+    )
+    asked.add_argument("--law", help=LAW_HELP)
+    command.add_argument_group(OUTPUT).add_argument(
+        "--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict a file; 1 when some rows could not be."""
+    from joulecast.forecast.estimate import resolve_law
+    from joulecast.forecast.files import predict_file
+
+    summary = predict_file(options.file, options.out, resolve_law(options.law))
+    print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows", file=sys.stderr)
+    if not summary.failed:
+        return 0
+    print(f"{summary.failed} failed (see the column `error`), first {summary.first_failure}", file=sys.stderr)
+    return FAILED_ROWS

@@ -1,0 +1,107 @@
+"""Held-out error of every law, computed anew: whole sources, models and GPUs left out of the fit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from joulecast.cli.laws import check_forms, one_thread, read_runs
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.errors import InputError, shown
+
+if TYPE_CHECKING:
+    from joulecast.law.fitted import FittedLaw
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What `validate` takes."""
+    add = command.add_argument_group(ASKED).add_argument
+    add("--runs", metavar="FILE", help="how laws do on these runs as they are, without fitting again")
+    add(
+        "--law",
+        metavar="LAW",
+        action="append",
+        help="only this law; may be repeated; with --runs also a law file",
+    )
+    output = command.add_argument_group(OUTPUT)
+    output.add_argument("--report", metavar="FOLDER", help="write tables and pictures there (extra `plot`)")
+    json_option(output)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the errors of laws, held out or on given runs."""
+    one_thread()
+    return _validate_on(options) if options.runs else _hold_out(options)
+
+
+def _hold_out(options: argparse.Namespace) -> int:
+    from joulecast.compute.profile_file import packaged_profile
+    from joulecast.law.forms import FITS
+    from joulecast.law.hold_out import validate
+    from joulecast.law.load import load_law
+    from joulecast.law.own_runs import usable
+    from joulecast.law.reproduction import reproduction
+    from joulecast.report.validation.text import held_out_report, held_out_text
+    from joulecast.runs import packaged_runs
+
+    forms = tuple(dict.fromkeys(options.law or FITS))
+    check_forms(forms)
+    _check_report(options.report)
+    runs, left_out = usable(packaged_runs())
+    heavy = "roofline" in forms
+    workers = min(os.cpu_count() or 1, 4) if heavy else 1
+    say(f"holding out sources, models and GPUs of {len(runs)} runs, {len(forms)} laws")
+    held = validate(forms, runs, packaged_profile, workers, say)
+    law = load_law(None if len(forms) > 1 else forms[0])
+    reproduced = reproduction(packaged_runs(), packaged_profile, load_law())
+    report = held_out_report(held, left_out, law, packaged_profile, reproduced)
+    if options.report:
+        from joulecast.report.validation.page import write_folder
+
+        written = write_folder(Path(options.report), report, held, law)
+        say(f"wrote {written[0]} and {len(written) - 1} more files beside it")
+    return _print(report, options.json, held_out_text)
+
+
+def _validate_on(options: argparse.Namespace) -> int:
+    from joulecast.law.dataset import Dataset
+    from joulecast.law.own_runs import load_run_profile, named, usable
+    from joulecast.law.score_runs import on_runs
+    from joulecast.report.validation.text import own_runs_report, own_runs_text
+
+    if options.report:
+        raise InputError("--report shows hold-outs and cannot go with --runs; --json gives the same as data")
+    laws = _laws(options.law)
+    runs, left_out = usable(named(read_runs(options.runs)))
+    dataset = Dataset.build(runs, load_run_profile)
+    report = own_runs_report([on_runs(law, dataset) for law in laws], left_out)
+    return _print(report, options.json, own_runs_text)
+
+
+def _laws(names: Sequence[str] | None) -> list[FittedLaw]:
+    from joulecast.law.load import law_names, load_law
+
+    laws = [load_law(name) for name in dict.fromkeys(names or law_names())]
+    twice = [law.name for law in laws if sum(law.name == other.name for other in laws) > 1]
+    if twice:
+        raise InputError(f"two laws are named {shown(twice[0])}; rename a law file to tell them apart")
+    return laws
+
+
+def _check_report(folder: str | None) -> None:
+    """Find out before the long work whether the pictures can be drawn and the folder made."""
+    if folder is None:
+        return
+    from joulecast.report.page import check_folder
+
+    check_folder(Path(folder))
+
+
+def _print(report: Mapping[str, Any], as_json: bool, text: Callable[[Mapping[str, Any]], str]) -> int:
+    if as_json:
+        return print_json(report)
+    print(text(report))
+    return 0

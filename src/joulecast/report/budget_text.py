@@ -1,0 +1,69 @@
+"""Workloads held against a budget, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from joulecast.report import amounts as quantity
+from joulecast.report.estimate_text import paragraph, table
+
+if TYPE_CHECKING:
+    from joulecast.footprint.grid.yearly import GridIntensity
+
+ENDS = {"value": "the central value", "high": "the range's high end"}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that an image may cost: carbon [g CO2e], GPU energy [Wh], each None where it is free.
+
+    `bound` is the end of a range that must be within it, one of ENDS.
+    """
+
+    grams: float | None
+    watt_hours: float | None
+    bound: str
+
+    def holds(self, grams: float | None, watt_hours: float | None) -> bool:
+        """Whether amounts for an image are within the budget."""
+        pairs = ((grams, self.grams), (watt_hours, self.watt_hours))
+        return all(most is None or (found is not None and found <= most) for found, most in pairs)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an image of a workload costs in the measures that a budget has, and the grid of the carbon."""
+
+    model: str
+    gpu: str
+    grams: float | None
+    watt_hours: float | None
+    is_within: bool
+    grid: GridIntensity | None
+
+
+def budget_text(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> str:
+    """A line for each workload, then how many are over the budget, and warnings."""
+    measures = [
+        *(["energy"] if budget.watt_hours is not None else []),
+        *(["carbon"] if budget.grams is not None else []),
+    ]
+    cells = [[str(number), *_cells(row)] for number, row in enumerate(rows, 1)]
+    lines = table(["row", "model", "GPU", *measures, ""], cells, right={0, 3, 4})
+    limits = [(budget.grams, "g CO2e"), (budget.watt_hours, "Wh of the GPU")]
+    told = " and ".join(f"{amount:g} {unit}" for amount, unit in limits if amount is not None)
+    over = sum(not row.is_within for row in rows)
+    held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
+    lines += ["", f"  {held}: {told} an image, held against {ENDS[budget.bound]}"]
+    return "\n".join([*lines, *(line for words in warnings for line in paragraph("Warning", f"{words}."))])
+
+
+def _cells(row: Held) -> Iterator[str]:
+    yield from (row.model, row.gpu)
+    if row.watt_hours is not None:
+        yield f"{quantity.number(row.watt_hours)} Wh"
+    if row.grams is not None:
+        yield f"{quantity.number(row.grams)} g CO2e"
+    yield "ok" if row.is_within else "OVER"

@@ -1,0 +1,177 @@
+"""What changes do to an image: as a table, as one sentence, and as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+from joulecast.plan.measures import MEASURES
+from joulecast.plan.ratio import RatioError
+from joulecast.plan.whatif import Delta, WhatIf
+from joulecast.report.amounts import number, spread
+from joulecast.report.estimate_text import paragraph, table
+from joulecast.uncertainty import Ends, Interval
+
+STAYS = 0.005  # of a measure: less is no change
+SHARED = (
+    "before and after share most of their errors: what is the same on both sides is one unknown number, "
+    "not two. So the range of a change does not follow from the ranges of before and after."
+)
+SAME_WORKLOAD = "the same workload on the same GPU: its energy and time are one number each"
+TAKEN_AS_INDEPENDENT = (
+    "too few held-out pairs tell this law's error on the ratio; the errors before and after were taken as "
+    "independent, so the range is wider than it need be"
+)
+
+
+class DeltaData(TypedDict):
+    """One measure: before, after, the one over the other, the one less the other."""
+
+    before: Ends
+    after: Ends
+    ratio: Ends
+    difference: Ends
+
+
+class WhatIfData(TypedDict):
+    """A change as JSON has it."""
+
+    change: dict[str, object]
+    described: str
+    measures: dict[str, DeltaData]
+    notes: list[str]
+    warnings: list[str]
+
+
+def what_if_text(found: Sequence[WhatIf], head: str, currency: str = "") -> str:
+    """Changes, each with its measures before and after, their ranges, and where the change's comes from."""
+    lines = [head]
+    for one in found:
+        rows = [_row(delta, currency) for delta in one.deltas]
+        header = ["", "before", "range", "after", "range", "change", "range"]
+        lines += ["", *paragraph("Change", described(one)), "", *table(header, rows, right={1, 3})]
+        lines += ["", *(line for note in notes(one) for line in paragraph("Range", note))]
+    lines += ["", *paragraph("All ranges", SHARED)]
+    warnings = dict.fromkeys(warning for one in found for warning in one.warnings)
+    lines += [line for warning in warnings for line in paragraph("Warning", warning)]
+    return "\n".join(lines)
+
+
+def what_if_sentence(found: WhatIf) -> str:
+    """A change as one sentence: ``steps 50 to 28: GPU energy falls by 42 % (27 to 55 % less), ...``."""
+    told = []
+    for delta in found.deltas:
+        measure, (words, within) = MEASURES[delta.measure], delta_words(delta)
+        ends = f"{delta.before.value:.3g} to {delta.after.value:.3g} {measure.unit}".rstrip()
+        told.append(f"{measure.of_the_image} {words}{f' ({within})' if within else ''}, {ends}")
+    return f"{described(found)}: {'; '.join(told)}."
+
+
+def what_if_data(found: WhatIf) -> WhatIfData:
+    """A change as one JSON object."""
+    return {
+        "change": dict(found.change),
+        "described": described(found),
+        "measures": {
+            delta.measure: {
+                "before": delta.before.ends(),
+                "after": delta.after.ends(),
+                "ratio": delta.ratio.ends(),
+                "difference": delta.difference.ends(),
+            }
+            for delta in found.deltas
+        },
+        "notes": list(notes(found)),
+        "warnings": list(found.warnings),
+    }
+
+
+def described(found: WhatIf) -> str:
+    """What changes, from what to what: ``steps 50 to 28, region PL to FR``."""
+    return ", ".join(
+        f"{one.key.replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}" for one in found.keys
+    )
+
+
+def notes(found: WhatIf) -> tuple[str, ...]:
+    """Where the ranges of a change come from."""
+    basis = found.basis
+    if basis.kinds == ():
+        told = [SAME_WORKLOAD]
+    else:
+        errors = {"energy": basis.energy, "time": basis.duration}
+        told = [f"{word}: {_counted(error, basis.kinds or ())}" for word, error in errors.items()]
+    if basis.intensities is not None:
+        told.append(
+            f"the two grid intensities count different things ({' and '.join(basis.intensities)}): their "
+            "difference is not the grids' alone"
+        )
+    return tuple(told)
+
+
+def delta_words(delta: Delta) -> tuple[str, str]:
+    """A measure's change in words and its range, empty where it has none."""
+    told = ratio_words(delta.ratio.value)
+    if delta.ratio.is_exact:
+        return told, ""
+    return ("is about the same" if told == "stays" else told), _ratio_range(delta.ratio)
+
+
+def ratio_words(ratio: float) -> str:
+    """A ratio in words: ``falls by 44 %``, ``stays``, ``2.3 times as much``."""
+    if ratio >= 2:
+        return f"{ratio:.1f} times as much"
+    if abs(ratio - 1) < STAYS:
+        return "stays"
+    return f"{'falls' if ratio < 1 else 'rises'} by {_per_cent(100 * abs(ratio - 1))} %"
+
+
+def _ratio_range(ratio: Interval) -> str:
+    """A ratio's range in words: per cent of a change, or times."""
+    low, high = ratio.low, ratio.high
+    if not math.isfinite(high):
+        return "not known"
+    if ratio.value >= 2:
+        return f"{low:.1f} to {high:.1f} times"
+    fall = [100 * (1 - x) for x in (high, low)]
+    if fall[0] >= 0:
+        return f"{_per_cent(fall[0])} to {_per_cent(fall[1])} % less"
+    if fall[1] <= 0:
+        return f"{-fall[1]:.0f} to {-fall[0]:.0f} % more"
+    return f"{_per_cent(fall[1])} % less to {-fall[0]:.0f} % more"
+
+
+def _per_cent(share: float) -> str:
+    """A share [%] in whole numbers; what does not fall to nothing is never said to fall by 100 %."""
+    return f"{math.floor(10 * share) / 10:.1f}" if 99.5 <= share < 100 else f"{share:.0f}"
+
+
+def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
+    """How the law's error on a ratio is known."""
+    if error is None:
+        return TAKEN_AS_INDEPENDENT
+    what = " and ".join(kind.replace("gpu", "GPU").replace("_", " ") for kind in kinds)
+    others = "one more thing" if error.more == 1 else f"{error.more} more things"
+    more = f", and in up to {others}" if error.more else ""
+    return (
+        f"nine in ten ratios lie within a factor of {error.factor:.2f}, say {error.pairs} pairs of held-out "
+        f"runs of {error.models} models that differ in {what}{more}"
+    )
+
+
+def _row(delta: Delta, currency: str) -> list[str]:
+    measure = MEASURES[delta.measure]
+    unit = measure.unit or currency
+    return [
+        measure.label,
+        f"{number(delta.before.value)} {unit}",
+        spread(delta.before),
+        f"{number(delta.after.value)} {unit}",
+        spread(delta.after),
+        *delta_words(delta),
+    ]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
