@@ -132,6 +132,8 @@ def whole_number(name: str, value: object) -> int:
         It is not one.
     """
     least, most = LIMITS[name]
+    if type(value) is int and least <= value <= most:
+        return value
     return whole(value, name.replace("_", " "), least, most)
 
 

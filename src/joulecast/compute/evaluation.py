@@ -28,6 +28,22 @@ from joulecast.compute.polynomial import ROWS, Monomials, Variable, parse_monomi
 
 BATCH = "batch"
 EVERY = slice(None)
+# Multiplications up to which OpenBLAS stays on the thread that asks. Beyond, it calls threads of its own,
+# which wait for each other and for those between which a table is shared.
+MOST_ON_ONE_THREAD = 2**18
+
+
+def product(coefficients: Array, values: Array) -> Array:
+    """``coefficients @ values``, of shape (costs, workloads), a few workloads at a time, on one thread."""
+    workloads = values.shape[1]
+    step = MOST_ON_ONE_THREAD // max(coefficients.size, 1)
+    if workloads <= step:
+        return np.asarray(coefficients @ values)
+    out = np.empty((len(coefficients), workloads))
+    for start in range(0, workloads, max(step, 1)):
+        block = slice(start, start + max(step, 1))
+        np.matmul(coefficients, values[:, block], out=out[:, block])
+    return out
 
 
 @dataclass(frozen=True)
@@ -210,7 +226,8 @@ class Evaluation:
         """FLOP of a whole batch of images, shape (components, workloads)."""
         if self._flop is None:
             self._flop = self.gathered(
-                p.case.by_component @ (p.case.total_flop @ p.monomials * p.weights) for p in self.parts
+                p.case.by_component @ (product(p.case.total_flop, p.monomials) * p.weights)
+                for p in self.parts
             )
         return self._flop
 

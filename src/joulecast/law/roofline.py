@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.evaluation import Case, CaseCosts, Evaluation
+from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
 from joulecast.compute.operators import OperatorTable
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
@@ -248,8 +248,7 @@ def demand(weighed: Weighed, values: Array, traits: GpuTraits) -> Array:
     moved *= traits.s_per_byte
     np.maximum(flop, moved[:groups], out=flop)
     out = np.empty((3, calls, values.shape[1]))
-    np.matmul(weighed.of_call, flop, out=out[0])
-    out[0] += moved[groups:]
+    np.add(product(weighed.of_call, flop), moved[groups:], out=out[0])
     out[0] += weighed.kernel_s
     np.multiply(energies[:calls], traits.lane_cost, out=out[1])
     out[1] += energies[calls:]
@@ -415,7 +414,7 @@ def demands(evaluation: Evaluation, traits: GpuTraits, weighed_of: Callable[[Cas
 
 def _asked(part: CaseCosts, traits: GpuTraits, weighed: Weighed) -> Array:
     here = traits if isinstance(part.rows, slice) else traits.take(part.rows)
-    one = demand(weighed, weighed.table @ part.monomials, here)
+    one = demand(weighed, product(weighed.table, part.monomials), here)
     one *= part.weights
     return np.asarray(part.case.by_component @ one)
 
