@@ -15,8 +15,8 @@ them and exits with status 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 class JoulecastError(Exception):
@@ -82,6 +82,8 @@ class MissingExtraError(JoulecastError, ImportError):
 
 def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     """Names close to `name`, best first, ignoring case and punctuation between words."""
+    import difflib  # where a name was wrong, not before
+
     names = list(choices)
     folded = {fold(choice): choice for choice in names}
     wanted = fold(name[:100])
@@ -90,6 +92,7 @@ def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys(near + contained))[:most]
 
 
+@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """The form in which names are compared: lower case, letters and digits only."""
     return "".join(character for character in name.casefold() if character.isalnum())

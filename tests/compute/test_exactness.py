@@ -22,7 +22,6 @@ from joulecast.architecture.pipeline_config import pipeline_config_from_catalogu
 from joulecast.architecture.workload import Workload
 from joulecast.compute import profiler
 from joulecast.compute.capture import Call, PipelineCapture, Request
-from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 
@@ -153,17 +152,19 @@ def traced_costs(calls: list[Call]) -> dict[str, Costs]:
 def profile_costs(profile: ComputeProfile, workload: Workload) -> dict[str, Costs]:
     out: dict[str, Any] = {}
     columns = workload.columns()
-    for component, group, table, rows, symbols, (share,) in unbinned(profile)._calls(
-        columns, workload.precision
-    ):
-        assert share == 1
-        calls = int(profile._call_counts(group, columns, rows)[0])
-        (monomials,) = evaluate_monomials(table.monomials, symbols)
+    (part,) = unbinned(profile).evaluation(columns, workload.precision).parts
+    assert (part.weights == part.counts).all()
+    for place, call in enumerate(part.case.calls):
+        table, calls = call.table, int(part.counts[place, 0])
+        matrices = (table.flop, table.bytes_read, table.bytes_written)
         costs = np.stack(
-            [table.launches, *(monomials @ m for m in (table.flop, table.bytes_read, table.bytes_written))]
+            [
+                table.launches,
+                *((part.case.coefficients(place, matrix) @ part.monomials)[:, 0] for matrix in matrices),
+            ]
         )
         assert costs.max() * calls < LARGEST_EXACT
-        kinds = out.setdefault(component.name, {})
+        kinds = out.setdefault(call.component.name, {})
         for column, kind in enumerate(
             zip(table.names, table.families, table.dtypes, map(int, table.head_dims), strict=True)
         ):

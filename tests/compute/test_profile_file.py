@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from joulecast import data
 from joulecast.architecture.catalogue import model_names
-from joulecast.compute.profile import Component, ComputeProfile, OperatorTable
+from joulecast.compute.operators import Component, OperatorTable
+from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import (
     VERSION,
     decode_profile,

@@ -58,13 +58,21 @@ class Workload:
     def __post_init__(self) -> None:
         for name in LIMITS:
             value = getattr(self, name)
-            if name != "text_tokens" or value is not None:
-                object.__setattr__(self, name, whole_number(name, value))
+            number = value if value is None and name == "text_tokens" else whole_number(name, value)
+            if number is not value:
+                object.__setattr__(self, name, number)
         check_precision(self.precision)
 
     def columns(self) -> WorkloadColumns:
-        """This workload as a table of one row."""
-        return WorkloadColumns.from_values(dataclasses.asdict(self))
+        """This workload as a table of one row: always the same, so that costs are found once."""
+        known = self.__dict__.get("_columns")
+        if not isinstance(known, WorkloadColumns):
+            text_tokens = -1 if self.text_tokens is None else self.text_tokens
+            sizes = (self.width, self.height, self.steps, self.passes, self.batch_size)
+            row = np.array((*sizes, text_tokens, self.frames), dtype=np.int64)
+            known = WorkloadColumns(*row[:, None])
+            object.__setattr__(self, "_columns", known)
+        return known
 
 
 @dataclass(frozen=True)
@@ -96,9 +104,23 @@ class WorkloadColumns:
     def __len__(self) -> int:
         return len(self.width)
 
+    @property
+    def memo(self) -> dict[int, object]:
+        """What others found of these workloads, by the id of what they found it with."""
+        memo: dict[int, object] = self.__dict__.setdefault("_memo", {})
+        return memo
+
     def take(self, rows: Any) -> WorkloadColumns:
         """The given rows, as a table of their own."""
-        return WorkloadColumns(**{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
+        return WorkloadColumns(
+            self.width[rows],
+            self.height[rows],
+            self.steps[rows],
+            self.passes[rows],
+            self.batch_size[rows],
+            self.text_tokens[rows],
+            self.frames[rows],
+        )
 
 
 def whole_number(name: str, value: object) -> int:
@@ -110,6 +132,8 @@ def whole_number(name: str, value: object) -> int:
         It is not one.
     """
     least, most = LIMITS[name]
+    if type(value) is int and least <= value <= most:
+        return value
     return whole(value, name.replace("_", " "), least, most)
 
 

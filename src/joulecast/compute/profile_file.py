@@ -22,21 +22,9 @@ import numpy as np
 
 from joulecast import data
 from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.operators import IMAGES, MEMORY, ROLES, CallGroup, Component, OperatorTable
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
-from joulecast.compute.profile import (
-    IMAGES,
-    MEMORY,
-    OFF_GRID,
-    ROLES,
-    CallGroup,
-    Component,
-    ComputeProfile,
-    Defaults,
-    GuidanceRule,
-    OperatorTable,
-    SizeRule,
-    TextRule,
-)
+from joulecast.compute.profile import OFF_GRID, ComputeProfile, Defaults, GuidanceRule, SizeRule, TextRule
 from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
 

@@ -22,8 +22,9 @@ from joulecast.architecture.build import one_line
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.capture import PipelineCapture, Request
+from joulecast.compute.operators import TEXT_ENCODER, Component, OperatorTable
 from joulecast.compute.polynomial import evaluate_monomials
-from joulecast.compute.profile import TEXT_ENCODER, Component, ComputeProfile, OperatorTable
+from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.rules import PipelineRules
 from joulecast.compute.second_process import aside
 from joulecast.compute.solving import (

@@ -14,18 +14,12 @@ import numpy as np
 
 from joulecast.architecture.build import PROMPT
 from joulecast.compute.capture import STEPS, Call, PipelineCapture, Request
+from joulecast.compute.operators import BATCHED, DECODER, DENOISER, ONCE, ONE_BY_ONE, TEXT_ENCODER, CallGroup
 from joulecast.compute.profile import (
-    BATCHED,
-    DECODER,
-    DENOISER,
     IRREGULAR,
-    ONCE,
-    ONE_BY_ONE,
     REFUSE,
     ROUND_DOWN,
     ROUND_UP,
-    TEXT_ENCODER,
-    CallGroup,
     Defaults,
     GuidanceRule,
     SizeRule,

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from joulecast.compute.operators import OperatorTable
 from joulecast.compute.polynomial import Coefficients, ExactFitter, candidate_bases, evaluate_monomials
-from joulecast.compute.profile import OperatorTable
 from joulecast.compute.tracer import Operator
 from joulecast.errors import TraceError
 

@@ -65,9 +65,10 @@ def answer(
     gross = law.predict(profile, workloads, precision, gpus)
     batch = workloads.batch_size
     found = _within_boundary(gross, is_dynamic, batch)
-    spread, seconds_spread = _factor(found.log_half_width), _factor(found.duration_log_half_width)
+    with np.errstate(over="ignore"):  # infinite when nothing is known of the error
+        spread, seconds_spread = np.exp(found.log_half_width), np.exp(found.duration_log_half_width)
     energy, seconds = found.energy_j, found.duration_s
-    by_component = {name: flop / batch for name, flop in profile.flop(workloads, precision).items()}
+    by_component = profile.evaluation(workloads, precision).flop / batch
     power = gross.energy_j * batch / gross.duration_s
     return Answer(
         energy_j=energy,
@@ -76,11 +77,11 @@ def answer(
         duration_s=seconds,
         duration_low_s=seconds / seconds_spread,
         duration_high_s=seconds * seconds_spread,
-        flop=sum(by_component.values(), np.zeros(len(workloads))),
+        flop=by_component.sum(axis=0),
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
-        component_flop=by_component,
-        is_usable=(energy > 0) & (energy < math.inf) & (seconds > 0) & (seconds < math.inf),
+        component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
+        is_usable=(np.minimum(energy, seconds) > 0) & (np.maximum(energy, seconds) < math.inf),
         doubts={
             **caveats.workload_caveats(profile, workloads),
             **caveats.power_caveat(power, gpus.column(lambda gpu: gpu.tdp_w)),
@@ -96,10 +97,11 @@ def no_answer(law: Law) -> str:
 
 def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np.int64]) -> Prediction:
     """A prediction whose energies are each in its own boundary."""
-    if not is_dynamic.any():
+    count = np.count_nonzero(is_dynamic)
+    if count == 0:
         return gross
     dynamic = gross.dynamic(batch_size)
-    if is_dynamic.all():
+    if count == len(is_dynamic):
         return dynamic
     return replace(
         gross,
@@ -109,10 +111,3 @@ def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np
             for name, energy in gross.component_energy_j.items()
         },
     )
-
-
-def _factor(log_half_width: Floats) -> Floats:
-    """Between an interval's middle and its end; infinite when nothing is known of the error."""
-    with np.errstate(over="ignore"):
-        factor: Floats = np.exp(log_half_width)
-    return factor

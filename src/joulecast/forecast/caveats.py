@@ -58,7 +58,7 @@ def pair_caveats(
 
 def workload_caveats(profile: ComputeProfile, workloads: WorkloadColumns) -> dict[str, Mask]:
     """Warnings that hold for some workloads: words -> mask of shape (workloads,)."""
-    width, height = profile.size.rendered(workloads.width, workloads.height)
+    width, height = profile.rendered(workloads)
     caveats = {rounding(profile): (width != workloads.width) | (height != workloads.height)}
     if profile.size.native is not None:
         low, high = profile.size.native

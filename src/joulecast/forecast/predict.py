@@ -44,7 +44,7 @@ NUMBERS = (
 )  # fmt: skip
 OUTPUTS = (*NUMBERS, "law", "assumed", "warning", "error")
 MOST_THREADS = 4
-CHUNK = 8_192  # workloads evaluated at a time: their arrays fit the processor's cache
+CHUNK = 4_096  # workloads evaluated at a time: their arrays fit the processor's cache
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

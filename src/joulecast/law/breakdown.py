@@ -8,15 +8,15 @@ a component add up to its energy, and those of all components to the law's.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ROLES, ComputeProfile
-from joulecast.errors import InputError
-from joulecast.law.fitted import FittedLaw
+from joulecast.compute.evaluation import Case
+from joulecast.compute.profile import ComputeProfile
 from joulecast.law.law import Array, GpuColumns
-from joulecast.law.roofline import GpuTraits, RooflineLaw, demands
+from joulecast.law.roofline import GpuTraits, RooflineLaw, Weighed, Work, demands, weigh
 
 # Part of the energy: the law's constants that make it.
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
@@ -29,38 +29,35 @@ PARTS = (*CONSTANTS, STATIC)
 
 
 def breakdown(
-    law: FittedLaw, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    law: RooflineLaw, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
 ) -> dict[str, dict[str, Array]]:
-    """Gross energy of one image [J] by component and part, each of shape (workloads,).
-
-    Raises
-    ------
-    InputError
-        The law is no roofline law: no other tells what the joules are spent on.
-    """
-    if not isinstance(law, RooflineLaw):
-        raise InputError(f"the law {law.name} does not say where joules go; a roofline law does")
+    """Gross energy of one image [J] by component and part, each of shape (workloads,)."""
     answer = law.gross(profile, workloads, precision, gpus)
-    p = law.parameters["shared"]
-    traits = GpuTraits.of(gpus)
-    asked = {
-        part: demands(profile, workloads, precision, traits, {**p, **_without_others(part)}, ROLES)
-        for part in CONSTANTS
-    }
-    busy = {name: demand.busy_s for name, demand in asked["arithmetic"].items()}
+    p = law.parameters.shared
+    traits, evaluation = GpuTraits.of(gpus), profile.evaluation(workloads, precision)
+    names = [component.name for component in profile.components]
+    busy, energy = {}, {}
+    for part in CONSTANTS:
+        asked = demands(evaluation, traits, partial(_weighed, p={**p, **_without_others(part)}))
+        busy = dict(zip(names, asked[0], strict=True))
+        energy[part] = dict(zip(names, asked[1], strict=True))
     static_w = p["static_power_share"] * gpus.column(lambda gpu: gpu.tdp_w)
     static_j = static_w * answer.duration_s / workloads.batch_size / sum(busy.values())
     out = {}
     for name, whole in answer.component_energy_j.items():
         own = static_j * busy[name]
-        parts = {part: by_component[name].energy_j for part, by_component in asked.items()}
+        parts = {part: by_component[name] for part, by_component in energy.items()}
         total = sum(parts.values(), np.zeros(len(workloads)))
         dynamic = {
-            part: (whole - own) * np.divide(energy, total, out=np.zeros_like(total), where=total > 0)
-            for part, energy in parts.items()
+            part: (whole - own) * np.divide(some, total, out=np.zeros_like(total), where=total > 0)
+            for part, some in parts.items()
         }
         out[name] = {**dynamic, STATIC: own}
     return out
+
+
+def _weighed(case: Case, p: Mapping[str, float]) -> Weighed:
+    return weigh(Work.of(case), p)
 
 
 def _without_others(part: str) -> dict[str, float]:

@@ -13,8 +13,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError, JoulecastError
 from joulecast.hardware import Gpu, gpu, idle_power_w
-from joulecast.law.fitted import FittedOn
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, FittedOn, GpuColumns
 from joulecast.runs import MeasuredRun, RunTable
 
 
@@ -93,9 +92,7 @@ class Dataset:
         """A description of the runs, for the law that was fitted on them."""
         flop = np.zeros(len(self.runs))
         for group in self.groups:
-            total = sum(
-                group.profile.flop(group.workloads, group.precision).values(), np.zeros(len(group.rows))
-            )
+            total = group.profile.total_flop(group.workloads, group.precision)
             flop[group.rows] = total / group.workloads.batch_size
         spans: dict[str, list[float]] = {
             "flop": flop.tolist(),

@@ -11,26 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.boundary import dynamic_share
+from joulecast.boundary import dynamic_j
+from joulecast.compute.operators import DENOISER
 from joulecast.errors import FitError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.dataset import Dataset
-from joulecast.law.law import FAMILIARITY, Array, GpuColumns
+from joulecast.law.fitted import Covariance
+from joulecast.law.law import Array, GpuColumns
 from joulecast.law.published import GpuRatio, published_ratios
 from joulecast.law.roofline import (
     CLASSES,
     Demand,
     GpuTraits,
     RooflineLaw,
+    RooflineParameters,
     Work,
     chip_factor,
     demand,
     settle,
+    weigh,
 )
 
 Rows = NDArray[np.int64]
@@ -86,7 +89,6 @@ ENERGY_SPREAD, DURATION_SPREAD = 0.06, 0.08
 # Of a published ratio: the two we have differ by 0.14, and their workloads are not known.
 RATIO_SPREAD = 0.1
 LEAST_RUNS, LEAST_SETTINGS = 4, 3
-UNVALIDATED_HALF_WIDTH = 0.7
 
 
 def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
@@ -103,20 +105,13 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
     own = problem.source_index[dataset.own]
     for name_of_time in ("launch_time_s", "module_time_s"):
         shared[name_of_time] *= float(np.exp(host[own].mean()))
-    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
-    return RooflineLaw(
-        name,
-        {
-            "shared": shared,
-            "chip_effects": {c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
-            "level": float(np.exp(level[own].mean())),
-            "host_spread": max(float(np.std(host)), HOST_SPREAD),
-        },
-        dataset.fitted_on(),
-        half,
-        half,
-        covariance=problem.covariance(solution),
+    parameters = RooflineParameters(
+        shared=shared,
+        chip_effects={c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
+        level=float(np.exp(level[own].mean())),
+        host_spread=max(float(np.std(host)), HOST_SPREAD),
     )
+    return RooflineLaw(name, parameters, dataset.fitted_on(), covariance=problem.covariance(solution))
 
 
 @dataclass
@@ -136,7 +131,8 @@ class _Place:
     def demand(self, p: dict[str, float]) -> Demand:
         """What the runs ask for, with shared parameters `p`."""
         if self.known is None or self.known[0] != p:
-            self.known = p, demand(self.work, self.traits, p)
+            weighed = weigh(self.work, p)
+            self.known = p, Demand(*demand(weighed, weighed.table, self.traits)[:, 0])
         return self.known[1]
 
 
@@ -197,8 +193,7 @@ class _Problem:
         )
         duration, dynamic, static = settle(total, place.traits, p)
         gross = static * duration + total.energy_j * dynamic
-        share = dynamic_share(gross, place.idle_power_w * duration)
-        return gross * share / place.batch, duration
+        return dynamic_j(gross, place.idle_power_w * duration) / place.batch, duration
 
     def log_ratio(self, parameters: _Unpacked, places: tuple[_Place, _Place]) -> float:
         """The mean log ratio of dynamic energies on a ratio's two GPUs over some runs."""
@@ -243,7 +238,7 @@ class _Problem:
             raise FitError("the fit did not settle on finite parameters; check the runs' energies and times")
         return np.asarray(result.x)
 
-    def covariance(self, x: Array) -> dict[str, Any]:
+    def covariance(self, x: Array) -> Covariance:
         """Laplace approximation at the solution, on the fit's internal (log or logit) scale."""
         step = 1e-5
         base = self.residuals(x)
@@ -251,41 +246,36 @@ class _Problem:
             [(self.residuals(x + step * unit) - base) / step for unit in np.eye(len(x))]
         )
         matrix = np.linalg.inv(jacobian.T @ jacobian)[: len(PRIORS), : len(PRIORS)]
-        return {
-            "parameters": list(PRIORS),
-            "scale": "log, logit for shares",
-            "matrix": matrix.round(8).tolist(),
-        }
+        return Covariance(tuple(PRIORS), "log, logit for shares", tuple(map(tuple, matrix.round(8).tolist())))
 
 
 def padded_work(dataset: Dataset) -> Work:
-    """The work of every run as arrays with the same number of columns, zeros where a run has fewer."""
+    """The work of every run as one call with the same number of groups, zeros where a run has fewer."""
     runs = len(dataset.runs)
-    columns: dict[str, list[tuple[NDArray[np.int64], Array, Array]]] = {name: [] for name in CLASSES}
-    sums = {name: np.zeros(runs) for name in ("scores", "memory_bytes", "launches", "modules")}
+    columns: dict[int, list[tuple[Rows, Array, Array]]] = {place: [] for place in range(len(CLASSES))}
+    sums = np.zeros((4, runs))
     for group in dataset.groups:
-        for costs in group.profile.costs(group.workloads, group.precision):
-            rows = group.rows[costs.rows]
-            kept = ~dataset.loop_only[rows] | (costs.component.role == "denoiser")
-            work = Work.of(costs)
-            calls = work.calls * kept
-            for name, total in sums.items():
-                total[rows] += getattr(work, name) * calls
-            for name, (flop, moved) in work.classes.items():
-                columns[name].append((rows, flop * calls[:, None], moved * calls[:, None]))
-    return Work({name: _padded(runs, parts) for name, parts in columns.items() if parts}, **sums)
+        for part in group.profile.evaluation(group.workloads, group.precision).parts:
+            rows, work = group.rows[part.rows], Work.of(part.case)
+            is_denoiser = np.array([[call.component.role == DENOISER] for call in part.case.calls])
+            calls = part.weights * (is_denoiser | ~dataset.loop_only[rows])
+            by_group = work.of_call.T @ calls
+            flop, moved = (cost @ part.monomials * by_group for cost in (work.flop, work.bytes))
+            for place, parts in columns.items():
+                parts.append((rows, flop[work.classes == place], moved[work.classes == place]))
+            scores, memory = (cost @ part.monomials for cost in (work.scores, work.memory_bytes))
+            for total, value in zip(sums, (scores, memory, work.launches, work.modules), strict=True):
+                total[rows] = (value * calls).sum(axis=0)
+    padded = [_padded(runs, parts) for parts in columns.values()]
+    flop, moved = np.concatenate(padded, axis=1)
+    classes = np.repeat(np.arange(len(CLASSES)), [found.shape[1] for found in padded])
+    return Work(classes, np.ones((1, len(classes))), flop, moved, *sums[:, None, :])
 
 
-def _padded(runs: int, parts: list[tuple[NDArray[np.int64], Array, Array]]) -> tuple[Array, Array]:
-    used = np.zeros(runs, dtype=np.int64)
-    width = np.zeros(runs, dtype=np.int64)
-    for rows, flop, _ in parts:
-        width[rows] += flop.shape[1]
-    out = np.zeros((2, runs, int(width.max())))
+def _padded(runs: int, parts: list[tuple[Rows, Array, Array]]) -> Array:
+    """FLOP and bytes of the groups of one class, shape (2, groups, runs)."""
+    out = np.zeros((2, max(len(flop) for _, flop, _ in parts), runs))
     for rows, *costs in parts:
-        count = costs[0].shape[1]
-        places = used[rows][:, None] + np.arange(count)
-        for kind, cost in enumerate(costs):
-            out[kind, rows[:, None], places] = cost
-        used[rows] += count
-    return out[0], out[1]
+        for table, cost in zip(out, costs, strict=True):
+            table[: len(cost), rows] = cost
+    return out

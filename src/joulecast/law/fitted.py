@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,32 +14,13 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu, idle_power_w
-from joulecast.law.law import Array, GpuColumns, Prediction
+from joulecast.law.law import FAMILIARITY, Array, Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
+from joulecast.law.scores import Scores
 
+Decoded = Mapping[str, Any]  # an object of a law file, read from JSON and not checked yet
+
+UNVALIDATED_HALF_WIDTH = 0.7
 SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts as inside
-
-
-@dataclass(frozen=True)
-class FittedOn:
-    """The runs a law was fitted on.
-
-    `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
-    measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
-    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
-    ``batch_size``; `precisions` those that occurred. `own` and `own_timed` are pairs of a model and a GPU
-    that whoever had the law fitted measured, energies and times.
-    """
-
-    runs: int
-    models: tuple[str, ...]
-    gpus: tuple[str, ...]
-    timed_models: tuple[str, ...]
-    timed_gpus: tuple[str, ...]
-    precisions: tuple[str, ...]
-    ranges: Mapping[str, tuple[float, float]]
-    sources: tuple[str, ...]
-    own: tuple[tuple[str, str], ...] = ()
-    own_timed: tuple[tuple[str, str], ...] = ()
 
 
 # Half of a 90 % interval of a normal distribution, in standard deviations.
@@ -69,6 +50,30 @@ class Gross(NamedTuple):
     duration_spread: Array
 
 
+def unvalidated() -> dict[str, float]:
+    """Half-widths (log) of a law that no hold-out has calibrated: a factor of two, whatever is known."""
+    return dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a form of law is fitted by; each form has its own frozen dataclass, as its law files have it."""
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Of the fitted `parameters` on `scale`, a row each."""
+
+    parameters: tuple[str, ...]
+    scale: str
+    matrix: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, value: Decoded) -> Covariance:
+        """As a law file has it."""
+        return cls(tuple(value["parameters"]), str(value["scale"]), tuple(map(tuple, value["matrix"])))
+
+
 @dataclass(frozen=True)
 class FittedLaw(ABC):
     """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
@@ -80,12 +85,17 @@ class FittedLaw(ABC):
     form: ClassVar[str]
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     fitted_on: FittedOn
-    half_widths: Mapping[str, float]
-    duration_half_widths: Mapping[str, float]
-    errors: Mapping[str, Any] = field(default_factory=dict)
-    covariance: Mapping[str, Any] = field(default_factory=dict)
+    half_widths: Mapping[str, float] = field(default_factory=unvalidated)
+    duration_half_widths: Mapping[str, float] = field(default_factory=unvalidated)
+    errors: Mapping[str, Scores] = field(default_factory=dict)
+    covariance: Covariance | None = None
+
+    @classmethod
+    @abstractmethod
+    def parameters_of(cls, value: Decoded) -> Parameters:
+        """The parameters as a law file has them; an error of any kind where they are not whole."""
 
     @abstractmethod
     def gross(
@@ -98,16 +108,18 @@ class FittedLaw(ABC):
     ) -> Prediction:
         """See `Law.predict`."""
         parts, duration, spread, duration_spread = self.gross(profile, workloads, precision, gpus)
-        known = self.familiarity(profile, gpus.gpus)
-        timed = self.timed_familiarity(profile, gpus.gpus)
+        of_gpus = (
+            [self.half_widths[known] for known in self.familiarity(profile, gpus.gpus)],
+            [self.duration_half_widths[known] for known in self.timed_familiarity(profile, gpus.gpus)],
+            [idle_power_w(gpu) for gpu in gpus.gpus],
+        )
+        half_width, duration_half_width, idle_w = np.array(of_gpus, dtype=np.float64)[:, gpus.index]
         return Prediction(
             energy_j=sum(parts.values(), np.zeros(len(workloads))),
             duration_s=duration,
-            log_half_width=widened(np.array([self.half_widths[k] for k in known])[gpus.index], spread),
-            duration_log_half_width=widened(
-                np.array([self.duration_half_widths[k] for k in timed])[gpus.index], duration_spread
-            ),
-            idle_power_w=gpus.column(idle_power_w),
+            log_half_width=widened(half_width, spread),
+            duration_log_half_width=widened(duration_half_width, duration_spread),
+            idle_power_w=idle_w,
             component_energy_j=parts,
         )
 
@@ -128,30 +140,40 @@ class FittedLaw(ABC):
         out: dict[str, NDArray[np.bool_]] = {}
         if precision not in self.fitted_on.precisions:
             out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
-        for label, values in self._measures(profile, workloads, precision).items():
-            low, high = self.fitted_on.ranges[label]
-            words = f"{_LABELS[label]} outside the fitted {low:.4g} to {high:.4g}"
-            out[words] = (values < low / SAME_RANGE) | (values > high * SAME_RANGE)
+        values = np.empty((len(_LABELS), len(workloads)))
+        np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
+        np.multiply(workloads.width, workloads.height, out=values[1])
+        values[2], values[3] = workloads.steps, workloads.batch_size
+        words, low, high = self._limits
+        out.update(zip(words, (values < low) | (values > high), strict=True))
         return out
 
-    @staticmethod
-    def _measures(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> dict[str, Array]:
-        total = sum(profile.flop(workloads, precision).values(), np.zeros(len(workloads)))
-        return {
-            "flop": total / workloads.batch_size,
-            "pixels": (workloads.width * workloads.height).astype(np.float64),
-            "steps": workloads.steps.astype(np.float64),
-            "batch_size": workloads.batch_size.astype(np.float64),
-        }
+    @cached_property
+    def _limits(self) -> tuple[tuple[str, ...], Array, Array]:
+        """Of each of _LABELS what is said outside the fitted range, and where that begins, (labels, 1)."""
+        ranges = [self.fitted_on.ranges[label] for label in _LABELS]
+        words = [
+            f"{told} outside the fitted {low:.4g} to {high:.4g}"
+            for told, (low, high) in zip(_LABELS.values(), ranges, strict=True)
+        ]
+        low, high = np.array(ranges, dtype=np.float64).T[:, :, None]
+        return tuple(words), low / SAME_RANGE, high * SAME_RANGE
 
-    def describe(self) -> Mapping[str, Any]:
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown | None:
+        """See `Law.breakdown`; the parts of a component add up to its energy."""
+        return None
+
+    def launch_bound(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Array:
+        """How far the time follows the host's kernel launches, 0 to 1; 0 of a law that knows no host."""
+        return np.zeros(len(workloads))
+
+    def describe(self) -> LawFacts:
         """See `Law.describe`."""
-        return {
-            "name": self.name,
-            "form": self.form,
-            "fitted_on": dataclasses.asdict(self.fitted_on),
-            "errors": dict(self.errors),
-        }
+        return LawFacts(self.name, self.form, self.fitted_on, self.errors)
 
 
 def _familiarity(
@@ -171,6 +193,7 @@ def _familiarity(
     ]
 
 
+# What ranges are fitted of, in the order in which `outside` finds them.
 _LABELS = {
     "flop": "compute per image [FLOP]",
     "pixels": "image size [pixels]",

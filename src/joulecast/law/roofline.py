@@ -27,19 +27,22 @@ prediction from its datasheet. Parameters, units and sources: docs/methodology.m
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import DECODER, DENOISER, TEXT_ENCODER, ComputeProfile, OperatorCosts
+from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
+from joulecast.compute.operators import OperatorTable
+from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
-from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
+from joulecast.law.law import Array, Breakdown, GpuColumns
 
 REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
 REFERENCE_NODE = "TSMC N7"
@@ -50,140 +53,213 @@ PROCESS_BY_YEAR = ((2019, "TSMC 12FFN"), (2021, "TSMC N7"), (2100, "TSMC 4N"))
 HOST_SHARPNESS = 6.0
 POWER_SHARPNESS = 12.0
 
-# (family, dtype class) of operators with FLOP; everything but fp32 and fp64 runs on tensor cores.
-CLASSES = ("gemm", "convolution", "attention", "gemm32", "convolution32", "attention32")
+# Operators with FLOP by family and dtype (fp32 and fp64, or less, on tensor cores), and the peak they run
+# against; those of one peak stand together.
+HALF, TF32, FP32 = range(3)
+CLASSES = {
+    "gemm": HALF, "convolution": HALF, "attention": HALF, "convolution32": TF32, "gemm32": FP32,
+    "attention32": FP32,
+}  # fmt: skip
+MOST_REMEMBERED = 1024  # cases, and sets of GPUs, whose constants a law keeps
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
-@dataclass(frozen=True)
 class GpuTraits:
-    """What the law takes from a GPU's record, each of shape (workloads, 1)."""
+    """What the law takes from GPUs' records, each of shape (workloads,), or (1,) where it is one GPU;
+    `s_per_flop` by peak."""
 
-    half_flop_per_s: Array
-    tf32_flop_per_s: Array
-    fp32_flop_per_s: Array
-    bandwidth_byte_per_s: Array
-    tdp_w: Array
-    lane_cost: Array
-    log_node: Array
-    log_clock: Array
-    chip: tuple[str, ...]
-    chip_index: Any
+    def __init__(self, values: Array, chips: tuple[str, ...], chip_index: NDArray[np.int64]) -> None:
+        self._values, self.chips, self.chip_index = values, chips, chip_index
+        self.s_per_flop = values[:3]
+        self.s_per_byte, self.tdp_w, self.lane_cost, self.log_node, self.log_clock = values[3:]
 
     @classmethod
     def of(cls, gpus: GpuColumns) -> GpuTraits:
         """Traits of each workload's GPU."""
+        return cls.of_distinct(gpus.gpus).take(gpus.index)
 
-        def column(value: Any) -> Array:
-            return gpus.column(value)[:, None]
+    @classmethod
+    def of_distinct(cls, gpus: tuple[Gpu, ...]) -> GpuTraits:
+        """Traits of each of some GPUs; the same object for the same GPUs."""
+        return _traits_of(gpus)
 
-        chips = tuple(dict.fromkeys(gpu.chip for gpu in gpus.gpus))
-        return cls(
-            half_flop_per_s=column(half_peak),
-            tf32_flop_per_s=column(lambda g: g.tf32_flop_per_s or _fp32_peak(g)),
-            fp32_flop_per_s=column(_fp32_peak),
-            bandwidth_byte_per_s=column(lambda g: g.bandwidth_byte_per_s),
-            tdp_w=column(lambda g: g.tdp_w),
-            lane_cost=column(_lane_cost),
-            log_node=column(_log_node),
-            log_clock=column(lambda g: np.log(_clock_hz(g) / REFERENCE_CLOCK_HZ)),
-            chip=chips,
-            chip_index=np.array([chips.index(gpu.chip) for gpu in gpus.gpus])[gpus.index],
-        )
-
-    def take(self, rows: Any) -> GpuTraits:
+    def take(self, rows: NDArray[np.int64]) -> GpuTraits:
         """The given workloads."""
-        columns = {name: getattr(self, name)[rows] for name in _TRAIT_COLUMNS}
-        return GpuTraits(**columns, chip=self.chip, chip_index=self.chip_index[rows])
+        if len(self.chip_index) == 1:
+            return self
+        return GpuTraits(self._values[:, rows], self.chips, self.chip_index[rows])
 
 
-_TRAIT_COLUMNS = tuple(f.name for f in dataclasses.fields(GpuTraits) if not f.name.startswith("chip"))
+@lru_cache(maxsize=256)
+def _traits_of(gpus: tuple[Gpu, ...]) -> GpuTraits:
+    values = [
+        (
+            1 / half_peak(gpu),
+            1 / (gpu.tf32_flop_per_s or _fp32_peak(gpu)),
+            1 / _fp32_peak(gpu),
+            1 / gpu.bandwidth_byte_per_s,
+            gpu.tdp_w,
+            _lane_cost(gpu),
+            _log_node(gpu),
+            math.log(_clock_hz(gpu) / REFERENCE_CLOCK_HZ),
+        )
+        for gpu in gpus
+    ]
+    chips = tuple(dict.fromkeys(gpu.chip for gpu in gpus))
+    index = np.array([chips.index(gpu.chip) for gpu in gpus], dtype=np.int64)
+    return GpuTraits(np.array(values, dtype=np.float64).T.copy(), chips, index)
 
 
 @dataclass(frozen=True)
 class Work:
-    """The operators of one call, by class: FLOP and bytes, each of shape (workloads, groups).
+    """The operators of calls: coefficients, or values; the last axis is monomials or workloads.
 
-    `scores` (of attention), `memory_bytes`, `launches` and `modules` (launches with FLOP) are sums
-    over all its operators, and `calls` how often it is made for one batch of images; (workloads,).
+    Attributes
+    ----------
+    classes : of each group with FLOP, its place in CLASSES, rising; shape (groups,).
+    of_call : 1 where a group is of a call, shape (calls, groups).
+    flop, bytes : of each group, shape (groups, last axis).
+    scores, memory_bytes : scores of attention, and bytes of all groups without FLOP, (calls, last axis).
+    launches, modules : operators launched, and those of them with FLOP, (calls, 1 or workloads).
     """
 
-    classes: Mapping[str, tuple[Array, Array]]
+    classes: NDArray[np.int64]
+    of_call: Array
+    flop: Array
+    bytes: Array
     scores: Array
     memory_bytes: Array
-    launches: Array | float
-    modules: Array | float
-    calls: Array | float = 1.0
+    launches: Array
+    modules: Array
 
-    def take(self, rows: Any) -> Work:
-        """The given workloads, of work whose every part is an array."""
-        classes = {name: (flop[rows], moved[rows]) for name, (flop, moved) in self.classes.items()}
-        scores, memory, launches, modules = (
-            np.asarray(total)[rows] for total in (self.scores, self.memory_bytes, self.launches, self.modules)
-        )
-        return Work(classes, scores, memory, launches, modules, self.calls)
+    def take(self, rows: NDArray[np.int64]) -> Work:
+        """The given workloads."""
+        values = (self.flop, self.bytes, self.scores, self.memory_bytes, self.launches, self.modules)
+        return Work(self.classes, self.of_call, *(table[:, rows] for table in values))
 
     @classmethod
-    def of(cls, costs: OperatorCosts) -> Work:
-        """The work of a call in `costs`, and how often it is made."""
-        classes = {
-            name: (costs.flop[:, columns], costs.bytes[:, columns])
-            for name, columns in _classes_of(costs).items()
-        }
-        head = costs.table.head_dims[costs.arithmetic]
-        per_flop = np.divide(1, 4 * head, out=np.zeros(len(head)), where=head > 0)
-        scores = (costs.flop @ per_flop.astype(costs.flop.dtype)).astype(np.float64)
+    def of(cls, case: Case) -> Work:
+        """The coefficients of one call of each kind that a case makes."""
+        tables = [call.table for call in case.calls]
+        classes = np.array([_class(t, i) for t in tables for i in t.arithmetic], dtype=np.int64)
+        heads = np.array([t.head_dims[i] for t in tables for i in t.arithmetic], dtype=np.float64)
+        per_flop = np.divide(1, 4 * heads, out=np.zeros(len(heads)), where=heads > 0)
+        order = np.argsort(classes, kind="stable")
         return cls(
-            classes, scores, costs.memory_bytes, costs.launches, costs.arithmetic_launches, costs.calls
+            classes[order],
+            case.call_of_groups[:, order],
+            case.flop[order],
+            case.bytes[order],
+            (case.call_of_groups * per_flop) @ case.flop,
+            case.memory_bytes,
+            np.array([[float(t.launches.sum())] for t in tables]).reshape(-1, 1),
+            np.array([[float(t.launches[t.arithmetic].sum())] for t in tables]).reshape(-1, 1),
         )
+
+
+def _class(table: OperatorTable, group: int) -> int:
+    is_32 = table.dtypes[group] in ("fp32", "fp64")
+    return _PLACES[table.families[group] + "32" * is_32]
+
+
+_PLACES = {name: place for place, name in enumerate(CLASSES)}
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Work with the law's constants in it, and nothing of a GPU; linear in the work.
+
+    Attributes
+    ----------
+    table : shape (rows, last axis of the work): of each group the FLOP over the share of their peak and
+        the bytes over that of the bandwidth; of each call the bytes of all groups without FLOP, the
+        energy on tensor cores of usual cost [J], and all other dynamic energy [J].
+    of_call : 1 where a group is of a call, shape (calls, groups).
+    peaks : places of the groups that run against each peak.
+    kernel_s, host_s : time of a call that its number of launches decides, on GPU and host.
+    """
+
+    table: Array
+    of_call: Array
+    peaks: Mapping[int, slice]
+    kernel_s: Array
+    host_s: Array
+
+
+def weigh(work: Work, p: Mapping[str, float]) -> Weighed:
+    """Put the law's constants into work."""
+    share, per_flop_j, traffic = _class_constants(p)[:, work.classes]
+    peak = np.array(list(CLASSES.values()))[work.classes]
+    on_tensor_cores = work.of_call * np.where(peak == FP32, 0.0, per_flop_j)
+    on_cuda_cores = work.of_call * np.where(peak == FP32, per_flop_j, 0.0)
+    moved = (work.of_call * traffic) @ work.bytes + work.memory_bytes
+    bandwidth = p["bandwidth_efficiency"]
+    rows = (
+        work.flop / share[:, None],
+        work.bytes * (traffic / bandwidth)[:, None],
+        work.memory_bytes / bandwidth,
+        on_tensor_cores @ work.flop,
+        on_cuda_cores @ work.flop + p["energy_per_byte_j"] * moved + p["energy_per_score_j"] * work.scores,
+    )
+    ends = np.searchsorted(peak, [HALF, TF32, FP32, FP32 + 1])
+    return Weighed(
+        table=np.concatenate(rows),
+        of_call=work.of_call,
+        peaks={p: slice(*ends[p : p + 2]) for p in (HALF, TF32, FP32) if ends[p] < ends[p + 1]},
+        kernel_s=p["kernel_time_s"] * work.launches,
+        host_s=p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules,
+    )
+
+
+def _class_constants(p: Mapping[str, float]) -> Array:
+    """(share of the peak, energy per FLOP [J], traffic factor) of each class, shape (3, classes)."""
+    flop_j, traffic = p["energy_per_flop_j"], p["convolution_traffic"]
+    convolution_j, fp32_j = p["convolution_energy"] * flop_j, p["energy_per_fp32_flop_j"]
+    constants = {
+        "gemm": (p["gemm_efficiency"], flop_j, 1.0),
+        "convolution": (p["convolution_efficiency"], convolution_j, traffic),
+        "attention": (p["attention_efficiency"], flop_j, 1.0),
+        "convolution32": (p["convolution_efficiency"], 2 * convolution_j, traffic),
+        "gemm32": (p["fp32_efficiency"], fp32_j, 1.0),
+        "attention32": (p["fp32_efficiency"], fp32_j, 1.0),
+    }
+    return np.array([constants[name] for name in CLASSES]).T
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What work asks: GPU busy time [s], dynamic energy at full clock [J], host time [s]; (workloads,)."""
+    """What work asks: GPU busy time [s], dynamic energy at full clock [J], host time [s]."""
 
     busy_s: Array
     energy_j: Array
     host_s: Array
 
-    def __add__(self, other: Demand) -> Demand:
-        return Demand(self.busy_s + other.busy_s, self.energy_j + other.energy_j, self.host_s + other.host_s)
 
+def demand(weighed: Weighed, values: Array, traits: GpuTraits) -> Array:
+    """The three of a `Demand` before the power limit and without the chip's factor, (3, calls, workloads).
 
-def demand(work: Work, traits: GpuTraits, p: Mapping[str, float]) -> Demand:
-    """Busy time and dynamic energy of `work`, before the power limit and without the chip's factor."""
-    bandwidth = p["bandwidth_efficiency"] * traits.bandwidth_byte_per_s
-    busy = work.memory_bytes / bandwidth[:, 0] + p["kernel_time_s"] * work.launches
-    energy = p["energy_per_byte_j"] * work.memory_bytes + p["energy_per_score_j"] * work.scores
-    for name, (flop, moved) in work.classes.items():
-        rate, per_flop, traffic = class_constants(name, traits, p)
-        kind, ones = flop.dtype, np.ones(flop.shape[1], flop.dtype)
-        seconds = np.maximum(flop * (1 / rate).astype(kind), moved * (traffic / bandwidth).astype(kind))
-        busy = busy + seconds @ ones
-        energy = energy + per_flop * (flop @ ones) + p["energy_per_byte_j"] * traffic * (moved @ ones)
-    host = np.zeros_like(busy) + p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules
-    return Demand(busy * work.calls, energy * work.calls, host * work.calls)
-
-
-def class_constants(
-    name: str, traits: GpuTraits, p: Mapping[str, float]
-) -> tuple[Array, Array | float, float]:
-    """(rate [FLOP/s], energy per FLOP [J], traffic factor) of a class of operators."""
-    tensor_flop_j = p["energy_per_flop_j"] * traits.lane_cost[:, 0]
-    if name == "convolution32":
-        rate = p["convolution_efficiency"] * traits.tf32_flop_per_s
-        return rate, 2 * tensor_flop_j * p["convolution_energy"], p["convolution_traffic"]
-    if name.endswith("32"):
-        return p["fp32_efficiency"] * traits.fp32_flop_per_s, p["energy_per_fp32_flop_j"], 1.0
-    rate = p[f"{name}_efficiency"] * traits.half_flop_per_s
-    if name == "convolution":
-        return rate, tensor_flop_j * p["convolution_energy"], p["convolution_traffic"]
-    return rate, tensor_flop_j, 1.0
+    `values` is `weighed.table` at the workloads; it is overwritten.
+    """
+    calls, groups = weighed.of_call.shape
+    flop, moved, energies = values[:groups], values[groups : 2 * groups + calls], values[2 * groups + calls :]
+    for peak, place in weighed.peaks.items():
+        flop[place] *= traits.s_per_flop[peak]
+    moved *= traits.s_per_byte
+    np.maximum(flop, moved[:groups], out=flop)
+    out = np.empty((3, calls, values.shape[1]))
+    np.add(product(weighed.of_call, flop), moved[groups:], out=out[0])
+    out[0] += weighed.kernel_s
+    np.multiply(energies[:calls], traits.lane_cost, out=out[1])
+    out[1] += energies[calls:]
+    out[2] = weighed.host_s
+    return out
 
 
 def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
     """Energy of one operation at full clock relative to the reference chip's, shape (workloads,)."""
-    log = p["node_exponent"] * traits.log_node[:, 0] + p["clock_exponent"] * traits.log_clock[:, 0]
-    effect = np.array([effects.get(chip, 0.0) for chip in traits.chip])[traits.chip_index]
+    log = p["node_exponent"] * traits.log_node + p["clock_exponent"] * traits.log_clock
+    effect = np.array([effects.get(chip, 0.0) for chip in traits.chips])[traits.chip_index]
     factor: Array = np.exp(log + effect)
     return factor
 
@@ -193,14 +269,14 @@ def settle(total: Demand, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Ar
 
     `total.energy_j` includes the chip's factor. The dynamic energy is ``total.energy_j`` times the factor.
     """
-    k, tdp = p["clock_exponent"], traits.tdp_w[:, 0]
+    k, tdp = p["clock_exponent"], traits.tdp_w
     static = p["static_power_share"] * tdp
-    room = p["power_limit_share"] * tdp - static
+    room = (p["power_limit_share"] - p["static_power_share"]) * tdp
     excess = _smooth_maximum(total.energy_j / total.busy_s / room, 1.0, POWER_SHARPNESS)
     lowest = p["lowest_clock"]
     clock = excess ** (-1 / (1 + k))
     factor = np.maximum(clock, lowest) ** k
-    slowdown = np.where(clock >= lowest, 1 / clock, excess * lowest**k)
+    slowdown = np.maximum(1 / clock, excess * lowest**k)  # the latter where the clock would fall too low
     duration = _smooth_maximum(total.busy_s * slowdown, total.host_s, HOST_SHARPNESS)
     return duration, factor, static
 
@@ -211,46 +287,73 @@ def host_share(total: Demand, duration_s: Array) -> Array:
     return np.minimum(share, 1.0)
 
 
-class RooflineLaw(FittedLaw):
-    """See the module's docstring.
+@dataclass(frozen=True)
+class RooflineParameters(Parameters):
+    """What the law is fitted by.
 
-    Parameters: ``shared`` by name; ``chip_effects`` (log) by chip; ``level``, the mean energy level of
-    the sources; ``host_spread``, the spread (log) of host times between software stacks.
+    Attributes
+    ----------
+    shared : by name, see docs/methodology.md.
+    chip_effects : log factor of the dynamic energy, by chip.
+    level : the mean energy level of the sources.
+    host_spread : the spread (log) of host times between software stacks.
     """
 
+    shared: Mapping[str, float]
+    chip_effects: Mapping[str, float]
+    level: float
+    host_spread: float
+
+
+class RooflineLaw(FittedLaw):
+    """See the module's docstring."""
+
     form = "roofline"
+    parameters: RooflineParameters
+
+    @classmethod
+    def parameters_of(cls, value: Decoded) -> RooflineParameters:
+        """See `FittedLaw.parameters_of`."""
+        return RooflineParameters(**value)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        p = self.parameters["shared"]
-        size = len(workloads)
-        traits = GpuTraits.of(gpus)
-        factor = chip_factor(traits, p, self.parameters["chip_effects"])
-        asked = demands(profile, workloads, precision, traits, p, (DENOISER, DECODER))
-        # A text encoder knows nothing of sizes and steps: few workloads differ for it.
-        rows, places = _distinct(workloads, gpus)
-        for name, once in demands(
-            profile, workloads.take(rows), precision, traits.take(rows), p, (TEXT_ENCODER,)
-        ).items():
-            asked[name] = Demand(once.busy_s[places], once.energy_j[places], once.host_s[places])
-        parts = {component.name: asked[component.name] for component in profile.components}
-        level = self.parameters["level"]
-        by_component = {
-            name: Demand(d.busy_s * level, d.energy_j * factor * level, d.host_s) for name, d in parts.items()
-        }
-        total = sum(by_component.values(), Demand(np.zeros(size), np.zeros(size), np.zeros(size)))
+        p, level = self.parameters.shared, self.parameters.level
+        distinct = GpuTraits.of_distinct(gpus.gpus)
+        traits = distinct.take(gpus.index)
+        asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
+        asked[0] *= level
+        factor = level * self._chip_factor(distinct)
+        asked[1] *= factor if len(gpus.gpus) == 1 else factor[gpus.index]
+        busy_s, energy_j, _ = asked
+        total = Demand(*asked.sum(axis=1))
         duration, dynamic, static = settle(total, traits, p)
-        share = {name: d.busy_s / total.busy_s for name, d in by_component.items()}
-        parts_j = {
-            name: (static * duration * share[name] + d.energy_j * dynamic) / workloads.batch_size
-            for name, d in by_component.items()
-        }
-        host = host_share(total, duration)
-        static_share = static * duration / (static * duration + total.energy_j * dynamic)
-        spread = self.parameters["host_spread"]
-        return Gross(parts_j, duration, spread * host * static_share, spread * host)
+        static_j = static * duration
+        spent_j = busy_s * (static_j / total.busy_s)
+        spent_j += energy_j * dynamic
+        spent_j /= workloads.batch_size
+        names = [component.name for component in profile.components]
+        spread = self.parameters.host_spread * host_share(total, duration)
+        static_share = static_j / (static_j + total.energy_j * dynamic)
+        return Gross(dict(zip(names, spent_j, strict=True)), duration, spread * static_share, spread)
+
+    def _weighed(self, case: Case) -> Weighed:
+        """A case's work with this law's constants in it."""
+        return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters.shared))
+
+    def _chip_factor(self, traits: GpuTraits) -> Array:
+        p = self.parameters
+        return _remembered(self._factors, traits, lambda: chip_factor(traits, p.shared, p.chip_effects))
+
+    @cached_property
+    def _cases(self) -> dict[Case, Weighed]:
+        return {}
+
+    @cached_property
+    def _factors(self) -> dict[GpuTraits, Array]:
+        return {}
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -261,6 +364,30 @@ class RooflineLaw(FittedLaw):
             if words := assumed(gpu, precision):
                 found[words] = gpus.index == place
         return found
+
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown:
+        """See `FittedLaw.breakdown` and `joulecast.law.breakdown`."""
+        from joulecast.law.breakdown import breakdown  # which needs this module
+
+        return breakdown(self, profile, workloads, precision, gpus)
+
+    def launch_bound(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Array:
+        """See `FittedLaw.launch_bound`."""
+        return self.gross(profile, workloads, precision, gpus).duration_spread / self.parameters.host_spread
+
+
+def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+    """What is known of a key, made when it is first asked for."""
+    found = known.get(key)
+    if found is None:
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        found = known[key] = make()
+    return found
 
 
 def assumed(gpu: Gpu, precision: str) -> str:
@@ -280,46 +407,16 @@ def assumed(gpu: Gpu, precision: str) -> str:
     return f"{gpu.name} states no {' and no '.join(keys)}: taken as {' and '.join(values)}"
 
 
-def demands(
-    profile: ComputeProfile,
-    workloads: WorkloadColumns,
-    precision: str,
-    traits: GpuTraits,
-    p: Mapping[str, float],
-    roles: Collection[str],
-) -> dict[str, Demand]:
-    """What each component of these roles asks for one batch, without the chip's factor."""
-    size = len(workloads)
-    sums = {c.name: [np.zeros(size) for _ in range(3)] for c in profile.components if c.role in roles}
-    for costs in profile.costs(workloads, precision, np.float32, roles):
-        one = demand(Work.of(costs), traits if len(costs.rows) == size else traits.take(costs.rows), p)
-        for total, value in zip(
-            sums[costs.component.name], (one.busy_s, one.energy_j, one.host_s), strict=True
-        ):
-            total[costs.rows] += value
-    return {name: Demand(*totals) for name, totals in sums.items()}
+def demands(evaluation: Evaluation, traits: GpuTraits, weighed_of: Callable[[Case], Weighed]) -> Array:
+    """What each component asks for one batch, as of `demand`; shape (3, components, workloads)."""
+    return evaluation.gathered(_asked(part, traits, weighed_of(part.case)) for part in evaluation.parts)
 
 
-def _distinct(workloads: WorkloadColumns, gpus: GpuColumns) -> tuple[Any, Any]:
-    """Rows that differ in batch, passes, text or GPU, and the place of each workload among them."""
-    code = gpus.index
-    for column in (workloads.passes, workloads.text_tokens, workloads.batch_size):
-        code = code * (int(column.max()) + 2) + column + 1
-    _, rows, places = np.unique(code, return_index=True, return_inverse=True)
-    return rows, places
-
-
-def _classes_of(costs: OperatorCosts) -> dict[str, Any]:
-    """Columns of the groups with FLOP, by class; remembered on the table."""
-    known = costs.table.__dict__.get("_roofline_classes")
-    if known is None:
-        names = [
-            costs.table.families[i] + ("32" if costs.table.dtypes[i] in ("fp32", "fp64") else "")
-            for i in costs.arithmetic
-        ]
-        known = {name: np.flatnonzero([n == name for n in names]) for name in CLASSES if name in names}
-        costs.table.__dict__["_roofline_classes"] = known
-    return dict(known)
+def _asked(part: CaseCosts, traits: GpuTraits, weighed: Weighed) -> Array:
+    here = traits if isinstance(part.rows, slice) else traits.take(part.rows)
+    one = demand(weighed, product(weighed.table, part.monomials), here)
+    one *= part.weights
+    return np.asarray(part.case.by_component @ one)
 
 
 def _smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from joulecast.architecture.workload import check_precision, parse_size, whole_number
@@ -87,8 +88,8 @@ class Setting:
     def __post_init__(self) -> None:
         for name, read in _READERS.items():
             value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, read(value))
+            if value is not None and (known := read(value)) is not value:
+                object.__setattr__(self, name, known)
         if (self.width is None) != (self.height is None):
             missing = "width" if self.width is None else "height"
             raise InputError(f"{missing} is missing; give both, or size, or neither")
@@ -130,6 +131,7 @@ class Setting:
         }
 
 
+@lru_cache(maxsize=1024)
 def key_of(name: str) -> str | None:
     """The key that a name of a column, option or argument means; None when it means none."""
     key = name.strip().casefold().replace("-", "_")
