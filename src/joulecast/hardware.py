@@ -101,6 +101,9 @@ class Gpu:
     unverified: frozenset[str] = frozenset()
     origin: str = CATALOGUE
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def peak_flop_per_s(self, precision: str) -> float:
         """Peak arithmetic rate [FLOP/s], dense, in ``fp32``, ``tf32``, ``fp16``, ``bf16`` or ``fp8``.
 

@@ -161,6 +161,9 @@ class ComputeProfile:
     notes: tuple[str, ...] = ()
     origin: str = "catalogue"
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @cached_property
     def parameters(self) -> int:
         """Parameters of all components."""
