@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns, Prediction
+from joulecast.law.law import Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
+from joulecast.law.scores import Score, Scores
 
 UTILISATION = 0.4
 POWER_SHARE = 0.9
 IDLE_W = 50.0
 LARGEST_STEPS = 100
-SCORE = {"runs": 7, "median": 9.6, "p90": 30.0, "worst": 61.2, "coverage": 88.0}
+SCORE = Score(
+    runs=7,
+    r2=0.9,
+    median=9.6,
+    p90=30.0,
+    worst=61.2,
+    bias=-1.5,
+    spearman=0.9,
+    kendall=0.8,
+    coverage=88.0,
+    width=1.3,
+)
 
 
 class FakeLaw:
@@ -49,18 +61,16 @@ class FakeLaw:
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> Mapping[str, Any]:
+    ) -> Mapping[str, NDArray[np.bool_]]:
         return {f"steps are more than {LARGEST_STEPS}": workloads.steps > LARGEST_STEPS}
 
-    def describe(self) -> Mapping[str, Any]:
-        return {
-            "name": self.name,
-            "form": self.form,
-            "fitted_on": {
-                "runs": 3,
-                "models": ["flux.1-dev"],
-                "gpus": ["A100-SXM4-80GB"],
-                "sources": ["a table"],
-            },
-            "errors": {"seen": {"energy": SCORE, "duration": SCORE}, "unseen_model": {"energy": SCORE}},
-        }
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown | None:
+        return None
+
+    def describe(self) -> LawFacts:
+        models, gpus = ("flux.1-dev",), ("A100-SXM4-80GB",)
+        fitted_on = FittedOn(3, models, gpus, models, gpus, ("bf16",), {"steps": (1.0, 100.0)}, ("a table",))
+        errors = {"seen": Scores(SCORE, SCORE), "unseen_model": Scores(SCORE, None)}
+        return LawFacts(self.name, self.form, fitted_on, errors)

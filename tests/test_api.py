@@ -228,7 +228,7 @@ def warned(answer: Estimate, words: str) -> bool:
 def test_a_plain_estimate_has_no_warning() -> None:
     assert flux().warnings == ()
     assert flux().familiarity == "seen"
-    assert flux().to_dict()["law"]["held_out_error"]["energy"] == SCORE
+    assert flux().to_dict()["law"]["held_out_error"]["energy"] == SCORE.to_dict()
 
 
 @pytest.mark.parametrize(

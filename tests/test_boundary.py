@@ -9,6 +9,7 @@ from joulecast.boundary import (
     BOUNDARIES,
     LEAST_DYNAMIC_SHARE,
     check_boundary,
+    dynamic_j,
     dynamic_share,
     measured_dynamic_j,
 )
@@ -30,8 +31,9 @@ ROUNDED = 1e-12  # of sums and products of floats
 )
 def test_a_prediction_keeps_a_twentieth(idle_j: float, share: float) -> None:
     """1000 J gross, less the idle power's part."""
-    found = dynamic_share(np.array([1000.0]), np.array([idle_j]))
-    assert found[0] == pytest.approx(share, rel=ROUNDED)
+    gross, idle = np.array([1000.0]), np.array([idle_j])
+    assert dynamic_share(gross, idle)[0] == pytest.approx(share, rel=ROUNDED)
+    assert dynamic_j(gross, idle)[0] == pytest.approx(1000 * share, rel=ROUNDED)
 
 
 def test_the_floor() -> None:

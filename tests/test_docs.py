@@ -13,17 +13,20 @@ Other fences (```` ```sh ````, plain ones) are not run.
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import runpy
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from inspect import get_annotations
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import joulecast
 from command import Command as InProcess
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +42,10 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md")
 BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>[\w.-]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+ROOMS = "|".join(module.name for module in pkgutil.iter_modules(joulecast.__path__))
+# `joulecast.units`, `compute.solving.solve`; not `runs.csv`
+DOTTED = re.compile(rf"(?:\bjoulecast\.|`(?=(?:{ROOMS})\.))((?:[A-Za-z]\w*\.)*[A-Za-z]\w*)")
+FILE_NAME = re.compile(r"\.(?:csv|db|json|md|toml|txt|svg)$")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -127,11 +134,37 @@ def test_links_lead_somewhere(page: str) -> None:
         assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_names_of_modules_and_functions_exist(page: str) -> None:
+    for match in DOTTED.finditer((ROOT / page).read_text(encoding="utf-8")):
+        if not FILE_NAME.search(match[1]):
+            assert is_there(f"joulecast.{match[1]}"), match[0]
+
+
+def is_there(name: str) -> bool:
+    """Whether a module, function, class or attribute has this dotted name."""
+    try:
+        pkgutil.resolve_name(name)
+    except AttributeError:
+        owner, _, attribute = name.rpartition(".")
+        return attribute in get_annotations(pkgutil.resolve_name(owner))
+    return True
+
+
+def test_no_page_names_what_is_private() -> None:
+    for page in {*PAGES} - {"CONTRIBUTING.md"}:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        assert not re.findall(r"`(?:\w+\.)*_[a-z]\w*`", text), page
+
+
 def test_generated_pages_have_not_drifted() -> None:
-    made = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))["pages"]()
-    for name, text in made.items():
+    tool = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
+    for name, text in tool["pages"]().items():
         written = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert written == text, f"docs/{name} is out of date: python tools/make_docs.py"
+    readme = (tool["PACKAGED"] / "README.md").read_text(encoding="utf-8")
+    assert tool["with_counts"](readme) == readme, "row counts are out of date: python tools/make_docs.py"
+    assert tool["with_counts"]("**`gpus.csv`** (0 rows)") != "**`gpus.csv`** (0 rows)"
 
 
 def test_every_command_is_in_the_quickstart() -> None:

@@ -1,6 +1,7 @@
 """Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings, the
-list of tables in docs/data.md from the packaged tables, and the outputs that README.md, the
-quickstart and the page on planning show under a command marked ``<!-- output: ... -->``.
+list of tables in docs/data.md and the row counts in their README.md from the packaged tables, and the
+outputs that README.md, the quickstart and the page on planning show under a command marked
+``<!-- output: ... -->``.
 
     python tools/make_docs.py
 
@@ -27,9 +28,11 @@ from joulecast.cli.parser import commands, parser
 from joulecast.runs import columns
 
 DOCS = Path(__file__).parents[1] / "docs"
+PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
 MOST_SIGNATURE = 100
 FILE = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+COUNTED = re.compile(r"^(\*\*`([\w./-]+\.csv)`\*\* \()\d+( rows)", re.MULTILINE)
 OUTPUT = re.compile(
     r"^(?P<head><!-- output: \w+ -->\n```console\n)(?P<command>\$ joulecast [^\n]*)\n.*?^```$",
     re.MULTILINE | re.DOTALL,
@@ -42,6 +45,13 @@ def main() -> None:
         (DOCS / name).write_text(text, encoding="utf-8")
     for page in (DOCS.parent / "README.md", DOCS / "quickstart.md", DOCS / "planning.md"):
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
+    readme = PACKAGED / "README.md"
+    readme.write_text(with_counts(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_counts(text: str) -> str:
+    """A page with the number of rows of each packaged table after its name in bold."""
+    return COUNTED.sub(lambda match: f"{match[1]}{len(data.read_table(match[2]))}{match[3]}", text)
 
 
 def with_outputs(text: str) -> str:
@@ -188,7 +198,6 @@ def _markdown(docstring: str) -> str:
 # --- tables -------------------------------------------------------------------------------------
 
 _TABLES = re.compile(r"(<!-- tables: .* -->\n).*(<!-- end of tables -->)", re.DOTALL)
-PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
 
 
 def _data() -> str:

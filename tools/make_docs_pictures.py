@@ -21,12 +21,13 @@ from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.footprint.grid.reading import hourly_series
 from joulecast.law.fit_roofline import PRIORS
-from joulecast.law.forms import FITS
+from joulecast.law.forms import known_forms
 from joulecast.law.hold_out import within_groups
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import usable
 from joulecast.law.reproduction import reproduction
+from joulecast.law.roofline import RooflineLaw
 from joulecast.plan.demand import demand_of
 from joulecast.plan.ratio import held, ratio_error
 from joulecast.plan.solve import solve
@@ -34,7 +35,7 @@ from joulecast.plan.tradeoff import on_front, outcomes
 from joulecast.report import charts
 from joulecast.report.decisions.pictures import fleet_chart, intensity_chart, pareto_chart, plan_chart
 from joulecast.report.validation.page import pictures
-from joulecast.report.validation.rows import Rows, held_out_points
+from joulecast.report.validation.rows import HeldOutPoint, held_out_points
 from joulecast.report.validation.text import HOLDOUTS
 from joulecast.runs import packaged_runs
 
@@ -82,7 +83,7 @@ def main() -> None:
     """Write the pictures and the tables."""
     (DOCS / "pictures").mkdir(exist_ok=True)
     runs = usable(packaged_runs())[0]
-    for picture in pictures(data.read_table("held_out.csv"), runs, load_law(), set(FITS)):
+    for picture in pictures(data.read_table("held_out.csv"), runs, load_law(), set(known_forms())):
         charts.save(picture.chart, DOCS / "pictures" / f"{picture.name}.svg")
     for name, chart in decisions().items():
         charts.save(chart, DOCS / "pictures" / f"{name}.svg")
@@ -131,14 +132,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers_from: in
     yield from ("| " + " | ".join(row) + " |" for row in rows)
 
 
+def roofline() -> RooflineLaw:
+    """The packaged roofline law."""
+    law = load_law("roofline")
+    assert isinstance(law, RooflineLaw)
+    return law
+
+
 def parameters() -> Iterator[str]:
     """The roofline law's shared parameters: what they mean, their priors, their fitted values."""
-    law = load_law("roofline")
-    errors = np.sqrt(np.diag(law.covariance["matrix"]))
+    law = roofline()
+    assert law.covariance is not None
+    errors = np.sqrt(np.diag(law.covariance.matrix))
     rows = []
     for (name, prior), error in zip(PRIORS.items(), errors, strict=True):
         unit, meaning = PARAMETERS[name]
-        value = law.parameters["shared"][name]
+        value = law.parameters.shared[name]
         relative = error * (1 - value) if prior.is_share else error
         rows.append(
             [f"`{name}`", unit, meaning, f"{prior.median:.3g}", f"{value:.3g}", f"{100 * relative:.0f} %"]
@@ -148,7 +157,7 @@ def parameters() -> Iterator[str]:
 
 def chips() -> Iterator[str]:
     """The effects of chips."""
-    effects = load_law("roofline").parameters["chip_effects"]
+    effects = roofline().parameters.chip_effects
     rows = [[chip, f"{np.exp(effect):.3f}"] for chip, effect in effects.items()]
     yield from table(["chip", "energy of an operation over the law's without the effect"], rows, 1)
 
@@ -156,10 +165,12 @@ def chips() -> Iterator[str]:
 def laws_on(quantity: str) -> Iterator[str]:
     """Errors of every law under every hold-out."""
     rows = []
-    for form in FITS:
+    for form in known_forms():
         for holdout in FAMILIARITY:
-            scores = load_law(form).errors[holdout][quantity]
-            figures = ["-" if scores[name] is None else show(scores[name]) for name, show in FIGURES.items()]
+            scores = load_law(form).errors[holdout].to_dict()[quantity] or {}
+            figures = [
+                "-" if (value := scores[name]) is None else show(value) for name, show in FIGURES.items()
+            ]
             rows.append([f"`{form}`", HOLDOUTS[holdout], str(scores["runs"]), *figures])
     header = [
         "law", "held out", "runs", "R2 of log", "median %", "9 in 10 %", "worst %", "bias %", "Spearman",
@@ -168,7 +179,7 @@ def laws_on(quantity: str) -> Iterator[str]:
     yield from table(header, rows, 2)
 
 
-def points() -> Rows:
+def points() -> list[HeldOutPoint]:
     """The default law's held-out predictions."""
     runs = usable(packaged_runs())[0]
     law = load_law()

@@ -13,9 +13,10 @@ import json
 from pathlib import Path
 
 from joulecast.compute.profile_file import packaged_profile
+from joulecast.law.calibration import RULE, calibrated, choose_default, held_out_rows
 from joulecast.law.dataset import Dataset
-from joulecast.law.forms import FITS, fit_law
-from joulecast.law.hold_out import RULE, calibrated, choose_default, held_out_rows, validate
+from joulecast.law.forms import fit_law, known_forms
+from joulecast.law.hold_out import validate
 from joulecast.law.law_file import write_law
 from joulecast.runs import packaged_runs
 
@@ -26,9 +27,9 @@ def main() -> None:
     """Fit, validate, calibrate, choose and write."""
     (DATA / "laws").mkdir(exist_ok=True)
     runs = packaged_runs().filter(runtime="eager")
-    held = validate(tuple(FITS), runs, packaged_profile)
+    held = validate(tuple(known_forms()), runs, packaged_profile)
     dataset = Dataset.build(runs, packaged_profile)
-    for form in FITS:
+    for form in known_forms():
         write_law(calibrated(fit_law(form, dataset), held[form]), DATA / "laws" / f"{form}.json")
     with (DATA / "held_out.csv").open("w", newline="", encoding="utf-8") as file:
         rows = list(held_out_rows(held))

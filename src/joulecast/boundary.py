@@ -26,8 +26,13 @@ def check_boundary(boundary: object) -> str:
     return str(boundary)
 
 
+def dynamic_j(gross_j: Floats, idle_j: Floats) -> Floats:
+    """A predicted gross energy [J] less what idle power draws in its time [J]."""
+    return np.maximum(gross_j - idle_j, LEAST_DYNAMIC_SHARE * gross_j)
+
+
 def dynamic_share(gross_j: Floats, idle_j: Floats) -> Floats:
-    """The share of a predicted gross energy [J] that is above what idle power draws in its time [J]."""
+    """`dynamic_j` over the gross energy: what is left of each of its parts."""
     share: Floats = np.clip(1 - idle_j / gross_j, LEAST_DYNAMIC_SHARE, 1.0)
     return share
 

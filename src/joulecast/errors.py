@@ -15,7 +15,6 @@ them and exits with status 2.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -83,6 +82,8 @@ class MissingExtraError(JoulecastError, ImportError):
 
 def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     """Names close to `name`, best first, ignoring case and punctuation between words."""
+    import difflib  # where a name was wrong, not before
+
     names = list(choices)
     folded = {fold(choice): choice for choice in names}
     wanted = fold(name[:100])

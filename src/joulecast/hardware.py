@@ -38,15 +38,13 @@ from typing import Any, Final
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.files.paths import is_path, shown_path, user_text
-from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
+from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
 __all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
 MOST_FILE_BYTES: Final = 1_000_000
-BYTES_PER_MEBIBYTE: Final = 2**20
-HERTZ_PER_MEGAHERTZ: Final = 1e6
 # Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
 UNKNOWN_IDLE_SHARE: Final = 0.13
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 JOULES_PER_WATT_HOUR = 3600.0
 JOULES_PER_KILOWATT_HOUR = 3.6e6
 FLOP_PER_TERAFLOP = 1e12
-BYTES_PER_GIBIBYTE = 2**30
+BYTES_PER_MEBIBYTE = 2**20
 BYTES_PER_GIGABYTE = 1e9
 GRAMS_PER_KILOGRAM = 1000.0
 SECONDS_PER_HOUR = 3600.0
 HOURS_PER_YEAR = 8760.0  # 365 days
-MILLILITRES_PER_LITRE = 1000.0
+HERTZ_PER_MEGAHERTZ = 1e6
+WATTS_PER_KILOWATT = 1000.0
 
 
 def joules_to_watt_hours(energy_j: float) -> float:
@@ -22,16 +23,6 @@ def joules_to_watt_hours(energy_j: float) -> float:
     return energy_j / JOULES_PER_WATT_HOUR
 
 
-def watt_hours_to_joules(energy_wh: float) -> float:
-    """Energy [Wh] as energy [J]."""
-    return energy_wh * JOULES_PER_WATT_HOUR
-
-
 def joules_to_kilowatt_hours(energy_j: float) -> float:
     """Energy [J] as energy [kWh]."""
     return energy_j / JOULES_PER_KILOWATT_HOUR
-
-
-def kilowatt_hours_to_joules(energy_kwh: float) -> float:
-    """Energy [kWh] as energy [J]."""
-    return energy_kwh * JOULES_PER_KILOWATT_HOUR

@@ -378,6 +378,18 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return asked
 
 
+def test_an_unreachable_api_is_asked_once_for_all_regions_of_a_front(
+    run: Command, no_network: list[str]
+) -> None:
+    done = run("pareto", "sdxl", "--gpu", "L4", "--region", "FR,PL,GB", "--live", "--json")
+    assert done.status == 0, done.err
+    assert len(no_network) == 1
+    settings = json.loads(done.out)["settings"]
+    assert [one["region"] for one in settings] == ["FR", "PL", "GB"]
+    assert all("no live intensity" in "".join(one["warnings"]) for one in settings)
+    assert len({one["intensity"] for one in settings}) == 3  # each its own yearly one
+
+
 def test_an_unreachable_api_is_asked_once_and_said_in_every_row(run: Command, no_network: list[str]) -> None:
     Path("p.csv").write_text("energy_j,duration_s,where\n9,1,FR\n9,1,PL\n9,1,FR\n")
     done = run("footprint", "p.csv", "--live", "--region-column", "where", "--out", "f.csv")

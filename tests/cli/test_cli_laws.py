@@ -14,17 +14,19 @@ import pytest
 
 from command import Command, Done
 from joulecast.compute.profile_file import packaged_profile, write_profile
-from joulecast.errors import FitError
+from joulecast.errors import FitError, UnknownNameError
 from joulecast.files import signed_json
 from joulecast.hardware import gpu
-from joulecast.law.adapt import adapt
+from joulecast.law.adapt import fit
 from joulecast.law.dataset import Dataset
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import load_run_profile
+from joulecast.law.scores import Scores
 from joulecast.runs import RunTable, packaged_runs
+from published_errors import published
 
 CARD = """name = "My card"
 tdp_w = 320
@@ -87,7 +89,7 @@ def test_a_handful_of_runs_adapts_the_packaged_law(run: Command) -> None:
         assert np.median(after) < 0.05
         assert np.median(after) < 0.4 * np.median(before)
     assert law.half_widths["seen"] == packaged.half_widths["unseen_gpu"]  # 6 runs prove no narrower one
-    assert law.errors["same_source"] == {"energy": None, "duration": None}
+    assert law.errors["same_source"] == Scores(None, None)
     for known in FAMILIARITY:
         assert law.half_widths[known] >= packaged.half_widths[known]
         assert law.duration_half_widths[known] >= packaged.duration_half_widths[known]
@@ -105,7 +107,7 @@ def test_enough_runs_calibrate_the_interval(run: Command) -> None:
     report, law, packaged = json.loads(done.out), load_law("law.json"), load_law("paper")
     held_out = report["errors_on_your_runs"]["energy"]["held_out"]
     assert held_out["runs"] == 21
-    assert law.errors["same_source"]["energy"] == held_out
+    assert published(law, "same_source", "energy") == held_out
     assert law.half_widths["same_source"] >= packaged.half_widths["same_source"]
     assert law.errors["unseen_gpu"] == packaged.errors["unseen_gpu"]
     before, after = (
@@ -127,8 +129,8 @@ def test_an_interval_of_ones_own_is_of_a_gpu_with_enough_runs(run: Command) -> N
     assert found == ["same_source", "seen"]
     assert {device for _, device in law.fitted_on.own} == {"A100-SXM4-80GB"}
     assert law.half_widths["seen"] >= packaged.half_widths["unseen_gpu"]
-    assert law.errors["seen"]["energy"] is None
-    assert law.errors["same_source"]["energy"]["runs"] == 13
+    assert law.errors["seen"].energy is None
+    assert published(law, "same_source", "energy")["runs"] == 13
 
 
 def test_a_model_of_ones_own_is_fitted_from_its_profile_file(run: Command) -> None:
@@ -247,8 +249,8 @@ def test_files_that_are_no_runs(content: str, run: Command) -> None:
 
 
 def test_adapt_asks_for_a_known_form() -> None:
-    with pytest.raises(Exception, match="unknown law"):
-        adapt(SOURCE, "crystal ball", "x")
+    with pytest.raises(UnknownNameError, match="unknown form of law"):
+        fit(SOURCE, "crystal ball", "x")
 
 
 def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> None:
@@ -258,8 +260,8 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
         for one in packaged_runs().filter(source="ML.ENERGY leaderboard v2")
     )
     with pytest.raises(FitError, match="runs with"):
-        adapt(alone, "paper", "x", alone=True)
-    law = adapt(alone, "paper", "x").law
+        fit(alone, "paper", "x", alone=True)
+    law = fit(alone, "paper", "x").law
     assert law.duration_half_widths == load_law("paper").duration_half_widths
 
 
@@ -277,11 +279,10 @@ def test_validate_prints_every_hold_out(run: Command) -> None:
 
 def test_validate_as_json_is_what_ships(run: Command) -> None:
     report = json.loads(run("validate", "--law", "paper", "--json").out)
-    published = load_law("paper").errors
     assert set(report["laws"]) == {"paper"}
     for holdout in FAMILIARITY:
         assert report["laws"]["paper"][holdout]["energy"]["median"] == pytest.approx(
-            published[holdout]["energy"]["median"], rel=1e-3
+            published("paper", holdout, "energy")["median"], rel=1e-3
         )
     assert (
         report["default_law"]["form"] == "paper"

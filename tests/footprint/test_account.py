@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from joulecast import estimate
 from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.account import Footprint, Site, footprint, footprint_of, site
+from joulecast.footprint.account import Footprint, Site, footprint_of, footprint_of_energy, site
 from joulecast.footprint.factors import packaged
 from joulecast.footprint.grid.reading import hourly_series
 from joulecast.footprint.grid.yearly import find_region, grid_intensity, newest_year, regions
@@ -31,7 +31,9 @@ def exact_site(**changed: Any) -> Site:
 
 
 def test_a_hand_worked_case() -> None:
-    answer = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(price_per_kwh=0.2, currency="EUR"), images=4)
+    answer = footprint_of_energy(
+        ONE_KWH_J, ONE_HOUR_S, exact_site(price_per_kwh=0.2, currency="EUR"), images=4
+    )
     assert answer.gpu_energy.amount == Interval.exact(4)
     assert answer.node_energy.amount == Interval.exact(5)
     assert answer.facility_energy.amount == Interval.exact(6)
@@ -47,15 +49,15 @@ def test_a_hand_worked_case() -> None:
 
 
 def test_transmission_is_left_out_unless_given() -> None:
-    without = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site())
-    with_loss = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(transmission_loss=0.2))
+    without = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site())
+    with_loss = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(transmission_loss=0.2))
     assert without.operational_carbon.amount.value == 750
     assert with_loss.operational_carbon.amount.value == pytest.approx(750 / 0.8, rel=1e-15)
     assert with_loss.facility_energy == without.facility_energy
 
 
 def test_rented_gpus_cost_by_the_hour() -> None:
-    answer = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(price_per_gpu_hour=2.5), images=3)
+    answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(price_per_gpu_hour=2.5), images=3)
     assert str(answer.money) == "7.5 USD"
 
 
@@ -103,7 +105,7 @@ def test_ranges_are_carried_and_hold(
 ) -> None:
     wide = Interval(energy / spread, energy, energy * spread)
     inside = min(max(wide.low + share * (wide.high - wide.low), wide.low), wide.high)
-    all_of, one = (footprint(e, seconds, site("PL"), images=images) for e in (wide, inside))
+    all_of, one = (footprint_of_energy(e, seconds, site("PL"), images=images) for e in (wide, inside))
     for name in ("carbon", "operational_carbon", "water", "facility_energy", "sci"):
         whole, part = getattr(all_of, name).amount, getattr(one, name).amount
         assert whole.low <= part.low <= part.high <= whole.high
@@ -111,7 +113,7 @@ def test_ranges_are_carried_and_hold(
 
 
 def test_an_unknown_error_stays_unknown() -> None:
-    answer = footprint(Interval(1, 2, math.inf), 1.0, site("FR"))
+    answer = footprint_of_energy(Interval(1, 2, math.inf), 1.0, site("FR"))
     assert answer.carbon.amount.high == math.inf
     assert answer.to_dict()["carbon_g"]["high"] is None
 
@@ -120,8 +122,8 @@ def test_an_unknown_error_stays_unknown() -> None:
 
 
 def test_ways_of_accounting_never_mix() -> None:
-    grid = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site())
-    bought = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(intensity=20, accounting="market-based"))
+    grid = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site())
+    bought = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(intensity=20, accounting="market-based"))
     assert (grid + grid).carbon.amount.value == 2 * grid.carbon.amount.value
     with pytest.raises(InputError, match="location-based footprint and a market-based one"):
         _ = grid + bought
@@ -132,7 +134,7 @@ def test_ways_of_accounting_never_mix() -> None:
 
 
 def test_combustion_and_life_cycles_together_are_said() -> None:
-    year, hours = (footprint(ONE_KWH_J, ONE_HOUR_S, site(intensity=grid))
+    year, hours = (footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, site(intensity=grid))
                    for grid in (grid_intensity("US"), hourly_series("CISO").average()))  # fmt: skip
     both = year + hours
     assert both.grid.boundary == "mixed"
@@ -142,7 +144,7 @@ def test_combustion_and_life_cycles_together_are_said() -> None:
 
 def test_a_gpu_by_an_alias_has_its_own_embodied_carbon() -> None:
     for name in ("H200-SXM-141GB", "h200", "H200 SXM"):
-        answer = footprint(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=name)
+        answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=name)
         assert answer.factors()["embodied_gpu"][0].amount == Interval(164, 364, 364)
 
 
@@ -231,13 +233,13 @@ def test_bad_values_are_named(given: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize("images", [0, -1, 1.5, math.nan, math.inf, "3", True, 10**16])
 def test_bad_counts_are_named(images: Any) -> None:
     with pytest.raises(InputError, match="images must be a whole number"):
-        footprint(1.0, 1.0, exact_site(), images=images)
+        footprint_of_energy(1.0, 1.0, exact_site(), images=images)
 
 
 @pytest.mark.parametrize("energy", [0.0, -1.0, math.inf])
 def test_energies_must_be_positive(energy: float) -> None:
     with pytest.raises(InputError):
-        footprint(energy, 1.0, exact_site())
+        footprint_of_energy(energy, 1.0, exact_site())
 
 
 def test_a_site_needs_a_grid() -> None:

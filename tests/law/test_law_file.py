@@ -19,6 +19,7 @@ from joulecast.hardware import gpu
 from joulecast.law.law import FAMILIARITY, GpuColumns
 from joulecast.law.law_file import VERSION, rounded, write_law
 from joulecast.law.load import default_law, law_names, load_law
+from joulecast.law.roofline import RooflineLaw
 
 SIX_DIGITS = 1e-4  # parameters are written to 6 digits; energies go with their products
 
@@ -35,8 +36,9 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
 
 def test_six_digits_are_enough(tmp_path: Path) -> None:
     law = load_law("roofline")
-    shared = {name: value * (1 + 1e-9) for name, value in law.parameters["shared"].items()}
-    exact = dataclasses.replace(law, parameters={**law.parameters, "shared": shared})
+    assert isinstance(law, RooflineLaw)
+    shared = {name: value * (1 + 1e-9) for name, value in law.parameters.shared.items()}
+    exact = dataclasses.replace(law, parameters=dataclasses.replace(law.parameters, shared=shared))
     write_law(exact, tmp_path / "law.json")
     energies = []
     for one in (exact, load_law(tmp_path / "law.json")):
@@ -140,8 +142,8 @@ def test_a_packaged_law_says_what_it_knows(name: str) -> None:
     law = load_law(name)
     assert law.name == name
     described = law.describe()
-    assert described["fitted_on"]["runs"] > 100
-    assert set(described["errors"]) == set(FAMILIARITY)
+    assert described.fitted_on.runs > 100
+    assert set(described.errors) == set(FAMILIARITY)
     answer = law.predict(
         packaged_profile("sdxl"), Workload(1024, 1024, 25).columns(), "fp16", GpuColumns.of(gpu("H100"), 1)
     )

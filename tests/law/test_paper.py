@@ -18,27 +18,28 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms, fit_paper
 from joulecast.law.fitted import Gross
 from joulecast.law.law import FAMILIARITY, GpuColumns
-from joulecast.law.paper import PaperLaw, paper_regressors
+from joulecast.law.paper import Coefficients, PaperLaw, PaperParameters, ReferenceGpu, paper_regressors
 from joulecast.runs import RunTable
 
 SAME_ALGEBRA = 1e-6  # two least-squares solvers on a design of condition ~1e3, in float64
 FLUX = packaged_profile("flux.1-dev")
 
 
-def coefficients(target: str, intercept: float) -> dict[str, object]:
-    return {
-        "target": target, "intercept": intercept, "alpha": 0.9, "beta_res": 0.1, "beta_dtype": 2.0,
-        "beta_gpu": {"A100-SXM4-80GB": 0.0, "H100-SXM5-80GB": -0.5}, "reference": "A100-SXM4-80GB",
-    }  # fmt: skip
+def coefficients(target: str, intercept: float) -> Coefficients:
+    return Coefficients(
+        target, intercept, alpha=0.9, beta_res=0.1, beta_dtype=2.0,
+        beta_gpu={"A100-SXM4-80GB": 0.0, "H100-SXM5-80GB": -0.5}, reference="A100-SXM4-80GB",
+        runs=0, residual_sd=0.0, r2=1.0, columns=(), covariance=(),
+    )  # fmt: skip
 
 
 @pytest.fixture
 def law(dataset: Dataset) -> PaperLaw:
-    parameters = {
-        "energy": coefficients("energy", -25.0),
-        "duration": coefficients("duration", -30.0),
-        "reference_gpu": {"name": "A100-SXM4-80GB", "tdp_w": 400.0, "peak_flop_per_s": 312e12},
-    }
+    parameters = PaperParameters(
+        coefficients("energy", -25.0),
+        coefficients("duration", -30.0),
+        ReferenceGpu("A100-SXM4-80GB", tdp_w=400.0, peak_flop_per_s=312e12),
+    )
     half = dict.fromkeys(FAMILIARITY, 0.3)
     return PaperLaw("by hand", parameters, dataset.fitted_on(), half, half)
 
@@ -99,28 +100,28 @@ def test_the_fit_is_ordinary_least_squares(dataset: Dataset, kind: str) -> None:
     fit = fit_logarithms(columns, target, names, kind)
 
     known = np.isfinite(target)
-    slopes = [SLOPES.index(name) for name in fit["columns"] if name in SLOPES]
-    dummies = [names[known] == name for name in fit["columns"] if name not in SLOPES]
+    slopes = [SLOPES.index(name) for name in fit.columns if name in SLOPES]
+    dummies = [names[known] == name for name in fit.columns if name not in SLOPES]
     design = np.column_stack([columns[known][:, slopes], *dummies]).astype(float)
     oracle = sm.OLS(np.log(target[known]), design).fit()
 
-    ours = [fit[name] if name in SLOPES else fit["beta_gpu"][name] for name in fit["columns"]]
+    ours = [getattr(fit, name) if name in SLOPES else fit.beta_gpu[name] for name in fit.columns]
     np.testing.assert_allclose(ours, oracle.params, rtol=SAME_ALGEBRA)
-    np.testing.assert_allclose(fit["covariance"], oracle.cov_params(), rtol=SAME_ALGEBRA, atol=1e-12)
-    assert fit["r2"] == pytest.approx(oracle.rsquared, rel=SAME_ALGEBRA)
-    assert fit["runs"] == known.sum()
+    np.testing.assert_allclose(fit.covariance, oracle.cov_params(), rtol=SAME_ALGEBRA, atol=1e-12)
+    assert fit.r2 == pytest.approx(oracle.rsquared, rel=SAME_ALGEBRA)
+    assert fit.runs == known.sum()
 
 
 def test_fit_paper_predicts_what_its_least_squares_fitted(dataset: Dataset) -> None:
     law = fit_paper(dataset)
-    found = law.parameters["energy"]
-    slopes = np.array([found[name] for name in SLOPES])
-    betas = np.array([found["beta_gpu"].get(device.name, 0.0) for device in dataset.gpus])
+    found = law.parameters.energy
+    slopes = np.array([getattr(found, name) for name in SLOPES])
+    betas = np.array([found.beta_gpu.get(device.name, 0.0) for device in dataset.gpus])
     expected = np.exp(dataset_regressors(dataset) @ slopes + betas)
     for group in dataset.groups:
         answer = law.predict(group.profile, group.workloads, group.precision, group.gpus)
         dynamic = answer.energy_j - answer.idle_power_w * answer.duration_s / group.workloads.batch_size
-        rows = [place for place, row in enumerate(group.rows) if dataset.gpus[row].name in found["beta_gpu"]]
+        rows = [place for place, row in enumerate(group.rows) if dataset.gpus[row].name in found.beta_gpu]
         np.testing.assert_allclose(dynamic[rows], expected[group.rows[rows]], rtol=SAME_ALGEBRA)
 
 
@@ -159,6 +160,6 @@ def test_runs_on_a_gpu_file_are_fitted_by_the_gpus_name(eager: RunTable, tmp_pat
     )
     data = Dataset.build(eager + mine, packaged_profile)
     law = fit_paper(data)
-    assert "My card" in law.parameters["energy"]["beta_gpu"]
+    assert "My card" in law.parameters.energy.beta_gpu
     assert "My card" in law.fitted_on.gpus
     assert law.familiarity(FLUX, [gpu(file)]) == ["seen"]

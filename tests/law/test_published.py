@@ -60,5 +60,5 @@ def test_a_fit_comes_nearer_to_the_ratios_it_sees(dataset: Dataset, monkeypatch:
             for law in (seen, blind)
         ]
         assert off[0] < off[1]
-    moved = seen.parameters["chip_effects"]["Ampere GA102"] - blind.parameters["chip_effects"]["Ampere GA102"]
+    moved = seen.parameters.chip_effects["Ampere GA102"] - blind.parameters.chip_effects["Ampere GA102"]
     assert 0 < moved < 0.15

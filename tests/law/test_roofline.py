@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.errors import FitError, InputError
+from joulecast.errors import FitError
 from joulecast.forecast.estimate import estimate
 from joulecast.forecast.predict import predict
 from joulecast.hardware import Gpu, gpu, gpus
@@ -25,7 +25,7 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import PRIORS, _Problem, fit_roofline
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import GpuColumns
-from joulecast.law.load import load_law
+from joulecast.law.load import law_names, load_law
 from joulecast.law.roofline import REFERENCE_CLOCK_HZ, GpuTraits, RooflineLaw, assumed, chip_factor
 from joulecast.runs import RunTable
 
@@ -79,7 +79,7 @@ def test_energy_time_and_power_are_possible(case: dict[str, Any]) -> None:
     power = float(energy[0] * batch / seconds[0])
     assert 0 < energy[0] < np.inf
     assert 0 < seconds[0] < np.inf
-    shared = law().parameters["shared"]
+    shared = law().parameters.shared
     assert power >= shared["static_power_share"] * device.tdp_w
     assert power <= shared["power_limit_share"] * device.tdp_w * ABOVE_LIMIT
 
@@ -122,7 +122,7 @@ def test_the_power_limit_binds() -> None:
     capped = dataclasses.replace(whole, tdp_w=500.0)
     work = columns(steps=50, batch_size=8)
     (energy, seconds), (less_energy, more_seconds) = (gross("flux.1-dev", g, work) for g in (whole, capped))
-    limit = law().parameters["shared"]["power_limit_share"]
+    limit = law().parameters.shared["power_limit_share"]
     for device, e, t in ((whole, energy, seconds), (capped, less_energy, more_seconds)):
         assert e[0] * 8 / t[0] == pytest.approx(limit * device.tdp_w, rel=0.02)
     assert more_seconds[0] > 1.1 * seconds[0]
@@ -138,7 +138,7 @@ def test_a_launch_bound_gpu_draws_little_and_gains_nothing_from_its_speed() -> N
 
 
 def test_parameters_are_physically_possible() -> None:
-    shared = law().parameters["shared"]
+    shared = law().parameters.shared
     assert set(shared) == set(PRIORS)
     assert all(value > 0 for value in shared.values())
     for name, prior in PRIORS.items():
@@ -183,15 +183,16 @@ def test_static_power_is_its_share_of_the_limit_for_as_long_as_the_image_takes()
     parts = breakdown(law(), packaged_profile("sdxl"), work, "fp16", GpuColumns.of(device, 1))
     static = sum(by_part["static_power"][0] for by_part in parts.values())
     _, seconds = gross("sdxl", device, work)
-    share = law().parameters["shared"]["static_power_share"]
+    share = law().parameters.shared["static_power_share"]
     assert static == pytest.approx(share * device.tdp_w * seconds[0], rel=ADDS_UP)
 
 
 def test_only_a_roofline_law_has_parts() -> None:
-    with pytest.raises(InputError, match="does not say where joules go"):
-        breakdown(
-            load_law("paper"), packaged_profile("sdxl"), columns(), "fp16", GpuColumns.of(gpu("A100"), 1)
-        )
+    asked = (packaged_profile("sdxl"), columns(), "fp16", GpuColumns.of(gpu("A100"), 1))
+    assert load_law("roofline").breakdown(*asked) is not None
+    for name in set(law_names()) - {"roofline"}:
+        assert load_law(name).breakdown(*asked) is None
+        assert load_law(name).launch_bound(*asked).tolist() == [0.0]
 
 
 # --- intervals -----------------------------------------------------------------------------------
@@ -233,15 +234,15 @@ def test_the_fit_recovers_what_made_the_runs(dataset: Dataset) -> None:
     """
     truth = dataclasses.replace(
         law(),
-        parameters={
-            **law().parameters,
-            "shared": {
-                **law().parameters["shared"],
-                "energy_per_flop_j": 1.3 * law().parameters["shared"]["energy_per_flop_j"],
-                "launch_time_s": 0.7 * law().parameters["shared"]["launch_time_s"],
+        parameters=dataclasses.replace(
+            law().parameters,
+            shared={
+                **law().parameters.shared,
+                "energy_per_flop_j": 1.3 * law().parameters.shared["energy_per_flop_j"],
+                "launch_time_s": 0.7 * law().parameters.shared["launch_time_s"],
                 "static_power_share": 0.24,
             },
-        },
+        ),
     )
     energy, seconds, *_ = predict_runs(truth, dataset)
     made = dataclasses.replace(
@@ -253,12 +254,12 @@ def test_the_fit_recovers_what_made_the_runs(dataset: Dataset) -> None:
     found, *_ = predict_runs(fitted, made)
     known = np.isfinite(made.energy_j)
     assert np.abs(np.log(found / made.energy_j))[known].max() < RECOVERED
-    shared = fitted.parameters["shared"]
+    shared = fitted.parameters.shared
     assert shared["static_power_share"] == pytest.approx(0.24, abs=0.01)
-    launch = truth.parameters["shared"]["launch_time_s"]
+    launch = truth.parameters.shared["launch_time_s"]
     assert shared["launch_time_s"] == pytest.approx(launch, rel=0.1)
     per_flop = [
-        np.log(p["shared"]["energy_per_flop_j"]) + p["chip_effects"]["Ampere GA100"] + np.log(p["level"])
+        np.log(p.shared["energy_per_flop_j"]) + p.chip_effects["Ampere GA100"] + np.log(p.level)
         for p in (fitted.parameters, truth.parameters)
     ]
     assert per_flop[0] == pytest.approx(per_flop[1], abs=0.1)
@@ -282,10 +283,10 @@ def test_own_runs_decide_whose_software_is_predicted(eager: RunTable) -> None:
         for source in ("ML.ENERGY leaderboard v2", "ML.ENERGY leaderboard v3")
     )
     assert (
-        slow.parameters["shared"]["launch_time_s"] != fast.parameters["shared"]["launch_time_s"]
-        or slow.parameters["level"] != fast.parameters["level"]
+        slow.parameters.shared["launch_time_s"] != fast.parameters.shared["launch_time_s"]
+        or slow.parameters.level != fast.parameters.level
     )
-    assert slow.parameters["chip_effects"] == fast.parameters["chip_effects"]
+    assert slow.parameters.chip_effects == fast.parameters.chip_effects
 
 
 def test_too_few_runs(eager: RunTable) -> None:

@@ -333,7 +333,7 @@ def test_what_binds_and_what_it_costs() -> None:
         max_carbon_kg=75.0,
     )
     plan = solve(base, gap=EXACT_GAP)
-    limit = next(b for b in plan.binding if b.limit == "limits.carbon_kg")
+    limit = next(b for b in plan.binding if b.limit.name == "limits.carbon_kg")
     assert limit.used == pytest.approx(75, rel=1e-3)
     assert plan.fleet[0].count == 150
     assert limit.cost_per_unit == pytest.approx(2 * 4 * 4, rel=1e-3)  # 2 GPUs a kg, 4 h of 4 USD
@@ -355,7 +355,7 @@ def test_a_limit_on_cost_by_hand() -> None:
     assert images == pytest.approx({"clean": 1800, "dirty": 1800})  # 0.5 kWh at 4 and 0.5 kWh at 1
     assert plan.operational_carbon_g.value == pytest.approx(0.5 * 100 + 0.5 * 900)
     (limit,) = plan.binding
-    assert (limit.limit, limit.amount) == ("limits.cost", 2.5)
+    assert (limit.limit.name, limit.amount) == ("limits.cost", 2.5)
     assert limit.used == pytest.approx(2.5)
     assert limit.cost_per_unit == pytest.approx(800 / 3)  # 3 USD move a kWh from 900 g to 100 g
     assert limit.cost == pytest.approx(400)
@@ -373,7 +373,7 @@ def test_gpus_that_no_longer_fit_bind() -> None:
     plan = solve(simple(services=busy, places=places), gap=EXACT_GAP)
     assert {f.region: f.count for f in plan.fleet} == {"clean": 2, "dirty": 2}
     (limit,) = plan.binding
-    assert limit.limit == "clean.max_power_kw"
+    assert limit.limit.name == "clean.max_power_kw"
     assert limit.used == pytest.approx(0.8)
     # divisible, 2.5 GPUs are clean; without the limit all four: 1.5 kWh an hour less than 900 g
     assert limit.cost == pytest.approx(1.5 * 4 * 0.25 * 800, rel=1e-3)
@@ -388,7 +388,7 @@ def test_a_count_in_a_region_and_a_time_of_a_batch_bind() -> None:
     options = (option(0, 0, 1000, 4), option(0, 0, 500, 4, batch=2))
     plan = solve(simple(services=busy, places=places, options=options), gap=EXACT_GAP)
     assert {a.batch_size for a in plan.assignments} == {1}
-    found = {use.limit: use for use in plan.limits}
+    found = {use.limit.name: use for use in plan.limits}
     assert found["clean.gpu"].is_binding
     assert not found["dirty.gpu"].is_binding
     assert found["dirty.gpu"].used == 1
@@ -416,7 +416,7 @@ def test_a_plan_is_there_though_the_costs_of_its_limits_take_too_long(
     monkeypatch.setattr(Program, "solve", slow)
     plan = solve(simple(services=busy, places=places))
     (limit,) = plan.binding
-    assert (limit.limit, limit.cost, limit.cost_per_unit) == ("clean.max_power_kw", None, None)
+    assert (limit.limit.name, limit.cost, limit.cost_per_unit) == ("clean.max_power_kw", None, None)
     assert "Binds: clean.max_power_kw at 1 kW." in plan_text(plan)
     json.dumps(plan.to_dict(), allow_nan=False)
 

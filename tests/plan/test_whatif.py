@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.account import footprint, site
+from joulecast.footprint.account import footprint_of_energy, site
 from joulecast.footprint.factors import packaged
 from joulecast.footprint.grid.hours import by_hour_of_day, intensity_at
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series
@@ -85,7 +85,7 @@ def test_carbon_is_that_of_footprints() -> None:
     energy, latency = delta(found, "energy_j"), delta(found, "latency_s")
     for side, place in zip(("before", "after"), at, strict=True):
         assert place is not None
-        one = footprint(getattr(energy, side), getattr(latency, side), place, gpu="A100-SXM4-80GB")
+        one = footprint_of_energy(getattr(energy, side), getattr(latency, side), place, gpu="A100-SXM4-80GB")
         for measure, expected in (("carbon_g", one.carbon), ("cost", one.money)):
             assert expected is not None
             for end in ("low", "value", "high"):
@@ -109,7 +109,7 @@ def test_the_range_of_a_change_holds_every_case() -> None:
         known: dict[str, Any] = {name: within(factor.quantity.amount) for name, factor in factors.items()}
         joules, seconds = within(energy.before), within(latency.before)
         grams = [
-            footprint(j, s, site(name, **known), gpu="A100-SXM4-80GB").carbon.amount.value
+            footprint_of_energy(j, s, site(name, **known), gpu="A100-SXM4-80GB").carbon.amount.value
             for name, j, s in (
                 ("PL", joules, seconds),
                 ("FR", joules * within(energy.ratio), seconds * within(latency.ratio)),

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joulecast.cli.laws import check_forms, one_thread, read_runs
+from joulecast.cli.laws import check_forms, forms_in_words, one_thread, read_runs
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
 from joulecast.errors import InputError, shown
 
@@ -21,8 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add(
         "--law",
         metavar="FORM",
-        help="roofline, paper, tdp_time, joules_per_flop or parameters_steps; by default the package's own "
-        "law",
+        help=f"{forms_in_words()}; by default the package's own law",
     )
     add("--alone", action="store_true", help="fit on these runs only, without the packaged ones")
     output = command.add_argument_group(OUTPUT)
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--out {shown(options.out)}: a law file ends in .json, e.g. my-law.json")
     one_thread()
     from joulecast.files.paths import replacing
-    from joulecast.law.adapt import adapt
+    from joulecast.law.adapt import fit
     from joulecast.law.law_file import write_law
     from joulecast.law.load import default_law
     from joulecast.report.fit_text import adaptation_report, adaptation_text
@@ -45,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     check_forms([form])
     runs = read_runs(options.runs)
     with replacing(Path(options.out)) as temporary:
-        done = adapt(runs, form, Path(options.out).stem, options.alone, say)
+        done = fit(runs, form, Path(options.out).stem, alone=options.alone, say=say)
         write_law(done.law, temporary)
     if options.json:
         return print_json(adaptation_report(done))

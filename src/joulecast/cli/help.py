@@ -16,7 +16,8 @@ class HelpFormatter(argparse.HelpFormatter):
     """Options as ``--batch, --batch-size IMAGES``, in lines that the terminal holds."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=HELP_COLUMN, width=_width())  # else it would load shutil
+        width = terminal_width()  # without one, argparse would load shutil
+        super().__init__(prog, max_help_position=HELP_COLUMN, width=width)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return names(action)
@@ -49,14 +50,14 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
     start = max(len(name) for name, _ in pairs) + 4
     lines: list[str] = []
     for name, meaning in pairs:
-        first, *rest = textwrap.wrap(meaning, _width() - start)
+        first, *rest = textwrap.wrap(meaning, terminal_width() - start)
         lines += [f"  {name:<{start - 2}}{first}", *(" " * start + line for line in rest)]
     return "\n".join(lines)
 
 
 @cache
-def _width() -> int:
-    """Characters of a line: of the terminal, within reason."""
+def terminal_width() -> int:
+    """Characters of a line: of the terminal, within reason, less a margin."""
     try:
         given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
     except (AttributeError, ValueError, OSError):  # no terminal

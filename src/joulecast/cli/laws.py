@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from joulecast.cli.options import say
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, shown
 from joulecast.files.paths import is_path
 
 if TYPE_CHECKING:
@@ -16,16 +16,24 @@ if TYPE_CHECKING:
 
 def check_forms(forms: Sequence[str]) -> None:
     """Raise InputError for a name that is no form of law, which can be fitted again."""
-    from joulecast.law.forms import FITS
+    from joulecast.law.forms import find_form, known_forms
 
     for form in forms:
         if is_path(form, ".json"):
             raise InputError(
                 f"--law {shown(form)}: a law file cannot be held out of its own fit; give a form "
-                f"({', '.join(FITS)}), or runs of your own with --runs"
+                f"({', '.join(known_forms())}), or runs of your own with --runs"
             )
-        if form not in FITS:
-            raise UnknownNameError("form of law", form, FITS, f"known: {', '.join(FITS)}")
+        find_form(form)
+
+
+def forms_in_words() -> str:
+    """The forms of law that may be asked for, e.g. "roofline or paper"."""
+    one_thread()  # the registry loads numpy
+    from joulecast.law.forms import known_forms
+
+    *others, last = known_forms()
+    return f"{', '.join(others)} or {last}"
 
 
 def read_runs(path: str) -> RunTable:

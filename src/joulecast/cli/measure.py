@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joulecast.cli.options import ASKED, BATCH_HELP, OUTPUT, json_option, print_json
 from joulecast.cli.source import source, source_options
-from joulecast.errors import InputError, MeasureError
+from joulecast.errors import InputError
 
 if TYPE_CHECKING:
-    from joulecast.measure.campaign import Progress
     from joulecast.measure.protocol import Settings
-    from joulecast.measure.records import TaskSpec
-    from joulecast.measure.rows import StoredResult
 
 ASKED_OF_A_TASK = (
     "model", "size", "steps", "precision", "passes", "batch_size", "text_tokens", "runtime", "tf32",
@@ -48,52 +43,23 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure one workload, print it, and write it."""
-    from joulecast.report.measured_text import measured_text
+    from joulecast.measure.once import check_task, measure_once
 
-    result = _measured(options)
+    given = {name: getattr(options, name) for name in ASKED_OF_A_TASK}
+    asked = {name: value for name, value in given.items() if value is not None}
+    settings = _settings(options)
+    check_task(asked, options.out)
+    subject, meter = source(options)
+    try:
+        result = measure_once(
+            asked, subject=subject, meter=meter, settings=settings, out=options.out, gpu=options.gpu
+        )
+    finally:
+        meter.close()
     if options.json:
         return print_json(result.to_dict())
-    print(measured_text(result))
+    print(result)
     return 0
-
-
-def _measured(options: argparse.Namespace) -> StoredResult:
-    """The result of the one task, by way of a store of its own. Raises MeasureError where there is none."""
-    from joulecast.measure.campaign import run_campaign
-    from joulecast.measure.export import check_target, device_of, export
-    from joulecast.measure.store import NewTask, Store
-
-    spec, settings = _spec(options), _settings(options)
-    told: list[Progress] = []
-    if options.out:
-        check_target(options.out)
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "one.db") as store:
-        store.note("name", "measure")
-        store.add([NewTask(spec)])
-        subject, meter = source(options)
-        try:
-            if options.out:
-                device_of(meter.device.gpu, options.gpu)  # or nothing could be written afterwards
-            while store.counts()["pending"] and not told:
-                run_campaign(store, subject, meter, settings, on_progress=told.append)
-        finally:
-            meter.close()
-        if not store.results():
-            raise MeasureError(told[-1].outcome)
-        if options.out:
-            export(store, options.out, gpu=options.gpu)
-        return store.results()[0]
-
-
-def _spec(options: argparse.Namespace) -> TaskSpec:
-    """What is measured. Raises InputError where the pipeline would refuse it."""
-    from joulecast.compute.profile_file import packaged_profile
-    from joulecast.measure.campaign_plan import make_spec
-
-    asked = {name: getattr(options, name) for name in ASKED_OF_A_TASK}
-    spec = make_spec({name: value for name, value in asked.items() if value is not None})
-    packaged_profile(spec.model).check(spec.workload)
-    return spec
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -21,7 +21,7 @@ from joulecast.cli.options import (
     print_json,
     write_text,
 )
-from joulecast.cli.site_options import place_of, site_options
+from joulecast.cli.site_options import places_of, site_options
 from joulecast.errors import InputError, UnknownNameError, shown
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _cases(options: argparse.Namespace) -> list[Case]:
             asked[name] = _listed_values(text, option)
     regions = [None] if options.region is None else _listed_values(options.region, "--region")
     _check_count([*asked.values(), regions])
-    places = [place_of(options, region) for region in regions]
+    places = places_of(options, regions)
     return [
         Case(setting, place, options.law)
         for values in itertools.product(*asked.values())

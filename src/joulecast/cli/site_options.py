@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from joulecast.cli.options import CARBON
@@ -101,19 +102,26 @@ def asks_for_a_site(options: argparse.Namespace) -> bool:
 # --- sites ----------------------------------------------------------------------------------------
 
 
-def place_of(options: argparse.Namespace, region: str | None) -> Place:
-    """The place that the options describe, in a region; InputError for what does not go together.
+def places_of(options: argparse.Namespace, regions: Sequence[str | None]) -> list[Place]:
+    """The place that the options describe, in each region; InputError for what does not go together.
 
-    The intensity of now, where that is asked for, is asked here.
+    Intensities of now, where they are asked for, are asked here; what cannot be reached is asked once.
     """
     from joulecast.footprint.place import Place
 
     _check_sources(options)
     found = {name: getattr(options, name) for name in (*GRID, *OF_SERIES)} | _factors(options)
-    found |= {"region": region, "hourly": options.hourly[0] if options.hourly else None}
-    if options.live:
-        found["intensity"] = _live_source(options)(region, None)
-    return Place.of(found)
+    found["hourly"] = options.hourly[0] if options.hourly else None
+    live = _live_source(options) if options.live else None
+    return [
+        Place.of({**found, "region": region, **({} if live is None else {"intensity": live(region, None)})})
+        for region in regions
+    ]
+
+
+def place_of(options: argparse.Namespace) -> Place:
+    """The one place that the options describe; errors as of `places_of`."""
+    return places_of(options, [options.region])[0]
 
 
 def site_of(options: argparse.Namespace) -> Site:
@@ -121,7 +129,7 @@ def site_of(options: argparse.Namespace) -> Site:
     _check_sources(options)
     if options.region is None and options.intensity is None and not options.hourly:
         _yearly_source(options)(None, None)  # says what is missing
-    return _site(place_of(options, options.region))
+    return _site(place_of(options))
 
 
 def sites_of(options: argparse.Namespace) -> Sites:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from joulecast.cli.laws import check_forms, one_thread, read_runs
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
@@ -39,23 +39,25 @@ def run(options: argparse.Namespace) -> int:
 
 def _hold_out(options: argparse.Namespace) -> int:
     from joulecast.compute.profile_file import packaged_profile
-    from joulecast.law.forms import FITS
+    from joulecast.law.calibration import packaged_law
+    from joulecast.law.forms import known_forms
     from joulecast.law.hold_out import validate
     from joulecast.law.load import load_law
     from joulecast.law.own_runs import usable
     from joulecast.law.reproduction import reproduction
-    from joulecast.report.validation.text import held_out_report, held_out_text
+    from joulecast.report.validation.findings import held_out_report
+    from joulecast.report.validation.text import held_out_text
     from joulecast.runs import packaged_runs
 
-    forms = tuple(dict.fromkeys(options.law or FITS))
+    forms = tuple(dict.fromkeys(options.law or known_forms()))
     check_forms(forms)
     _check_report(options.report)
     runs, left_out = usable(packaged_runs())
-    heavy = "roofline" in forms
-    workers = min(os.cpu_count() or 1, 4) if heavy else 1
+    is_slow = any(known_forms()[form].is_slow for form in forms)
+    workers = min(os.cpu_count() or 1, 4) if is_slow else 1
     say(f"holding out sources, models and GPUs of {len(runs)} runs, {len(forms)} laws")
     held = validate(forms, runs, packaged_profile, workers, say)
-    law = load_law(None if len(forms) > 1 else forms[0])
+    law = load_law() if len(forms) > 1 else packaged_law(forms[0], held[forms[0]])
     reproduced = reproduction(packaged_runs(), packaged_profile, load_law())
     report = held_out_report(held, left_out, law, packaged_profile, reproduced)
     if options.report:
@@ -63,14 +65,15 @@ def _hold_out(options: argparse.Namespace) -> int:
 
         written = write_folder(Path(options.report), report, held, law)
         say(f"wrote {written[0]} and {len(written) - 1} more files beside it")
-    return _print(report, options.json, held_out_text)
+    return print_json(report.to_dict()) if options.json else _print(held_out_text(report))
 
 
 def _validate_on(options: argparse.Namespace) -> int:
     from joulecast.law.dataset import Dataset
     from joulecast.law.own_runs import load_run_profile, named, usable
     from joulecast.law.score_runs import on_runs
-    from joulecast.report.validation.text import own_runs_report, own_runs_text
+    from joulecast.report.validation.findings import own_runs_report
+    from joulecast.report.validation.text import own_runs_text
 
     if options.report:
         raise InputError("--report shows hold-outs and cannot go with --runs; --json gives the same as data")
@@ -78,7 +81,7 @@ def _validate_on(options: argparse.Namespace) -> int:
     runs, left_out = usable(named(read_runs(options.runs)))
     dataset = Dataset.build(runs, load_run_profile)
     report = own_runs_report([on_runs(law, dataset) for law in laws], left_out)
-    return _print(report, options.json, own_runs_text)
+    return print_json(report.to_dict()) if options.json else _print(own_runs_text(report))
 
 
 def _laws(names: Sequence[str] | None) -> list[FittedLaw]:
@@ -100,8 +103,6 @@ def _check_report(folder: str | None) -> None:
     check_folder(Path(folder))
 
 
-def _print(report: Mapping[str, Any], as_json: bool, text: Callable[[Mapping[str, Any]], str]) -> int:
-    if as_json:
-        return print_json(report)
-    print(text(report))
+def _print(text: str) -> int:
+    print(text)
     return 0

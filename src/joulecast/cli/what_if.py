@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.to:
         raise InputError("say what changes: --to KEY=VALUE, e.g. --to steps=28 or --to gpu=h200")
     changes = [_change(text) for text in options.to]
-    case = Case(setting_of(options), place_of(options, options.region), options.law)
+    case = Case(setting_of(options), place_of(options), options.law)
     found = [what_if(case, change) for change in _with_all_together(changes)]
     if options.json:
         return print_json({"setting": case.to_dict(), "changes": [what_if_data(one) for one in found]})

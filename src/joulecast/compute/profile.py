@@ -144,7 +144,7 @@ class Defaults:
     precision: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComputeProfile:
     """The compute of one pipeline for any workload it accepts. Pure data."""
 

@@ -60,10 +60,23 @@ def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfi
         raise FileFormatError(f"{where} is not a whole profile ({type(error).__name__}: {error})") from None
 
 
+def has_profile(name: str) -> bool:
+    """Whether a profile of a catalogue model is packaged; a model just added has none yet."""
+    return data.is_there(f"profiles/{name}.json")
+
+
 @cache
 def packaged_profile(name: str) -> ComputeProfile:
-    """The packaged profile of a catalogue model, by its exact name."""
+    """The packaged profile of a catalogue model, by its exact name.
+
+    Raises
+    ------
+    FileFormatError
+        There is none, or its file is damaged.
+    """
     where = f"profiles/{name}.json"
+    if not has_profile(name):
+        raise FileFormatError(f"no profile of {name}: python tools/make_profiles.py {name}")
     return parse_profile(data.read_bytes(where), where, origin="catalogue")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from joulecast.errors import FileFormatError, shown
 
 __all__ = [
+    "is_there",
     "names",
     "read_bytes",
     "read_json",
@@ -68,6 +69,11 @@ def read_bytes(name: str) -> bytes:
         return _packaged(name).read_bytes()
     except OSError as error:
         raise _damaged(name, "it cannot be read") from error
+
+
+def is_there(name: str) -> bool:
+    """Whether there is a packaged file of this name."""
+    return _packaged(name).is_file()
 
 
 def names(folder: str = "", suffix: str = "") -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -121,7 +122,7 @@ def _header(rows: list[list[str]], where: str) -> list[str]:
     names = [name.strip() for name in rows[0]] if rows else []
     if len(names) > MOST_COLUMNS:
         raise FileFormatError(f"{where} has {len(names)} columns; at most {MOST_COLUMNS} are read")
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
@@ -171,7 +172,7 @@ def _arrow_blocks(source: Path, where: str, check: Check) -> Iterator[Columns]:
 
 
 def _check_names(names: list[str], where: str, check: Check) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
     check(names, where)

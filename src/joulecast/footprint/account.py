@@ -15,9 +15,10 @@ from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
+from joulecast.presented import Presented
 from joulecast.uncertainty import Ends, Interval
 
-__all__ = ["Footprint", "Site", "footprint", "footprint_of", "site"]
+__all__ = ["Footprint", "Site", "footprint_of", "footprint_of_energy", "site"]
 
 
 class MoneyData(Ends):
@@ -62,8 +63,8 @@ class FootprintData(TypedDict):
     warnings: list[str]
 
 
-@dataclass(frozen=True)
-class Footprint(Amounts):
+@dataclass(frozen=True, repr=False)
+class Footprint(Presented, Amounts):
     """What `images` images cost. Every amount is an interval with its unit.
 
     Attributes
@@ -79,6 +80,8 @@ class Footprint(Amounts):
     steps : the whole sum.
     warnings : where the numbers deserve doubt.
     """
+
+    text_by = "footprint_text:footprint_text"
 
     images: int
     accounting: str
@@ -163,7 +166,7 @@ class Footprint(Amounts):
 def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
     """The footprint of images as estimated. Raises InputError when the estimate is of dynamic energy."""
     law = f"joulecast estimate, law {estimate.law.name}, 90 % interval"
-    return footprint(
+    return footprint_of_energy(
         estimate.energy,
         estimate.duration / estimate.workload.batch_size,
         at,
@@ -174,7 +177,7 @@ def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
     )
 
 
-def footprint(
+def footprint_of_energy(
     energy_j: Interval | float,
     duration_s: Interval | float,
     at: Site,

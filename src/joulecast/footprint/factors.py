@@ -23,10 +23,9 @@ PLAUSIBLE: dict[str, tuple[float, float, str]] = {
     "intensity": (0.0, 3000.0, "grid intensity [g CO2e/kWh]"),
     "price_per_kwh": (0.0, 1e6, "price of a kWh"),
     "price_per_gpu_hour": (0.0, 1e6, "price of a GPU-hour"),
-    "embodied": (0.0, 100_000.0, "embodied carbon [kg]"),
 }
 UNITS = {"host_overhead": "1", "pue": "1", "wue": "L/kWh", "life": "year", "utilisation": "1",
-         "transmission_loss": "1", "intensity": "g/kWh", "embodied": "kg"}  # fmt: skip
+         "transmission_loss": "1", "intensity": "g/kWh"}  # fmt: skip
 GIVEN = "given by the user"
 
 Given = Interval | Number | str

@@ -9,6 +9,7 @@ from joulecast.footprint.explanation import Ledger
 from joulecast.footprint.factors import Factor, embodied_host
 from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.site import Site
+from joulecast.units import GRAMS_PER_KILOGRAM, HOURS_PER_YEAR, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Sum:
         hours = note(
             "gpu_hours",
             f.gpu_time(self.duration_s.quantity, self.images),
-            "duration_s * images / 3600",
+            f"duration_s * images / {SECONDS_PER_HOUR:.0f}",
             {"duration_s": self.duration_s, "images": self.images},
         )
         embodied = self._embodied(hours)
@@ -98,7 +99,7 @@ class Sum:
         energy = note(
             "gpu_energy_kwh",
             f.gpu_energy(self.energy_j.quantity, self.images),
-            "energy_j * images / 3600000",
+            f"energy_j * images / {JOULES_PER_KILOWATT_HOUR:.0f}",
             {"energy_j": self.energy_j, "images": self.images},
         )
         node = note(
@@ -134,13 +135,13 @@ class Sum:
         kilograms = note(
             "embodied_g",
             formulas.embodied_carbon_per_gpu(card.quantity, host.quantity),
-            "(embodied_gpu + embodied_host) * 1000",
+            f"(embodied_gpu + embodied_host) * {GRAMS_PER_KILOGRAM:.0f}",
             {"embodied_gpu": card, "embodied_host": host},
         )
         return note(
             "embodied_carbon_g",
             formulas.amortised_embodied_carbon(hours, kilograms, at.life.quantity, at.utilisation.quantity),
-            "gpu_hours * embodied_g / (life * 8760 * utilisation)",
+            f"gpu_hours * embodied_g / (life * {HOURS_PER_YEAR:.0f} * utilisation)",
             {"gpu_hours": hours, "embodied_g": kilograms, "life": at.life, "utilisation": at.utilisation},
             falling=("life", "utilisation"),
         )

@@ -18,6 +18,7 @@ from joulecast.forecast.answer import Answer, answer, no_answer
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
 from joulecast.law.load import load_law
+from joulecast.presented import Presented
 from joulecast.question.question import Question, ask
 from joulecast.question.setting import Setting
 from joulecast.uncertainty import Interval
@@ -39,8 +40,8 @@ class ComponentEstimate:
     energy_j: float
 
 
-@dataclass(frozen=True)
-class Estimate:
+@dataclass(frozen=True, repr=False)
+class Estimate(Presented):
     """What one image costs. Intervals hold the true value 9 times in 10, as far as held-out runs tell.
 
     Attributes
@@ -58,6 +59,8 @@ class Estimate:
     warnings : where the number deserves doubt.
     notes : how the request was understood.
     """
+
+    text_by = "estimate_text:estimate_text"
 
     question: Question
     law: Law
@@ -244,7 +247,7 @@ def _record(guess: Estimate) -> dict[str, object]:
         "components": [dataclasses.asdict(part) for part in guess.components],
         "workload": _workload_record(guess),
         "gpu": _gpu_record(guess.gpu, guess.idle_power_w),
-        "law": law_record(guess),
+        "law": _law_record(guess),
         "warnings": guess.warnings,
         "notes": guess.notes,
     }
@@ -278,12 +281,14 @@ def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
     }
 
 
-def law_record(guess: Estimate) -> dict[str, Any]:
+def _law_record(guess: Estimate) -> dict[str, object]:
     """What the law says of itself, and its published error for what it knew of this model and GPU."""
-    described = dict(guess.law.describe())
-    errors = described.pop("errors", None) or {}
+    facts = guess.law.describe()
+    error = facts.errors.get(guess.familiarity)
     return {
-        **described,
+        "name": facts.name,
+        "form": facts.form,
+        "fitted_on": dataclasses.asdict(facts.fitted_on),
         "familiarity": guess.familiarity,
-        "held_out_error": errors.get(guess.familiarity),
+        "held_out_error": None if error is None else error.to_dict(),
     }

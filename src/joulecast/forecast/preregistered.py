@@ -20,10 +20,11 @@ import numpy as np
 from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.paths import replacing, user_text
+from joulecast.files.plain import finite
 from joulecast.forecast.predict import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
-from joulecast.law.hold_out import Score, log_of_call, plain, score_errors
 from joulecast.law.law import Law
+from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
@@ -140,23 +141,23 @@ class Checked:
                 rows = np.array([one == value for one in values])
                 yield str(value), self.score("energy_j", rows), self.score("duration_s", rows)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Scores and every run's prediction as one JSON object."""
         pairs = zip(self.runs, self.energy_j, self.low_j, self.high_j, self.duration_s, strict=True)
         return {
             "groups": [
-                {"name": name, "energy": plain(energy), "time": plain(time)}
+                {"name": name, "energy": energy.to_dict(), "time": time.to_dict()}
                 for name, energy, time in self.groups()
             ],
             "runs": [
                 {
                     "run_id": run.run_id,
                     "measured_j": run.energy_j,
-                    "predicted_j": _known(energy),
-                    "predicted_low_j": _known(low),
-                    "predicted_high_j": _known(high),
+                    "predicted_j": finite(energy),
+                    "predicted_low_j": finite(low),
+                    "predicted_high_j": finite(high),
                     "measured_s": run.duration_s,
-                    "predicted_s": _known(seconds),
+                    "predicted_s": finite(seconds),
                 }
                 for run, energy, low, high, seconds in pairs
             ],
@@ -164,10 +165,6 @@ class Checked:
             "unmeasured": self.unmeasured,
             "unpredicted": self.unpredicted,
         }
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:

@@ -19,14 +19,17 @@ from typing import Any
 import numpy as np
 
 from joulecast.hardware import gpu
+from joulecast.law.calibration import calibrated, packaged_law
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
-from joulecast.law.hold_out import HeldOut, Say, calibrated, groups_of, plain, predict_runs, score, validate
+from joulecast.law.hold_out import HeldOut, Say, groups_of, predict_runs, validate
 from joulecast.law.law import FAMILIARITY
-from joulecast.law.load import load_law
+from joulecast.law.load import default_law
 from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
 from joulecast.law.score_runs import OnRuns, on_runs
+from joulecast.law.scores import Scores
+from joulecast.presented import Presented
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 # Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.
@@ -35,8 +38,8 @@ OWN_SOURCE = "your runs"
 QUANTITIES: Mapping[str, str] = {"energy_j": "energy", "duration_s": "duration"}
 
 
-@dataclass(frozen=True)
-class Adaptation:
+@dataclass(frozen=True, repr=False)
+class Adaptation(Presented):
     """A fit on a user's runs.
 
     Attributes
@@ -49,6 +52,8 @@ class Adaptation:
     left_out : runs that no law can use, by reason.
     """
 
+    text_by = "fit_text:adaptation_text"
+
     law: FittedLaw
     before: OnRuns
     after: OnRuns
@@ -57,12 +62,18 @@ class Adaptation:
     left_out: Mapping[str, int]
 
 
-def adapt(
-    runs: RunTable, form: str, name: str, alone: bool = False, say: Say = lambda words: None
+def fit(
+    runs: RunTable,
+    form: str | None = None,
+    name: str = "mine",
+    *,
+    alone: bool = False,
+    say: Say = lambda words: None,
 ) -> Adaptation:
-    """Fit a law of `form` on a user's runs, with the packaged ones unless `alone`.
+    """Fit a law on a user's runs, with the packaged ones unless `alone`.
 
-    `name` becomes the law's name; `say` is told what is being done.
+    `form` is that of the default law unless given; `name` becomes the law's name; `say` is told what is being
+    done.
 
     Raises
     ------
@@ -72,7 +83,8 @@ def adapt(
         The runs cannot support the fit: too few or degenerate, one GPU only (`alone`), both boundaries,
         a measurement that occurs twice, an unknown model.
     """
-    packaged = load_law(form)
+    form = form or default_law()
+    packaged = packaged_law(form)
     own, left_out = usable(named(runs))
     others = RunTable() if alone else packaged_runs().filter(runtime=EAGER)
     check(own, others, alone)
@@ -117,7 +129,7 @@ def _runs_by_gpu(own: RunTable, quantity: str) -> Counter[str]:
 
 def moved(before: FittedLaw, after: FittedLaw) -> dict[str, tuple[float | None, float | None]]:
     """Parameters that differ by more than rounding, by dotted name."""
-    old, new = (dict(_numbers(law.parameters)) for law in (before, after))
+    old, new = (dict(_numbers(dataclasses.asdict(law.parameters))) for law in (before, after))
     names = list(dict.fromkeys([*old, *new]))
     pairs = {name: (old.get(name), new.get(name)) for name in names}
     return {
@@ -174,7 +186,7 @@ def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, ow
 
     A GPU that the packaged law had not seen, with too few runs to tell, stays as uncertain as one.
     """
-    errors = {known: dict(packaged.errors.get(known) or {}) for known in FAMILIARITY}
+    errors = {known: packaged.errors.get(known, Scores(None, None)) for known in FAMILIARITY}
     widths = {}
     for quantity, label in QUANTITIES.items():
         on = packaged.fitted_on
@@ -186,9 +198,10 @@ def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, ow
         counts, measured = _runs_by_gpu(own, quantity), _well_measured(own, quantity)
         too_few = set(counts) - set(known) - measured
         asked = held.half_width(quantity) if counts else 0.0
-        errors["same_source"][label] = plain(score(held, quantity)) if measured else None
+        of_own = held.score(quantity).rounded() if measured else None
+        errors["same_source"] = dataclasses.replace(errors["same_source"], **{label: of_own})
         if too_few:
-            errors["seen"][label] = None
+            errors["seen"] = dataclasses.replace(errors["seen"], **{label: None})
         seen = max(old["unseen_gpu" if too_few else "seen"], asked)
         widths[label] = {name: max(old[name], seen) for name in FAMILIARITY}
         widths[label]["same_source"] = max(old["same_source"], asked)

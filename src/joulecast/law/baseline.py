@@ -4,25 +4,23 @@
 - ``joules_per_flop``: one constant J/FLOP, and one constant FLOP/s.
 - ``parameters_steps``: denoiser parameters times steps times passes, whatever the size.
 
-Each has two constants, fitted as geometric means over the runs, so that their errors show what the
-quantity alone can tell.
+Each has two constants, so that their errors show what the quantity alone can tell; see
+`joulecast.law.fit_baseline`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
-from joulecast.errors import FitError
-from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.law import FAMILIARITY, Array, GpuColumns
+from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
+from joulecast.law.law import Array, GpuColumns
 from joulecast.law.roofline import half_peak
 
-UNVALIDATED_HALF_WIDTH = 0.7
 Quantity = Callable[[ComputeProfile, WorkloadColumns, Array, GpuColumns], tuple[Array, Array]]
 
 
@@ -55,10 +53,25 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 
 
+@dataclass(frozen=True)
+class BaselineParameters(Parameters):
+    """A key of QUANTITIES, and what energy and time are over it."""
+
+    quantity: str
+    energy_factor: float
+    duration_factor: float
+
+
 class BaselineLaw(FittedLaw):
-    """One of the rules of thumb. Parameters: ``quantity``, ``energy_factor`` and ``duration_factor``."""
+    """One of the rules of thumb."""
 
     form = "baseline"
+    parameters: BaselineParameters
+
+    @classmethod
+    def parameters_of(cls, value: Decoded) -> BaselineParameters:
+        """See `FittedLaw.parameters_of`."""
+        return BaselineParameters(**value)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -66,38 +79,11 @@ class BaselineLaw(FittedLaw):
         """See `FittedLaw.gross`; the energy is shared by FLOP."""
         by_component = profile.flop(workloads, precision)
         total = profile.total_flop(workloads, precision)
-        quantity = QUANTITIES[self.parameters["quantity"]]
+        quantity = QUANTITIES[self.parameters.quantity]
         energy, seconds = quantity(profile, workloads, total / workloads.batch_size, gpus)
         parts = {
-            name: self.parameters["energy_factor"] * energy * flop / total
-            for name, flop in by_component.items()
+            name: self.parameters.energy_factor * energy * flop / total for name, flop in by_component.items()
         }
         none = np.zeros(len(workloads))
-        duration = self.parameters["duration_factor"] * seconds * workloads.batch_size
+        duration = self.parameters.duration_factor * seconds * workloads.batch_size
         return Gross(parts, duration, none, none)
-
-
-def fit_baseline(dataset: Dataset, quantity: str) -> BaselineLaw:
-    """A rule of thumb with its two constants fitted on runs of whole pipelines.
-
-    Raises FitError when no run has a gross energy, or none a time.
-    """
-    predicted = np.full((2, len(dataset.runs)), np.nan)
-    for group in dataset.groups:
-        flop = group.profile.total_flop(group.workloads, group.precision)
-        per_image = flop / group.workloads.batch_size
-        predicted[:, group.rows] = QUANTITIES[quantity](group.profile, group.workloads, per_image, group.gpus)
-    batch = np.array([run.batch_size for run in dataset.runs])
-    gross = np.where(dataset.is_dynamic | dataset.loop_only, np.nan, dataset.energy_j)
-    seconds = np.where(dataset.loop_only, np.nan, dataset.duration_s / batch)
-    factors = [_geometric_mean(measured / p) for measured, p in zip((gross, seconds), predicted, strict=True)]
-    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
-    parameters = {"quantity": quantity, "energy_factor": factors[0], "duration_factor": factors[1]}
-    return BaselineLaw(quantity, parameters, dataset.fitted_on(), half, half)
-
-
-def _geometric_mean(ratios: Array) -> float:
-    known = ratios[np.isfinite(ratios)]
-    if not known.size:
-        raise FitError("no run has both a gross energy and a time, which the rules of thumb need")
-    return float(np.exp(np.log(known).mean()))

@@ -15,8 +15,6 @@ import numpy as np
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.evaluation import Case
 from joulecast.compute.profile import ComputeProfile
-from joulecast.errors import InputError
-from joulecast.law.fitted import FittedLaw
 from joulecast.law.law import Array, GpuColumns
 from joulecast.law.roofline import GpuTraits, RooflineLaw, Weighed, Work, demands, weigh
 
@@ -31,19 +29,11 @@ PARTS = (*CONSTANTS, STATIC)
 
 
 def breakdown(
-    law: FittedLaw, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    law: RooflineLaw, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
 ) -> dict[str, dict[str, Array]]:
-    """Gross energy of one image [J] by component and part, each of shape (workloads,).
-
-    Raises
-    ------
-    InputError
-        The law is no roofline law: no other tells what the joules are spent on.
-    """
-    if not isinstance(law, RooflineLaw):
-        raise InputError(f"the law {law.name} does not say where joules go; a roofline law does")
+    """Gross energy of one image [J] by component and part, each of shape (workloads,)."""
     answer = law.gross(profile, workloads, precision, gpus)
-    p = law.parameters["shared"]
+    p = law.parameters.shared
     traits, evaluation = GpuTraits.of(gpus), profile.evaluation(workloads, precision)
     names = [component.name for component in profile.components]
     busy, energy = {}, {}

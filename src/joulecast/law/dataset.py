@@ -13,8 +13,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError, JoulecastError
 from joulecast.hardware import Gpu, gpu, idle_power_w
-from joulecast.law.fitted import FittedOn
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, FittedOn, GpuColumns
 from joulecast.runs import MeasuredRun, RunTable
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import FitError
 from joulecast.law.dataset import Dataset
-from joulecast.law.law import FAMILIARITY, Array
-from joulecast.law.paper import PaperLaw, paper_regressors
+from joulecast.law.law import Array
+from joulecast.law.paper import (
+    Coefficients,
+    PaperLaw,
+    PaperParameters,
+    ReferenceGpu,
+    paper_regressors,
+    peak_flop_per_s,
+)
 
 SLOPES = ("intercept", "alpha", "beta_res", "beta_dtype")
-# 90 % half-width (log) before any validation has been done: a factor of two.
-UNVALIDATED_HALF_WIDTH = 0.7
 FEWEST_RUNS = 6
 
 
@@ -37,18 +43,13 @@ def fit_paper(dataset: Dataset, name: str = "paper") -> PaperLaw:
     gpu_names = np.array([gpu.name for gpu in dataset.gpus])
     energy = fit_logarithms(regressors, dynamic, gpu_names, "energy")
     duration = fit_logarithms(regressors, seconds, gpu_names, "duration")
-    reference = next(gpu for gpu in dataset.gpus if gpu.name == energy["reference"])
-    parameters = {
-        "energy": energy,
-        "duration": _rebased(duration, energy["reference"]),
-        "reference_gpu": {
-            "name": reference.name,
-            "tdp_w": reference.tdp_w,
-            "peak_flop_per_s": reference.fp16_flop_per_s,
-        },
-    }
-    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
-    return PaperLaw(name, parameters, dataset.fitted_on(), half, half)
+    reference = next(gpu for gpu in dataset.gpus if gpu.name == energy.reference)
+    parameters = PaperParameters(
+        energy,
+        _rebased(duration, energy.reference),
+        ReferenceGpu(reference.name, reference.tdp_w, peak_flop_per_s(reference)),
+    )
+    return PaperLaw(name, parameters, dataset.fitted_on())
 
 
 def dataset_regressors(dataset: Dataset) -> Array:
@@ -71,8 +72,8 @@ def dynamic_energy_j(dataset: Dataset) -> Array:
 
 
 def fit_logarithms(
-    regressors: Array, target: Array, gpu_names: Any, kind: str, fewest: int = FEWEST_RUNS
-) -> dict[str, Any]:
+    regressors: Array, target: Array, gpu_names: NDArray[np.str_], kind: str, fewest: int = FEWEST_RUNS
+) -> Coefficients:
     """Least squares of log(target) on the regressors and one beta a GPU.
 
     A regressor that is the same in every run is left out (its coefficient is 0); the GPU with the
@@ -85,11 +86,6 @@ def fit_logarithms(
     gpu_names : shape (runs,).
     kind : what `target` is, ``"energy"`` or ``"duration"``.
     fewest : fewer known targets than this are an error.
-
-    Returns
-    -------
-    The coefficients by name, ``beta_gpu`` by GPU, ``covariance`` of those in ``columns``,
-    ``residual_sd``, ``r2`` and ``runs``.
 
     Raises
     ------
@@ -117,17 +113,17 @@ def fit_logarithms(
         SLOPES[i]: float(c) for i, c in zip(varying, solution, strict=False)
     }
     betas = {reference: 0.0} | {n: float(c) for n, c in zip(others, solution[len(varying) :], strict=True)}
-    return {
-        "target": kind,
+    return Coefficients(
+        target=kind,
         **slopes,
-        "beta_gpu": betas,
-        "reference": reference,
-        "runs": int(known.sum()),
-        "residual_sd": spread**0.5,
-        "r2": 1 - float(residuals @ residuals) / variance if variance > 0 else math.nan,
-        "columns": [SLOPES[i] for i in varying] + others,
-        "covariance": covariance.tolist(),
-    }
+        beta_gpu=betas,
+        reference=reference,
+        runs=int(known.sum()),
+        residual_sd=spread**0.5,
+        r2=1 - float(residuals @ residuals) / variance if variance > 0 else math.nan,
+        columns=(*(SLOPES[i] for i in varying), *others),
+        covariance=tuple(map(tuple, covariance.tolist())),
+    )
 
 
 def _check_design(design: Array, varying: list[int], kind: str) -> None:
@@ -145,13 +141,14 @@ def _varying(regressors: Array) -> list[int]:
     return [0] + [i for i in range(1, regressors.shape[1]) if np.ptp(regressors[:, i]) > 0]
 
 
-def _rebased(coefficients: dict[str, Any], reference: str) -> dict[str, Any]:
+def _rebased(coefficients: Coefficients, reference: str) -> Coefficients:
     """The same fit with another GPU as the one whose beta is zero."""
-    betas = coefficients["beta_gpu"]
+    betas = coefficients.beta_gpu
     if reference not in betas:
         raise FitError(f"no run on {reference} has a time")
     shift = betas[reference]
-    return coefficients | {
-        "intercept": coefficients["intercept"] + shift,
-        "beta_gpu": {name: beta - shift for name, beta in betas.items()},
-    }
+    return dataclasses.replace(
+        coefficients,
+        intercept=coefficients.intercept + shift,
+        beta_gpu={name: beta - shift for name, beta in betas.items()},
+    )

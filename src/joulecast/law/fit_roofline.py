@@ -11,23 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.boundary import dynamic_share
+from joulecast.boundary import dynamic_j
 from joulecast.compute.operators import DENOISER
 from joulecast.errors import FitError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.dataset import Dataset
-from joulecast.law.law import FAMILIARITY, Array, GpuColumns
+from joulecast.law.fitted import Covariance
+from joulecast.law.law import Array, GpuColumns
 from joulecast.law.published import GpuRatio, published_ratios
 from joulecast.law.roofline import (
     CLASSES,
     Demand,
     GpuTraits,
     RooflineLaw,
+    RooflineParameters,
     Work,
     chip_factor,
     demand,
@@ -88,7 +89,6 @@ ENERGY_SPREAD, DURATION_SPREAD = 0.06, 0.08
 # Of a published ratio: the two we have differ by 0.14, and their workloads are not known.
 RATIO_SPREAD = 0.1
 LEAST_RUNS, LEAST_SETTINGS = 4, 3
-UNVALIDATED_HALF_WIDTH = 0.7
 
 
 def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
@@ -105,20 +105,13 @@ def fit_roofline(dataset: Dataset, name: str = "roofline") -> RooflineLaw:
     own = problem.source_index[dataset.own]
     for name_of_time in ("launch_time_s", "module_time_s"):
         shared[name_of_time] *= float(np.exp(host[own].mean()))
-    half = dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
-    return RooflineLaw(
-        name,
-        {
-            "shared": shared,
-            "chip_effects": {c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
-            "level": float(np.exp(level[own].mean())),
-            "host_spread": max(float(np.std(host)), HOST_SPREAD),
-        },
-        dataset.fitted_on(),
-        half,
-        half,
-        covariance=problem.covariance(solution),
+    parameters = RooflineParameters(
+        shared=shared,
+        chip_effects={c: float(v) for c, v in zip(problem.chips, chips, strict=True)},
+        level=float(np.exp(level[own].mean())),
+        host_spread=max(float(np.std(host)), HOST_SPREAD),
     )
+    return RooflineLaw(name, parameters, dataset.fitted_on(), covariance=problem.covariance(solution))
 
 
 @dataclass
@@ -200,8 +193,7 @@ class _Problem:
         )
         duration, dynamic, static = settle(total, place.traits, p)
         gross = static * duration + total.energy_j * dynamic
-        share = dynamic_share(gross, place.idle_power_w * duration)
-        return gross * share / place.batch, duration
+        return dynamic_j(gross, place.idle_power_w * duration) / place.batch, duration
 
     def log_ratio(self, parameters: _Unpacked, places: tuple[_Place, _Place]) -> float:
         """The mean log ratio of dynamic energies on a ratio's two GPUs over some runs."""
@@ -246,7 +238,7 @@ class _Problem:
             raise FitError("the fit did not settle on finite parameters; check the runs' energies and times")
         return np.asarray(result.x)
 
-    def covariance(self, x: Array) -> dict[str, Any]:
+    def covariance(self, x: Array) -> Covariance:
         """Laplace approximation at the solution, on the fit's internal (log or logit) scale."""
         step = 1e-5
         base = self.residuals(x)
@@ -254,11 +246,7 @@ class _Problem:
             [(self.residuals(x + step * unit) - base) / step for unit in np.eye(len(x))]
         )
         matrix = np.linalg.inv(jacobian.T @ jacobian)[: len(PRIORS), : len(PRIORS)]
-        return {
-            "parameters": list(PRIORS),
-            "scale": "log, logit for shares",
-            "matrix": matrix.round(8).tolist(),
-        }
+        return Covariance(tuple(PRIORS), "log, logit for shares", tuple(map(tuple, matrix.round(8).tolist())))
 
 
 def padded_work(dataset: Dataset) -> Work:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,32 +14,13 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu, idle_power_w
-from joulecast.law.law import Array, GpuColumns, Prediction
+from joulecast.law.law import FAMILIARITY, Array, Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
+from joulecast.law.scores import Scores
 
+Decoded = Mapping[str, Any]  # an object of a law file, read from JSON and not checked yet
+
+UNVALIDATED_HALF_WIDTH = 0.7
 SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts as inside
-
-
-@dataclass(frozen=True)
-class FittedOn:
-    """The runs a law was fitted on.
-
-    `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
-    measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
-    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
-    ``batch_size``; `precisions` those that occurred. `own` and `own_timed` are pairs of a model and a GPU
-    that whoever had the law fitted measured, energies and times.
-    """
-
-    runs: int
-    models: tuple[str, ...]
-    gpus: tuple[str, ...]
-    timed_models: tuple[str, ...]
-    timed_gpus: tuple[str, ...]
-    precisions: tuple[str, ...]
-    ranges: Mapping[str, tuple[float, float]]
-    sources: tuple[str, ...]
-    own: tuple[tuple[str, str], ...] = ()
-    own_timed: tuple[tuple[str, str], ...] = ()
 
 
 # Half of a 90 % interval of a normal distribution, in standard deviations.
@@ -70,6 +50,30 @@ class Gross(NamedTuple):
     duration_spread: Array
 
 
+def unvalidated() -> dict[str, float]:
+    """Half-widths (log) of a law that no hold-out has calibrated: a factor of two, whatever is known."""
+    return dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a form of law is fitted by; each form has its own frozen dataclass, as its law files have it."""
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Of the fitted `parameters` on `scale`, a row each."""
+
+    parameters: tuple[str, ...]
+    scale: str
+    matrix: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, value: Decoded) -> Covariance:
+        """As a law file has it."""
+        return cls(tuple(value["parameters"]), str(value["scale"]), tuple(map(tuple, value["matrix"])))
+
+
 @dataclass(frozen=True)
 class FittedLaw(ABC):
     """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
@@ -81,12 +85,17 @@ class FittedLaw(ABC):
     form: ClassVar[str]
 
     name: str
-    parameters: Mapping[str, Any]
+    parameters: Parameters
     fitted_on: FittedOn
-    half_widths: Mapping[str, float]
-    duration_half_widths: Mapping[str, float]
-    errors: Mapping[str, Any] = field(default_factory=dict)
-    covariance: Mapping[str, Any] = field(default_factory=dict)
+    half_widths: Mapping[str, float] = field(default_factory=unvalidated)
+    duration_half_widths: Mapping[str, float] = field(default_factory=unvalidated)
+    errors: Mapping[str, Scores] = field(default_factory=dict)
+    covariance: Covariance | None = None
+
+    @classmethod
+    @abstractmethod
+    def parameters_of(cls, value: Decoded) -> Parameters:
+        """The parameters as a law file has them; an error of any kind where they are not whole."""
 
     @abstractmethod
     def gross(
@@ -150,14 +159,21 @@ class FittedLaw(ABC):
         low, high = np.array(ranges, dtype=np.float64).T[:, :, None]
         return tuple(words), low / SAME_RANGE, high * SAME_RANGE
 
-    def describe(self) -> Mapping[str, Any]:
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown | None:
+        """See `Law.breakdown`; the parts of a component add up to its energy."""
+        return None
+
+    def launch_bound(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Array:
+        """How far the time follows the host's kernel launches, 0 to 1; 0 of a law that knows no host."""
+        return np.zeros(len(workloads))
+
+    def describe(self) -> LawFacts:
         """See `Law.describe`."""
-        return {
-            "name": self.name,
-            "form": self.form,
-            "fitted_on": dataclasses.asdict(self.fitted_on),
-            "errors": dict(self.errors),
-        }
+        return LawFacts(self.name, self.form, self.fitted_on, self.errors)
 
 
 def _familiarity(

@@ -17,7 +17,6 @@ say little about the next one, so the width of whole-group hold-outs grows by sq
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -26,17 +25,19 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from joulecast.boundary import dynamic_share
+from joulecast.boundary import dynamic_j
 from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
 from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
-from joulecast.law.forms import fit_law
+from joulecast.law.forms import fit_law, known_forms, register_forms
 from joulecast.law.law import FAMILIARITY, Array
-from joulecast.runs import MeasuredRun, RunTable
+from joulecast.law.own_runs import usable
+from joulecast.law.scores import LEVEL, Score, Scores, log_of_call, score_errors
+from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
-LEVEL = 0.9
 _VERSION = re.compile(r" v\d+$")
 FOLDS = 5
 
@@ -85,6 +86,20 @@ class HeldOut:
     def half_width(self, quantity: str) -> float:
         """Half-width (log) that covers 90 % of the held-out runs when the law's own spread is added."""
         return self._width(self.excess(quantity))
+
+    def score(self, quantity: str, rows: Array | slice = slice(None)) -> Score:
+        """The score of the runs in `rows` that have a measurement and a prediction."""
+        width = widened(self.half_width(quantity), self.spread(quantity))
+        return score_errors(
+            self.log_errors(quantity)[rows],
+            log_of_call(self.runs, quantity)[rows],
+            self.covered(quantity)[rows],
+            width[rows],
+        )
+
+    def scores(self, rows: Array | slice = slice(None)) -> Scores:
+        """The scores of energies and of times."""
+        return Scores(self.score("energy_j", rows), self.score("duration_s", rows))
 
     def _width(self, errors: Array) -> float:
         """The conformal quantile, wider when it rests on the errors of few groups."""
@@ -197,108 +212,10 @@ def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array,
         )
         loop = np.where(dataset.loop_only[group.rows], denoising / gross, 1.0)
         idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
-        share = np.where(dataset.is_dynamic[group.rows], dynamic_share(gross, idle), 1.0)
-        energy[group.rows] = gross * share * loop
+        energy[group.rows] = np.where(dataset.is_dynamic[group.rows], dynamic_j(gross, idle), gross) * loop
         duration[group.rows] = seconds * loop
         spread[group.rows], duration_spread[group.rows] = e_spread, d_spread
     return energy, duration, spread, duration_spread
-
-
-@dataclass(frozen=True)
-class Score:
-    """Errors of a set of held-out runs: percentages unless stated; nan where it has no meaning.
-
-    `r2` is of the log of a call's energy (or time); `bias` the mean log error in per cent;
-    `width` the median factor between the interval's end and its middle.
-    """
-
-    runs: int
-    r2: float
-    median: float
-    p90: float
-    worst: float
-    bias: float
-    spearman: float
-    kendall: float
-    coverage: float
-    width: float
-
-
-def score(held: HeldOut, quantity: str, rows: Array | None = None) -> Score:
-    """The score of the runs in `rows` (default: all) that have a measurement and a prediction."""
-    width = widened(held.half_width(quantity), held.spread(quantity))
-    chosen = slice(None) if rows is None else rows
-    return score_errors(
-        held.log_errors(quantity)[chosen],
-        log_of_call(held.runs, quantity)[chosen],
-        held.covered(quantity)[chosen],
-        width[chosen],
-    )
-
-
-def log_of_call(runs: RunTable, quantity: str) -> Array:
-    """Log of the measured energy [J] or time [s] of a whole call, nan where unknown, shape (runs,)."""
-    measured = runs.column(quantity).astype(np.float64)
-    batch = np.array([run.batch_size for run in runs], dtype=np.float64)
-    return np.log(measured * batch if quantity == "energy_j" else measured)
-
-
-SAME_LOG = 9  # decimals of a logarithm to which two predictions are equal
-
-
-def score_errors(errors: Array, log_measured: Array, covered: Array, log_width: Array) -> Score:
-    """The score of log errors, nan where there is none; every array of shape (runs,).
-
-    `log_measured` is of the whole call, `covered` 1 or 0 (nan: unknown), `log_width` the interval's
-    half-width (log).
-    """
-    known = np.isfinite(errors)
-    if not known.any():
-        return Score(0, *[float("nan")] * 9)
-    e, call, covered = errors[known], log_measured[known], covered[known]
-    percent = np.abs(np.expm1(e)) * 100
-    predicted = np.round(call + e, SAME_LOG)  # else rounding in the last bit orders equal predictions
-    spread = float(np.sum((call - call.mean()) ** 2))
-    return Score(
-        runs=int(known.sum()),
-        r2=1 - float(np.sum(e**2)) / spread if spread > 0 else float("nan"),
-        median=float(np.median(percent)),
-        p90=float(np.quantile(percent, LEVEL)),
-        worst=float(percent.max()),
-        bias=float(e.mean() * 100),
-        spearman=spearman(predicted, call),
-        kendall=kendall(predicted, call),
-        coverage=float(np.nanmean(covered) * 100) if np.isfinite(covered).any() else float("nan"),
-        width=float(np.exp(np.median(log_width[known]))),
-    )
-
-
-def spearman(a: Array, b: Array) -> float:
-    """Spearman's rank correlation, ties by average rank; nan for fewer than 3 values."""
-    if len(a) < 3:
-        return float("nan")
-    ranks = [_ranks(x) for x in (a, b)]
-    if min(np.ptp(r) for r in ranks) == 0:
-        return float("nan")
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def kendall(a: Array, b: Array) -> float:
-    """Kendall's tau-b; nan for fewer than 3 values."""
-    if len(a) < 3:
-        return float("nan")
-    upper = np.triu_indices(len(a), 1)
-    da, db = (np.sign(np.subtract.outer(x, x))[upper] for x in (a, b))
-    size = np.sqrt(np.sum(da != 0) * np.sum(db != 0))
-    return float(np.sum(da * db) / size) if size else float("nan")
-
-
-def _ranks(values: Array) -> Array:
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    averages = last - (counts - 1) / 2
-    ranks: Array = averages[inverse]
-    return ranks
 
 
 def breakdowns(runs: RunTable) -> Iterator[tuple[str, str, Array]]:
@@ -340,13 +257,21 @@ def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float
 
 
 def validate(
-    forms: Sequence[str], runs: RunTable, load: Load, workers: int = 1, say: Say = lambda words: None
+    forms: Sequence[str] | None = None,
+    runs: RunTable | None = None,
+    load: Load = packaged_profile,
+    workers: int = 1,
+    say: Say = lambda words: None,
 ) -> dict[str, dict[str, HeldOut]]:
     """Every law under every hold-out: ``{law: {holdout: HeldOut}}``.
+
+    `forms` are all that are known, and `runs` the packaged ones, unless given.
 
     With more than one of `workers`, processes share the work (`load` must then be importable by name);
     the answer is the same. `say` is told of each hold-out that is done.
     """
+    forms = tuple(known_forms()) if forms is None else forms
+    runs = usable(packaged_runs())[0] if runs is None else runs
     tasks = [(form, holdout) for form in forms for holdout in reversed(FAMILIARITY)]
     done: dict[tuple[str, str], HeldOut] = {}
     if workers == 1:
@@ -354,85 +279,11 @@ def validate(
             done[task] = hold_out(*task, runs, load)
             say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        known = tuple(known_forms().values())
+        with ProcessPoolExecutor(workers, get_context("spawn"), register_forms, (known,)) as pool:
             pending = {pool.submit(hold_out, *task, runs, load): task for task in tasks}
             for future in as_completed(pending):
                 task = pending[future]
                 done[task] = future.result()
                 say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
     return {form: {holdout: done[form, holdout] for holdout in FAMILIARITY} for form in forms}
-
-
-def calibrated(law: FittedLaw, held: Mapping[str, HeldOut]) -> FittedLaw:
-    """The law with its half-widths and published errors set from its hold-outs.
-
-    Less known is never narrower: each width is at least that of the hold-outs that know more.
-    """
-    widths = {
-        q: _monotone({h: held[h].half_width(q) for h in FAMILIARITY}) for q in ("energy_j", "duration_s")
-    }
-    errors = {
-        holdout: {
-            "energy": plain(score(held[holdout], "energy_j")),
-            "duration": plain(score(held[holdout], "duration_s")),
-        }
-        for holdout in FAMILIARITY
-    }
-    return dataclasses.replace(
-        law, half_widths=widths["energy_j"], duration_half_widths=widths["duration_s"], errors=errors
-    )
-
-
-RULE = (
-    "the law whose largest 90th-percentile energy error over the hold-outs unseen_model, unseen_gpu and "
-    "unseen_both is smallest, among those whose 90 % interval covers at least 85 % of the runs in each"
-)
-
-
-def choose_default(held: Mapping[str, Mapping[str, HeldOut]]) -> str:
-    """The law to use when none is named, by RULE."""
-    scores = {
-        form: [score(by_holdout[holdout], "energy_j") for holdout in FAMILIARITY[2:]]
-        for form, by_holdout in held.items()
-    }
-    honest = {form: s for form, s in scores.items() if all(one.coverage >= 85 for one in s)} or scores
-    return min(honest, key=lambda form: max(one.p90 for one in honest[form]))
-
-
-def held_out_rows(held: Mapping[str, Mapping[str, HeldOut]]) -> Iterator[dict[str, object]]:
-    """One row for each law, hold-out and run: what was predicted without having seen it."""
-    for form, by_holdout in held.items():
-        for holdout, result in by_holdout.items():
-            inside = {q: result.covered(q) for q in ("energy_j", "duration_s")}
-            for place, run in enumerate(result.runs):
-                yield {
-                    "law": form,
-                    "holdout": holdout,
-                    "group": result.group[place],
-                    "run_id": run.run_id,
-                    "energy_j": _cell(result.energy_j[place], run.energy_j),
-                    "energy_covered": _cell(inside["energy_j"][place], run.energy_j, digits=1),
-                    "duration_s": _cell(result.duration_s[place], run.duration_s),
-                    "duration_covered": _cell(inside["duration_s"][place], run.duration_s, digits=1),
-                }
-
-
-def _cell(value: float, measured: float | None, digits: int = 5) -> str:
-    """A predicted value, empty where nothing was measured or predicted."""
-    return "" if measured is None or not np.isfinite(value) else f"{value:.{digits}g}"
-
-
-def _monotone(widths: Mapping[str, float]) -> dict[str, float]:
-    same = widths["same_source"]
-    seen = max(same, widths["seen" if np.isfinite(widths["seen"]) else "unseen_model"])
-    model, chip_width = max(seen, widths["unseen_model"]), max(seen, widths["unseen_gpu"])
-    both = max(model, chip_width, widths["unseen_both"])
-    return dict(zip(FAMILIARITY, (same, seen, model, chip_width, both), strict=True))
-
-
-def plain(result: Score) -> dict[str, float | int | None]:
-    """A score as JSON: rounded to four digits, None for what has no meaning."""
-    return {
-        name: (value if isinstance(value, int) else float(f"{value:.4g}") if np.isfinite(value) else None)
-        for name, value in dataclasses.asdict(result).items()
-    }

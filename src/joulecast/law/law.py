@@ -18,8 +18,12 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.boundary import dynamic_share
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
+from joulecast.law.scores import Scores
 
 Array = NDArray[np.float64]
+
+# Gross energy of one image [J] by component and by what it is spent on, each of shape (workloads,).
+Breakdown = Mapping[str, Mapping[str, Array]]
 
 # What a law knows of a (model, GPU) pair, from most to least; the key of its published errors. Measured by
 # whoever asks, with the same software and meter; measured by others; one or both not measured.
@@ -81,6 +85,39 @@ class Prediction:
         )
 
 
+@dataclass(frozen=True)
+class FittedOn:
+    """The runs a law was fitted on.
+
+    `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
+    measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
+    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
+    ``batch_size``; `precisions` those that occurred. `own` and `own_timed` are pairs of a model and a GPU
+    that whoever had the law fitted measured, energies and times.
+    """
+
+    runs: int
+    models: tuple[str, ...]
+    gpus: tuple[str, ...]
+    timed_models: tuple[str, ...]
+    timed_gpus: tuple[str, ...]
+    precisions: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+    sources: tuple[str, ...]
+    own: tuple[tuple[str, str], ...] = ()
+    own_timed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class LawFacts:
+    """Which law it is: its name and form, the runs behind it, and its published errors by familiarity."""
+
+    name: str
+    form: str
+    fitted_on: FittedOn
+    errors: Mapping[str, Scores]
+
+
 class Law(Protocol):
     """A fitted law. `form` names its equations, `name` this fit of them."""
 
@@ -110,6 +147,12 @@ class Law(Protocol):
         """Ways, in words, in which workloads lie outside what the law was fitted on, and which do."""
         ...
 
-    def describe(self) -> Mapping[str, Any]:
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown | None:
+        """Where the joules go; None of a law that does not say."""
+        ...
+
+    def describe(self) -> LawFacts:
         """Name, form, the runs it was fitted on with their sources, and its published errors."""
         ...

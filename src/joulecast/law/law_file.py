@@ -11,19 +11,28 @@ from typing import Any
 
 from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
-from joulecast.law.baseline import BaselineLaw
-from joulecast.law.fitted import FittedLaw, FittedOn
-from joulecast.law.law import FAMILIARITY
-from joulecast.law.paper import PaperLaw
-from joulecast.law.roofline import RooflineLaw
+from joulecast.law.fitted import Covariance, Decoded, FittedLaw
+from joulecast.law.forms import law_classes
+from joulecast.law.law import FAMILIARITY, FittedOn
+from joulecast.law.scores import Scores
 
 VERSION = 2
-FORMS: Mapping[str, type[FittedLaw]] = {law.form: law for law in (BaselineLaw, PaperLaw, RooflineLaw)}
 
 
 def write_law(law: FittedLaw, path: Path) -> None:
     """Write a law file in one step."""
-    content = {"form": law.form} | rounded(dataclasses.asdict(law))
+    content = rounded(
+        {
+            "form": law.form,
+            "name": law.name,
+            "parameters": dataclasses.asdict(law.parameters),
+            "fitted_on": dataclasses.asdict(law.fitted_on),
+            "half_widths": law.half_widths,
+            "duration_half_widths": law.duration_half_widths,
+            "errors": {known: scores.to_dict() for known, scores in law.errors.items()},
+            "covariance": {} if law.covariance is None else dataclasses.asdict(law.covariance),
+        }
+    )
     signed_json.write(content, "law", VERSION, path, lambda value: json.dumps(value, indent=1))
 
 
@@ -48,26 +57,35 @@ def parse_law(content: bytes, where: str) -> FittedLaw:
         It is no law file, was edited or cut, or is of another version or form.
     """
     value = signed_json.parse(content, where, "law", VERSION)
-    form = value.pop("form", None)
-    if form not in FORMS:
-        raise FileFormatError(f"{where} holds a law of the form {shown(form)}; known: {', '.join(FORMS)}")
+    form, classes = value.pop("form", None), law_classes()
+    if form not in classes:
+        known = ", ".join(sorted(classes))
+        raise FileFormatError(f"{where} holds a law of the form {shown(form)}; known: {known}")
     try:
-        return _decode(FORMS[form], value)
+        return _decode(classes[form], value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise FileFormatError(f"{where} is not a whole law ({type(error).__name__}: {error})") from None
 
 
-def _decode(law: type[FittedLaw], value: Mapping[str, Any]) -> FittedLaw:
-    fields = {k: v for k, v in value.items() if k not in ("format", "version", "fitted_on")}
-    fitted = dict(value["fitted_on"])
+def _decode(law: type[FittedLaw], value: Decoded) -> FittedLaw:
+    fields = {k: v for k, v in value.items() if k not in ("format", "version")}
+    fields["parameters"] = law.parameters_of(value["parameters"])
+    fields["fitted_on"] = _fitted_on(value["fitted_on"])
+    for widths in ("half_widths", "duration_half_widths"):
+        fields[widths] = {known: _width(value[widths][known]) for known in FAMILIARITY}
+    fields["errors"] = {known: Scores.of_dict(scores) for known, scores in value["errors"].items()}
+    fields["covariance"] = Covariance.of(value["covariance"]) if value["covariance"] else None
+    return law(**fields)
+
+
+def _fitted_on(value: Decoded) -> FittedOn:
+    fitted = dict(value)
     for key in ("models", "gpus", "timed_models", "timed_gpus", "precisions", "sources"):
         fitted[key] = tuple(fitted[key])
     for key in ("own", "own_timed"):
         fitted[key] = tuple((model, gpu) for model, gpu in fitted[key])
     fitted["ranges"] = {name: (float(low), float(high)) for name, (low, high) in fitted["ranges"].items()}
-    for widths in ("half_widths", "duration_half_widths"):
-        fields[widths] = {known: _width(fields[widths][known]) for known in FAMILIARITY}
-    return law(fitted_on=FittedOn(**fitted), **fields)
+    return FittedOn(**fitted)
 
 
 def _width(value: Any) -> float:

@@ -12,26 +12,87 @@ Beyond the paper: a GPU that was not fitted on takes its beta from the datasheet
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu, idle_power_w
-from joulecast.law.fitted import FittedLaw, Gross
+from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, GpuColumns
 
 PIXELS_PER_TOKEN = 256.0
-REFERENCE_PRECISION = "fp16"
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A fit of the equation to logarithms of one `target`, ``energy`` or ``duration``.
+
+    Attributes
+    ----------
+    intercept, alpha, beta_res, beta_dtype, beta_gpu : the equation's, the last by GPU, 0 of `reference`.
+    runs, residual_sd, r2 : how many runs it was fitted to, and how well.
+    columns, covariance : of the coefficients that the runs could tell.
+    """
+
+    target: str
+    intercept: float
+    alpha: float
+    beta_res: float
+    beta_dtype: float
+    beta_gpu: Mapping[str, float]
+    reference: str
+    runs: int
+    residual_sd: float
+    r2: float
+    columns: tuple[str, ...]
+    covariance: tuple[tuple[float, ...], ...]
+
+    @property
+    def slopes(self) -> Array:
+        """Intercept, alpha, beta_res and beta_dtype: of the columns of `paper_regressors`."""
+        return np.array([self.intercept, self.alpha, self.beta_res, self.beta_dtype])
+
+    @classmethod
+    def of(cls, value: Decoded) -> Coefficients:
+        """As a law file has them; JSON has no nan."""
+        r2 = math.nan if value["r2"] is None else value["r2"]
+        lists = {"columns": tuple(value["columns"]), "covariance": tuple(map(tuple, value["covariance"]))}
+        return cls(**{**value, "r2": r2, **lists})
+
+
+@dataclass(frozen=True)
+class ReferenceGpu:
+    """The GPU whose beta is 0: its power limit [W] and its 16-bit peak [FLOP/s]."""
+
+    name: str
+    tdp_w: float
+    peak_flop_per_s: float
+
+
+@dataclass(frozen=True)
+class PaperParameters(Parameters):
+    """Coefficients of energy and of time, and the GPU that others are relative to."""
+
+    energy: Coefficients
+    duration: Coefficients
+    reference_gpu: ReferenceGpu
 
 
 class PaperLaw(FittedLaw):
-    """See the module's docstring. Parameters: ``energy`` and ``duration``, each with the coefficients
-    ``intercept``, ``alpha``, ``beta_res``, ``beta_dtype`` and ``beta_gpu`` by GPU, and ``reference_gpu``."""
+    """See the module's docstring."""
 
     form = "paper"
+    parameters: PaperParameters
+
+    @classmethod
+    def parameters_of(cls, value: Decoded) -> PaperParameters:
+        """See `FittedLaw.parameters_of`."""
+        energy, duration = (Coefficients.of(value[target]) for target in ("energy", "duration"))
+        return PaperParameters(energy, duration, ReferenceGpu(**value["reference_gpu"]))
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
@@ -41,21 +102,22 @@ class PaperLaw(FittedLaw):
         total = profile.total_flop(workloads, precision)
         regressors = paper_regressors(total / workloads.batch_size, workloads, precision)
         dynamic, seconds = (
-            np.exp(self._log_prediction(self.parameters[target], regressors, gpus))
-            for target in ("energy", "duration")
+            np.exp(self._log_prediction(coefficients, regressors, gpus))
+            for coefficients in (self.parameters.energy, self.parameters.duration)
         )
         energy = dynamic + gpus.column(idle_power_w) * seconds
         shares = {name: energy * flop / total for name, flop in by_component.items()}
         none = np.zeros(len(workloads))
         return Gross(shares, seconds * workloads.batch_size, none, none)
 
-    def _log_prediction(self, coefficients: Mapping[str, Any], regressors: Array, gpus: GpuColumns) -> Array:
-        slopes = np.array([coefficients[name] for name in ("intercept", "alpha", "beta_res", "beta_dtype")])
-        reference = self.parameters["reference_gpu"]
+    def _log_prediction(self, coefficients: Coefficients, regressors: Array, gpus: GpuColumns) -> Array:
+        reference = self.parameters.reference_gpu
         gpu_effect = gpus.column(
-            lambda gpu: coefficients["beta_gpu"].get(gpu.name, _datasheet_beta(gpu, reference, coefficients))
+            lambda gpu: coefficients.beta_gpu.get(
+                gpu.name, _datasheet_beta(gpu, reference, coefficients.target)
+            )
         )
-        result: Array = regressors @ slopes + gpu_effect
+        result: Array = regressors @ coefficients.slopes + gpu_effect
         return result
 
 
@@ -68,14 +130,18 @@ def paper_regressors(flop_per_image: Array, workloads: WorkloadColumns, precisio
     )
 
 
-def _datasheet_beta(gpu: Gpu, reference: Mapping[str, float], coefficients: Mapping[str, Any]) -> float:
-    """Effect of a GPU that was not fitted on, as if energy per FLOP went with TDP over peak.
-
-    `reference` holds the ``tdp_w`` and ``peak_flop_per_s`` (16-bit) of the GPU whose beta is 0. Time
-    goes with one over the peak.
-    """
+def peak_flop_per_s(gpu: Gpu) -> float:
+    """The 16-bit peak [FLOP/s]; where a GPU file states none, that of fp32."""
     peak = gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or gpu.fp32_flop_per_s
     assert peak is not None  # a GPU record has at least one peak
-    speed = float(np.log(peak / reference["peak_flop_per_s"]))
-    power = float(np.log(gpu.tdp_w / reference["tdp_w"])) if coefficients["target"] == "energy" else 0.0
+    return peak
+
+
+def _datasheet_beta(gpu: Gpu, reference: ReferenceGpu, target: str) -> float:
+    """Effect of a GPU that was not fitted on, as if energy per FLOP went with TDP over peak.
+
+    Time goes with one over the peak.
+    """
+    speed = float(np.log(peak_flop_per_s(gpu) / reference.peak_flop_per_s))
+    power = float(np.log(gpu.tdp_w / reference.tdp_w)) if target == "energy" else 0.0
     return power - speed

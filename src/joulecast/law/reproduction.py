@@ -22,10 +22,11 @@ from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
-from joulecast.law.hold_out import Load, chip, spearman
+from joulecast.law.hold_out import Load, chip
 from joulecast.law.kaplan import kaplan_flop, sequence_length, transformer_of
 from joulecast.law.law import Array, GpuColumns
 from joulecast.law.own_runs import usable
+from joulecast.law.scores import spearman
 from joulecast.runs import MeasuredRun, RunTable
 
 TRANSFORMERS = ("flux.1-dev", "sd3.5-large", "qwen-image")
@@ -148,21 +149,22 @@ def _fit(name: str, dataset: Dataset, count: str, without: Sequence[str] = ()) -
     columns[:, [SLOPES.index(slope) for slope in without]] = 0.0
     names = np.array([device.name for device in dataset.gpus])
     found = fit_logarithms(columns, dynamic_energy_j(dataset), names, "energy", fewest=4)
-    errors = dict(zip(found["columns"], np.sqrt(np.diag(found["covariance"])).tolist(), strict=True))
-    coefficients = {"log_a": found["intercept"], **{slope: found[slope] for slope in SLOPES[1:]}}
+    errors = dict(zip(found.columns, np.sqrt(np.diag(found.covariance)).tolist(), strict=True))
+    names_of = ("log_a", *SLOPES[1:])
+    coefficients = dict(zip(names_of, found.slopes.tolist(), strict=True))
     standard = {"log_a": errors["intercept"], **{slope: errors.get(slope) for slope in SLOPES[1:]}}
-    other = [device for device in found["beta_gpu"] if not device.startswith("A100")]
+    other = [device for device in found.beta_gpu if not device.startswith("A100")]
     if other:
-        base = next(device for device in found["beta_gpu"] if device.startswith("A100"))
-        coefficients["beta_gpu"] = found["beta_gpu"][other[0]] - found["beta_gpu"][base]
+        base = next(device for device in found.beta_gpu if device.startswith("A100"))
+        coefficients["beta_gpu"] = found.beta_gpu[other[0]] - found.beta_gpu[base]
         standard["beta_gpu"] = next(errors[n] for n in (other[0], base) if n in errors)
     kept = {key: value for key, value in standard.items() if value is not None}
     return Fit(
         name=name,
         count=count,
-        runs=found["runs"],
-        freedom=found["runs"] - len(found["columns"]),
-        r2=found["r2"],
+        runs=found.runs,
+        freedom=found.runs - len(found.columns),
+        r2=found.r2,
         coefficients={key: value for key, value in coefficients.items() if key in kept},
         standard_errors=kept,
         left_out=tuple(slope for slope in SLOPES[1:] if slope not in kept),
@@ -220,8 +222,7 @@ def architecture_rows(runs: RunTable, load: Load, count: str) -> Iterator[Row]:
     test = Dataset.build(_paper_cells(runs, U_NET), load)
     names = np.array([device.name for device in train.gpus])
     fit = fit_logarithms(regressors(train, count), dynamic_energy_j(train), names, "energy")
-    slopes = np.array([fit[slope] for slope in SLOPES])
-    predicted = regressors(test, "traced") @ slopes
+    predicted = regressors(test, "traced") @ fit.slopes
     measured = np.log(dynamic_energy_j(test))
     how = "U-Net cells counted by tracing" if count == "kaplan" else "of logarithms"
     for quantity, value in (

@@ -41,8 +41,8 @@ from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
 from joulecast.compute.operators import OperatorTable
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
-from joulecast.law.fitted import FittedLaw, Gross
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
+from joulecast.law.law import Array, Breakdown, GpuColumns
 
 REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
 REFERENCE_NODE = "TSMC N7"
@@ -287,20 +287,40 @@ def host_share(total: Demand, duration_s: Array) -> Array:
     return np.minimum(share, 1.0)
 
 
-class RooflineLaw(FittedLaw):
-    """See the module's docstring.
+@dataclass(frozen=True)
+class RooflineParameters(Parameters):
+    """What the law is fitted by.
 
-    Parameters: ``shared`` by name; ``chip_effects`` (log) by chip; ``level``, the mean energy level of
-    the sources; ``host_spread``, the spread (log) of host times between software stacks.
+    Attributes
+    ----------
+    shared : by name, see docs/methodology.md.
+    chip_effects : log factor of the dynamic energy, by chip.
+    level : the mean energy level of the sources.
+    host_spread : the spread (log) of host times between software stacks.
     """
 
+    shared: Mapping[str, float]
+    chip_effects: Mapping[str, float]
+    level: float
+    host_spread: float
+
+
+class RooflineLaw(FittedLaw):
+    """See the module's docstring."""
+
     form = "roofline"
+    parameters: RooflineParameters
+
+    @classmethod
+    def parameters_of(cls, value: Decoded) -> RooflineParameters:
+        """See `FittedLaw.parameters_of`."""
+        return RooflineParameters(**value)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        p, level = self.parameters["shared"], self.parameters["level"]
+        p, level = self.parameters.shared, self.parameters.level
         distinct = GpuTraits.of_distinct(gpus.gpus)
         traits = distinct.take(gpus.index)
         asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
@@ -315,17 +335,17 @@ class RooflineLaw(FittedLaw):
         spent_j += energy_j * dynamic
         spent_j /= workloads.batch_size
         names = [component.name for component in profile.components]
-        spread = self.parameters["host_spread"] * host_share(total, duration)
+        spread = self.parameters.host_spread * host_share(total, duration)
         static_share = static_j / (static_j + total.energy_j * dynamic)
         return Gross(dict(zip(names, spent_j, strict=True)), duration, spread * static_share, spread)
 
     def _weighed(self, case: Case) -> Weighed:
         """A case's work with this law's constants in it."""
-        return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters["shared"]))
+        return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters.shared))
 
     def _chip_factor(self, traits: GpuTraits) -> Array:
         p = self.parameters
-        return _remembered(self._factors, traits, lambda: chip_factor(traits, p["shared"], p["chip_effects"]))
+        return _remembered(self._factors, traits, lambda: chip_factor(traits, p.shared, p.chip_effects))
 
     @cached_property
     def _cases(self) -> dict[Case, Weighed]:
@@ -344,6 +364,20 @@ class RooflineLaw(FittedLaw):
             if words := assumed(gpu, precision):
                 found[words] = gpus.index == place
         return found
+
+    def breakdown(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Breakdown:
+        """See `FittedLaw.breakdown` and `joulecast.law.breakdown`."""
+        from joulecast.law.breakdown import breakdown  # which needs this module
+
+        return breakdown(self, profile, workloads, precision, gpus)
+
+    def launch_bound(
+        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    ) -> Array:
+        """See `FittedLaw.launch_bound`."""
+        return self.gross(profile, workloads, precision, gpus).duration_spread / self.parameters.host_spread
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:

@@ -8,8 +8,9 @@ import numpy as np
 
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw, widened
-from joulecast.law.hold_out import Score, log_of_call, predict_runs, score_errors
+from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import Array
+from joulecast.law.scores import Score, Scores, log_of_call, score_errors
 from joulecast.runs import RunTable
 
 
@@ -57,6 +58,10 @@ class OnRuns:
             self.covered(quantity)[rows],
             self.width(quantity)[rows],
         )
+
+    def scores(self, rows: Array | slice = slice(None)) -> Scores:
+        """The scores of energies and of times."""
+        return Scores(self.score("energy_j", rows), self.score("duration_s", rows))
 
 
 def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from joulecast.architecture.workload import Workload
+from joulecast.files.plain import plain
 from joulecast.measure.protocol import Idle, Settings
 
 RANDOM: Final = "random"  # weights made on the device
@@ -335,22 +336,7 @@ class TaskResult:
 
 def canonical(value: Mapping[str, object]) -> str:
     """JSON in one form only: sorted keys, no blanks, no nan."""
-    return json.dumps(_finite(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and value - value != 0:  # nan or infinite: unknown
-        return None
-    return value
-
-
-def known(value: float) -> float | None:
-    """A number, or None for nan and infinity."""
-    return value if value - value == 0 else None
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _taken(record: type[Any], values: _Object) -> _Object:

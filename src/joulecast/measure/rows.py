@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from joulecast.measure.protocol import Repeat
 from joulecast.measure.records import Environment, TaskResult, TaskSpec
+from joulecast.presented import Presented
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,11 @@ class StoredTask:
         return {**dataclasses.asdict(self), "spec": self.spec.to_dict()}
 
 
-@dataclass(frozen=True)
-class StoredResult:
+@dataclass(frozen=True, repr=False)
+class StoredResult(Presented):
     """A finished task of a store; `finished_at` in seconds since 1970."""
+
+    text_by = "measured_text:measured_text"
 
     task: int
     spec: TaskSpec

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
+from joulecast.files.plain import finite
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Measurement, Repeat, Settings, is_resolved, measure
 from joulecast.measure.records import (
@@ -27,7 +28,6 @@ from joulecast.measure.records import (
     StepResult,
     TaskResult,
     TaskSpec,
-    known,
     part_name,
 )
 from joulecast.measure.store import LostError
@@ -231,14 +231,14 @@ def result_of(whole: Measurement) -> TaskResult:
     """A task's result from the measurement of the whole pipeline; its repeats are recorded already."""
     return TaskResult(
         energy_j=whole.energy_j,
-        energy_half_width_j=known(whole.energy_half_width_j),
+        energy_half_width_j=finite(whole.energy_half_width_j),
         duration_s=whole.duration_s,
-        duration_half_width_s=known(whole.duration_half_width_s),
+        duration_half_width_s=finite(whole.duration_half_width_s),
         dynamic_j=whole.dynamic_j,
         idle_power_w=whole.idle_power_w,
         idle_before=whole.idle_before,
         idle_after=whole.idle_after,
-        spread=known(whole.spread),
+        spread=finite(whole.spread),
         drift=whole.drift,
         warnings=whole.warnings,
     )
@@ -249,7 +249,7 @@ def energy_of(alone: Measurement, calls: int, idle_power_w: float | None) -> Com
     idle_j = None if idle_power_w is None else idle_power_w * alone.duration_s
     return ComponentEnergy(
         energy_per_call_j=alone.energy_j,
-        energy_half_width_j=known(alone.energy_half_width_j),
+        energy_half_width_j=finite(alone.energy_half_width_j),
         duration_per_call_s=alone.duration_s,
         energy_j=alone.energy_j * calls,
         dynamic_j=None if idle_j is None else (alone.energy_j - idle_j) * calls,

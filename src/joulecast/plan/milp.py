@@ -10,16 +10,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, MissingExtraError
-from joulecast.plan.problem import Array, Option, Problem, above_idle, useful
-from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
+from joulecast.plan.problem import Array, Limit, Option, Problem, above_idle, useful
+from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR, WATTS_PER_KILOWATT
 
 Index = NDArray[np.integer[Any]]
+
+
+class LimitRow(NamedTuple):
+    """A limit as a row: its use by column, shape (columns,), and the least and most of it."""
+
+    limit: Limit
+    coefficients: Array
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -40,9 +49,9 @@ class Solution:
 
 
 class Program:
-    """The rows and columns of a problem. Limits named in `skip` are left out."""
+    """The rows and columns of a problem. Limits in `skip` are left out."""
 
-    def __init__(self, problem: Problem, skip: frozenset[str] = frozenset()) -> None:
+    def __init__(self, problem: Problem, skip: frozenset[Limit] = frozenset()) -> None:
         self.problem, self.skip = problem, skip
         self.options = useful(problem, skip)
         self.shape = (len(self.options), len(problem.places), problem.hours)
@@ -65,8 +74,8 @@ class Program:
         dynamic = np.array([above_idle(o, p.gpus[o.gpu].idle_w) for o in self.options])
         each = dynamic * self.per_hour / JOULES_PER_KILOWATT_HOUR
         busy = np.broadcast_to((each[:, None] * overhead)[:, :, None], self.shape)
-        idle = np.array([gpu.idle_w / 1000 for gpu in p.gpus])[:, None] * overhead * p.hours
-        return self._joined(busy, idle)
+        idle = np.array([gpu.idle_w / WATTS_PER_KILOWATT for gpu in p.gpus])[:, None] * overhead * p.hours
+        return self.joined(busy, idle)
 
     def carbon_g(self) -> Array:
         """Carbon of each column [g], embodied carbon with the GPUs."""
@@ -75,7 +84,7 @@ class Program:
         busy = energy[: self.cells].reshape(self.shape) * intensity
         idle = energy[self.fleet_index] * intensity.mean(axis=1)
         embodied = np.array([gpu.embodied_g_per_hour.value for gpu in p.gpus])[:, None] * p.hours
-        return self._joined(busy, idle + embodied)
+        return self.joined(busy, idle + embodied)
 
     def cost(self) -> Array:
         """Money of each column: electricity at the region's price, and rent."""
@@ -84,7 +93,7 @@ class Program:
         energy = self.energy_kwh()
         busy = energy[: self.cells].reshape(self.shape) * price[:, None]
         rent = np.array([gpu.price_per_hour for gpu in p.gpus])[:, None] * p.hours
-        return self._joined(busy, energy[self.fleet_index] * price + rent)
+        return self.joined(busy, energy[self.fleet_index] * price + rent)
 
     def objective(self) -> Array:
         """What is minimised, by column."""
@@ -94,11 +103,11 @@ class Program:
     # --- solving ------------------------------------------------------------------------------------
 
     def solve(
-        self, gap: float, time_limit_s: float, whole: bool = True, scale: dict[str, float] | None = None
+        self, gap: float, time_limit_s: float, whole: bool = True, scale: dict[Limit, float] | None = None
     ) -> Solution | None:
         """The best solution within the gap, or None when there is none.
 
-        `whole` asks for whole GPUs; `scale` multiplies the amounts of the named limits. Raises InputError
+        `whole` asks for whole GPUs; `scale` multiplies the amounts of limits. Raises InputError
         when the time limit passes without a solution.
         """
         try:
@@ -111,7 +120,7 @@ class Program:
         unit = float(np.abs(costs).max()) or 1.0
         result: Any = milp(
             costs / unit,
-            integrality=self._joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
+            integrality=self.joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
             bounds=Bounds(np.zeros(self.columns), self._most(scale or {})),
             constraints=LinearConstraint(matrix, low, high),
             options={"mip_rel_gap": gap, "time_limit": time_limit_s},
@@ -133,16 +142,16 @@ class Program:
             seconds=time.perf_counter() - begun,
         )
 
-    def _most(self, scale: dict[str, float]) -> Array:
+    def _most(self, scale: dict[Limit, float]) -> Array:
         most = np.full(self.columns, np.inf)
         for r, place in enumerate(self.problem.places):
             for g, count in enumerate(place.counts):
-                limit = f"{place.name}.{self.problem.gpus[g].name}"
+                limit = Limit("gpus", gpu=self.problem.gpus[g].name, place=place.name)
                 if count is not None and not (limit in self.skip and count):
                     most[self.fleet_index[g, r]] = count * scale.get(limit, 1.0)
         return most
 
-    def _rows(self, scale: dict[str, float]) -> tuple[Any, Array, Array]:
+    def _rows(self, scale: dict[Limit, float]) -> tuple[Any, Array, Array]:
         from scipy.sparse import coo_array, csr_array
 
         rows: list[Index] = []
@@ -190,47 +199,49 @@ class Program:
                 least = float(arrived[-1] if h == self.shape[2] - 1 else arrived[due] if due >= 0 else 0.0)
                 yield self.made_index[s, : h + 1], np.ones(h + 1), least, float(arrived[h])
 
-    def _limit_rows(self, scale: dict[str, float]) -> Iterator[tuple[Index, Array, float, float]]:
-        for name, coefficients, least, most in self._limits(self.skip):
+    def _limit_rows(self, scale: dict[Limit, float]) -> Iterator[tuple[Index, Array, float, float]]:
+        for limit, coefficients, least, most in self.limits(self.skip):
             places = np.flatnonzero(coefficients)
-            factor = scale.get(name, 1.0)
+            factor = scale.get(limit, 1.0)
             yield places, coefficients[places], least * factor, most * factor
 
-    def _limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
-        """Name, use by column, least and most of every limit that is a row."""
+    def limits(self, skip: frozenset[Limit] = frozenset()) -> Iterator[LimitRow]:
+        """Every limit that is a row, but those in `skip`."""
         p = self.problem
-        totals: dict[str, tuple[float | None, Callable[[], Array]]] = {
-            "limits.carbon_kg": (p.max_carbon_kg, lambda: self.carbon_g() / GRAMS_PER_KILOGRAM),
-            "limits.cost": (p.max_cost, self.cost),
-            "limits.energy_kwh": (p.max_energy_kwh, self.energy_kwh),
-            "limits.gpus": (p.max_gpus, lambda: self._fleet_row(np.ones(self.fleet))),
+        totals: dict[Limit, tuple[float | None, Callable[[], Array]]] = {
+            Limit("carbon_kg"): (p.max_carbon_kg, lambda: self.carbon_g() / GRAMS_PER_KILOGRAM),
+            Limit("cost"): (p.max_cost, self.cost),
+            Limit("energy_kwh"): (p.max_energy_kwh, self.energy_kwh),
+            Limit("gpus"): (p.max_gpus, lambda: self._fleet_row(np.ones(self.fleet))),
         }
-        for name, (amount, coefficients) in totals.items():
-            if amount is not None and name not in skip:
-                yield name, coefficients(), -np.inf, float(amount)
+        for limit, (amount, coefficients) in totals.items():
+            if amount is not None and limit not in skip:
+                yield LimitRow(limit, coefficients(), -np.inf, float(amount))
         for g, gpu in enumerate(p.gpus):
-            if gpu.max_count is not None and f"{gpu.name}.max_count" not in skip:
+            limit = Limit("max_count", gpu=gpu.name)
+            if gpu.max_count is not None and limit not in skip:
                 of_type = np.zeros(self.fleet)
                 of_type[g] = 1
-                yield f"{gpu.name}.max_count", self._fleet_row(of_type), -np.inf, float(gpu.max_count)
+                yield LimitRow(limit, self._fleet_row(of_type), -np.inf, float(gpu.max_count))
         for r, place in enumerate(p.places):
-            if place.max_power_kw is not None and f"{place.name}.max_power_kw" not in skip:
+            limit = Limit("max_power_kw", place=place.name)
+            if place.max_power_kw is not None and limit not in skip:
                 power = np.zeros(self.fleet)
-                power[:, r] = [gpu.tdp_w / 1000 * place.overhead.value for gpu in p.gpus]
-                yield f"{place.name}.max_power_kw", self._fleet_row(power), -np.inf, place.max_power_kw
+                power[:, r] = [gpu.tdp_w / WATTS_PER_KILOWATT * place.overhead.value for gpu in p.gpus]
+                yield LimitRow(limit, self._fleet_row(power), -np.inf, place.max_power_kw)
         yield from self._service_limits(skip)
 
-    def _count_limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
+    def count_limits(self) -> Iterator[LimitRow]:
         """Limits on a type in a region, as rows: in the program they are bounds of its columns."""
         for r, place in enumerate(self.problem.places):
             for g, count in enumerate(place.counts):
-                name = f"{place.name}.{self.problem.gpus[g].name}"
-                if count and name not in skip:
+                if count:
                     one = np.zeros(self.fleet)
                     one[g, r] = 1
-                    yield name, self._fleet_row(one), -np.inf, float(count)
+                    limit = Limit("gpus", gpu=self.problem.gpus[g].name, place=place.name)
+                    yield LimitRow(limit, self._fleet_row(one), -np.inf, float(count))
 
-    def _service_limits(self, skip: frozenset[str]) -> Iterator[tuple[str, Array, float, float]]:
+    def _service_limits(self, skip: frozenset[Limit]) -> Iterator[LimitRow]:
         p = self.problem
         images = np.broadcast_to(self.per_hour[:, None, None], self.shape)
         overhead = np.array([place.overhead.value for place in p.places])
@@ -239,25 +250,27 @@ class Program:
             total = float(service.demand.sum())
             if total == 0:
                 continue
-            if service.max_g_per_image is not None and f"{service.name}.max_g_per_image" not in skip:
+            limit = Limit("max_g_per_image", service=service.name)
+            if service.max_g_per_image is not None and limit not in skip:
                 joules = np.array([o.energy_j.value for o in self.options])[:, None, None] * images
                 grams = joules / JOULES_PER_KILOWATT_HOUR * overhead[:, None] * self._intensity()
                 row = self._cell_row(np.where(mine, grams, 0.0) / total)
-                yield f"{service.name}.max_g_per_image", row, -np.inf, service.max_g_per_image
-            if service.min_quality is not None and f"{service.name}.min_quality" not in skip:
+                yield LimitRow(limit, row, -np.inf, service.max_g_per_image)
+            limit = Limit("min_quality", service=service.name)
+            if service.min_quality is not None and limit not in skip:
                 quality = np.array([o.quality or 0.0 for o in self.options])[:, None, None]
                 row = self._cell_row(np.where(mine, quality * images, 0.0) / total)
-                yield f"{service.name}.min_quality", row, service.min_quality, np.inf
+                yield LimitRow(limit, row, service.min_quality, np.inf)
 
     def _intensity(self) -> Array:
         return np.array([place.intensity for place in self.problem.places])
 
     def _cell_row(self, cells: Array) -> Array:
-        return self._joined(cells, np.zeros(self.fleet))
+        return self.joined(cells, np.zeros(self.fleet))
 
     def _fleet_row(self, fleet: Array) -> Array:
-        return self._joined(np.zeros(self.shape), fleet)
+        return self.joined(np.zeros(self.shape), fleet)
 
-    def _joined(self, cells: Array, fleet: Array) -> Array:
+    def joined(self, cells: Array, fleet: Array) -> Array:
         """One number a column: of the GPU-hours, of the GPUs, and nothing of the images made."""
         return np.concatenate([np.ravel(cells), np.ravel(fleet), np.zeros(self.made_index.size)])

@@ -68,6 +68,26 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """One limit of a plan: its kind, a key of the demand file, and what it is on, the whole plan if nothing.
+
+    A limit of the kind ``gpus`` on a GPU in a place is on how many of them may be there.
+    """
+
+    kind: str
+    service: str = ""
+    gpu: str = ""
+    place: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where the demand file states it, e.g. ``studio.min_quality``, ``limits.gpus``, ``FR.H100``."""
+        if self.place and self.gpu:
+            return f"{self.place}.{self.gpu}"
+        return f"{self.service or self.gpu or self.place or 'limits'}.{self.kind}"
+
+
+@dataclass(frozen=True)
 class Problem:
     """A whole plan to make. `utilisation` is the share of a GPU-hour that may be filled."""
 
@@ -88,28 +108,28 @@ class Problem:
         """Hours of the plan."""
         return len(self.services[0].demand)
 
-    def limits(self) -> dict[str, float]:
-        """Every limit by its name, with its amount."""
-        found: dict[str, float | None] = {
-            "limits.carbon_kg": self.max_carbon_kg,
-            "limits.cost": self.max_cost,
-            "limits.energy_kwh": self.max_energy_kwh,
-            "limits.gpus": self.max_gpus,
+    def limits(self) -> dict[Limit, float]:
+        """Every limit, with its amount."""
+        found: dict[Limit, float | None] = {
+            Limit("carbon_kg"): self.max_carbon_kg,
+            Limit("cost"): self.max_cost,
+            Limit("energy_kwh"): self.max_energy_kwh,
+            Limit("gpus"): self.max_gpus,
         }
         for service in self.services:
-            found[f"{service.name}.latency_s"] = service.latency_s
-            found[f"{service.name}.max_g_per_image"] = service.max_g_per_image
-            found[f"{service.name}.min_quality"] = service.min_quality
+            for kind in ("latency_s", "max_g_per_image", "min_quality"):
+                found[Limit(kind, service=service.name)] = getattr(service, kind)
         for gpu in self.gpus:
-            found[f"{gpu.name}.max_count"] = gpu.max_count
+            found[Limit("max_count", gpu=gpu.name)] = gpu.max_count
         for place in self.places:
-            found[f"{place.name}.max_power_kw"] = place.max_power_kw
+            found[Limit("max_power_kw", place=place.name)] = place.max_power_kw
             for gpu, count in zip(self.gpus, place.counts, strict=bool(place.counts)):
-                found[f"{place.name}.{gpu.name}"] = count or None  # not on offer is no limit to relax
-        return {name: float(amount) for name, amount in found.items() if amount is not None}
+                # not on offer is no limit to relax
+                found[Limit("gpus", gpu=gpu.name, place=place.name)] = count or None
+        return {limit: float(amount) for limit, amount in found.items() if amount is not None}
 
 
-def useful(problem: Problem, skip: frozenset[str] = frozenset()) -> tuple[Option, ...]:
+def useful(problem: Problem, skip: frozenset[Limit] = frozenset()) -> tuple[Option, ...]:
     """The options that can be in a best plan: within the latency, and on the lower hull of their kind.
 
     For a service on a GPU every cost is linear in an image's energy above idle and in its GPU time, with
@@ -118,7 +138,7 @@ def useful(problem: Problem, skip: frozenset[str] = frozenset()) -> tuple[Option
     """
     kept: list[Option] = []
     for s, service in enumerate(problem.services):
-        limit = None if f"{service.name}.latency_s" in skip else service.latency_s
+        limit = None if Limit("latency_s", service=service.name) in skip else service.latency_s
         by_quality = service.min_quality is not None
         groups: dict[tuple[int, float | None], list[Option]] = {}
         for option in problem.options:

@@ -12,16 +12,16 @@ import numpy as np
 from joulecast.errors import InputError
 from joulecast.files.plain import Json, plain
 from joulecast.plan.milp import Program, Solution
-from joulecast.plan.problem import Array, Problem
+from joulecast.plan.problem import Array, Limit, Problem
+from joulecast.presented import Presented
 from joulecast.uncertainty import Interval
-from joulecast.units import JOULES_PER_KILOWATT_HOUR
+from joulecast.units import JOULES_PER_KILOWATT_HOUR, WATTS_PER_KILOWATT
 
 GAP = 0.001
 TIME_LIMIT_S = 60.0
 BINDING = 0.999  # of a limit in use
 RELAXED = 1.01
 WORTH = 1e-6  # of the objective: a smaller saving is the solver's tolerance
-UNITS = {"carbon": "g", "energy": "kWh"}
 
 
 class InfeasiblePlanError(InputError):
@@ -74,7 +74,7 @@ class LimitUse:
     the time did not suffice to find out.
     """
 
-    limit: str
+    limit: Limit
     amount: float
     used: float
     is_binding: bool = False
@@ -82,9 +82,11 @@ class LimitUse:
     cost: float | None = None
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Presented):
     """The answer. Totals are over all hours: [g CO2e], [kWh], [currency], with ranges."""
+
+    text_by = "decisions.plan_text:plan_text"
 
     minimise: str
     hours: int
@@ -140,7 +142,7 @@ class Plan:
                 }
                 for a in self.assignments
             ],
-            "limits": [vars(use) for use in self.limits],
+            "limits": [{**vars(use), "limit": use.limit.name} for use in self.limits],
             "objective": self.objective,
             "gap": self.gap,
             "seconds": self.seconds,
@@ -165,27 +167,26 @@ def solve(
 def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> InfeasiblePlanError:
     """Which limits conflict: a set of which each is needed for the conflict, and which one to relax."""
 
-    def feasible(skip: frozenset[str]) -> bool:
+    def feasible(skip: frozenset[Limit]) -> bool:
         return Program(problem, skip).solve(1.0, time_limit_s) is not None
 
-    names = list(problem.limits())
-    if not feasible(frozenset(names)):
+    limits = list(problem.limits())
+    if not feasible(frozenset(limits)):
         return InfeasiblePlanError((), ())
-    relax = tuple(name for name in names if feasible(frozenset([name])))
-    dropped: frozenset[str] = frozenset()
-    for name in names:  # a limit without which it is still infeasible is not part of the conflict
-        if not feasible(dropped | {name}):
-            dropped |= {name}
-    return InfeasiblePlanError(tuple(name for name in names if name not in dropped), relax)
+    relax = tuple(limit.name for limit in limits if feasible(frozenset([limit])))
+    dropped: frozenset[Limit] = frozenset()
+    for limit in limits:  # a limit without which it is still infeasible is not part of the conflict
+        if not feasible(dropped | {limit}):
+            dropped |= {limit}
+    return InfeasiblePlanError(tuple(limit.name for limit in limits if limit not in dropped), relax)
 
 
 def _limits(program: Program, solution: Solution, time_limit_s: float) -> tuple[LimitUse, ...]:
     """Every limit, how far it is used, and what it costs: from solving again with divisible GPUs."""
-    used_by = program._joined(solution.y, solution.n)
-    skip: frozenset[str] = frozenset()
+    used_by = program.joined(solution.y, solution.n)
     costs = _Costs(program, time_limit_s)
     found = []
-    for name, coefficients, least, most in (*program._limits(skip), *program._count_limits(skip)):
+    for limit, coefficients, least, most in (*program.limits(), *program.count_limits()):
         is_most = bool(np.isfinite(most))
         amount = most if is_most else least
         used = float(coefficients @ used_by)
@@ -194,7 +195,7 @@ def _limits(program: Program, solution: Solution, time_limit_s: float) -> tuple[
         is_gpus_alone = not coefficients[: program.cells].any()
         room = float(one_gpu) * BINDING if is_gpus_alone else (1 - BINDING) * abs(amount)
         looser = 1 + (RELAXED - 1) * float(np.sign(amount)) * (1 if is_most else -1)
-        use = LimitUse(name, amount, used)
+        use = LimitUse(limit, amount, used)
         found.append(costs.of(use, looser) if left <= room else use)
     return (*found, *_latencies(program, solution, costs))
 
@@ -206,7 +207,7 @@ def _latencies(program: Program, solution: Solution, costs: _Costs) -> Iterator[
         if service.latency_s is None:
             continue
         slowest = max((o.latency_s for o in busy if o.service == s), default=0.0)
-        use = LimitUse(f"{service.name}.latency_s", service.latency_s, slowest)
+        use = LimitUse(Limit("latency_s", service=service.name), service.latency_s, slowest)
         too_slow = any(o.service == s and o.latency_s > service.latency_s for o in program.problem.options)
         yield costs.of(use, None) if too_slow else use
 
@@ -239,13 +240,13 @@ class _Costs:
         """The best with divisible GPUs."""
         return self._best(self.program, {})
 
-    def _saved(self, program: Program, scale: dict[str, float]) -> float | None:
+    def _saved(self, program: Program, scale: dict[Limit, float]) -> float | None:
         if self.base is None:
             return None
         best = self._best(program, scale)
         return None if best is None else max(0.0, self.base - best)
 
-    def _best(self, program: Program, scale: dict[str, float]) -> float | None:
+    def _best(self, program: Program, scale: dict[Limit, float]) -> float | None:
         left = self.ends - time.perf_counter()
         if left <= 0:
             return None
@@ -327,7 +328,7 @@ def _totals(program: Program, solution: Solution) -> tuple[list[Interval], list[
     idle_w = np.array([gpu.idle_w for gpu in p.gpus])
     for r, place in enumerate(p.places):
         by_end: dict[str, Array] = {}
-        idle = np.full(p.hours, float(solution.n[:, r] @ idle_w) / 1000)  # kWh in each hour, before any work
+        idle = np.full(p.hours, float(solution.n[:, r] @ idle_w) / WATTS_PER_KILOWATT)  # kWh in each hour
         for end in ("low", "value", "high"):
             gross = np.array([getattr(o.energy_j, end) for o in program.options])
             idle_j = np.array([p.gpus[o.gpu].idle_w * o.seconds for o in program.options])

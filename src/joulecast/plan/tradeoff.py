@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.account import footprint, footprint_of
+from joulecast.footprint.account import footprint_of, footprint_of_energy
 from joulecast.footprint.place import Place
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import LawChoice, estimate_of
@@ -159,7 +159,7 @@ class Rates:
 
 def rates(at: Site, gpu: Gpu, boundary: str = "gross") -> Rates:
     """The footprint of one joule in one GPU-second, taken apart: a footprint is linear in the two."""
-    unit = footprint(1.0, 1.0, at, gpu=gpu, boundary=boundary)
+    unit = footprint_of_energy(1.0, 1.0, at, gpu=gpu, boundary=boundary)
     money = None if unit.money is None else unit.money.amount
     is_rent = at.price is not None and at.price.name == "price_per_gpu_hour"
     return Rates(

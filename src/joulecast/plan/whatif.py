@@ -22,6 +22,7 @@ from joulecast.law.load import law_names, load_law
 from joulecast.plan.case import Case, changed_keys
 from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import Given, rates
+from joulecast.presented import Presented
 from joulecast.question.question import ask
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
@@ -62,9 +63,11 @@ class Basis:
     intensities: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True)
-class WhatIf:
+@dataclass(frozen=True, repr=False)
+class WhatIf(Presented):
     """One change: what is changed, to what, what that does, and where its ranges come from."""
+
+    text_by = "decisions.what_if_text:what_if_sentence"
 
     setting: Mapping[str, object]
     change: Mapping[str, object]
@@ -331,5 +334,6 @@ def _value(key: str, side: _Side) -> object:
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
         return guess.gpu.name
-    own = guess.question.work.guidance if key == "guidance" else getattr(guess.workload, key, None)
+    of_work = key in ("guidance", "negative_prompt")
+    own = getattr(guess.question.work if of_work else guess.workload, key, None)
     return own if given is None else given

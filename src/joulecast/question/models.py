@@ -10,7 +10,7 @@ from pathlib import Path
 from joulecast.architecture.catalogue import find_model, model_entry, model_names
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile import ComputeProfile
-from joulecast.compute.profile_file import packaged_profile, read_profile
+from joulecast.compute.profile_file import has_profile, packaged_profile, read_profile
 from joulecast.errors import InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.files.paths import is_path, not_a_file, shown_path
 
@@ -49,9 +49,11 @@ class Model:
 
 
 def models() -> tuple[Model, ...]:
-    """Every model of the catalogue, sorted by name."""
+    """Every model of the catalogue that has a profile, sorted by name."""
     return tuple(
-        _model(packaged_profile(name), tuple(model_entry(name)["aliases"])) for name in model_names()
+        _model(packaged_profile(name), tuple(model_entry(name)["aliases"]))
+        for name in model_names()
+        if has_profile(name)
     )
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 
 from joulecast.uncertainty import Interval
-from joulecast.units import FLOP_PER_TERAFLOP, JOULES_PER_KILOWATT_HOUR, JOULES_PER_WATT_HOUR
+from joulecast.units import (
+    FLOP_PER_TERAFLOP,
+    JOULES_PER_KILOWATT_HOUR,
+    JOULES_PER_WATT_HOUR,
+    SECONDS_PER_HOUR,
+)
 
 MOST_DIGITS = 15  # before the point; larger numbers have an exponent
 
@@ -51,7 +56,11 @@ def duration(duration_s: float) -> str:
         return f"{number(duration_s * 1e3)} ms"
     if duration_s < 600:
         return f"{number(duration_s)} s"
-    return f"{number(duration_s / 60)} min" if duration_s < 36_000 else f"{number(duration_s / 3600)} h"
+    return (
+        f"{number(duration_s / 60)} min"
+        if duration_s < 36_000
+        else f"{number(duration_s / SECONDS_PER_HOUR)} h"
+    )
 
 
 def power(power_w: float) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of laws as Altair specifications, saved as SVG or PNG without a browser (extra `plot`).
+"""Pictures as Altair specifications, saved as SVG or PNG without a browser (extra `plot`).
 
 One specification serves files, notebooks and pages. Colours are Okabe and Ito's, which people with
 colour-blindness tell apart; shapes repeat what colours say.
@@ -10,10 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from joulecast.errors import InputError, MissingExtraError, shown
-from joulecast.report.validation.rows import HOLDOUT_TITLES, Rows
 
 if TYPE_CHECKING:
     import altair as alt
@@ -22,193 +19,6 @@ BLACK, GREY = "#000000", "#999999"
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9",
 )  # fmt: skip
-CHIP_COLOURS = {"A100": BLUE, "H100": VERMILLION, "RTX 3090": GREEN, "T4": ORANGE, "V100": PURPLE}
-CHIP_SHAPES = {
-    "A100": "circle",
-    "H100": "triangle-up",
-    "RTX 3090": "square",
-    "T4": "diamond",
-    "V100": "cross",
-}
-PART_COLOURS = {
-    "arithmetic": BLUE, "attention scores": SKY, "memory traffic": GREEN, "static power": ORANGE,
-    "denoising": BLUE, "text encoding": VERMILLION, "decoding": GREEN,
-    "all smaller parts": GREY, "total": BLACK,
-}  # fmt: skip
-QUANTITY_TITLES = {"energy": "energy of one image [J]", "duration": "time of one batch [s]"}
-LAW_TITLES = {
-    "tdp_time": "TDP x time at peak",
-    "joules_per_flop": "constant J/FLOP",
-    "parameters_steps": "parameters x steps",
-}
-SHORT_QUANTITIES = {"energy": "energy", "duration": "time"}
-UNSEEN = [HOLDOUT_TITLES[holdout] for holdout in ("unseen_model", "unseen_gpu", "unseen_both")]
-TARGET = (85, 95)
-PANEL = 250
-DECADES = [10.0**power for power in range(-3, 9)]
-
-
-def predicted_against_measured(points: Rows, law: str, quantity: str = "energy") -> alt.TopLevelMixin:
-    """Held-out predictions of a law against the measurements, a panel a hold-out; the line is equality."""
-    alt = altair()
-    rows = [p for p in points if p["law"] == law and p["quantity"] == quantity and p["holdout"] in UNSEEN]
-    low, high = _decades([p[key] for p in rows for key in ("measured", "predicted")])
-    panels = []
-    for place, holdout in enumerate(UNSEEN):
-        here = [p for p in rows if p["holdout"] == holdout]
-        scale = alt.Scale(type="log", domain=[low, high], nice=False)
-        dots = _points(alt, here).encode(
-            x=alt.X(
-                "measured:Q", scale=scale, title=f"measured {QUANTITY_TITLES[quantity]}", axis=_log_axis(alt)
-            ),
-            y=alt.Y(
-                "predicted:Q",
-                scale=scale,
-                title=f"predicted {QUANTITY_TITLES[quantity]}" if not place else None,
-                axis=_log_axis(alt),
-            ),
-            color=_chip_colour(alt, rows),
-            shape=_chip_shape(alt, rows),
-            tooltip=["run:N", "measured:Q", "predicted:Q"],
-        )
-        ends = [{"x": low, "y": low}, {"x": high, "y": high}]
-        line = chart(alt, ends).mark_line(color=GREY, strokeWidth=1).encode(x="x:Q", y="y:Q")
-        title = alt.TitleParams(f"Held out: {holdout}", subtitle=_summary(here))
-        panels.append((line + dots).properties(width=PANEL, height=PANEL, title=title))
-    what = SHORT_QUANTITIES[quantity]
-    return finished(alt.hconcat(*panels), f"The {what} that the {law} law predicts for runs it had not seen")
-
-
-def residuals_by_regime(points: Rows, law: str, quantity: str = "energy") -> alt.TopLevelMixin:
-    """Errors of runs of models held out, against how launch-bound they are, batch size and FLOP per image."""
-    alt = altair()
-    rows = [
-        {**p, "tflop": p["flop"] / 1e12, "launch_percent": 100 * p["launch_bound"]}
-        for p in points
-        if p["law"] == law and p["quantity"] == quantity and p["holdout"] == HOLDOUT_TITLES["unseen_model"]
-    ]
-    axes = {
-        "launch_percent": ("how far time follows the host's launches [%]", alt.Scale(domain=[0, 100])),
-        "batch_size": ("batch size [images]", alt.Scale(type="log", base=2)),
-        "tflop": ("compute per image [TFLOP]", alt.Scale(type="log")),
-    }
-    low, high = min(p["error"] for p in rows), max(p["error"] for p in rows)
-    error = alt.Scale(domain=[min(-50, low - 5), max(50, high + 5)], nice=True)
-    panels = []
-    for place, (column, (title, scale)) in enumerate(axes.items()):
-        axis = _log_axis(alt) if column == "tflop" else alt.Axis(grid=False, tickCount=6)
-        dots = _points(alt, rows).encode(
-            x=alt.X(f"{column}:Q", title=title, scale=scale, axis=axis),
-            y=alt.Y(
-                "error:Q",
-                scale=error,
-                title=f"predicted {SHORT_QUANTITIES[quantity]} over measured, less 1 [%]"
-                if not place
-                else None,
-            ),
-            color=_chip_colour(alt, rows),
-            shape=_chip_shape(alt, rows),
-            tooltip=["run:N", "error:Q"],
-        )
-        zero = chart(alt, [{"y": 0}]).mark_rule(color=GREY).encode(y="y:Q")
-        panels.append((zero + dots).properties(width=PANEL, height=PANEL))
-    return finished(
-        alt.hconcat(*panels),
-        f"Errors of the {law} law by regime, each model held out in turn ({SHORT_QUANTITIES[quantity]})",
-    )
-
-
-def interval_coverage(rows: Rows, law: str) -> alt.TopLevelMixin:
-    """How many held-out runs the 90 % interval held, by hold-out; rows of `chart_data.coverage`."""
-    alt = altair()
-    own = [{**row, "what": SHORT_QUANTITIES[row["quantity"]]} for row in rows if row["law"] == law]
-    order = list(HOLDOUT_TITLES.values())
-    band = chart(alt, [{"low": TARGET[0], "high": TARGET[1]}]).mark_rect(color=SKY, opacity=0.25)
-    percent = alt.Scale(domain=[70, 100], zero=False, nice=False)
-    aim = (
-        chart(alt, [{"x": 90}]).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("x:Q", scale=percent))
-    )
-    y = alt.Y("holdout:N", sort=order, title=None, axis=alt.Axis(labelLimit=250))
-    dots = (
-        chart(alt, own)
-        .mark_point(filled=True, size=110, opacity=0.9)
-        .encode(
-            x=alt.X(
-                "coverage:Q",
-                title="held-out runs inside their 90 % interval [%]",
-                scale=percent,
-                axis=alt.Axis(values=list(range(70, 101, 5))),
-            ),
-            y=y,
-            yOffset=alt.YOffset("what:N", scale=alt.Scale(paddingOuter=0.6)),
-            color=alt.Color(
-                "what:N", title=None, scale=alt.Scale(domain=["energy", "time"], range=[BLUE, VERMILLION])
-            ),
-            shape=alt.Shape(
-                "what:N",
-                title=None,
-                scale=alt.Scale(domain=["energy", "time"], range=["circle", "triangle-up"]),
-            ),
-        )
-    )
-    layered = (band.encode(x=alt.X("low:Q", scale=percent), x2="high:Q") + aim + dots).properties(
-        width=460, height=220
-    )
-    return finished(
-        layered, f"Coverage of the {law} law's intervals (target band {TARGET[0]} to {TARGET[1]} %)"
-    )
-
-
-def errors_by_law(rows: Rows, quantity: str = "energy") -> alt.TopLevelMixin:
-    """Median and 90th percentile error of every law, a panel a hold-out; rows of `chart_data.law_errors`."""
-    alt = altair()
-    here = [
-        {**row, "law": LAW_TITLES.get(row["law"], row["law"])} for row in rows if row["quantity"] == quantity
-    ]
-    order = [row["law"] for row in sorted(here, key=lambda r: r["p90"]) if row["holdout"] == UNSEEN[0]]
-    panels = []
-    for place, holdout in enumerate(UNSEEN):
-        base = chart(alt, [row for row in here if row["holdout"] == holdout])
-        y = alt.Y("law:N", sort=order, title=None, axis=alt.Axis(labels=not place, ticks=not place))
-        x = alt.X(
-            "median:Q",
-            scale=alt.Scale(type="log", domain=[2, 300], nice=False),
-            title="absolute error [%]",
-            axis=_log_axis(alt, [2, 5, 10, 20, 50, 100, 200]),
-        )
-        bars = base.mark_rule(strokeWidth=3, color=BLUE, opacity=0.6).encode(x=x, x2="p90:Q", y=y)
-        median = base.mark_point(filled=True, size=90, color=BLUE).encode(x=x, y=y)
-        tail = base.mark_tick(thickness=3, size=14, color=BLUE).encode(x="p90:Q", y=y)
-        title = alt.TitleParams(f"Held out: {holdout}")
-        panels.append((bars + median + tail).properties(width=PANEL, height=150, title=title))
-    what = f"Error of each law on {SHORT_QUANTITIES[quantity]}"
-    words = f"{what}: the dot is the median, nine in ten runs lie below the bar"
-    return finished(alt.hconcat(*panels), words)
-
-
-def waterfall(steps: Rows, title: str, boundary: str = "gross") -> alt.TopLevelMixin:
-    """Where the joules of an image go; rows of `chart_data.waterfall_steps`."""
-    alt = altair()
-    order = [step["label"] for step in steps]
-    total = steps[-1]["end"]
-    kinds = [kind for kind in PART_COLOURS if any(s["kind"] == kind for s in steps)]
-    base = chart(alt, steps)
-    y = alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=300))
-    bars = base.mark_bar(height={"band": 0.75}).encode(
-        x=alt.X(
-            "start:Q",
-            title=f"{boundary} GPU energy of one image [J]",
-            scale=alt.Scale(domain=[0, total * 1.3], nice=False),
-            axis=alt.Axis(labelOverlap=True, labelSeparation=8),
-        ),
-        x2="end:Q",
-        y=y,
-        color=alt.Color(
-            "kind:N", title=None, scale=alt.Scale(domain=kinds, range=[PART_COLOURS[kind] for kind in kinds])
-        ),
-    )
-    words = base.mark_text(align="left", dx=5).encode(x="end:Q", y=y, text="words:N")
-    return finished((bars + words).properties(width=560, height=26 * len(steps)), title)
 
 
 def check_extra() -> None:
@@ -267,55 +77,6 @@ def _converter() -> Any:
 def chart(alt: Any, rows: Sequence[Mapping[str, object]]) -> Any:
     """A chart of rows that lie in its specification."""
     return alt.Chart(alt.InlineData(values=list(rows)))
-
-
-def _points(alt: Any, rows: Rows) -> Any:
-    keys = ("run", "measured", "predicted", "error", "chip", "batch_size", "tflop", "launch_percent")
-    slim = [{key: _short(p[key]) for key in keys if key in p} for p in rows]
-    return chart(alt, slim).mark_point(filled=True, size=45, opacity=0.75, aria=False)
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.4g}") if isinstance(value, float) else value
-
-
-def _chip_colour(alt: Any, rows: Rows) -> Any:
-    chips = _chips(rows)
-    return alt.Color(
-        "chip:N",
-        title="chip",
-        scale=alt.Scale(domain=chips, range=[CHIP_COLOURS.get(c, GREY) for c in chips]),
-    )
-
-
-def _chip_shape(alt: Any, rows: Rows) -> Any:
-    chips = _chips(rows)
-    return alt.Shape(
-        "chip:N",
-        title="chip",
-        scale=alt.Scale(domain=chips, range=[CHIP_SHAPES.get(c, "stroke") for c in chips]),
-    )
-
-
-def _chips(rows: Rows) -> list[str]:
-    found = {row["chip"] for row in rows}
-    return [c for c in CHIP_COLOURS if c in found] + sorted(found - set(CHIP_COLOURS))
-
-
-def _summary(rows: Rows) -> str:
-    if not rows:
-        return "no runs"
-    middle, tail = np.quantile([abs(row["error"]) for row in rows], [0.5, 0.9])
-    return f"{len(rows)} runs, median error {middle:.0f} %, 9 in 10 within {tail:.0f} %"
-
-
-def _decades(values: Sequence[float]) -> tuple[float, float]:
-    return min(values) / 1.3, max(values) * 1.3
-
-
-def _log_axis(alt: Any, values: Sequence[float] | None = None) -> Any:
-    """An axis with grid lines at powers of ten, or at the given values."""
-    return alt.Axis(format="~s" if not values else "d", values=list(values or DECADES))
 
 
 def finished(drawn: Any, title: str) -> alt.TopLevelMixin:

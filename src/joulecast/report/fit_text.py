@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from joulecast.law.adapt import FEWEST_FOR_INTERVAL, Adaptation
-from joulecast.law.hold_out import plain, score
 from joulecast.law.law import FAMILIARITY
 from joulecast.report.amounts import number
 from joulecast.report.estimate_text import table
@@ -24,17 +22,17 @@ _KNOWN = {
 }
 
 
-def adaptation_report(done: Adaptation) -> dict[str, Any]:
-    """The fit as JSON has it: scores in per cent as in `joulecast.law.hold_out.Score`."""
+def adaptation_report(done: Adaptation) -> dict[str, object]:
+    """The fit as JSON has it: scores in per cent as in `joulecast.law.scores.Score`."""
     law = done.law
     return {
         "law": {"name": law.name, "form": law.form, "fitted_on": dataclasses.asdict(law.fitted_on)},
         "left_out": [{"runs": count, "why": why} for why, count in done.left_out.items()],
         "errors_on_your_runs": {
             label: {
-                "packaged_law": plain(done.before.score(quantity)),
-                "this_law": plain(done.after.score(quantity)),
-                "held_out": plain(score(done.held_out, quantity)),
+                "packaged_law": done.before.score(quantity).to_dict(),
+                "this_law": done.after.score(quantity).to_dict(),
+                "held_out": done.held_out.score(quantity).to_dict(),
             }
             for label, quantity in QUANTITIES.items()
         },
@@ -63,7 +61,7 @@ def _errors(done: Adaptation) -> list[str]:
         scores = (
             ("packaged law", done.before.score(quantity)),
             ("this law, which has seen them", done.after.score(quantity)),
-            ("held out, a fifth at a time", score(done.held_out, quantity)),
+            ("held out, a fifth at a time", done.held_out.score(quantity)),
         )
         for name, one in scores:
             if one.runs:
@@ -103,5 +101,5 @@ def _number(value: float | None) -> str:
     return "-" if value is None else number(value, 4)
 
 
-def _finite(widths: Any) -> dict[str, float | None]:
+def _finite(widths: Mapping[str, float]) -> dict[str, float | None]:
     return {known: (width if width < math.inf else None) for known, width in widths.items()}

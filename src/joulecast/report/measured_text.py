@@ -11,7 +11,7 @@ from joulecast.report.estimate_text import table
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
-    from joulecast.law.hold_out import Score
+    from joulecast.law.scores import Score
     from joulecast.measure.records import StepResult, TaskResult, TaskSpec
     from joulecast.measure.rows import StoredResult
 

@@ -94,6 +94,36 @@ def test_answers_are_kept(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("hours", "is_believed"), [(-6, True), (-6.01, False), (6, True), (6.01, False), (0, True)]
+)
+def test_answers_are_of_now_within_six_hours(server: Server, hours: float, is_believed: bool) -> None:
+    """Before and after: a clock may be wrong either way."""
+    moment = datetime.fromtimestamp(NOW + hours * 3600, UTC)
+    server.answer(france(at=moment.isoformat()))
+    found = live_intensity("FR", key="k", url=server.url, now=lambda: NOW)
+    assert (found.intensity.amount.value == 31) == is_believed
+    assert any("not of now" in words for words in found.warnings) == (not is_believed)
+
+
+@pytest.mark.parametrize(("seconds", "asked"), [(899, 1), (900, 2), (-1, 2)])
+def test_answers_are_kept_for_a_quarter_of_an_hour(
+    server: Server, tmp_path: Path, seconds: float, asked: int
+) -> None:
+    server.answer(france())
+    for moment in (NOW, NOW + seconds):
+        live_intensity("FR", key="k", url=server.url, cache=tmp_path, now=lambda at=moment: at)  # type: ignore[misc]
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(100_000, True), (100_001, False)])
+def test_the_longest_answer(server: Server, size: int, is_read: bool) -> None:
+    server.answer(france())
+    server.body = server.body.ljust(size)
+    found = live_intensity("FR", key="k", url=server.url, now=lambda: NOW)
+    assert (found.intensity.amount.value == 31) == is_read
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         (france("low"), "cannot be"),

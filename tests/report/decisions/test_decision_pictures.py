@@ -15,6 +15,7 @@ import pytest
 
 from joulecast.footprint.grid.reading import hourly_series
 from joulecast.forecast.estimate import estimate
+from joulecast.plan.case import Case
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
 from joulecast.plan.solve import Plan, solve
 from joulecast.plan.tradeoff import Outcome, on_front, outcomes
@@ -139,7 +140,7 @@ def test_more_regions_than_colours() -> None:
     assert "NaN" not in charts.to_svg(plan_chart(many_plan, many))
 
 
-@pytest.mark.parametrize("hours", [1, 49, 130, 336, 400])
+@pytest.mark.parametrize("hours", [1, 49, 130, 336, 337, 400])
 def test_plans_of_any_length(hours: int) -> None:
     """By the hour up to two weeks, by the day beyond; nothing is lost, and the picture stays small."""
     base = problem()
@@ -150,7 +151,7 @@ def test_plans_of_any_length(hours: int) -> None:
     )
     made = solve(long)
     bars, asked, lines = plan_hours(made, long)
-    assert len(bars) == (hours if hours <= 336 else 17)
+    assert len(bars) == (hours if hours <= 336 else -(-hours // 24))
     assert sum(bar["to"] - bar["from"] for bar in bars) == pytest.approx(900 * hours)
     assert bars[-1]["end"] == asked[-1]["hour"] == lines[-1]["hour"] == hours
     if hours == 400:
@@ -158,7 +159,7 @@ def test_plans_of_any_length(hours: int) -> None:
         assert lines[-1]["intensity"] == np.arange(484, 500).mean()
     svg = charts.to_svg(plan_chart(made, long, datetime(2022, 6, 1, 5, tzinfo=UTC)))
     assert len(svg) < 150_000
-    assert ("images made in the day" in svg) == (hours == 400)
+    assert ("images made in the day" in svg) == (hours > 336)
 
 
 def test_an_hour_of_the_day_is_the_mean_of_its_days() -> None:
@@ -168,6 +169,15 @@ def test_an_hour_of_the_day_is_the_mean_of_its_days() -> None:
     assert row["hour"] == 5
     assert row["mean"] == pytest.approx(np.nanmean(values))
     assert row["low"] == pytest.approx(np.nanquantile(values, 0.05))
+
+
+@pytest.mark.parametrize(("most", "scale"), [(3.9, None), (4.1, "log")])
+def test_measures_of_a_wide_range_are_drawn_on_a_logarithmic_scale(most: float, scale: str | None) -> None:
+    case = Case.of({"model": "sdxl", "gpu": "L4"})
+    made = tuple(Outcome(case, {"energy_j": size, "latency_s": 5 / size}) for size in (1.0, most))
+    spec = pareto_chart(made, made, BY).to_dict()
+    axes = [layer["encoding"][axis] for layer in spec["layer"] for axis in "xy"]
+    assert {axis["scale"].get("type") for axis in axes} == {scale}
 
 
 def test_one_specification_serves_all(found: tuple[Outcome, ...]) -> None:

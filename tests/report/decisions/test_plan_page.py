@@ -111,7 +111,7 @@ def test_the_page_says_what_matters(made: tuple[Plan, Demand], tmp_path: Path) -
         "joulecast plan demand.toml", "law roofline",
     ):  # fmt: skip
         assert piece in words, piece
-    for name in (use.limit for use in plan.limits):
+    for name in (use.limit.name for use in plan.limits):
         assert name in words
 
 

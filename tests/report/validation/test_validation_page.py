@@ -18,14 +18,11 @@ from joulecast.law.load import load_law
 from joulecast.law.own_runs import usable
 from joulecast.law.reproduction import reproduction
 from joulecast.law.score_runs import on_runs
+from joulecast.report.validation.findings import HeldOutReport, held_out_report, own_runs_report
 from joulecast.report.validation.page import write_folder
-from joulecast.report.validation.text import (
-    held_out_report,
-    held_out_text,
-    own_runs_report,
-    own_runs_text,
-)
+from joulecast.report.validation.text import held_out_text, own_runs_text
 from joulecast.runs import packaged_runs
+from published_errors import published
 
 FORMS = ("paper", "joules_per_flop")  # quick to fit
 RUNS, LEFT_OUT = usable(packaged_runs())
@@ -37,9 +34,14 @@ def held() -> dict[str, dict[str, HeldOut]]:
 
 
 @pytest.fixture(scope="module")
-def report(held: dict[str, dict[str, HeldOut]]) -> dict[str, Any]:
+def found(held: dict[str, dict[str, HeldOut]]) -> HeldOutReport:
     rows = reproduction(packaged_runs(), packaged_profile, load_law())
     return held_out_report(held, LEFT_OUT, load_law("paper"), packaged_profile, rows)
+
+
+@pytest.fixture(scope="module")
+def report(found: HeldOutReport) -> Any:
+    return found.to_dict()
 
 
 def test_the_report_is_json(report: dict[str, Any]) -> None:
@@ -54,7 +56,7 @@ def test_the_report_holds_the_packaged_scores(report: dict[str, Any]) -> None:
         for holdout in FAMILIARITY:
             for label in ("energy", "duration"):
                 for name, value in report["laws"][form][holdout][label].items():
-                    packaged = load_law(form).errors[holdout][label][name]
+                    packaged = published(form, holdout, label)[name]
                     assert value == (packaged and pytest.approx(packaged, rel=2e-3))
 
 
@@ -76,8 +78,8 @@ def test_breakdowns_cover_every_run_once(report: dict[str, Any]) -> None:
             assert sum(row["duration"]["runs"] for row in rows) == times
 
 
-def test_the_text_shows_every_law_hold_out_and_dimension(report: dict[str, Any]) -> None:
-    text = held_out_text(report)
+def test_the_text_shows_every_law_hold_out_and_dimension(found: HeldOutReport) -> None:
+    text = held_out_text(found)
     for words in (
         *FORMS, "a fifth of the runs", "a model and a chip", "Spearman", "Kendall", "covered", "interval",
         "paper by model", "paper by batch", "paper by chip", "paper by GPU", "paper by source",
@@ -90,9 +92,9 @@ def test_the_text_shows_every_law_hold_out_and_dimension(report: dict[str, Any])
 
 
 def test_the_folder_is_whole_and_needs_nothing_else(
-    report: dict[str, Any], held: dict[str, dict[str, HeldOut]], tmp_path: Path
+    report: dict[str, Any], found: HeldOutReport, held: dict[str, dict[str, HeldOut]], tmp_path: Path
 ) -> None:
-    written = write_folder(tmp_path / "new" / "report", report, held, load_law("paper"))
+    written = write_folder(tmp_path / "new" / "report", found, held, load_law("paper"))
     names = {path.name for path in written}
     assert {"index.html", "validation.json", "held_out.csv", "reproduction.csv", "coverage.svg"} <= names
     page = (tmp_path / "new/report/index.html").read_text()
@@ -108,11 +110,11 @@ def test_the_folder_is_whole_and_needs_nothing_else(
 
 
 def test_a_folder_that_cannot_be_made(
-    report: dict[str, Any], held: dict[str, dict[str, HeldOut]], tmp_path: Path
+    found: HeldOutReport, held: dict[str, dict[str, HeldOut]], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the report"):
-        write_folder(tmp_path / "file" / "report", report, held, load_law("paper"))
+        write_folder(tmp_path / "file" / "report", found, held, load_law("paper"))
 
 
 def test_laws_on_runs_as_they_are() -> None:
@@ -122,11 +124,12 @@ def test_laws_on_runs_as_they_are() -> None:
         on_runs(load_law(name), Dataset.build(runs, packaged_profile)) for name in ("roofline", "paper")
     ]
     assert set(results[0].familiarity) == {"seen"}
-    found = own_runs_report(results, {"some reason": 2})
+    told = own_runs_report(results, {"some reason": 2})
+    found: Any = told.to_dict()
     json.dumps(found, allow_nan=False)
     assert found["laws"]["roofline"][0]["energy"]["runs"] == 21
     assert found["laws"]["roofline"][0]["energy"]["median"] < found["laws"]["paper"][0]["energy"]["median"]
     assert len(found["predictions"]["paper"]) == 21
-    text = own_runs_text(found)
+    text = own_runs_text(told)
     assert "roofline, as it is" in text
     assert "2  left out: some reason" in text

@@ -27,12 +27,13 @@ from joulecast.footprint.grid.reading import uk_intensity
 from joulecast.footprint.grid.yearly import GridIntensity, boundary_caveats, find_region, grid_intensity
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
+from joulecast.units import SECONDS_PER_HOUR
 
 ELECTRICITY_MAPS = "https://api.electricitymaps.com/v3"
 UK_CARBON_INTENSITY = "https://api.carbonintensity.org.uk"
 KEY_VARIABLE = "ELECTRICITYMAPS_API_KEY"
 MOST_BYTES = 100_000
-MOST_AGE_S = 6 * 3600.0  # of an answer's own time
+MOST_AGE_S = 6 * SECONDS_PER_HOUR  # of an answer's own time
 CACHE_S = 900.0
 
 

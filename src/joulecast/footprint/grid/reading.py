@@ -34,6 +34,7 @@ from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.series import HourlySeries, authority, hourly_series, packaged_regions
 from joulecast.footprint.grid.times import HOUR, hour_text, zone_of
 from joulecast.footprint.grid.yearly import LOCATION_BASED, check_accounting
+from joulecast.units import SECONDS_PER_HOUR
 
 __all__ = ["HourlySeries", "find_series", "hourly_series", "packaged_regions", "read_hourly"]
 
@@ -286,7 +287,7 @@ def _averaged(
     start: datetime, values: NDArray[np.float64], per_hour: int, where: str
 ) -> tuple[datetime, NDArray[np.float64]]:
     """Whole UTC hours of a series with `per_hour` steps in each; incomplete ones at the ends are dropped."""
-    into_hour = round((start.minute * 60 + start.second) / 3600 * per_hour)
+    into_hour = round((start.minute * 60 + start.second) / SECONDS_PER_HOUR * per_hour)
     skipped = (per_hour - into_hour) % per_hour
     whole = (len(values) - skipped) // per_hour
     if whole < 1:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from joulecast.errors import InputError, shown
 from joulecast.files.columns import is_missing, text_of
-from joulecast.footprint.account import Footprint, check_gross, check_images, footprint
+from joulecast.footprint.account import Footprint, check_gross, check_images, footprint_of_energy
 from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.site import Site
 from joulecast.uncertainty import Interval
@@ -51,7 +51,7 @@ def checked(row: Row, images: int | None = None) -> Cells:
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     """The footprint of one row. Raises InputError where a cell cannot be used."""
     cells = checked(row, images)
-    return footprint(
+    return footprint_of_energy(
         cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.gpu, source=SOURCE
     )
 

@@ -28,7 +28,6 @@ from joulecast.report.charts import (
     altair,
     chart,
     finished,
-    waterfall,
 )
 from joulecast.report.decisions.rows import (
     OTHERS,
@@ -44,6 +43,7 @@ from joulecast.report.decisions.rows import (
     plan_regions,
 )
 from joulecast.report.estimate_text import title
+from joulecast.report.waterfall import waterfall
 
 if TYPE_CHECKING:
     import altair as alt

@@ -175,7 +175,7 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     for use in plan.limits:
         unit = limit_unit(use.limit, plan.currency)
         at = [f"{x:,.6g} {unit}".rstrip() for x in (use.amount, use.used)]
-        rows.append((use.limit, *at, "yes" if use.is_binding else "", *limit_costs(use, plan)))
+        rows.append((use.limit.name, *at, "yes" if use.is_binding else "", *limit_costs(use, plan)))
     yield page.table(header, rows, {1, 2, 4, 5})
 
 

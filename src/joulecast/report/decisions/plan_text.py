@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from joulecast.plan.problem import Limit
 from joulecast.plan.solve import LimitUse, Plan
 from joulecast.report.amounts import number
 from joulecast.report.estimate_text import paragraph, table
+from joulecast.units import GRAMS_PER_KILOGRAM
+
+LIMIT_UNITS = {
+    "carbon_kg": "kg", "energy_kwh": "kWh", "gpus": "GPUs", "max_count": "GPUs", "latency_s": "s",
+    "max_g_per_image": "g", "max_power_kw": "kW", "min_quality": "",
+}  # fmt: skip
 
 
 def plan_text(plan: Plan) -> str:
@@ -34,7 +41,7 @@ def plan_text(plan: Plan) -> str:
 
 def binding_words(use: LimitUse, plan: Plan) -> str:
     """A limit that binds, and what it costs."""
-    told = f"{use.limit} at {use.amount:,.6g} {limit_unit(use.limit, plan.currency)}".rstrip()
+    told = f"{use.limit.name} at {use.amount:,.6g} {limit_unit(use.limit, plan.currency)}".rstrip()
     hundredth, whole = limit_costs(use, plan)
     if hundredth:
         told += f"; 1 % looser would save {hundredth}"
@@ -43,7 +50,7 @@ def binding_words(use: LimitUse, plan: Plan) -> str:
 
 def limit_costs(use: LimitUse, plan: Plan) -> tuple[str, str]:
     """What a limit costs, in words: a hundredth of it, and all of it; empty where it costs nothing."""
-    scale, unit = {"carbon": (1e3, "kg CO2e"), "energy": (1.0, "kWh")}.get(
+    scale, unit = {"carbon": (GRAMS_PER_KILOGRAM, "kg CO2e"), "energy": (1.0, "kWh")}.get(
         plan.minimise, (1.0, plan.currency)
     )
     share = None if use.cost_per_unit is None else 0.01 * abs(use.amount) * use.cost_per_unit / scale
@@ -51,12 +58,9 @@ def limit_costs(use: LimitUse, plan: Plan) -> tuple[str, str]:
     return ("" if share is None else quantity(share, unit), "" if whole is None else quantity(whole, unit))
 
 
-def limit_unit(limit: str, currency: str) -> str:
-    """The unit of a limit by its name."""
-    last = limit.rpartition(".")[2]
-    units = {"carbon_kg": "kg", "cost": currency, "energy_kwh": "kWh", "latency_s": "s",
-             "max_g_per_image": "g", "max_power_kw": "kW", "min_quality": ""}  # fmt: skip
-    return units.get(last, "GPUs")
+def limit_unit(limit: Limit, currency: str) -> str:
+    """The unit of a limit; empty where it has none."""
+    return currency if limit.kind == "cost" else LIMIT_UNITS[limit.kind]
 
 
 def quantity(amount: float, unit: str) -> str:
@@ -67,9 +71,9 @@ def quantity(amount: float, unit: str) -> str:
 def totals(plan: Plan) -> list[tuple[str, str, str]]:
     """Name, amount and range of every total of a plan."""
     rows = [
-        ("carbon", plan.carbon_g, 1e3, "kg CO2e"),
-        ("  of the electricity", plan.operational_carbon_g, 1e3, "kg CO2e"),
-        ("  of the hardware", plan.embodied_carbon_g, 1e3, "kg CO2e"),
+        ("carbon", plan.carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
+        ("  of the electricity", plan.operational_carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
+        ("  of the hardware", plan.embodied_carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
         (
             "carbon of an image",
             plan.carbon_g_per_image,

@@ -11,11 +11,11 @@ import numpy as np
 from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
-from joulecast.law.roofline import RooflineLaw
+from joulecast.law.law import Breakdown, GpuColumns
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
-from joulecast.report.validation.rows import Rows, step, waterfall_steps
+from joulecast.report.waterfall import Step, step, waterfall_steps
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
@@ -72,20 +72,28 @@ class HourOfDay(TypedDict):
     high: float
 
 
-def estimate_steps(guess: Estimate) -> Rows:
-    """The parts of an estimate's energy, stacked, and the total: as `chart_data.waterfall_steps`.
+def estimate_steps(guess: Estimate) -> list[Step]:
+    """The parts of an estimate's energy, stacked, and the total: as `report.waterfall.waterfall_steps`.
 
     By component and by what the joules are spent on where the law says so, else by component alone.
     """
-    law, asked = guess.law, guess.question
-    if isinstance(law, RooflineLaw) and guess.boundary == "gross":
-        return waterfall_steps(law, asked.profile, asked.workload, asked.gpu)
-    steps, start = [], 0.0
+    whole = _breakdown(guess) if guess.boundary == "gross" else None
+    if whole is not None:
+        return waterfall_steps(whole)
+    steps: list[Step] = []
+    start = 0.0
     for place, part in enumerate(sorted(guess.components, key=lambda part: -part.energy_j)):
         kind = ROLES.get(part.role, part.role.replace("_", " "))
         steps.append(step(place, part.name, kind, start, start + part.energy_j, guess.energy_j))
         start += part.energy_j
     return [*steps, step(len(steps), "total", "total", 0.0, guess.energy_j, guess.energy_j)]
+
+
+def _breakdown(guess: Estimate) -> Breakdown | None:
+    """Where the law says that the joules of an estimate go."""
+    asked, workload = guess.question, guess.workload
+    on = GpuColumns.of(guess.gpu, 1)
+    return guess.law.breakdown(asked.profile, workload.columns(), workload.precision, on)
 
 
 def pareto_points(

@@ -8,21 +8,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.hardware import gpu
+from joulecast.law.calibration import held_out_rows
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import HeldOut, held_out_rows
-from joulecast.law.roofline import RooflineLaw
-from joulecast.report import charts, page
+from joulecast.law.hold_out import HeldOut
+from joulecast.law.law import GpuColumns
+from joulecast.report import page
 from joulecast.report.page import Picture
-from joulecast.report.validation.rows import Rows, coverage, held_out_points, law_errors, waterfall_steps
+from joulecast.report.validation.findings import HeldOutReport
+from joulecast.report.validation.pictures import (
+    errors_by_law,
+    interval_coverage,
+    predicted_against_measured,
+    residuals_by_regime,
+)
+from joulecast.report.validation.rows import (
+    HeldOutPoint,
+    coverage,
+    held_out_points,
+    law_errors,
+)
 from joulecast.report.validation.text import held_out_text
+from joulecast.report.waterfall import waterfall, waterfall_steps
 from joulecast.runs import RunTable
 
 # Whose joules the waterfalls show: model, GPU, workload.
@@ -35,7 +49,7 @@ EXAMPLES: Sequence[tuple[str, str, Workload]] = (
 
 def write_folder(
     folder: Path,
-    report: Mapping[str, Any],
+    report: HeldOutReport,
     held: Mapping[str, Mapping[str, HeldOut]],
     law: FittedLaw,
 ) -> list[Path]:
@@ -53,16 +67,16 @@ def write_folder(
     drawn = [(picture, picture.svg()) for picture in pictures(rows, runs, law, set(held))]
     files = {
         page.INDEX: _page(held_out_text(report), drawn),
-        "validation.json": json.dumps(report, indent=1) + "\n",
+        "validation.json": json.dumps(report.to_dict(), indent=1) + "\n",
         "held_out.csv": page.csv_text(rows),
-        "reproduction.csv": page.csv_text(report["reproduction"]),
+        "reproduction.csv": page.csv_text([dataclasses.asdict(row) for row in report.reproduction]),
         **{f"{picture.name}.svg": svg for picture, svg in drawn},
     }
     return page.write_files(folder, files)
 
 
 def pictures(
-    rows: Iterable[Mapping[str, Any]], runs: RunTable, law: FittedLaw, forms: set[str]
+    rows: Iterable[Mapping[str, object]], runs: RunTable, law: FittedLaw, forms: set[str]
 ) -> list[Picture]:
     """The pictures of a validation: `rows` as of `held_out_rows`, of the laws in `forms`."""
     points = held_out_points(rows, runs, law, packaged_profile)
@@ -70,47 +84,50 @@ def pictures(
     found = _of_law(points, shown)
     if len(forms) > 1:
         caption = "Every law on whole groups held out of its fit; the scale is logarithmic."
-        found.append(Picture("laws", caption, charts.errors_by_law(law_errors(points))))
-    return found + (waterfalls(law) if isinstance(law, RooflineLaw) else [])
+        found.append(Picture("laws", caption, errors_by_law(law_errors(points))))
+    return found + waterfalls(law)
 
 
-def _of_law(points: Rows, law: str) -> list[Picture]:
+def _of_law(points: Sequence[HeldOutPoint], law: str) -> list[Picture]:
     return [
         Picture(
             "predicted-energy",
             "Each dot is a run that the law had not seen; on the line, predicted equals measured.",
-            charts.predicted_against_measured(points, law),
+            predicted_against_measured(points, law),
         ),
         Picture(
             "predicted-time",
             "The same for the time of a batch, with the GPUs that have times alone.",
-            charts.predicted_against_measured(points, law, "duration"),
+            predicted_against_measured(points, law, "duration"),
         ),
         Picture(
             "residuals",
             "Where the errors are: 100 % on the left axis means that the host's kernel launches alone set "
             "the time.",
-            charts.residuals_by_regime(points, law),
+            residuals_by_regime(points, law),
         ),
         Picture(
             "coverage",
             "How often the 90 % interval held, each group covered by a width from the other groups.",
-            charts.interval_coverage(coverage(points), law),
+            interval_coverage(coverage(points), law),
         ),
     ]
 
 
 def waterfalls(law: FittedLaw) -> list[Picture]:
-    """Where the joules of a few typical images go."""
+    """Where the joules of a few typical images go; none of a law that does not say."""
     found: list[Picture] = []
     for model, device, workload in EXAMPLES:
         title = (
             f"Where the joules of a {model} image go on {device} "
             f"({workload.width}x{workload.height}, {workload.steps} steps)"
         )
-        steps = waterfall_steps(law, packaged_profile(model), workload, gpu(device))
+        on = GpuColumns.of(gpu(device), 1)
+        parts = law.breakdown(packaged_profile(model), workload.columns(), workload.precision, on)
+        if parts is None:
+            return []
         caption = "Parts of the predicted energy; they add up to the whole."
-        found.append(Picture(f"joules-{model}", caption, charts.waterfall(steps, title)))
+        found.append(Picture(f"joules-{model}", caption, waterfall(waterfall_steps(parts), title)))
     return found
 
 

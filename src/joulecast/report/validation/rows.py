@@ -1,24 +1,17 @@
-"""What the pictures of laws show, as rows: one a held-out run, one a part of a model's energy."""
+"""What the pictures of laws show, as rows: one a held-out run, and their summaries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
-from joulecast.architecture.workload import Workload
-from joulecast.compute.profile import ComputeProfile
-from joulecast.hardware import Gpu
-from joulecast.law.breakdown import breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.hold_out import Load, chip
-from joulecast.law.law import GpuColumns
-from joulecast.law.roofline import RooflineLaw
 from joulecast.runs import RunTable
 
-Rows = list[dict[str, Any]]
 MEASURED = {"energy": "energy_j", "duration": "duration_s"}
 HOLDOUT_TITLES = {
     "same_source": "a fifth of the runs",
@@ -34,24 +27,64 @@ CHIP_TITLES = {
     "Turing TU104": "T4",
     "Volta GV100": "V100",
 }
-PART_TITLES = {
-    "arithmetic": "arithmetic",
-    "attention_scores": "attention scores",
-    "memory_traffic": "memory traffic",
-    "static_power": "static power",
-}
-SMALL = 0.01  # parts below this share of the total are shown as one
 
 
-def held_out_points(rows: Iterable[Mapping[str, Any]], runs: RunTable, law: FittedLaw, load: Load) -> Rows:
+class Regime(TypedDict):
+    """How far a run's time follows the host's, 0 to 1, and its FLOP per image."""
+
+    launch_bound: float
+    flop: float
+
+
+class HeldOutPoint(Regime):
+    """A held-out prediction of a measured energy [J] or time [s]; `error` in per cent."""
+
+    law: str
+    holdout: str
+    quantity: str
+    run: str
+    model: str
+    chip: str
+    source: str
+    batch_size: int
+    measured: float
+    predicted: float
+    error: float
+    covered: bool | None
+
+
+class Coverage(TypedDict):
+    """Share of the runs that the 90 % interval held [%]."""
+
+    law: str
+    holdout: str
+    quantity: str
+    runs: int
+    coverage: float
+
+
+class LawError(TypedDict):
+    """Median and 90th percentile of the absolute error [%]."""
+
+    law: str
+    holdout: str
+    quantity: str
+    runs: int
+    median: float
+    p90: float
+
+
+def held_out_points(
+    rows: Iterable[Mapping[str, object]], runs: RunTable, law: FittedLaw, load: Load
+) -> list[HeldOutPoint]:
     """A row for each held-out prediction of a measured energy or time.
 
-    `rows` are those of ``data/held_out.csv`` (`joulecast.law.hold_out.held_out_rows`); `law` is asked
+    `rows` are those of ``data/held_out.csv`` (`joulecast.law.calibration.held_out_rows`); `law` is asked
     how far each run's time follows the host's.
     """
     by_id = {run.run_id: run for run in runs}
     regime = regimes(runs, law, load)
-    points = []
+    points: list[HeldOutPoint] = []
     for row in rows:
         run = by_id[str(row["run_id"])]
         for label, column in MEASURED.items():
@@ -60,7 +93,7 @@ def held_out_points(rows: Iterable[Mapping[str, Any]], runs: RunTable, law: Fitt
                 continue
             points.append(
                 {
-                    "law": row["law"],
+                    "law": str(row["law"]),
                     "holdout": HOLDOUT_TITLES[str(row["holdout"])],
                     "quantity": label,
                     "run": run.run_id,
@@ -78,23 +111,21 @@ def held_out_points(rows: Iterable[Mapping[str, Any]], runs: RunTable, law: Fitt
     return points
 
 
-def regimes(runs: RunTable, law: FittedLaw, load: Load) -> dict[str, dict[str, float]]:
-    """Of each run: ``launch_bound``, how far its time follows the host's (0 to 1), and ``flop`` per image."""
+def regimes(runs: RunTable, law: FittedLaw, load: Load) -> dict[str, Regime]:
+    """The regime of each run, as `law` has it."""
     dataset = Dataset.build(runs, load)
     host, flop = np.zeros(len(runs)), np.zeros(len(runs))
     for group in dataset.groups:
         total = group.profile.total_flop(group.workloads, group.precision)
         flop[group.rows] = total / group.workloads.batch_size
-        if isinstance(law, RooflineLaw):
-            answer = law.gross(group.profile, group.workloads, group.precision, group.gpus)
-            host[group.rows] = answer.duration_spread / law.parameters["host_spread"]
+        host[group.rows] = law.launch_bound(group.profile, group.workloads, group.precision, group.gpus)
     return {
         run.run_id: {"launch_bound": float(h), "flop": float(f)}
         for run, h, f in zip(runs, host, flop, strict=True)
     }
 
 
-def coverage(points: Rows) -> Rows:
+def coverage(points: Sequence[HeldOutPoint]) -> list[Coverage]:
     """Share of the runs that the 90 % interval held, by law, hold-out and quantity [%]."""
     groups: dict[tuple[str, str, str], list[bool]] = {}
     for point in points:
@@ -109,7 +140,7 @@ def coverage(points: Rows) -> Rows:
     ]  # fmt: skip
 
 
-def law_errors(points: Rows) -> Rows:
+def law_errors(points: Sequence[HeldOutPoint]) -> list[LawError]:
     """Median and 90th percentile of the absolute error [%], by law, hold-out and quantity."""
     groups: dict[tuple[str, str, str], list[float]] = {}
     for point in points:
@@ -119,40 +150,6 @@ def law_errors(points: Rows) -> Rows:
          "median": float(np.median(errors)), "p90": float(np.quantile(errors, 0.9))}
         for (law, holdout, quantity), errors in groups.items()
     ]  # fmt: skip
-
-
-def waterfall_steps(law: FittedLaw, profile: ComputeProfile, workload: Workload, gpu: Gpu) -> Rows:
-    """The parts of the energy of one image, stacked: where each starts and ends [J], largest first.
-
-    Parts below a hundredth of the total come together at the end, then the total.
-    """
-    whole = breakdown(law, profile, workload.columns(), workload.precision, GpuColumns.of(gpu, 1))
-    parts = [
-        (f"{component}: {PART_TITLES[part]}", PART_TITLES[part], float(energy[0]))
-        for component, by_part in whole.items()
-        for part, energy in by_part.items()
-    ]
-    total = sum(energy for *_, energy in parts)
-    large = [part for part in parts if part[2] >= SMALL * total]
-    rest = total - sum(energy for *_, energy in large)
-    large = [*sorted(large, key=lambda part: -part[2]), ("all smaller parts", "all smaller parts", rest)]
-    steps, start = [], 0.0
-    for place, (label, kind, energy) in enumerate(large):
-        steps.append(step(place, label, kind, start, start + energy, total))
-        start += energy
-    return [*steps, step(len(large), "total", "total", 0.0, total, total)]
-
-
-def step(place: int, label: str, kind: str, start: float, end: float, total: float) -> dict[str, Any]:
-    """A bar of a waterfall from `start` to `end` [J], with its words."""
-    energy = end - start
-    words = f"{energy:,.3g} J" if energy < 1000 else f"{energy:,.0f} J"
-    if kind != "total":
-        words += f" ({100 * energy / total:.1f} %)"
-    return {
-        "place": place, "label": label, "kind": kind, "start": start, "end": end, "energy": energy,
-        "words": words,
-    }  # fmt: skip
 
 
 def _is_one(cell: object) -> bool | None:

@@ -1,0 +1,34 @@
+"""Records as notebooks show them: an estimate as a small table, everything else as its text."""
+
+from __future__ import annotations
+
+from joulecast.forecast.estimate import Estimate
+from joulecast.report import amounts
+from joulecast.report.estimate_text import title
+from joulecast.report.page import paragraph, preformatted, table
+
+
+def html_of(record: object) -> str:
+    """A record as a piece of HTML."""
+    return _estimate(record) if isinstance(record, Estimate) else preformatted(str(record))
+
+
+def _estimate(guess: Estimate) -> str:
+    batch = guess.workload.batch_size
+    rows = [
+        [
+            "energy per image",
+            amounts.energy(guess.energy_j),
+            f"{amounts.energy(guess.energy_low_j)} to {amounts.energy(guess.energy_high_j)}",
+        ],
+        [
+            "time per image" if batch == 1 else f"time per batch of {batch}",
+            amounts.duration(guess.duration_s),
+            f"{amounts.duration(guess.duration_low_s)} to {amounts.duration(guess.duration_high_s)}",
+        ],
+        ["average power", amounts.power(guess.power_w), f"limit {guess.gpu.tdp_w:g} W"],
+    ]
+    head = [title(guess.question), f"{guess.boundary} GPU energy", "90 %"]
+    return table(head, rows, numbers={1}) + "".join(
+        paragraph(f"Warning: {words}") for words in guess.warnings
+    )
