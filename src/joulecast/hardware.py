@@ -33,7 +33,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
@@ -135,8 +135,7 @@ class Gpu:
         return value
 
 
-@dataclass(frozen=True)
-class _Quantity:
+class _Quantity(NamedTuple):
     """How a figure is named, in which unit it is written, and what a file may say."""
 
     attribute: str
