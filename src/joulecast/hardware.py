@@ -33,7 +33,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
@@ -99,6 +99,9 @@ class Gpu:
     unverified: frozenset[str] = frozenset()
     origin: str = CATALOGUE
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     def peak_flop_per_s(self, precision: str) -> float:
         """Peak arithmetic rate [FLOP/s], dense, in ``fp32``, ``tf32``, ``fp16``, ``bf16`` or ``fp8``.
 
@@ -132,8 +135,7 @@ class Gpu:
         return value
 
 
-@dataclass(frozen=True)
-class _Quantity:
+class _Quantity(NamedTuple):
     """How a figure is named, in which unit it is written, and what a file may say."""
 
     attribute: str

@@ -11,15 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joulecast.compute.polynomial import (
-    MAX_POWER,
-    SYMBOLS,
-    ExactFitter,
-    candidate_bases,
-    evaluate_monomials,
-    parse_monomial,
-    write_monomial,
-)
+from joulecast.compute.exact_fit import ExactFitter, candidate_bases, write_monomial
+from joulecast.compute.polynomial import MAX_POWER, SYMBOLS, evaluate_monomials, parse_monomial
 from joulecast.errors import FileFormatError, TraceError
 
 Point = dict[str, int]

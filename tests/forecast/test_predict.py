@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import math
 from pathlib import Path
@@ -218,7 +217,7 @@ def test_no_finite_answer_is_a_row_s_error() -> None:
     class Broken(FakeLaw):
         def predict(self, *args: Any) -> Any:
             answer = super().predict(*args)
-            return dataclasses.replace(answer, energy_j=np.array([np.inf, np.nan, 0.0, 1.0]))
+            return answer._replace(energy_j=np.array([np.inf, np.nan, 0.0, 1.0]))
 
     answers = predict(table(model=["sd1.5"] * 4), law=Broken())
     assert [bool(error) for error in answers["error"]] == [True, True, True, False]

@@ -9,7 +9,6 @@ one matrix product: ``coefficients @ monomials``, of shape (costs, workloads).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -46,8 +45,7 @@ def product(coefficients: Array, values: Array) -> Array:
     return out
 
 
-@dataclass(frozen=True)
-class Share:
+class Share(NamedTuple):
     """How much of a table's cost a call has: ``(slope * images + start) / span``, mostly all of it."""
 
     slope: float = 0.0
@@ -58,8 +56,7 @@ class Share:
 WHOLE = Share()
 
 
-@dataclass(frozen=True, eq=False)
-class Call:
+class Call(NamedTuple):
     """Equal calls of a component, the operators of one of them, and what share of these it has.
 
     `is_counted` is False where the same calls stand in another `Call` already, with other operators.

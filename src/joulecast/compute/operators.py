@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,8 +101,7 @@ class Component:
     tables: Mapping[str, tuple[OperatorTable, ...]]
 
 
-@dataclass(frozen=True)
-class OperatorCosts:
+class OperatorCosts(NamedTuple):
     """Costs of one call of a component, for the workloads in `rows`.
 
     Operators bound by memory add up, so they come as one sum; those with FLOP come one by one,

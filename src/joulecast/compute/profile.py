@@ -161,6 +161,9 @@ class ComputeProfile:
     notes: tuple[str, ...] = ()
     origin: str = "catalogue"
 
+    def __hash__(self) -> int:
+        return hash(self.name)
+
     @cached_property
     def parameters(self) -> int:
         """Parameters of all components."""
@@ -330,11 +333,12 @@ def _places(holds: NDArray[np.bool_]) -> list[int]:
     return found
 
 
-@dataclass
 class _Known:
     """What is known of a table of workloads: sizes generated, text lengths, and costs by precision."""
 
-    profile: ComputeProfile  # held, so that its id stays its own
-    rendered: tuple[Integers, Integers]
-    text_tokens: Integers
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    def __init__(
+        self, profile: ComputeProfile, rendered: tuple[Integers, Integers], text_tokens: Integers
+    ) -> None:
+        self.profile = profile  # held, so that its id stays its own
+        self.rendered, self.text_tokens = rendered, text_tokens
+        self.evaluations: dict[str, Evaluation] = {}

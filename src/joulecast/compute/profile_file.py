@@ -187,17 +187,23 @@ def _decode_table(part: Mapping[str, Any]) -> OperatorTable:
     for monomial in monomials:
         parse_monomial(monomial)
     rows = part["operators"]
-    costs = np.zeros((3, len(monomials), len(rows)))
     if not set(part["condition"]) <= set(SYMBOLS):
         raise ValueError("a condition on an unknown symbol")
-    for column, row in enumerate(rows):
+    for row in rows:
         if row[1] not in FAMILIES or not row[4] > 0:
             raise ValueError(f"operator {row[0]!r}")
-        for kind, cost in enumerate(row[5:8]):
-            for index, coefficient in cost:
-                if index < 0:
-                    raise ValueError("a monomial that is not there")
-                costs[kind, index, column] = coefficient
+    entries = [
+        (kind, index, column, coefficient)
+        for column, row in enumerate(rows)
+        for kind, cost in enumerate(row[5:8])
+        for index, coefficient in cost
+    ]
+    costs = np.zeros((3, len(monomials), len(rows)))
+    if entries:
+        kinds, indices, columns, coefficients = zip(*entries, strict=True)
+        if min(indices) < 0:
+            raise ValueError("a monomial that is not there")
+        costs[kinds, indices, columns] = coefficients
     if not np.isfinite(costs).all():
         raise ValueError("a coefficient is not finite")
     return OperatorTable(

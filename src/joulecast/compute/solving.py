@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from joulecast.compute.exact_fit import Coefficients, ExactFitter, candidate_bases
 from joulecast.compute.operators import OperatorTable
-from joulecast.compute.polynomial import Coefficients, ExactFitter, candidate_bases, evaluate_monomials
+from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.tracer import Operator
 from joulecast.errors import TraceError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Arrays of shape (questions,).
 
     Attributes
@@ -103,8 +102,7 @@ def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np
     dynamic = gross.dynamic(batch_size)
     if count == len(is_dynamic):
         return dynamic
-    return replace(
-        gross,
+    return gross._replace(
         energy_j=np.where(is_dynamic, dynamic.energy_j, gross.energy_j),
         component_energy_j={
             name: np.where(is_dynamic, dynamic.component_energy_j[name], energy)

@@ -7,6 +7,7 @@ computed in columns). The law adds its own: see `Law.outside`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,10 @@ _FIGURES = {
 Mask = NDArray[np.bool_]
 
 
+@lru_cache(maxsize=16_384)
 def pair_caveats(
     profile: ComputeProfile, gpu: Gpu, precision: str, boundary: str, familiarity: str
-) -> list[str]:
+) -> tuple[str, ...]:
     """What holds for every workload of a model on a GPU; `familiarity` is the law's."""
     weights = profile.weight_bytes(precision)
     found = [_FAMILIARITY[familiarity].format(model=profile.name, gpu=gpu.name)]
@@ -53,7 +55,7 @@ def pair_caveats(
         found.append(
             f"the idle power of {gpu.name} is unknown: a usual share of its power limit was subtracted"
         )
-    return [words for words in found if words]
+    return tuple(words for words in found if words)
 
 
 def workload_caveats(profile: ComputeProfile, workloads: WorkloadColumns) -> dict[str, Mask]:

@@ -8,8 +8,8 @@ computed in columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,7 @@ class GpuColumns:
         return GpuColumns(self.gpus, self.index[rows])
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """A law's answer, every array of shape (workloads,).
 
     Attributes
@@ -78,8 +77,7 @@ class Prediction:
         The interval keeps its relative width, which hold-outs of both boundaries calibrated.
         """
         share = dynamic_share(self.energy_j, self.idle_power_w * self.duration_s / batch_size)
-        return replace(
-            self,
+        return self._replace(
             energy_j=self.energy_j * share,
             component_energy_j={name: e * share for name, e in self.component_energy_j.items()},
         )

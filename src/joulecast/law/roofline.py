@@ -31,7 +31,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +111,7 @@ def _traits_of(gpus: tuple[Gpu, ...]) -> GpuTraits:
     return GpuTraits(np.array(values, dtype=np.float64).T.copy(), chips, index)
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """The operators of calls: coefficients, or values; the last axis is monomials or workloads.
 
     Attributes
@@ -166,8 +165,7 @@ def _class(table: OperatorTable, group: int) -> int:
 _PLACES = {name: place for place, name in enumerate(CLASSES)}
 
 
-@dataclass(frozen=True)
-class Weighed:
+class Weighed(NamedTuple):
     """Work with the law's constants in it, and nothing of a GPU; linear in the work.
 
     Attributes
@@ -227,8 +225,7 @@ def _class_constants(p: Mapping[str, float]) -> Array:
     return np.array([constants[name] for name in CLASSES]).T
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """What work asks: GPU busy time [s], dynamic energy at full clock [J], host time [s]."""
 
     busy_s: Array
