@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnknownNameError,
     )
     from joulecast.footprint.account import Footprint, footprint_of, footprint_of_energy
+    from joulecast.footprint.grid.live import live_intensity
     from joulecast.footprint.grid.reading import hourly_series
     from joulecast.footprint.grid.yearly import grid_intensity
     from joulecast.footprint.place import Place
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from joulecast.measure.once import measure_once
     from joulecast.plan.case import Case
     from joulecast.plan.make import make_plan
-    from joulecast.plan.solve import Plan
+    from joulecast.plan.solve import InfeasiblePlanError, Plan
     from joulecast.plan.tradeoff import Outcome, front, outcomes
     from joulecast.plan.whatif import WhatIf, what_if
     from joulecast.question.models import Model, load_profile, models
@@ -63,6 +64,7 @@ _HOMES = {
     "Form": "law.forms",
     "Gpu": "hardware",
     "InputError": "errors",
+    "InfeasiblePlanError": "plan.solve",
     "Interval": "uncertainty",
     "JoulecastError": "errors",
     "Law": "law.law",
@@ -92,6 +94,7 @@ _HOMES = {
     "gpus": "hardware",
     "grid_intensity": "footprint.grid.yearly",
     "hourly_series": "footprint.grid.reading",
+    "live_intensity": "footprint.grid.live",
     "load_law": "law.load",
     "load_profile": "question.models",
     "make_plan": "plan.make",
@@ -118,6 +121,7 @@ __all__ = [
     "Footprint",
     "Form",
     "Gpu",
+    "InfeasiblePlanError",
     "InputError",
     "Interval",
     "JoulecastError",
@@ -149,6 +153,7 @@ __all__ = [
     "gpus",
     "grid_intensity",
     "hourly_series",
+    "live_intensity",
     "load_law",
     "load_profile",
     "make_plan",

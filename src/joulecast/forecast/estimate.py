@@ -247,7 +247,7 @@ def _record(guess: Estimate) -> dict[str, object]:
         "components": [dataclasses.asdict(part) for part in guess.components],
         "workload": _workload_record(guess),
         "gpu": _gpu_record(guess.gpu, guess.idle_power_w),
-        "law": law_record(guess),
+        "law": _law_record(guess),
         "warnings": guess.warnings,
         "notes": guess.notes,
     }
@@ -281,7 +281,7 @@ def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
     }
 
 
-def law_record(guess: Estimate) -> dict[str, object]:
+def _law_record(guess: Estimate) -> dict[str, object]:
     """What the law says of itself, and its published error for what it knew of this model and GPU."""
     facts = guess.law.describe()
     error = facts.errors.get(guess.familiarity)

@@ -1,52 +1,6 @@
 """A plan's demand file: TOML, every key checked and every value named when it is wrong.
 
-[plan]
-minimise = "carbon"          # or cost, energy
-hours = 24
-start = "2022-06-01T00:00Z"  # of the hourly series; their beginning by default
-utilisation = 0.8            # most of a GPU-hour that is filled
-currency = "USD"
-host_overhead = 0.4          # of every region that states none; packaged range by default
-pue = 1.2
-
-[limits]                     # over all hours; each may be left out
-carbon_kg = 5000
-cost = 20000
-energy_kwh = 30000
-gpus = 500
-
-[[services]]
-name = "studio"
-images_per_day = 5000000     # evenly; or images_by_hour = [...], one for each hour
-deadline_hours = 6           # 0 by default: in the hour of arrival
-latency_s = 20               # most seconds of a batch
-max_g_per_image = 2.0        # mean, of the electricity
-min_quality = 0.7            # mean
-
-[[services.configurations]]
-model = "sdxl"
-size = "1024x1024"           # size, steps, precision, passes: the model's own by default
-steps = 30
-precision = "fp16"
-passes = 2                   # or guidance, negative_prompt; text_tokens too
-batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
-quality = 0.8                # any scale
-
-[[gpus]]
-name = "H100"                # or a GPU file, e.g. "mine.toml", beside this one
-price_per_hour = 2.5         # rent, electricity included; then regions have no price_per_kwh
-max_count = 300
-
-[[regions]]
-name = "FR"                  # packaged yearly intensity; or one of these three:
-hourly = "US-CAL-CISO"       # packaged hourly series
-file = "fr.csv"              # hourly file, beside the TOML
-intensity = 44               # g CO2e/kWh
-pue = 1.1
-host_overhead = 0.4
-price_per_kwh = 0.1
-max_power_kw = 2000
-gpus = { H100 = 100 }        # only these, at most so many; all by default
+The keys are in the docstring of `joulecast.plan.make.make_plan`.
 """
 
 from __future__ import annotations
@@ -173,7 +127,7 @@ class _Table:
 
 
 def read_demand(path: str | os.PathLike[str]) -> Demand:
-    """The problem that a demand file states; the keys are in this module's docstring.
+    """The problem that a demand file states; the keys are those of `make_plan`.
 
     Raises InputError (a key or value that cannot be used, named), UnknownNameError (with near matches)
     or FileFormatError (no TOML).

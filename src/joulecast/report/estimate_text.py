@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
-from joulecast.forecast.estimate import Estimate, law_record
+from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
+from joulecast.law.scores import Score, Scores
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
@@ -41,7 +42,7 @@ def estimate_text(estimate: Estimate) -> str:
             *_components(estimate),
             "",
             *paragraph("Includes", _included(estimate)),
-            *paragraph("Law", _law(law_record(estimate))),
+            *paragraph("Law", _law(estimate)),
             *(line for words in estimate.warnings for line in paragraph("Warning", words)),
             *(line for words in estimate.notes for line in paragraph("Note", words)),
         ]
@@ -182,38 +183,38 @@ def _included(estimate: Estimate) -> str:
     )
 
 
-def _law(law: Mapping[str, Any]) -> str:
-    fitted = law.get("fitted_on") or {}
+def _law(estimate: Estimate) -> str:
+    law = estimate.law.describe()
+    on = law.fitted_on
     counts = " ".join(
-        f"{word} {len(fitted[key])} {key}"
-        for word, key in (("of", "models"), ("on", "gpus"))
-        if fitted.get(key)
-    ).replace("gpus", "GPUs")
-    sources = "; ".join(fitted.get("sources", ()))
-    fit = f", fitted on {fitted['runs']} runs {counts}".rstrip() if "runs" in fitted else ""
-    return f"{law['name']}{fit}{f' ({sources})' if sources else ''}; {_error(law)}."
+        f"{word} {len(names)} {kind}"
+        for word, names, kind in (("of", on.models, "models"), ("on", on.gpus, "GPUs"))
+        if names
+    )
+    sources = f" ({'; '.join(on.sources)})" if on.sources else ""
+    error = _error(estimate.familiarity, law.errors.get(estimate.familiarity))
+    return f"{law.name}, fitted on {on.runs} runs {counts}".rstrip() + f"{sources}; {error}."
 
 
-def _error(law: Mapping[str, Any]) -> str:
-    case, held_out = _FAMILIARITY[law["familiarity"]]
-    errors = law["held_out_error"] or {}
+def _error(familiarity: str, errors: Scores | None) -> str:
+    case, held_out = _FAMILIARITY[familiarity]
+    pairs = [] if errors is None else [("energy", errors.energy), ("time", errors.duration)]
     scores = [
-        f"{words} {_score(errors[quantity])}"
-        for quantity, words in (("energy", "energy"), ("duration", "time"))
-        if (errors.get(quantity) or {}).get("median") is not None
+        f"{words} {_score(score)}"
+        for words, score in pairs
+        if score is not None and math.isfinite(score.median)
     ]
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
     return f"{case}. Error on {held_out}: {'; '.join(scores)}"
 
 
-def _score(score: Mapping[str, Any]) -> str:
+def _score(score: Score) -> str:
     """A published error in per cent: the median, what 9 in 10 runs stay within, the worst."""
-    coverage = score.get("coverage")
-    covered = "" if coverage is None else f", the interval held {coverage:.0f} %"
+    covered = f", the interval held {score.coverage:.0f} %" if math.isfinite(score.coverage) else ""
     return (
-        f"median {score['median']:.0f} %, 9 in 10 within {score['p90']:.0f} %, worst {score['worst']:.0f} % "
-        f"({score['runs']} runs{covered})"
+        f"median {score.median:.0f} %, 9 in 10 within {score.p90:.0f} %, worst {score.worst:.0f} % "
+        f"({score.runs} runs{covered})"
     )
 
 
