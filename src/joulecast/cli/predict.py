@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT
-
-FAILED_ROWS = 1
+from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OUTPUT
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
