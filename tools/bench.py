@@ -3,7 +3,8 @@
     scripts/bench
 
 Uses `.venv-demo` (the core alone, as a user installs it) and this interpreter (with the extra
-`trace`). Figures depend on the machine; ratios less so.
+`trace`). Figures depend on the machine; ratios less so. Beside estimates, those of EcoLogits in a
+virtual environment that lasts as long as the measurement, where pip can install it.
 """
 
 from __future__ import annotations
@@ -25,13 +26,64 @@ CORE = Path(__file__).parents[1] / ".venv-demo"
 ESTIMATE = ["flux.1-dev", "--gpu", "H100-SXM5-80GB", "--size", "1024x1024", "--steps", "50"]
 RUNS = 21
 ROWS = 1_000_000
+QUESTIONS = 2_000
+ECOLOGITS = "ecologits==0.11.*"
 TRACED = "flux.1-dev"
 
-MOST_STARTUP_RATIO = 3.0
-LEAST_ROWS_PER_S = 300_000.0
+MOST_STARTUP_RATIO = 1.45
+LEAST_ESTIMATES_PER_S = 10_000.0
+LEAST_ROWS_PER_S = 1_000_000.0
 LEAST_FOOTPRINTS_PER_S = 200_000.0
 MOST_PROFILE_S = 15.0
 MOST_CORE_MB = 150.0
+
+# Requests as a gateway meets them: a handful of models, sizes, steps, batches and GPUs that change with
+# every call. Models and GPUs are loaded before; the fastest of five rounds.
+QUESTION = """
+import random, sys, time
+import joulecast
+
+count, rng = int(sys.argv[1]), random.Random(1)
+models = ["flux.1-dev", "sdxl", "sd3.5-large", "qwen-image"]
+gpus = ["H100-SXM5-80GB", "A100-SXM4-80GB", "L4", "L40S", "H200-SXM-141GB"]
+questions = [
+    (rng.choice(models), rng.choice(gpus), dict(
+        width=64 * rng.randint(8, 24), height=64 * rng.randint(8, 24), steps=rng.randint(4, 60),
+        batch_size=rng.randint(1, 16)))
+    for _ in range(count)
+]
+for model in models:
+    for gpu in gpus:
+        for batch in (1, 2):
+            joulecast.estimate(model, gpu, batch_size=batch)
+
+def seconds():
+    start = time.perf_counter()
+    for model, gpu, setting in questions:
+        joulecast.estimate(model, gpu, **setting)
+    return time.perf_counter() - start
+
+print(count / min(seconds() for _ in range(5)))
+"""
+
+ECOLOGITS_QUESTION = """
+import random, sys, time
+from ecologits.tracers.utils import llm_impacts
+
+count, rng = int(sys.argv[1]), random.Random(1)
+models = ["gpt-4o", "gpt-4o-mini", "o3-mini", "gpt-4.1"]
+questions = [(rng.choice(models), rng.randint(1, 2000), rng.uniform(0.5, 30)) for _ in range(count)]
+answer = llm_impacts("openai", "gpt-4o", 100, 1.0)
+assert answer is not None and answer.energy is not None
+
+def seconds():
+    start = time.perf_counter()
+    for model, tokens, latency in questions:
+        llm_impacts("openai", model, tokens, latency)
+    return time.perf_counter() - start
+
+print(count / min(seconds() for _ in range(5)))
+"""
 
 PREDICT = """
 import resource, sys, time
@@ -98,7 +150,7 @@ print(rows / in_columns, done.rows / in_files, before / 1024, peak / 1024)
 
 def main() -> None:
     """Measure everything, one line each."""
-    for measure in (startup, prediction, footprints, tracing, install_size):
+    for measure in (startup, estimates, prediction, footprints, tracing, install_size):
         measure()
 
 
@@ -114,6 +166,38 @@ def startup() -> None:
         f"<= {MOST_STARTUP_RATIO:g}",
         ratio <= MOST_STARTUP_RATIO,
     )
+
+
+def estimates() -> None:
+    """Single estimates per second in one process, beside EcoLogits' estimates of text."""
+    rate = answers_per_s(CORE, QUESTION)
+    theirs = ecologits_per_s()
+    beside = (
+        f"{rate / theirs:.1f} times EcoLogits' {theirs:,.0f}/s" if theirs else "EcoLogits is left out: no pip"
+    )
+    report(
+        f"joulecast.estimate: {rate:,.0f}/s in one process, {beside}",
+        f">= {LEAST_ESTIMATES_PER_S:,.0f}/s",
+        rate >= LEAST_ESTIMATES_PER_S,
+    )
+
+
+def ecologits_per_s() -> float | None:
+    """The same of EcoLogits; None where it cannot be installed or does not answer."""
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            venv.create(place, with_pip=True)
+            command = [f"{place}/bin/python", "-m", "pip", "install", "--quiet", ECOLOGITS]
+            subprocess.run(command, check=True, capture_output=True)
+            return answers_per_s(Path(place), ECOLOGITS_QUESTION)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+
+def answers_per_s(environment: Path, script: str) -> float:
+    """What a script that asks QUESTIONS times prints."""
+    command = [str(environment / "bin" / "python"), "-c", script, str(QUESTIONS)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def prediction() -> None:

@@ -38,7 +38,7 @@ NUMBERS = (
 )  # fmt: skip
 OUTPUTS = (*NUMBERS, "law", "assumed", "warning", "error")
 MOST_THREADS = 4
-BLOCK = 131_072  # rows sorted by model and precision at a time: what is scattered over them fits the cache
+SORTED_ROWS = 131_072  # sorted by model and precision at a time: what is scattered over them fits the cache
 CHUNK = 4_096  # workloads evaluated at a time: their arrays fit the processor's cache
 
 Floats = NDArray[np.float64]
@@ -138,7 +138,7 @@ class Predictor:
         """The answer of every question that is one, on as many threads as there are cores."""
         found = Predicted.none(questions)
         usable = np.flatnonzero(questions.error == "")
-        blocks = (usable[start : start + BLOCK] for start in range(0, len(usable), BLOCK))
+        blocks = (usable[start : start + SORTED_ROWS] for start in range(0, len(usable), SORTED_ROWS))
         tasks = [chunk for block in blocks for chunk in _chunks(questions, block)]
         run = partial(self._answer_chunk, questions.devices, _asked(questions), found)
         if len(tasks) < 2:
