@@ -131,6 +131,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise FileFormatError(f"{path} is missing; each component needs its config.json") from None
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read: {error.strerror}") from None
+    except FileFormatError:
+        raise
     except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
     if not isinstance(value, dict):

@@ -289,8 +289,14 @@ class ComputeProfile:
 
     def calls(self, workloads: WorkloadColumns) -> dict[str, Array]:
         """Calls of each component for a batch of images, each of shape (workloads,)."""
-        known = next(iter(self._at(workloads).evaluations), self.defaults.precision)
+        known = next(iter(self._at(workloads).evaluations), self._traced_precision)
         return self._by_component(self.evaluation(workloads, known).calls)
+
+    @property
+    def _traced_precision(self) -> str:
+        """A precision that the profile was traced in: calls are the same in all."""
+        traced = self.components[0].tables
+        return self.defaults.precision if self.defaults.precision in traced else next(iter(traced))
 
     def text_tokens(self, workloads: WorkloadColumns) -> Integers:
         """Text tokens the denoiser attends to, defaults filled in, shape (workloads,)."""
