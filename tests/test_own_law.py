@@ -42,6 +42,8 @@ from joulecast.report.validation.rows import held_out_points, law_errors
 from joulecast.report.validation.text import held_out_text
 from joulecast.runs import RunTable, packaged_runs
 
+pytestmark = pytest.mark.xdist_group("own_law")
+
 IDLE_PART = 0.1
 SAME = 1e-9  # the same sum in another order
 

@@ -37,6 +37,7 @@ from joulecast.runs import RunTable
 
 # Ray has no wheels for the newest Pythons at first; where it has, scripts/test installs it.
 HAS_RAY = importlib.util.find_spec("ray") is not None
+pytestmark = pytest.mark.xdist_group("ray")
 needs_ray = pytest.mark.skipif(
     not HAS_RAY and sys.version_info >= (3, 15), reason="Ray has no wheel for this Python"
 )

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import joulecast
+from command import exit_status
 from joulecast.architecture.workload import PRECISIONS, Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.cli.parser import main
 from joulecast.errors import JoulecastError
-from joulecast.forecast.predict import Predictor
+from joulecast.forecast.predict import Predicted, Predictor
 from joulecast.law.load import load_law
+from joulecast.measure.campaign_plan import make_spec
+from joulecast.measure.once import check_task
 from joulecast.plan.demand import demand_of
 from joulecast.question import question as rooms
 from joulecast.question.question import Question, ask
@@ -166,6 +169,48 @@ def questions_asked(words: list[str]) -> Iterator[Question]:
         with pytest.raises(SystemExit):
             main(words)
     yield from seen
+
+
+@given(REQUESTS)
+@settings(max_examples=60, deadline=None)
+def test_a_measured_task_asks_what_a_setting_asks(request: dict[str, object]) -> None:
+    """A task runs on whatever GPU there is, so on one that has every precision."""
+    kept = {name: value for name, value in request.items() if name not in ("gpu", "boundary")}
+    expected = asked({**kept, "gpu": "H100-SXM5-80GB"})
+    spec = make_spec(kept)
+    if isinstance(expected, Question):
+        assert (spec.model, spec.workload) == (expected.profile.name, expected.workload)
+    else:
+        with pytest.raises(JoulecastError) as error:
+            check_task(kept, None)
+        assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("command", [["predict"], ["budget", "check", "--max-wh-per-image", "1000"]])
+@given(row_asked=REQUESTS)
+@settings(max_examples=30, deadline=None)
+def test_commands_of_tables_ask_what_a_setting_asks(
+    tmp_path_factory: pytest.TempPathFactory, command: list[str], row_asked: dict[str, object]
+) -> None:
+    """`predict` and `budget check` of a file with one row."""
+    place = tmp_path_factory.mktemp("door") / "w.csv"
+    place.write_text(",".join(row_asked) + "\n" + ",".join(map(str, row_asked.values())) + "\n")
+    seen: list[Questions] = []
+
+    def listening(predictor: Predictor, questions: Questions) -> Predicted:
+        seen.append(questions)
+        return answers(predictor, questions)
+
+    answers = Predictor.answers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "answers", listening)
+        exit_status(*command[:2], str(place), *command[2:])
+    (questions,) = seen
+    expected = asked(row_asked)
+    if isinstance(expected, Question):
+        found = row(questions)
+        assert isinstance(found, Question)
+        assert core(found) == core(expected)
 
 
 def test_python_takes_objects_wherever_names_are() -> None:

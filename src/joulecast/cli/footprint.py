@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, OUTPUT
+from joulecast.cli.options import ASKED, FAILED_ROWS, OUTPUT
 from joulecast.cli.site_options import site_options, sites_of
-
-FAILED_ROWS = 1
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

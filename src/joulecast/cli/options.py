@@ -18,6 +18,8 @@ WHERE: Final = "where it runs"
 CARBON: Final = "carbon"
 OUTPUT: Final = "output"
 
+FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answer
+
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",

@@ -1,15 +1,9 @@
-"""A table of workloads, predicted in columns: rows of one model and precision together, in chunks.
-
-Columns read: the keys of a `joulecast.question.setting.Setting` or their aliases. ``model`` and ``gpu`` are
-needed; what else a row does not give takes its default, and the column ``assumed`` says which and what.
-Every other column is kept as it is. Columns added: OUTPUTS. An input that has one of these already is
-refused: measured values are never overwritten.
-"""
+"""Many questions, predicted in columns: rows of one model and precision together, in chunks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,49 +43,6 @@ CHUNK = 4_096  # workloads evaluated at a time: their arrays fit the processor's
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
-
-
-def predict(table: Mapping[str, Any] | str | os.PathLike[str], *, law: LawChoice = None) -> dict[str, Any]:
-    """Energy, time and compute of every workload of a table.
-
-    Parameters
-    ----------
-    table : columns by name (lists or one-dimensional arrays, all of the same length), or the path of
-        a CSV or Parquet file; see this module's docstring for the columns.
-    law : name of a packaged law, path of a law file, or a law; None for the default law.
-
-    Returns
-    -------
-    The input's columns as they were (a CSV file's as text), and arrays of shape (rows,):
-    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image, 90 % interval], ``duration_s``,
-    ``duration_low_s``, ``duration_high_s`` [s, of one batch, 90 % interval], ``flop`` [FLOP, of one
-    image], nan where a row cannot be predicted; ``law`` (its name), ``assumed`` (what a row did not give,
-    and what was taken), ``warning`` (where the number deserves doubt), ``error`` (why there is none), text.
-
-    Raises
-    ------
-    InputError
-        A required column is missing, columns differ in length, or an output's name is taken.
-    FileFormatError
-        The file is no CSV or Parquet file, is cut, or its rows are ragged.
-    UnknownNameError
-        There is no such law.
-    """
-    if isinstance(table, str | os.PathLike):
-        from joulecast.forecast.files import read_table
-
-        columns = read_table(table)
-    else:
-        columns = columns_of(table)
-    return {**columns, **Predictor(resolve_law(law)).predict(columns)}
-
-
-def columns_of(table: Any) -> dict[str, Any]:
-    """The columns of a mapping or a data frame by name; InputError when it is neither."""
-    names = table.keys() if hasattr(table, "keys") else getattr(table, "columns", None)
-    if names is None or isinstance(names, Callable):  # type: ignore[arg-type]
-        raise InputError(f"a table is a mapping of columns or the path of a file, not {shown(table)}")
-    return {str(name): table[name] for name in names}
 
 
 def check_columns(names: list[str], where: str = "the table") -> None:

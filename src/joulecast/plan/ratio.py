@@ -20,9 +20,9 @@ import numpy as np
 from joulecast import data
 from joulecast.law.hold_out import chip
 from joulecast.law.law import FAMILIARITY
+from joulecast.law.scores import LEVEL
 from joulecast.runs import MeasuredRun, packaged_runs
 
-LEVEL = 0.9
 FEWEST = 20  # pairs, for a 90 % quantile with two of them above it
 FEWEST_MODELS = 3
 

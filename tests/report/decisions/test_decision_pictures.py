@@ -40,6 +40,8 @@ from joulecast.report.decisions.rows import (
 )
 from joulecast.uncertainty import Interval
 
+pytestmark = pytest.mark.xdist_group("pictures")
+
 BY = ("energy_j", "latency_s")
 ADDS_UP = 1e-6
 SETTINGS = [

@@ -16,6 +16,8 @@ from joulecast.plan.solve import Plan, solve
 from joulecast.report.decisions.plan_page import plan_data, write_plan
 from joulecast.report.page import POLICY, bullets, csv_text, page, table, write_files
 
+pytestmark = pytest.mark.xdist_group("plan_page")
+
 HOSTILE = "<script>alert('x')</script>&\"'</pre><img src=x onerror=alert(1)>"
 QUOTED = HOSTILE.replace("\\", "\\\\").replace('"', '\\"')
 TEXT = f"""

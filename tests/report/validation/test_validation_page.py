@@ -24,6 +24,8 @@ from joulecast.report.validation.text import held_out_text, own_runs_text
 from joulecast.runs import packaged_runs
 from published_errors import published
 
+pytestmark = pytest.mark.xdist_group("validation")
+
 FORMS = ("paper", "joules_per_flop")  # quick to fit
 RUNS, LEFT_OUT = usable(packaged_runs())
 
