@@ -35,12 +35,13 @@ MOST_ON_ONE_THREAD = 2**18
 def product(coefficients: Array, values: Array) -> Array:
     """``coefficients @ values``, of shape (costs, workloads), a few workloads at a time, on one thread."""
     workloads = values.shape[1]
-    step = MOST_ON_ONE_THREAD // max(coefficients.size, 1)
-    if workloads <= step:
-        return np.asarray(coefficients @ values)
+    if workloads * coefficients.size <= MOST_ON_ONE_THREAD:
+        found: Array = coefficients @ values
+        return found
+    step = max(MOST_ON_ONE_THREAD // coefficients.size, 1)
     out = np.empty((len(coefficients), workloads))
-    for start in range(0, workloads, max(step, 1)):
-        block = slice(start, start + max(step, 1))
+    for start in range(0, workloads, step):
+        block = slice(start, start + step)
         np.matmul(coefficients, values[:, block], out=out[:, block])
     return out
 
@@ -232,7 +233,7 @@ class Evaluation:
     def total_flop(self) -> Array:
         """The same of all components together, shape (workloads,)."""
         if self._total_flop is None:
-            self._total_flop = self.flop.sum(axis=0)
+            self._total_flop = np.add.reduce(self.flop, axis=0)
         return self._total_flop
 
     @property

@@ -307,14 +307,13 @@ class ComputeProfile:
         return self._at(workloads).rendered
 
     def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
-        given = text_tokens >= 0
+        given: NDArray[np.bool_] = text_tokens >= 0
         if not self.text.adjustable:
-            wrong: NDArray[np.bool_] = given & (text_tokens != self.text.default)
-            return wrong
-        own = text_tokens - self.text.denoiser_offset
-        too_long = own > self.text.largest if self.text.largest is not None else np.zeros_like(given)
-        bad: NDArray[np.bool_] = given & ((own < 1) | too_long)
-        return bad
+            return np.asarray(given & (text_tokens != self.text.default))
+        bad = text_tokens < self.text.denoiser_offset + 1
+        if self.text.largest is not None:
+            bad |= text_tokens > self.text.denoiser_offset + self.text.largest
+        return np.asarray(given & bad)
 
     def _size_error(self, size: str) -> str:
         if self.size.off_grid == IRREGULAR:

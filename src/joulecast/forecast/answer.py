@@ -76,7 +76,7 @@ def answer(
         duration_s=seconds,
         duration_low_s=seconds / seconds_spread,
         duration_high_s=seconds * seconds_spread,
-        flop=by_component.sum(axis=0),
+        flop=np.add.reduce(by_component, axis=0),
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),

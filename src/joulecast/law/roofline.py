@@ -317,39 +317,43 @@ class RooflineLaw(FittedLaw):
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        p, level = self.parameters.shared, self.parameters.level
+        p = self.parameters.shared
         distinct = GpuTraits.of_distinct(gpus.gpus)
         traits = distinct.take(gpus.index)
         asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
-        asked[0] *= level
-        factor = level * self._chip_factor(distinct)
-        asked[1] *= factor if len(gpus.gpus) == 1 else factor[gpus.index]
-        busy_s, energy_j, _ = asked
-        total = Demand(*asked.sum(axis=1))
+        scales = self._scales(distinct)
+        asked *= scales if len(gpus.gpus) == 1 else scales[:, :, gpus.index]
+        total = Demand(*np.add.reduce(asked, axis=1))
         duration, dynamic, static = settle(total, traits, p)
-        static_j = static * duration
-        spent_j = busy_s * (static_j / total.busy_s)
-        spent_j += energy_j * dynamic
-        spent_j /= workloads.batch_size
+        static_j, dynamic_j = static * duration, total.energy_j * dynamic
+        by_component = asked[0] * (static_j / total.busy_s)
+        by_component += asked[1] * dynamic
+        by_component /= workloads.batch_size
         names = [component.name for component in profile.components]
         spread = self.parameters.host_spread * host_share(total, duration)
-        static_share = static_j / (static_j + total.energy_j * dynamic)
-        return Gross(dict(zip(names, spent_j, strict=True)), duration, spread * static_share, spread)
+        energy_spread = spread * (static_j / (static_j + dynamic_j))
+        return Gross(dict(zip(names, by_component, strict=True)), duration, energy_spread, spread)
 
     def _weighed(self, case: Case) -> Weighed:
         """A case's work with this law's constants in it."""
         return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters.shared))
 
-    def _chip_factor(self, traits: GpuTraits) -> Array:
+    def _scales(self, traits: GpuTraits) -> Array:
+        """What the sources' level and the chip make of a `Demand` of each GPU, shape (3, 1, GPUs)."""
+        return _remembered(self._known_scales, traits, lambda: self._scales_of(traits))
+
+    def _scales_of(self, traits: GpuTraits) -> Array:
         p = self.parameters
-        return _remembered(self._factors, traits, lambda: chip_factor(traits, p.shared, p.chip_effects))
+        factor = chip_factor(traits, p.shared, p.chip_effects)
+        one = np.ones_like(factor)
+        return np.array([[p.level * one], [p.level * factor], [one]])
 
     @cached_property
     def _cases(self) -> dict[Case, Weighed]:
         return {}
 
     @cached_property
-    def _factors(self) -> dict[GpuTraits, Array]:
+    def _known_scales(self) -> dict[GpuTraits, Array]:
         return {}
 
     def outside(
