@@ -68,7 +68,7 @@ def fit(
     name: str = "mine",
     *,
     alone: bool = False,
-    say: Say = lambda words: None,
+    say: Say | None = None,
 ) -> Adaptation:
     """Fit a law on a user's runs, with the packaged ones unless `alone`.
 
@@ -83,6 +83,7 @@ def fit(
         The runs cannot support the fit: too few or degenerate, one GPU only (`alone`), both boundaries,
         a measurement that occurs twice, an unknown model.
     """
+    say = say or (lambda words: None)
     form = form or default_law()
     packaged = packaged_law(form)
     own, left_out = usable(named(runs))

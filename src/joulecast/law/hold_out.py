@@ -259,9 +259,9 @@ def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float
 def validate(
     forms: Sequence[str] | None = None,
     runs: RunTable | None = None,
-    load: Load = packaged_profile,
+    load: Load | None = None,
     workers: int = 1,
-    say: Say = lambda words: None,
+    say: Say | None = None,
 ) -> dict[str, dict[str, HeldOut]]:
     """Every law under every hold-out: ``{law: {holdout: HeldOut}}``.
 
@@ -270,6 +270,7 @@ def validate(
     With more than one of `workers`, processes share the work (`load` must then be importable by name);
     the answer is the same. `say` is told of each hold-out that is done.
     """
+    say, load = say or (lambda words: None), load or packaged_profile
     forms = tuple(known_forms()) if forms is None else forms
     runs = usable(packaged_runs())[0] if runs is None else runs
     tasks = [(form, holdout) for form in forms for holdout in reversed(FAMILIARITY)]
