@@ -38,6 +38,7 @@ RUN = [
     "docs/measuring.md",
     "docs/validation.md",
 ]
+SLOW = [pytest.mark.slow]  # fits a law
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>[\w.-]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -101,7 +102,9 @@ def check(command: Command, done: tuple[int, str, str]) -> None:
         assert [line.rstrip() for line in printed] == [line.rstrip() for line in shown], command.line
 
 
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=SLOW if page == "docs/validation.md" else ()) for page in RUN]
+)
 def test_commands_print_what_the_page_shows(
     page: str, run: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ NUMBER = re.compile(r"[+-]?\d+\.?\d*(?:e[+-]?\d+)?")
 LAST_DIGIT = 2e-2
 
 
+@pytest.mark.slow
 def test_tables_have_not_drifted() -> None:
     made = runpy.run_path(str(ROOT / TOOL))["pages"]()
     for name, text in made.items():

@@ -185,6 +185,7 @@ def test_hold_outs_calibrate_it(held: dict[str, dict[str, HeldOut]]) -> None:
     assert known["held_out_error"]["energy"]["median"] == found.errors["seen"].to_dict()["energy"]["median"]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_hold_outs_in_other_processes_are_the_same(
     held: dict[str, dict[str, HeldOut]], few: RunTable
 ) -> None:
@@ -195,6 +196,7 @@ def test_hold_outs_in_other_processes_are_the_same(
         )
 
 
+@pytest.mark.slow
 def test_the_report_of_a_validation_shows_it(held: dict[str, dict[str, HeldOut]], few: RunTable) -> None:
     """Its text and JSON; its pictures: every law's errors, and where the joules of typical images go."""
     found = packaged_law("own_power", held["own_power"])

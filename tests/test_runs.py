@@ -293,6 +293,7 @@ def measured_runs(draw: st.DrawFn) -> MeasuredRun:
     return MeasuredRun(**values)
 
 
+@pytest.mark.slow
 @given(st.lists(measured_runs(), max_size=4, unique_by=lambda each: each.run_id))
 @settings(deadline=None)
 def test_any_table_round_trips(made: list[MeasuredRun]) -> None:

@@ -66,6 +66,7 @@ def one_line_error(done: Done) -> str:
 # --- fit -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_handful_of_runs_adapts_the_packaged_law(run: Command) -> None:
     """Before, the law is 15 % off in energy and 30 % in time; after, it is not."""
     mine(SOURCE[::4]).write("runs.csv")
@@ -277,6 +278,7 @@ def test_validate_prints_every_hold_out(run: Command) -> None:
         assert words in done.out
 
 
+@pytest.mark.slow
 def test_validate_as_json_is_what_ships(run: Command) -> None:
     report = json.loads(run("validate", "--law", "paper", "--json").out)
     assert set(report["laws"]) == {"paper"}
@@ -290,6 +292,7 @@ def test_validate_as_json_is_what_ships(run: Command) -> None:
     assert report["reproduction"]
 
 
+@pytest.mark.slow
 def test_validate_writes_a_report(run: Command) -> None:
     done = run("validate", "--law", "paper", "--law", "joules_per_flop", "--report", "out")
     assert done.status == 0

@@ -197,6 +197,7 @@ def test_the_rest_is_predicted() -> None:
     assert np.isnan(answers["energy_j"][1:3]).all()
 
 
+@pytest.mark.slow
 def test_many_unknown_names_stay_quick() -> None:
     names = [f"model number {i}" for i in range(20_000)]
     answers = predict(table(model=[*names, "sd1.5"], gpu=[*names, "a100"]), law=LAW)
@@ -367,6 +368,7 @@ def test_a_file_that_is_no_table(content: Any, words: str, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [source]
 
 
+@pytest.mark.slow
 def test_an_older_result_stays_when_the_input_breaks_late(tmp_path: Path) -> None:
     target = write(tmp_path, "older", "out.csv")
     source = write(tmp_path, f"{HEADER}\n" + "sd1.5,a100,512,512,20\n" * 70_000 + "sd1.5,a100\n")

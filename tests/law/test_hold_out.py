@@ -132,6 +132,7 @@ def test_a_group_is_covered_by_the_errors_of_the_others() -> None:
     assert held.half_width("energy_j") == pytest.approx(0.1 * np.sqrt(1.5))
 
 
+@pytest.mark.slow
 def test_hold_outs_are_deterministic_also_in_processes(eager: RunTable) -> None:
     form = "joules_per_flop"
     said: list[str] = []
@@ -210,6 +211,7 @@ def test_the_roofline_law_is_what_the_runs_give(dataset: Dataset) -> None:
     assert made.fitted_on.models == shipped.fitted_on.models
 
 
+@pytest.mark.slow
 def test_the_roofline_law_without_a_chip_is_what_the_runs_give(eager: RunTable) -> None:
     assert_shipped(hold_out("roofline", "unseen_gpu", eager, packaged_profile))
 

@@ -48,6 +48,7 @@ def test_what_is_held_out_takes_its_ratio_along(field: str, out: str, eager: Run
     assert not len(ratio_of("flux.1-dev").cells(kept))
 
 
+@pytest.mark.slow
 def test_a_fit_comes_nearer_to_the_ratios_it_sees(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = fit_roofline(dataset)
     monkeypatch.setattr(module, "published_ratios", tuple)

@@ -80,6 +80,7 @@ def few_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS.values())
 def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
     profile = packaged_profile(model)
@@ -119,6 +120,7 @@ def test_a_family_end_to_end(model: str, tmp_path: Path) -> None:
     assert 0.2 * found.duration_s < seconds < 3 * found.duration_s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["sd1.5", "flux.1-dev", "qwen-image", "sd3.5-large"])
 def test_passes_batch_and_text_reach_the_denoiser(model: str) -> None:
     used = subject()
@@ -265,6 +267,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> PipelineSubject:
     return subject()
 
 
+@pytest.mark.slow
 def test_components_of_a_compiled_pipeline_are_called_compiled(compiled: PipelineSubject) -> None:
     compiled.load(spec_of("flux.1-dev", runtime="compiled"))
     transformer = compiled._pipeline.transformer

@@ -270,6 +270,7 @@ def tightened(p: Problem, limit: str) -> Problem | None:
     return replace(p, gpus=(replace(p.gpus[0], max_count=count - 1), *p.gpus[1:])) if count else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["cost", "energy", "grams", "count"])
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]

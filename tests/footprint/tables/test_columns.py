@@ -153,6 +153,7 @@ def alone(row: dict[str, Any], sites: Sites) -> dict[str, Any]:
     return {**numbers_of(answer), **said, "grid_year": answer.grid.year, "footprint_error": ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(SITES))
 @given(rows=table_rows(), drop=st.sets(st.sampled_from(["images", "gpu", "error"])))
 def test_each_row_is_as_it_is_alone(kind: str, rows: list[dict[str, Any]], drop: set[str]) -> None:

@@ -93,6 +93,7 @@ def test_the_text_shows_every_law_hold_out_and_dimension(found: HeldOutReport) -
     assert all(line == line.rstrip() for line in text.splitlines())
 
 
+@pytest.mark.slow
 def test_the_folder_is_whole_and_needs_nothing_else(
     report: dict[str, Any], found: HeldOutReport, held: dict[str, dict[str, HeldOut]], tmp_path: Path
 ) -> None:
@@ -111,6 +112,7 @@ def test_the_folder_is_whole_and_needs_nothing_else(
         assert len(list(csv.DictReader(file))) == len(report["reproduction"])
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_made(
     found: HeldOutReport, held: dict[str, dict[str, HeldOut]], tmp_path: Path
 ) -> None:
