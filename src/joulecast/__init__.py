@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from joulecast.footprint.place import Place
     from joulecast.footprint.site import Site, site
     from joulecast.forecast.estimate import Estimate, estimate, estimate_of
-    from joulecast.forecast.table import predict
+    from joulecast.forecast.predict import predict
     from joulecast.forecast.track import Track, track
     from joulecast.hardware import Gpu, gpu, gpus
     from joulecast.law.adapt import fit
@@ -102,7 +102,7 @@ _HOMES = {
     "models": "question.models",
     "outcomes": "plan.tradeoff",
     "packaged_runs": "runs",
-    "predict": "forecast.table",
+    "predict": "forecast.predict",
     "register_form": "law.forms",
     "site": "footprint.site",
     "track": "forecast.track",

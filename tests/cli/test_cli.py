@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from command import Command, Done
 from joulecast import data, models
 from joulecast.cli import parser as cli
-from joulecast.forecast.predict import OUTPUTS
+from joulecast.forecast.predictor import OUTPUTS
 from pipeline_folder import edit, write_folder
 
 HEADER = "model,gpu,width,height,steps"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fake_law import FakeLaw
 from joulecast import FileFormatError, InputError, JoulecastError, estimate, models, predict
 from joulecast.files.columns import distinct
-from joulecast.forecast.predict import CHUNK, OUTPUTS
-from joulecast.forecast.table import predict_file
+from joulecast.forecast.predict import predict_file
+from joulecast.forecast.predictor import CHUNK, OUTPUTS
 from joulecast.question.numbers import whole_numbers
 
 LAW = FakeLaw()

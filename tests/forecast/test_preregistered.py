@@ -12,7 +12,7 @@ import pytest
 from command import exit_status as run
 from joulecast.errors import FileFormatError, InputError
 from joulecast.forecast.estimate import resolve_law
-from joulecast.forecast.predict import Predictor
+from joulecast.forecast.predictor import Predictor
 from joulecast.forecast.preregistered import COLUMNS, check_predictions, predict_plan, write_predictions
 from joulecast.measure.campaign_plan import parse_plan
 from joulecast.runs import MeasuredRun, RunTable

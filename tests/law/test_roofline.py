@@ -18,7 +18,7 @@ from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
 from joulecast.forecast.estimate import estimate
-from joulecast.forecast.table import predict
+from joulecast.forecast.predict import predict
 from joulecast.hardware import Gpu, gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset

@@ -14,7 +14,7 @@ from joulecast.architecture.workload import PRECISIONS, Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.cli.parser import main
 from joulecast.errors import JoulecastError
-from joulecast.forecast.predict import Predicted, Predictor
+from joulecast.forecast.predictor import Predicted, Predictor
 from joulecast.law.load import load_law
 from joulecast.measure.campaign_plan import make_spec
 from joulecast.measure.once import check_task

@@ -80,8 +80,8 @@ def _predicted(file: str, law: str | None, sites: Sites | None) -> list[Row]:
         raise InputError(f"{file!r} has no rows to hold against a budget")
     if "energy_j" in rows[0]:
         return rows
-    from joulecast.forecast.predict import NUMBERS
-    from joulecast.forecast.table import predict
+    from joulecast.forecast.predict import predict
+    from joulecast.forecast.predictor import NUMBERS
 
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     answers = predict(columns, law=law)

@@ -23,7 +23,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Predict a file; 1 when some rows could not be."""
     from joulecast.forecast.estimate import resolve_law
-    from joulecast.forecast.table import predict_file
+    from joulecast.forecast.predict import predict_file
 
     summary = predict_file(options.file, options.out, resolve_law(options.law))
     print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows", file=sys.stderr)

@@ -1,275 +1,108 @@
-"""Many questions, predicted in columns: rows of one model and precision together, in chunks."""
+"""Tables of workloads, predicted: in memory, or in files (CSV or Parquet) block by block.
+
+Columns read: the keys of a `joulecast.question.setting.Setting` or their aliases. ``model`` and ``gpu`` are
+needed; what else a row does not give takes its default, and the column ``assumed`` says which and what.
+Every other column is kept as it is. Columns added: `joulecast.forecast.predictor.OUTPUTS`. An input that has
+one of these already is refused: measured values are never overwritten.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from joulecast.architecture.workload import PRECISIONS, WorkloadColumns
-from joulecast.boundary import BOUNDARIES
-from joulecast.compute.profile import ComputeProfile
-from joulecast.errors import InputError, JoulecastError, near_matches, shown
-from joulecast.files.columns import Words
-from joulecast.forecast import caveats
-from joulecast.forecast.answer import DYNAMIC, Answer, answer, no_answer
+from joulecast.errors import InputError, shown
+from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
 from joulecast.forecast.estimate import LawChoice, resolve_law
-from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns, Law
-from joulecast.question.question import Question
-from joulecast.question.table import (
-    REQUIRED,
-    SEPARATOR,
-    Device,
-    Questions,
-    TableReader,
-    keys_of,
-    questions_of,
-)
-from joulecast.uncertainty import Interval
+from joulecast.forecast.predictor import Predictor, check_columns
+from joulecast.law.law import Law
 
-NUMBERS = (
-    "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s", "flop",
-)  # fmt: skip
-OUTPUTS = (*NUMBERS, "law", "assumed", "warning", "error")
-MOST_THREADS = 4
-SORTED_ROWS = 131_072  # sorted by model and precision at a time: what is scattered over them fits the cache
-CHUNK = 4_096  # workloads evaluated at a time: their arrays fit the processor's cache
-
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+EXPECTED = "workloads"
 
 
-def check_columns(names: list[str], where: str = "the table") -> None:
-    """Raise InputError where a needed column is missing, two say the same, or an output's name is taken."""
-    found = keys_of(names)
-    missing = [name for name in REQUIRED if name not in found]
-    if missing:
-        near = near_matches(missing[0], names, most=1)
-        there = f"; is it {shown(near[0])}?" if near else f"; found: {', '.join(map(shown, names[:8]))}"
-        raise InputError(f"{where} has no column {', '.join(missing)} (needed: {', '.join(REQUIRED)}){there}")
-    taken = [name for name in OUTPUTS if name in names]
-    if taken:
-        raise InputError(
-            f"{where} already has {', '.join(taken)}, which predict adds; rename or drop what is there first"
-        )
+@dataclass
+class Summary:
+    """What became of a file: rows read, rows with an error, the first such row and its error."""
+
+    rows: int = 0
+    failed: int = 0
+    first_failure: str = ""
+
+    def add(self, answers: Mapping[str, Any]) -> None:
+        """Count one block's output columns."""
+        bad = (answers["error"] != "").nonzero()[0]
+        if len(bad) and not self.failed:
+            self.first_failure = f"data row {self.rows + int(bad[0]) + 1}: {answers['error'][bad[0]]}"
+        self.rows += len(answers["error"])
+        self.failed += len(bad)
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """The answers of many questions: `table` by row and number of NUMBERS, nan where `error` has words.
+def predict(table: Mapping[str, Any] | str | os.PathLike[str], *, law: LawChoice = None) -> Columns:
+    """Energy, time and compute of every workload of a table.
 
-    A row's numbers lie together, because rows of one model are scattered over the table.
+    Parameters
+    ----------
+    table : columns by name (lists or one-dimensional arrays, all of the same length), or the path of
+        a CSV or Parquet file; see this module's docstring for the columns.
+    law : name of a packaged law, path of a law file, or a law; None for the default law.
+
+    Returns
+    -------
+    The input's columns as they were (a CSV file's as text), and arrays of shape (rows,):
+    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image, 90 % interval], ``duration_s``,
+    ``duration_low_s``, ``duration_high_s`` [s, of one batch, 90 % interval], ``flop`` [FLOP, of one
+    image], nan where a row cannot be predicted; ``law`` (its name), ``assumed`` (what a row did not give,
+    and what was taken), ``warning`` (where the number deserves doubt), ``error`` (why there is none), text.
+
+    Raises
+    ------
+    InputError
+        A required column is missing, columns differ in length, or an output's name is taken.
+    FileFormatError
+        The file is no CSV or Parquet file, is cut, or its rows are ragged.
+    UnknownNameError
+        There is no such law.
     """
-
-    table: Floats
-    warning: Words
-    error: Words
-
-    @classmethod
-    def none(cls, questions: Questions) -> Predicted:
-        """No answer yet; the errors of the questions."""
-        rows = len(questions)
-        table = np.full((rows, len(NUMBERS)), np.nan)
-        return cls(table, np.full(rows, "", dtype=object), questions.error.copy())
-
-    @property
-    def numbers(self) -> dict[str, Floats]:
-        """The columns of the table by name."""
-        return dict(zip(NUMBERS, np.ascontiguousarray(self.table.T), strict=True))
-
-    def energy_j(self, row: int) -> Interval:
-        """GPU energy of one image of a row [J], with its 90 % interval."""
-        return self._interval(row, "energy_low_j", "energy_j", "energy_high_j")
-
-    def duration_s(self, row: int) -> Interval:
-        """Time of one batch of a row [s], with its 90 % interval."""
-        return self._interval(row, "duration_low_s", "duration_s", "duration_high_s")
-
-    def _interval(self, row: int, *names: str) -> Interval:
-        return Interval(*(float(self.table[row, NUMBERS.index(name)]) for name in names))
-
-    def refuse(self, rows: Rows, words: str | Words) -> None:
-        """Say why rows have no answer; what numbers they have are taken back."""
-        self.error[rows], self.warning[rows] = words, ""
-        self.table[rows] = np.nan
-
-    def fill(self, rows: Rows, found: Answer, warning: Words) -> None:
-        """Take the answers of rows."""
-        self.warning[rows] = warning
-        self.table[rows] = np.array([getattr(found, name) for name in NUMBERS]).T
+    columns = read_table(table) if isinstance(table, str | os.PathLike) else columns_of(table)
+    return {**columns, **Predictor(resolve_law(law)).predict(columns)}
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Rows of one model and precision."""
-
-    profile: ComputeProfile
-    precision: str
-    rows: Rows
-
-
-class Predictor:
-    """Predicts tables of workloads with one law; remembers the names it has looked up."""
-
-    def __init__(self, law: Law) -> None:
-        self.law = law
-        self._reader = TableReader()
-
-    def predict(self, columns: Mapping[str, Any]) -> dict[str, Any]:
-        """The output columns for a table; see `predict`."""
-        check_columns(list(columns))
-        questions = self._reader.read(columns)
-        found = self.answers(questions)
-        return {
-            **found.numbers,
-            "law": np.full(len(questions), self.law.name),
-            "assumed": questions.assumed,
-            "warning": found.warning,
-            "error": found.error,
-        }
-
-    def answers(self, questions: Questions) -> Predicted:
-        """The answer of every question that is one, on as many threads as there are cores."""
-        found = Predicted.none(questions)
-        usable = np.flatnonzero(questions.error == "")
-        blocks = (usable[start : start + SORTED_ROWS] for start in range(0, len(usable), SORTED_ROWS))
-        tasks = [chunk for block in blocks for chunk in _chunks(questions, block)]
-        run = partial(self._answer_chunk, questions.devices, _asked(questions), found)
-        if len(tasks) < 2:
-            for task in tasks:
-                run(task)
-            return found
-        from concurrent.futures import ThreadPoolExecutor  # only here: an import saved for small tables
-
-        with ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(run, tasks):
-                pass
-        return found
-
-    def _answer_chunk(
-        self, known: Sequence[Device], asked: NDArray[np.int32], found: Predicted, chunk: _Chunk
-    ) -> None:
-        rows, precision = chunk.rows, chunk.precision
-        gpu, boundary, *columns = asked[rows].T.astype(np.int64, order="C")
-        devices, index = _met(known, gpu)
-        workloads = WorkloadColumns(*columns)
-        is_dynamic = boundary == DYNAMIC
-        problem = _problems(chunk, workloads, devices, index)
-        if problem is not None:
-            is_bad = problem != ""
-            found.error[rows[is_bad]] = problem[is_bad]
-            kept = np.flatnonzero(~is_bad)
-            if not kept.size:
-                return
-            rows, workloads, index, is_dynamic = (
-                rows[kept], workloads.take(kept), index[kept], is_dynamic[kept],
-            )  # fmt: skip
-        on_gpu = GpuColumns(tuple(device.gpu for device in devices), index)
-        try:
-            one = answer(self.law, chunk.profile, workloads, precision, on_gpu, is_dynamic)
-        except JoulecastError as error:
-            found.refuse(rows, str(error))
-            return
-        found.fill(rows, one, self._warnings(chunk, on_gpu, devices, is_dynamic, one.doubts))
-        if not one.is_usable.all():
-            found.refuse(rows[~one.is_usable], no_answer(self.law))
-
-    def _warnings(
-        self,
-        chunk: _Chunk,
-        on_gpu: GpuColumns,
-        devices: Sequence[Device],
-        is_dynamic: NDArray[np.bool_],
-        doubts: Mapping[str, NDArray[np.bool_]],
-    ) -> Words:
-        """Warnings of each workload: the few combinations of words that occur, then looked up."""
-        known = self.law.familiarity(chunk.profile, on_gpu.gpus)
-        pairs = [
-            SEPARATOR.join(
-                [d.ambiguity] * bool(d.ambiguity)
-                + [*caveats.pair_caveats(chunk.profile, d.gpu, chunk.precision, boundary, familiarity)]
-            )
-            for d, familiarity in zip(devices, known, strict=True)
-            for boundary in BOUNDARIES
-        ]
-        masked = [words for words, mask in doubts.items() if mask.any()]
-        code = on_gpu.index * len(BOUNDARIES) + is_dynamic
-        for words in masked:
-            code = code * 2 + doubts[words]
-        occurs = np.zeros(len(pairs) << len(masked), dtype=bool)
-        occurs[code] = True
-        told = np.full(len(occurs), "", dtype=object)
-        held: dict[int, str] = {}
-        for one in np.flatnonzero(occurs).tolist():
-            pair, bits = divmod(one, 1 << len(masked))
-            if bits not in held:
-                held[bits] = _held(masked, bits)
-            told[one] = SEPARATOR.join(filter(None, (pairs[pair], held[bits])))
-        found: Words = told[code]
-        return found
+def columns_of(table: Any) -> Columns:
+    """The columns of a mapping or a data frame by name; InputError when it is neither."""
+    names = table.keys() if hasattr(table, "keys") else getattr(table, "columns", None)
+    if names is None or isinstance(names, Callable):  # type: ignore[arg-type]
+        raise InputError(f"a table is a mapping of columns or the path of a file, not {shown(table)}")
+    return {str(name): table[name] for name in names}
 
 
-def predict_questions(questions: Sequence[Question], law: LawChoice = None) -> Predicted:
-    """The answer of every question, in order, predicted in columns."""
-    return Predictor(resolve_law(law)).answers(questions_of(questions))
+def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] | None, law: Law) -> Summary:
+    """Predict a file of workloads into another; None writes CSV to standard output.
+
+    The target is Parquet when its name ends in ``.parquet`` or ``.pq``, else CSV, UTF-8, with numbers
+    in full precision and empty cells where there is none. Parameters and errors otherwise as of
+    `predict`; InputError also when the target cannot be written, and nothing is left of it then.
+    """
+    source = existing(Path(source), EXPECTED)
+    refuse_same(source, None if target is None else Path(target))
+    predictor, summary = Predictor(law), Summary()
+
+    def answered() -> Iterator[Columns]:
+        for block in blocks_of(source, check_columns, EXPECTED):
+            answers = predictor.predict(block)
+            summary.add(answers)
+            yield {**block, **answers}
+
+    write_blocks(answered(), None if target is None else Path(target))
+    return summary
 
 
-def _chunks(questions: Questions, rows: Rows) -> Iterator[_Chunk]:
-    """The rows by model and precision, at most CHUNK at a time."""
-    profiles = questions.profiles
-    first = {id(one): place for place, one in reversed(list(enumerate(profiles)))}  # aliases share a model
-    same = np.array([first[id(one)] for one in profiles])
-    key = same[questions.model[rows]] * len(PRECISIONS) + questions.precision[rows]
-    small = np.min_scalar_type(len(profiles) * len(PRECISIONS))  # two bytes sort ten times faster than eight
-    order = np.argsort(key.astype(small), kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    for part in np.split(order, starts[1:]):
-        model, precision = divmod(int(key[part[0]]), len(PRECISIONS))
-        for start in range(0, len(part), CHUNK):
-            yield _Chunk(profiles[model], PRECISIONS[precision], rows[part[start : start + CHUNK]])
-
-
-def _asked(questions: Questions) -> NDArray[np.int32]:
-    """Each row's GPU, boundary and workload, side by side: rows of one model are scattered over the table."""
-    q, frames = questions, np.ones(len(questions), dtype=np.int64)
-    workload = (q.width, q.height, q.steps, q.passes, q.batch_size, q.text_tokens, frames)
-    return np.stack((q.gpu, q.boundary, *workload), axis=1, dtype=np.int32, casting="same_kind")
-
-
-def _met(devices: Sequence[Device], gpu: Rows) -> tuple[list[Device], Rows]:
-    """The GPUs of rows, and which of them each row is on."""
-    occurs = np.zeros(len(devices), dtype=bool)
-    occurs[gpu] = True
-    index: Rows = (np.cumsum(occurs) - 1)[gpu]
-    return [devices[place] for place in np.flatnonzero(occurs).tolist()], index
-
-
-def _problems(chunk: _Chunk, workloads: WorkloadColumns, devices: list[Device], index: Rows) -> Words | None:
-    """Why the pipeline or the GPU would refuse each workload; None when none is refused."""
-    refusals = chunk.profile.errors(workloads)
-    unsupported = [_unsupported(device.gpu, chunk.precision) for device in devices]
-    if not any(refusals) and not any(unsupported):
-        return None
-    problem = np.array(refusals, dtype=object)
-    by_gpu = np.array(unsupported, dtype=object)[index]
-    return np.where(problem == "", by_gpu, problem)
-
-
-def _held(masked: Sequence[str], bits: int) -> str:
-    """The masked warnings of one combination, of which the last is the lowest bit."""
-    return SEPARATOR.join(words for place, words in enumerate(masked, 1) if bits >> len(masked) - place & 1)
-
-
-def _unsupported(gpu: Gpu, precision: str) -> str:
-    """Why a GPU cannot compute in a precision, or an empty string."""
-    try:
-        gpu.peak_flop_per_s(precision)
-    except InputError as error:
-        return str(error)
-    return ""
+def read_table(source: str | os.PathLike[str]) -> Columns:
+    """All columns of a CSV file (lists of text) or a Parquet file (arrays); errors as of `predict`."""
+    parts = list(blocks_of(Path(source), check_columns, EXPECTED))
+    if len(parts) == 1:
+        return {name: values_of(column) for name, column in parts[0].items()}
+    return {name: list(chain.from_iterable(values_of(part[name]) for part in parts)) for name in parts[0]}

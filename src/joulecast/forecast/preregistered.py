@@ -21,7 +21,7 @@ from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.paths import replacing, user_text
 from joulecast.files.plain import finite
-from joulecast.forecast.predict import OUTPUTS, Predictor
+from joulecast.forecast.predictor import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
 from joulecast.law.law import Law
 from joulecast.law.scores import Score, log_of_call, score_errors

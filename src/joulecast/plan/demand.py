@@ -23,7 +23,7 @@ from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_h
 from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.estimate import resolve_law
-from joulecast.forecast.predict import predict_questions
+from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service

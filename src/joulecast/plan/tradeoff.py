@@ -17,7 +17,7 @@ from joulecast.footprint.account import footprint_of, footprint_of_energy
 from joulecast.footprint.place import Place
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import LawChoice, estimate_of
-from joulecast.forecast.predict import predict_questions
+from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import Gpu
 from joulecast.plan.case import Case
 from joulecast.plan.measures import MEASURES
