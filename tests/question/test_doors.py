@@ -21,8 +21,9 @@ from joulecast.measure.once import check_task
 from joulecast.plan.demand import demand_of
 from joulecast.question import question as rooms
 from joulecast.question.question import Question, ask
+from joulecast.question.questions import NOT_GIVEN, Questions
 from joulecast.question.setting import Setting, key_of
-from joulecast.question.table import NOT_GIVEN, Questions, TableReader
+from joulecast.question.table import TableReader
 
 Given = Mapping[str, object]
 
@@ -249,12 +250,16 @@ def test_a_table_says_where_a_precision_gave_way() -> None:
         (["model", "gpu", "steps", "num_inference_steps"], "both say the steps"),
         (["model", "gpu", "size", "width"], "both say the size"),
         (["model", "gpu", "heigth"], "is the column 'heigth' the height"),
+        (["model", "gpu", "size_mb"], "is the column 'size_mb' the size"),
+        (["model", "gpu", "width", "height", "size_mb"], None),
+        (["model", "gpu", "size", "weight"], None),
         (["model", "gpu", "steps "], None),
         (["model", "gpu", "id", "prompt", "cost"], None),
     ],
 )
 def test_columns_that_mean_something_are_understood_or_refused(columns: list[str], words: str | None) -> None:
-    table = {name: ["1"] for name in columns} | {"model": ["sdxl"], "gpu": ["L4"]}
+    sizes = {"width": ["512"], "height": ["512"], "size": ["512x512"]}
+    table = {name: sizes.get(name, ["1"]) for name in columns} | {"model": ["sdxl"], "gpu": ["L4"]}
     if words is None:
         assert not TableReader().read(table).error[0]
         return

@@ -59,9 +59,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """The parser of what comes before a command; its help lists the commands."""
-    root = Parser(
-        "joulecast", "The energy and time of an image made by a diffusion model, before it is made."
-    )
+    root = Parser("joulecast", DESCRIPTION)
     root.usage = "joulecast COMMAND ... (see `joulecast COMMAND --help`)"
     root.add_argument("--version", action="version", version=f"joulecast {__version__}")
     root.epilog = "commands:\n" + listed((name, command.summary) for name, command in COMMANDS.items())

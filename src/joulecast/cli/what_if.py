@@ -74,5 +74,6 @@ def _change(text: str) -> dict[str, str]:
     written = key.strip().lstrip("-").replace("-", "_")
     name = key_of(written) or written
     if name not in CHANGES:
-        raise UnknownNameError("change", key.strip(), [k.replace("_", "-") for k in CHANGES])
+        known = [change.replace("_", "-") for change in CHANGES]
+        raise UnknownNameError("change", key.strip(), known, f"known: {', '.join(known)}")
     return {name: value.strip()}

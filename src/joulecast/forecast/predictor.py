@@ -22,15 +22,8 @@ from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
 from joulecast.question.question import Question
-from joulecast.question.table import (
-    REQUIRED,
-    SEPARATOR,
-    Device,
-    Questions,
-    TableReader,
-    keys_of,
-    questions_of,
-)
+from joulecast.question.questions import SEPARATOR, Device, Questions, questions_of
+from joulecast.question.table import REQUIRED, TableReader, keys_of
 from joulecast.uncertainty import Interval
 
 NUMBERS = (

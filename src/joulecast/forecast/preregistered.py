@@ -28,7 +28,7 @@ from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
-from joulecast.question.table import SEPARATOR
+from joulecast.question.questions import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 
 SETTINGS: Final = (

@@ -7,6 +7,7 @@ mapping or as a `joulecast.plan.case.Case`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -76,9 +77,12 @@ def outcomes(settings: Sequence[Given]) -> tuple[Outcome, ...]:
     cases = [Case.of(setting) for setting in settings]
     asked = [ask(case.asked) for case in cases]
     answers: dict[int, tuple[Interval, Interval, str]] = {}
-    for law in {str(case.law): case.law for case in cases}.values():
-        rows = [i for i, case in enumerate(cases) if str(case.law) == str(law)]
-        answers |= dict(zip(rows, _predicted([asked[i] for i in rows], law), strict=True))
+    rows_of: dict[str | int, list[int]] = {}
+    for i, case in enumerate(cases):
+        rows_of.setdefault(_name_of(case.law), []).append(i)
+    for rows in rows_of.values():
+        found = _predicted([asked[i] for i in rows], cases[rows[0]].law)
+        answers |= dict(zip(rows, found, strict=True))
     sites, rates = _Sites(), _Rates()
     return tuple(
         _costed(case, asked[i], *answers[i], sites(case.place), rates) for i, case in enumerate(cases)
@@ -109,6 +113,13 @@ def measured(found: Sequence[Outcome], by: Sequence[str]) -> Array:
 
 
 # --- in columns ----------------------------------------------------------------------------------
+
+
+def _name_of(law: LawChoice) -> str | int:
+    """What tells laws apart: a name or path, or which object it is; the default's is empty."""
+    if law is None:
+        return ""
+    return os.fspath(law) if isinstance(law, str | os.PathLike) else id(law)
 
 
 def _predicted(asked: Sequence[Question], law: LawChoice) -> Iterator[tuple[Interval, Interval, str]]:

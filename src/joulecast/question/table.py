@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,19 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, shown
 from joulecast.files.columns import Column, Words, is_missing, length, look_up, text_of
 from joulecast.files.paths import is_path
-from joulecast.hardware import Gpu, gpus
 from joulecast.hardware import gpu as find_gpu
+from joulecast.hardware import gpus
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.numbers import whole_numbers
 from joulecast.question.question import (
     BATCH_SIZE,
     BOUNDARY,
-    Question,
     ambiguous_gpu,
     passes_of,
     precision_notes,
     precision_of,
 )
+from joulecast.question.questions import NOT_GIVEN, SEPARATOR, Device, Questions, Rows
 from joulecast.question.setting import (
     KEYS,
     key_of,
@@ -46,101 +46,11 @@ from joulecast.question.setting import (
 )
 
 REQUIRED = ("model", "gpu")
-SEPARATOR = "; "
 MOST_EXPLAINED = 300  # unknown names for which near matches are sought; that takes a while for each
 SIDE = 2**20  # more than any side: a size is one number, width x SIDE + height
-NOT_GIVEN = -1
 NEARLY = 0.8  # likeness of a column's name and a key, of 1, from which it is taken for a slip of the pen
 MOST_NAME = 40  # characters of a name that are compared
 _FOLDED_KEYS = {fold(key): key for key in KEYS}
-
-Rows = NDArray[np.int64]
-Record = TypeVar("Record")
-
-
-@dataclass(frozen=True)
-class Device:
-    """A GPU and the warning that goes with the name it was asked for by."""
-
-    gpu: Gpu
-    ambiguity: str
-
-
-@dataclass(frozen=True)
-class Questions:
-    """The question of each row, whole numbers of shape (rows,), meaningless where `error` has words.
-
-    Attributes
-    ----------
-    profiles, devices : what `model` and `gpu` are places in.
-    precision, boundary : places in PRECISIONS and BOUNDARIES.
-    text_tokens : NOT_GIVEN where the model's own apply.
-    error : why a row is no question; empty where it is one.
-    assumed : what a row did not give and what was taken instead.
-    """
-
-    profiles: Sequence[ComputeProfile]
-    devices: Sequence[Device]
-    model: Rows
-    gpu: Rows
-    width: Rows
-    height: Rows
-    steps: Rows
-    passes: Rows
-    batch_size: Rows
-    precision: Rows
-    text_tokens: Rows
-    boundary: Rows
-    error: Words
-    assumed: Words
-
-    def __len__(self) -> int:
-        return len(self.model)
-
-
-def questions_of(asked: Sequence[Question]) -> Questions:
-    """Questions that are whole already, in columns."""
-    profiles, model = _placed([one.profile for one in asked])
-    devices, gpu = _devices(asked)
-
-    def column(value: Callable[[Question], int]) -> Rows:
-        return np.fromiter(map(value, asked), np.int64, len(asked))
-
-    return Questions(
-        profiles=profiles,
-        devices=devices,
-        model=model,
-        gpu=gpu,
-        width=column(lambda q: q.workload.width),
-        height=column(lambda q: q.workload.height),
-        steps=column(lambda q: q.workload.steps),
-        passes=column(lambda q: q.workload.passes),
-        batch_size=column(lambda q: q.workload.batch_size),
-        precision=column(lambda q: PRECISIONS.index(q.workload.precision)),
-        text_tokens=column(lambda q: NOT_GIVEN if q.workload.text_tokens is None else q.workload.text_tokens),
-        boundary=column(lambda q: BOUNDARIES.index(q.boundary)),
-        error=np.full(len(asked), "", dtype=object),
-        assumed=np.full(len(asked), "", dtype=object),
-    )
-
-
-def _devices(asked: Sequence[Question]) -> tuple[list[Device], Rows]:
-    """The GPUs of questions, each with the warning its name came with, and every question's place."""
-    known: dict[tuple[int, str], Device] = {}
-    for one in asked:
-        warning = SEPARATOR.join(one.warnings)
-        known.setdefault((id(one.gpu), warning), Device(one.gpu, warning))
-    place = {key: i for i, key in enumerate(known)}
-    index = [place[id(one.gpu), SEPARATOR.join(one.warnings)] for one in asked]
-    return list(known.values()), np.array(index, dtype=np.int64)
-
-
-def _placed(records: Sequence[Record]) -> tuple[list[Record], Rows]:
-    """Each distinct record once, told apart by identity, and every one's place among them."""
-    place: dict[int, int] = {}
-    index = np.fromiter((place.setdefault(id(one), len(place)) for one in records), np.int64, len(records))
-    known = {id(one): one for one in records}
-    return [known[key] for key in place], index
 
 
 def keys_of(names: Collection[str]) -> dict[str, str]:
@@ -160,9 +70,11 @@ def keys_of(names: Collection[str]) -> dict[str, str]:
     twice = [side for side in ("width", "height") if side in found]
     if "size" in found and twice:
         raise InputError(f"the columns {shown(found['size'])} and {shown(found[twice[0]])} both say the size")
+    has_size = "size" in found or len(twice) == 2
+    said = {*found, *(("size", "width", "height") if has_size else ())}
     for name in names:
         near = get_close_matches(fold(name)[:MOST_NAME], _FOLDED_KEYS, n=1, cutoff=NEARLY)
-        if key_of(name) is None and near and _FOLDED_KEYS[near[0]] not in found:
+        if key_of(name) is None and near and _FOLDED_KEYS[near[0]] not in said:
             raise InputError(
                 f"is the column {shown(name)} the {_FOLDED_KEYS[near[0]]}? Name it so, or unlike it"
             )
