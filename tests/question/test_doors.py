@@ -36,13 +36,14 @@ REQUESTS = st.fixed_dictionaries(
         "steps": st.integers(1, 60),
         "passes": st.integers(1, 2),
         "guidance": st.sampled_from([0.0, 1.0, 3.5, 7.0]),
+        "true_cfg_scale": st.sampled_from([0.0, 1.0, 4.0]),
         "negative_prompt": st.booleans(),
         "batch_size": st.sampled_from([1, 4]),
         "precision": st.sampled_from(["fp16", "bf16", "fp32"]),
         "boundary": st.sampled_from(BOUNDARIES),
     },
 )
-IN_PLAN = ("size", "steps", "passes", "guidance", "negative_prompt", "precision")
+IN_PLAN = ("size", "steps", "passes", "guidance", "true_cfg_scale", "negative_prompt", "precision")
 
 
 def row(questions: Questions, i: int = 0) -> Question | str:
@@ -55,12 +56,13 @@ def row(questions: Questions, i: int = 0) -> Question | str:
             name: int(getattr(questions, name)[i])
             for name in ("width", "height", "steps", "passes", "batch_size")
         },
+        negative_prompt=bool(questions.negative_prompt[i]),
         precision=PRECISIONS[questions.precision[i]],
         text_tokens=None if tokens == NOT_GIVEN else tokens,
     )
     device = questions.devices[questions.gpu[i]]
     profile = questions.profiles[questions.model[i]]
-    work = rooms.Work(profile, workload, None, False, ())
+    work = rooms.Work(profile, workload, None, None, False, ())
     return Question(work, device.gpu, BOUNDARIES[questions.boundary[i]])
 
 
@@ -99,7 +101,7 @@ def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_missing_cell_is_a_missing_column(request: dict[str, object]) -> None:
     names = ["model", "gpu", "size", "steps", "passes", "guidance", "negative_prompt", "batch_size"]
-    names += ["precision", "text_tokens", "boundary"]
+    names += ["true_cfg_scale", "precision", "text_tokens", "boundary"]
     cells = {name: [str(request.get(name, ""))] for name in names}
     sparse = TableReader().read({name: [value] for name, value in request.items()})
     full = TableReader().read(cells)
@@ -143,7 +145,7 @@ def test_an_option_of_a_plan_asks_what_a_setting_asks(request: dict[str, object]
 def test_the_command_line_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     """`estimate`, in a process of its own elsewhere, here by its function: every option is text."""
     words = ["estimate", str(request["model"]), "--gpu", str(request["gpu"])]
-    options = {"batch_size": "--batch", "negative_prompt": "--negative-prompt"}
+    options = {"batch_size": "--batch", "true_cfg_scale": "--true-cfg-scale"}
     for name, value in request.items():
         if name == "negative_prompt":
             words += ["--negative-prompt" if value else "--no-negative-prompt"]
@@ -228,6 +230,7 @@ def test_defaults_are_the_pipelines_own_at_every_door() -> None:
     names = ["qwen-image", "flux.1-dev"]
     qwen, flux = (ask(Setting.of({"model": m, "gpu": "H100-SXM5-80GB"})) for m in names)
     assert qwen.workload.passes == 1
+    assert "with one, at its true_cfg_scale of 4, two" in qwen.notes[-1]
     assert flux.workload.precision == "bf16"
     table = TableReader().read({"model": names, "gpu": ["H100-SXM5-80GB"] * 2})
     assert [core(one) for i in (0, 1) if isinstance(one := row(table, i), Question)] == [

@@ -39,6 +39,7 @@ class Workload:
     precision : ``fp16``, ``bf16`` or ``fp32``: the dtype the pipeline is loaded in.
     text_tokens : text tokens the denoiser attends to; None for the model's default.
     frames : 1 for an image.
+    negative_prompt : whether one is given: some pipelines then encode more text.
 
     Raises
     ------
@@ -54,6 +55,7 @@ class Workload:
     precision: str = "fp16"
     text_tokens: int | None = None
     frames: int = 1
+    negative_prompt: bool = False
 
     def __post_init__(self) -> None:
         for name in LIMITS:
@@ -69,7 +71,7 @@ class Workload:
         if not isinstance(known, WorkloadColumns):
             text_tokens = -1 if self.text_tokens is None else self.text_tokens
             sizes = (self.width, self.height, self.steps, self.passes, self.batch_size)
-            row = np.array((*sizes, text_tokens, self.frames), dtype=np.int64)
+            row = np.array((*sizes, text_tokens, self.frames, self.negative_prompt), dtype=np.int64)
             known = WorkloadColumns(*row[:, None])
             object.__setattr__(self, "_columns", known)
         return known
@@ -79,7 +81,7 @@ class Workload:
 class WorkloadColumns:
     """Many workloads of one model and precision: integer arrays, all of shape (workloads,).
 
-    `text_tokens` is -1 where the model's default applies.
+    `text_tokens` is -1 where the model's default applies, `negative_prompt` 1 where one is given, else 0.
     """
 
     width: NDArray[np.int64]
@@ -89,11 +91,12 @@ class WorkloadColumns:
     batch_size: NDArray[np.int64]
     text_tokens: NDArray[np.int64]
     frames: NDArray[np.int64]
+    negative_prompt: NDArray[np.int64]
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> WorkloadColumns:
         """From scalars or arrays by field name; what is missing takes its default."""
-        defaults = {"passes": 1, "batch_size": 1, "text_tokens": None, "frames": 1}
+        defaults = {"passes": 1, "batch_size": 1, "text_tokens": None, "frames": 1, "negative_prompt": 0}
         given = {f.name: values.get(f.name, defaults.get(f.name)) for f in dataclasses.fields(cls)}
         arrays = {
             k: np.atleast_1d(np.asarray(-1 if v is None else v, dtype=np.int64)) for k, v in given.items()
@@ -120,6 +123,7 @@ class WorkloadColumns:
             self.batch_size[rows],
             self.text_tokens[rows],
             self.frames[rows],
+            self.negative_prompt[rows],
         )
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from joulecast.measure.protocol import Settings
 
 ASKED_OF_A_TASK = (
-    "model", "size", "steps", "precision", "passes", "batch_size", "text_tokens", "runtime", "tf32",
-    "components", "weights",
+    "model", "size", "steps", "precision", "passes", "negative_prompt", "batch_size", "text_tokens",
+    "runtime", "tf32", "components", "weights",
 )  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--steps", help="denoising steps; by default the model's")
     add("--precision", help="fp16, bf16 or fp32; by default the model's")
     add("--passes", help="denoiser passes a step: 1, or 2 with guidance")
+    add("--negative-prompt", action="store_true", default=None, help="with a negative prompt")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens; by default the model's")
     add("--runtime", help="eager (default) or compiled")

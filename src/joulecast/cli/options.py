@@ -22,8 +22,8 @@ FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answ
 
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
-    "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
-    "boundary",
+    "gpu", "size", "steps", "precision", "guidance", "true_cfg_scale", "negative_prompt", "passes",
+    "batch_size", "text_tokens", "boundary",
 )  # fmt: skip
 
 Group = argparse._ArgumentGroup
@@ -44,6 +44,11 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
         "--guidance-scale",
         metavar="SCALE",
         help="the pipeline's guidance scale; by default the model's",
+    )
+    add(
+        "--true-cfg-scale",
+        metavar="SCALE",
+        help="its other scale, where only that makes a second pass (FLUX, Qwen-Image)",
     )
     add(
         "--negative-prompt",

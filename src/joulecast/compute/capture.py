@@ -64,7 +64,8 @@ class Request:
     """What the pipeline is asked for: images, pixels, denoising steps, text knob, guidance.
 
     `text` sets the text length by `text_knob`: ``max_sequence_length``, the maximum a pipeline pads
-    to, or ``prompt``, the prompt's own tokens. None keeps the pipeline's default.
+    to, or ``prompt``, the prompt's own tokens. None keeps the pipeline's default. `guided` sets a scale
+    of guidance far above any threshold, `negative` gives a negative prompt.
     """
 
     batch: int = 1
@@ -74,6 +75,7 @@ class Request:
     text: int | None = None
     text_knob: str | None = None
     guided: bool = False
+    negative: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -191,8 +193,8 @@ class PipelineCapture:
         guidance = self.guidance_parameter()
         if guidance:
             arguments[guidance] = 4.0 if request.guided else self.unguided_scale
-            if request.guided and guidance == "true_cfg_scale":
-                arguments["negative_prompt"] = [PROMPT] * request.batch
+        if request.negative:
+            arguments["negative_prompt"] = [PROMPT] * request.batch
         if request.text_knob == "prompt" and request.text is not None:
             for tokenizer in self.tokenizers:
                 tokenizer.length = tokenizer.fills = request.text

@@ -1,9 +1,10 @@
 """The operators' costs at many workloads, evaluated once for everybody who asks.
 
-Workloads are of one `Case` when the pipeline runs the same operators for them: the same denoiser
-passes, and of every component whose tables have conditions the same table. The operators of all calls
-of a case stand side by side over one list of monomials, so that whatever is linear in their costs is
-one matrix product: ``coefficients @ monomials``, of shape (costs, workloads).
+Workloads are of one `Case` when the pipeline runs the same operators for them: the same mode
+(`joulecast.compute.operators.mode_of`), and of every component whose tables have conditions the same
+table. The operators of all calls of a case stand side by side over one list of monomials, so that
+whatever is linear in their costs is one matrix product:
+``coefficients @ monomials``, of shape (costs, workloads).
 """
 
 from __future__ import annotations
@@ -310,9 +311,9 @@ class Cases:
                 for group in groups:
                     yield group, component.tables[self._precision]
 
-    def at(self, symbols: Array, passes: Integers) -> Iterator[tuple[Integers | slice, Case]]:
+    def at(self, symbols: Array, modes: Integers) -> Iterator[tuple[Integers | slice, Case]]:
         """Each case that occurs, with the places of its workloads."""
-        keys = self._keys(symbols, passes)
+        keys = self._keys(symbols, modes)
         found = sorted(set(keys.tolist()))
         if not found:
             yield EVERY, Case((), self._components)
@@ -322,9 +323,9 @@ class Cases:
         for key in found:
             yield np.flatnonzero(keys == key), self._case(int(key))
 
-    def _keys(self, symbols: Array, passes: Integers) -> Array | Integers:
+    def _keys(self, symbols: Array, modes: Integers) -> Array | Integers:
         """A whole number for each workload that is the same for workloads of one case."""
-        keys: Array | Integers = passes
+        keys: Array | Integers = modes
         for ladder in self._ladders.values():
             keys = keys * ladder.rungs + ladder.rung(symbols[ROWS.index(BATCH)])
         if self._tests:

@@ -18,6 +18,7 @@ ROLES = (TEXT_ENCODER, DENOISER, DECODER)
 # How a component is given the images of a batch.
 BATCHED, ONE_BY_ONE, ONCE = "batched", "one_by_one", "once"
 IMAGES = (BATCHED, ONE_BY_ONE, ONCE)
+NEGATIVE = 2  # what a negative prompt adds to the mode of a request
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ class CallGroup:
 
 @dataclass(frozen=True)
 class Component:
-    """A module of the pipeline: its role, size, calls by denoiser passes, operators by precision."""
+    """A module of the pipeline: its role, size, calls by mode (`mode_of`), operators by precision."""
 
     name: str
     class_name: str
@@ -99,6 +100,12 @@ class Component:
     parameters: int
     calls: Mapping[int, tuple[CallGroup, ...]]
     tables: Mapping[str, tuple[OperatorTable, ...]]
+
+
+def mode_of(passes: int, negative_prompt: bool) -> int:
+    """The mode of a request, by which a component's calls are kept: its denoiser passes in a step, and
+    two more with a negative prompt where that makes other calls."""
+    return passes + NEGATIVE * negative_prompt
 
 
 class OperatorCosts(NamedTuple):

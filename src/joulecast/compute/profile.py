@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.evaluation import CaseCosts, Cases, Evaluation
-from joulecast.compute.operators import Array, Component, Integers, OperatorCosts
+from joulecast.compute.operators import Array, Component, Integers, OperatorCosts, mode_of
 from joulecast.compute.polynomial import ROWS
 from joulecast.errors import InputError
 
@@ -113,11 +113,14 @@ class TextRule:
         return own if self.multiple == 1 else -(-own // self.multiple) * self.multiple
 
 
+TRUE_CFG = "true_cfg_scale"  # classifier-free guidance beside a ``guidance_scale`` that is an input
+
+
 @dataclass(frozen=True)
 class GuidanceRule:
     """When the pipeline makes a second denoiser pass (classifier-free guidance).
 
-    `parameter` is its argument (``guidance_scale`` or ``true_cfg_scale``), None when it never does;
+    `parameter` is its argument (``guidance_scale`` or `TRUE_CFG`), None when it never does;
     the second pass runs above a scale of `threshold` and, if `needs_negative_prompt`, only with a
     negative prompt.
     """
@@ -135,13 +138,15 @@ class GuidanceRule:
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the model's authors recommend."""
+    """What the model's authors recommend, or their pipeline takes: `guidance` as ``guidance_scale``, of
+    which a distilled model makes no second pass, and ``true_cfg_scale`` where the pipeline has one."""
 
     width: int
     height: int
     steps: int
     guidance: float | None
     precision: str
+    true_cfg_scale: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -178,6 +183,26 @@ class ComputeProfile:
         """The components whose calls follow the steps asked for: of the main stage, not of one before it."""
         return tuple(part for part in self.components if any(group.per_step for group in part.calls[1]))
 
+    def guiding_scale(
+        self, guidance: float | None = None, true_cfg_scale: float | None = None
+    ) -> float | None:
+        """The scale on which a second pass depends, as given, else the pipeline's own."""
+        own = self.defaults
+        if self.guidance.parameter == TRUE_CFG:
+            return own.true_cfg_scale if true_cfg_scale is None else true_cfg_scale
+        asked = true_cfg_scale if guidance is None else guidance
+        return own.guidance if asked is None else asked
+
+    def passes(
+        self,
+        guidance: float | None = None,
+        true_cfg_scale: float | None = None,
+        *,
+        negative_prompt: bool = False,
+    ) -> int:
+        """Denoiser passes a step that the pipeline makes at scales of guidance; None is its own."""
+        return self.guidance.passes(self.guiding_scale(guidance, true_cfg_scale), negative_prompt)
+
     def check(self, workload: Workload) -> None:
         """Raise InputError where the pipeline would refuse the workload."""
         error = self.errors(workload.columns())[0]
@@ -198,6 +223,20 @@ class ComputeProfile:
         return out
 
     @cached_property
+    def _by_negative_prompt(self) -> tuple[int, ...]:
+        """Passes at which a negative prompt makes other calls."""
+        kept = {mode for component in self.components for mode in component.calls}
+        return tuple(passes for passes in (1, 2) if mode_of(passes, True) in kept)
+
+    def _modes(self, workloads: WorkloadColumns) -> Integers:
+        """The mode of each workload's calls, shape (workloads,)."""
+        modes = workloads.passes
+        for passes in self._by_negative_prompt:
+            changed = (workloads.negative_prompt == 1) & (workloads.passes == passes)
+            modes = np.where(changed, mode_of(passes, True), modes)
+        return modes
+
+    @cached_property
     def _has_two_passes(self) -> bool:
         return any(2 in component.calls for component in self.components)
 
@@ -214,7 +253,7 @@ class ComputeProfile:
             steps[workloads.steps == special] += surplus
         parts = [
             CaseCosts.of(case, rows, symbols[:, rows], steps[rows])
-            for rows, case in self._cases_in(precision).at(symbols, workloads.passes)
+            for rows, case in self._cases_in(precision).at(symbols, self._modes(workloads))
         ]
         return Evaluation(self.components, len(workloads), parts)
 

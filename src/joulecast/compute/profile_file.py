@@ -1,7 +1,8 @@
 """Profile files: a compute profile as JSON, with a checksum over its content.
 
 Layout (version 2): the fields of `ComputeProfile`; each component carries its `calls` (the fields of
-`CallGroup`, by denoiser passes), the index of its operator tables by precision, and the tables.
+`CallGroup`, by mode: ``1`` or ``2`` denoiser passes in a step, ``1 negative`` or ``2 negative`` where a
+negative prompt makes other calls), the index of its operator tables by precision, and the tables.
 Version 1 had ``per_image`` in place of a call's ``images``. An operator row is
 ``[name, family, dtype, head_dim, launches, flop, bytes_read, bytes_written]``; each cost is a list
 of ``[monomial index, coefficient]``. 1 multiply-accumulate is 2 FLOP.
@@ -22,14 +23,27 @@ import numpy as np
 
 from joulecast import data
 from joulecast.architecture.workload import PRECISIONS
-from joulecast.compute.operators import IMAGES, MEMORY, ROLES, CallGroup, Component, OperatorTable
+from joulecast.compute.operators import IMAGES, MEMORY, ROLES, CallGroup, Component, OperatorTable, mode_of
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
-from joulecast.compute.profile import OFF_GRID, ComputeProfile, Defaults, GuidanceRule, SizeRule, TextRule
+from joulecast.compute.profile import (
+    OFF_GRID,
+    TRUE_CFG,
+    ComputeProfile,
+    Defaults,
+    GuidanceRule,
+    SizeRule,
+    TextRule,
+)
 from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
 
 VERSION = 2
 FAMILIES = ("gemm", "convolution", "attention", MEMORY)
+MODES: Mapping[int, str] = {
+    mode_of(passes, negative): f"{passes} negative" if negative else str(passes)
+    for negative in (False, True)
+    for passes in (1, 2)
+}
 FLOP_CONVENTION = "1 multiply-accumulate = 2 FLOP"
 
 
@@ -103,13 +117,16 @@ def decode_profile(content: Mapping[str, Any], origin: str) -> ComputeProfile:
     size = dict(content["size"])
     size["bins"] = tuple((float(r), int(h), int(w)) for r, h, w in size["bins"])
     size["native"] = None if size["native"] is None else tuple(size["native"])
+    defaults = dict(content["defaults"])
+    if content["guidance"]["parameter"] == TRUE_CFG:  # of a file from before there were two scales
+        defaults.setdefault(TRUE_CFG, defaults["guidance"])
     profile = ComputeProfile(
         name=_text(content["name"]),
         hub_id=content["hub_id"],
         pipeline=content["pipeline"],
         made_with=content["made_with"],
         notes=tuple(content["notes"]),
-        defaults=_record(Defaults, content["defaults"]),
+        defaults=_record(Defaults, defaults),
         size=_record(SizeRule, size),
         text=_record(TextRule, content["text"]),
         guidance=_record(GuidanceRule, content["guidance"]),
@@ -136,7 +153,9 @@ def _encode_component(component: Component) -> dict[str, Any]:
         "class": component.class_name,
         "role": component.role,
         "parameters": component.parameters,
-        "calls": {str(p): [dataclasses.asdict(g) for g in groups] for p, groups in component.calls.items()},
+        "calls": {
+            MODES[mode]: [dataclasses.asdict(g) for g in groups] for mode, groups in component.calls.items()
+        },
         "tables_by_precision": index,
         "tables": [[_encode_table(variant) for variant in table] for table in tables],
     }
@@ -149,16 +168,17 @@ def _decode_component(part: Mapping[str, Any]) -> Component:
     chosen = part["tables_by_precision"]
     if set(chosen) != set(PRECISIONS) or not all(0 <= index < len(tables) for index in chosen.values()):
         raise ValueError("a precision without its operators")
-    if "1" not in part["calls"]:
-        raise ValueError("no calls for one denoiser pass")
+    if MODES[1] not in part["calls"] or not set(part["calls"]) <= set(MODES.values()):
+        raise ValueError("no calls for one denoiser pass, or calls of an unknown mode")
     return Component(
         name=_text(part["name"]),
         class_name=_text(part["class"]),
         role=part["role"],
         parameters=int(part["parameters"]),
         calls={
-            int(passes): tuple(_decode_calls(group) for group in groups)
-            for passes, groups in part["calls"].items()
+            mode: tuple(_decode_calls(group) for group in part["calls"][name])
+            for mode, name in MODES.items()
+            if name in part["calls"]
         },
         tables={precision: tables[index] for precision, index in chosen.items()},
     )

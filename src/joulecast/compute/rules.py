@@ -14,12 +14,22 @@ import numpy as np
 
 from joulecast.architecture.build import PROMPT
 from joulecast.compute.capture import STEPS, Call, PipelineCapture, Request
-from joulecast.compute.operators import BATCHED, DECODER, DENOISER, ONCE, ONE_BY_ONE, TEXT_ENCODER, CallGroup
+from joulecast.compute.operators import (
+    BATCHED,
+    DECODER,
+    DENOISER,
+    ONCE,
+    ONE_BY_ONE,
+    TEXT_ENCODER,
+    CallGroup,
+    mode_of,
+)
 from joulecast.compute.profile import (
     IRREGULAR,
     REFUSE,
     ROUND_DOWN,
     ROUND_UP,
+    TRUE_CFG,
     Defaults,
     GuidanceRule,
     SizeRule,
@@ -198,9 +208,10 @@ class PipelineRules:
         if parameter is None:
             return 1.0
         at_one, at_zero = (
-            [call.shapes for call in self._small(arguments={parameter: scale})] for scale in (1.0, 0.0)
+            [call.shapes for call in self._small(negative=True, arguments={parameter: scale})]
+            for scale in (1.0, 0.0)
         )
-        guided = [call.shapes for call in self._small(guided=True)]
+        guided = [call.shapes for call in self._small(negative=True, guided=True)]
         return 0.0 if at_one == guided != at_zero else 1.0
 
     def _finds_text(self) -> tuple[str | None, int]:
@@ -224,12 +235,13 @@ class PipelineRules:
 
     def _guidance(self) -> GuidanceRule:
         parameter = self.capture.guidance_parameter()
-        single = self._denoiser_batch(self._small())
-        if parameter is None or self._denoiser_batch(self._small(guided=True)) == single:
+        single, guided, with_negative = (
+            self._denoiser_batch(self._small(**request))
+            for request in ({}, {"guided": True}, {"guided": True, "negative": True})
+        )
+        if parameter is None or with_negative == single:
             return GuidanceRule(None)
-        arguments = {"guided": False, "arguments": {parameter: 4.0}}
-        without_negative = self._denoiser_batch(self._small(**arguments))
-        return GuidanceRule(parameter, without_negative == single, self.capture.unguided_scale)
+        return GuidanceRule(parameter, guided == single, self.capture.unguided_scale)
 
     def _denoiser_batch(self, calls: Sequence[Call]) -> int:
         return sum(self.batch(call) for call in calls if call.component in self.stages[STEPS])
@@ -237,9 +249,15 @@ class PipelineRules:
     def _call_groups(
         self,
     ) -> tuple[dict[int, dict[str, tuple[CallGroup, ...]]], dict[int, int]]:
-        """Call groups by denoiser passes and component, and exceptions for few steps."""
-        modes = {1: False} | ({2: True} if self.guidance.parameter else {})
-        groups = {passes: self._groups(guided) for passes, guided in modes.items()}
+        """Call groups by mode (see `mode_of`) and component, and exceptions for few steps."""
+        groups = {}
+        for passes in (1, 2) if self.guidance.parameter else (1,):
+            guided = passes == 2
+            plain = self._groups(guided=guided, negative=guided and self.guidance.needs_negative_prompt)
+            with_negative = self._groups(guided=guided, negative=True)
+            groups[mode_of(passes, False)] = plain
+            if with_negative != plain:
+                groups[mode_of(passes, True)] = with_negative
         exceptions = {}
         per_step = sum(g.per_step for g in groups[1][self.denoiser])
         for steps in (1, 2, 3):
@@ -253,10 +271,10 @@ class PipelineRules:
                 exceptions[steps] = surplus // per_step
         return groups, exceptions
 
-    def _groups(self, guided: bool) -> dict[str, tuple[CallGroup, ...]]:
+    def _groups(self, **request: bool) -> dict[str, tuple[CallGroup, ...]]:
         text = 96
-        short, long = (self._small(**self.text_request(text), steps=steps, guided=guided) for steps in (5, 9))
-        shifted = self._small(**self.text_request(text + self.text_multiple), steps=5, guided=guided)
+        short, long = (self._small(**self.text_request(text), steps=steps, **request) for steps in (5, 9))
+        shifted = self._small(**self.text_request(text + self.text_multiple), steps=5, **request)
         offsets = self._text_offsets(short, shifted, text)
         out = {}
         for name in self.roles:
@@ -406,15 +424,23 @@ class PipelineRules:
 
     def _defaults(self) -> Defaults:
         parameters, facts = self.capture.parameters, self.facts
-        parameter = self.guidance.parameter or "guidance_scale"
-        stated = parameters[parameter].default if parameter in parameters else None
         return Defaults(
             width=self.native[0],
             height=self.native[1],
             steps=facts.get("default_steps") or parameters[STEPS].default,
-            guidance=facts.get("default_guidance", stated),
+            guidance=self._own_scale("guidance_scale"),
+            true_cfg_scale=self._own_scale(TRUE_CFG),
             precision=facts.get("default_precision") or "fp16",
         )
+
+    def _own_scale(self, name: str) -> float | None:
+        """A guidance scale when none is given: as the authors recommend, else as the pipeline has it."""
+        named = self.guidance.parameter
+        if named not in (None, name, TRUE_CFG) and name != TRUE_CFG:
+            name = named  # the main stage's: decoder_guidance_scale
+        stated = self.capture.parameters[name].default if name in self.capture.parameters else None
+        scale = self.facts.get(f"default_{name}", stated)
+        return scale if isinstance(scale, (int, float)) else None
 
 
 def _batch_of(call: Call) -> int:

@@ -125,6 +125,7 @@ def estimate(
     steps: int | None = None,
     passes: int | None = None,
     guidance: float | None = None,
+    true_cfg_scale: float | None = None,
     negative_prompt: bool | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
@@ -140,8 +141,9 @@ def estimate(
     gpu : name or alias of a catalogue GPU, or the path of a GPU file.
     width, height, or size : pixels; `size` is ``"WIDTHxHEIGHT"`` or a pair.
     steps : denoising steps, as given to the pipeline.
-    passes : denoiser passes a step, 1 or 2; by default what the pipeline does at `guidance`.
-    guidance : the pipeline's guidance scale (``guidance_scale``, or ``true_cfg_scale`` where it has one).
+    passes : denoiser passes a step, 1 or 2; by default what the pipeline does at its scales of guidance.
+    guidance, true_cfg_scale : the pipeline's ``guidance_scale``, and its other scale where only that one
+        makes a second pass.
     negative_prompt : whether one is given; some pipelines make a second pass only then.
     batch_size : images generated together.
     precision : ``fp16``, ``bf16`` or ``fp32``.
@@ -168,6 +170,7 @@ def estimate(
             "steps": steps,
             "passes": passes,
             "guidance": guidance,
+            "true_cfg_scale": true_cfg_scale,
             "negative_prompt": negative_prompt,
             "batch_size": batch_size,
             "precision": precision,
@@ -266,6 +269,7 @@ def _workload_record(guess: Estimate) -> dict[str, object]:
         "rendered_width": guess.rendered_width,
         "rendered_height": guess.rendered_height,
         "guidance": work.guidance,
+        "true_cfg_scale": work.true_cfg_scale,
         "negative_prompt": work.negative_prompt,
     }
 

@@ -231,7 +231,7 @@ def _chunks(questions: Questions, rows: Rows) -> Iterator[_Chunk]:
 def _asked(questions: Questions) -> NDArray[np.int32]:
     """Each row's GPU, boundary and workload, side by side: rows of one model are scattered over the table."""
     q, frames = questions, np.ones(len(questions), dtype=np.int64)
-    workload = (q.width, q.height, q.steps, q.passes, q.batch_size, q.text_tokens, frames)
+    workload = (q.width, q.height, q.steps, q.passes, q.batch_size, q.text_tokens, frames, q.negative_prompt)
     return np.stack((q.gpu, q.boundary, *workload), axis=1, dtype=np.int32, casting="same_kind")
 
 

@@ -67,8 +67,8 @@ PLAN_KEYS: Final = ("name", "description", "budget", "order", "protocol", "grid"
 MOST_WEIGHTS_CHARACTERS: Final = 1000
 DEFAULT: Final = "default"  # of a grid's key: the model's own
 WORK_KEYS: Final = (
-    "model", "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt",
-    "batch_size", "text_tokens",
+    "model", "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
+    "negative_prompt", "batch_size", "text_tokens",
 )  # fmt: skip
 GRID_KEYS: Final = (*WORK_KEYS, "runtime", "tf32", "components", "weights", "gpu", "later")
 
@@ -224,6 +224,7 @@ def make_spec(values: Mapping[str, object]) -> TaskSpec:
         batch_size=workload.batch_size,
         precision=workload.precision,
         text_tokens=workload.text_tokens,
+        negative_prompt=workload.negative_prompt,
         runtime=_one_of("runtime", values.get("runtime", EAGER), RUNTIMES),
         tf32=tf32 if workload.precision == "fp32" else TF32_DEFAULT,
         components=components,

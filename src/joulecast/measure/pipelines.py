@@ -232,8 +232,8 @@ def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dic
         raise InputError(f"{spec.model} never makes a second denoiser pass")
     if rule.parameter is not None:
         arguments[rule.parameter] = GUIDED if spec.passes == 2 else rule.threshold
-        if spec.passes == 2 and rule.needs_negative_prompt:
-            arguments["negative_prompt"] = [NEGATIVE] * batch
+    if spec.negative_prompt or (spec.passes == 2 and rule.needs_negative_prompt):
+        arguments["negative_prompt"] = [NEGATIVE] * batch
     tokens = profile.text.default if spec.text_tokens is None else spec.text_tokens
     own = tokens - profile.text.denoiser_offset
     if profile.text.adjustable and profile.text.padded and "max_sequence_length" in parameters:

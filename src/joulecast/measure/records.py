@@ -30,7 +30,7 @@ class TaskSpec:
     Attributes
     ----------
     model : by its name in the catalogue.
-    width, height, steps, passes, batch_size, precision, text_tokens : as of a Workload.
+    width, height, steps, passes, batch_size, precision, text_tokens, negative_prompt : as of a Workload.
     runtime : ``eager`` or ``compiled``.
     tf32 : whether fp32 arithmetic may round to TF32: ``on``, ``off``, or ``default``, torch's.
     components : whether each component is measured alone as well.
@@ -49,6 +49,7 @@ class TaskSpec:
     tf32: str = TF32_DEFAULT
     components: bool = False
     weights: str = RANDOM
+    negative_prompt: bool = False
 
     @property
     def workload(self) -> Workload:
@@ -61,11 +62,15 @@ class TaskSpec:
             batch_size=self.batch_size,
             precision=self.precision,
             text_tokens=self.text_tokens,
+            negative_prompt=self.negative_prompt,
         )
 
     def to_dict(self) -> dict[str, object]:
-        """As one JSON object, in the order in which it is stored."""
-        return dict(sorted(dataclasses.asdict(self).items()))
+        """As one JSON object, in the order in which it is stored; what only few tasks have is left out."""
+        values = dataclasses.asdict(self)
+        if not self.negative_prompt:  # a task is the same one as before there was this field
+            del values["negative_prompt"]
+        return dict(sorted(values.items()))
 
     def to_json(self) -> str:
         """In the one form that also tells tasks apart."""

@@ -17,6 +17,7 @@ CASE_KEYS: Final = (*KEYS, *PLACE_KEYS, "law")
 # Keys that a change puts out of use, by key: of guidance the passes, of a region the intensity.
 _DISPLACED: Final[Mapping[str, tuple[str, ...]]] = {
     "guidance": ("passes",),
+    "true_cfg_scale": ("passes",),
     "negative_prompt": ("passes",),
     "region": ("intensity", "year", "hourly", "hourly_column", "allow_gaps", "at", "timezone"),
     "hourly": ("region", "intensity", "year", "hourly_column", "allow_gaps"),

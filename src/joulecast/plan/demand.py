@@ -35,7 +35,8 @@ MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
 _ASKED = (
-    "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt", "text_tokens",
+    "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
+    "negative_prompt", "text_tokens",
 )  # fmt: skip
 _SOURCES = ("hourly", "file", "intensity")
 

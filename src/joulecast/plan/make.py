@@ -47,7 +47,7 @@ def make_plan(
         size = "1024x1024"           # size, steps, precision, passes: the model's own by default
         steps = 30
         precision = "fp16"
-        passes = 2                   # or guidance, negative_prompt; text_tokens too
+        passes = 2                   # or guidance, true_cfg_scale, negative_prompt
         batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
         quality = 0.8                # any scale
 

@@ -334,6 +334,6 @@ def _value(key: str, side: _Side) -> object:
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
         return guess.gpu.name
-    of_work = key in ("guidance", "negative_prompt")
+    of_work = key in ("guidance", "true_cfg_scale", "negative_prompt")
     own = getattr(guess.question.work if of_work else guess.workload, key, None)
     return own if given is None else given

@@ -27,7 +27,7 @@ class Model:
     pipeline : its diffusers class.
     parameters : of all components together.
     default_width, default_height : size when none is asked for [pixels].
-    default_steps, default_guidance, default_precision : what its authors recommend.
+    default_steps, default_guidance, default_true_cfg_scale, default_precision : what its authors recommend.
     default_passes : denoiser passes a step with those.
     sides : which sizes the pipeline takes, in words.
     text_tokens : text tokens its denoiser attends to when none are asked for.
@@ -42,6 +42,7 @@ class Model:
     default_height: int
     default_steps: int
     default_guidance: float | None
+    default_true_cfg_scale: float | None
     default_precision: str
     default_passes: int
     sides: str
@@ -125,8 +126,9 @@ def _model(profile: ComputeProfile, aliases: tuple[str, ...]) -> Model:
         default_height=defaults.height,
         default_steps=defaults.steps,
         default_guidance=defaults.guidance,
+        default_true_cfg_scale=defaults.true_cfg_scale,
         default_precision=defaults.precision,
-        default_passes=profile.guidance.passes(defaults.guidance, negative_prompt=False),
+        default_passes=profile.passes(),
         sides=profile.size.expected(),
         text_tokens=profile.text.default,
     )

@@ -1,7 +1,7 @@
 """A setting made whole: names looked up, defaults filled in, values checked, notes taken.
 
 This is the one place of defaults. `ask` fills them for one setting; whoever works in columns asks the
-same functions once for each kind of row (`precision_of`, `passes_of`).
+same functions once for each kind of row (`precision_of`, `ComputeProfile.passes`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,16 @@ BOUNDARY = BOUNDARIES[0]
 
 @dataclass(frozen=True)
 class Work:
-    """What a pipeline is asked to do, whatever it runs on. `guidance` is None where `passes` was given."""
+    """What a pipeline is asked to do, whatever it runs on.
+
+    `guidance` and `true_cfg_scale` are the scales that apply, None where the pipeline has no such argument
+    or `passes` was given.
+    """
 
     profile: ComputeProfile
     workload: Workload
     guidance: float | None
+    true_cfg_scale: float | None
     negative_prompt: bool
     notes: tuple[str, ...]
 
@@ -98,25 +103,23 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
     Errors as of `ask`.
     """
     profile = load_profile(setting.model)
-    scale = profile.defaults.guidance if setting.guidance is None else setting.guidance
-    negative_prompt = bool(setting.negative_prompt)
-    given_passes = setting.passes
+    by_passes = setting.passes is not None
     workload = workload_of(setting, profile, gpu)
     profile.check(workload)
     notes = [*_model_notes(setting.model, profile), *gpu_notes]
     if setting.precision is None:
         notes += precision_notes(profile, gpu, workload.precision)
-    if given_passes is None:
-        notes += _guidance_notes(
-            profile, workload.passes, scale, setting.guidance is not None, negative_prompt
-        )
-    elif setting.guidance is not None:
+    if not by_passes:
+        notes += _guidance_notes(profile, setting, workload.passes)
+    elif setting.guidance is not None or setting.true_cfg_scale is not None:
         notes.append("passes was given: guidance did not change it")
+    own = profile.defaults
     return Work(
         profile=profile,
         workload=workload,
-        guidance=scale if given_passes is None else None,
-        negative_prompt=negative_prompt,
+        guidance=None if by_passes else _given_or(setting.guidance, own.guidance),
+        true_cfg_scale=None if by_passes else _given_or(setting.true_cfg_scale, own.true_cfg_scale),
+        negative_prompt=bool(setting.negative_prompt),
         notes=tuple(notes),
     )
 
@@ -128,7 +131,9 @@ def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = Non
     """
     own, passes = profile.defaults, setting.passes
     if passes is None:
-        passes = passes_of(profile, setting.guidance, bool(setting.negative_prompt))
+        passes = profile.passes(
+            setting.guidance, setting.true_cfg_scale, negative_prompt=bool(setting.negative_prompt)
+        )
     return Workload(
         width=own.width if setting.width is None else setting.width,
         height=own.height if setting.height is None else setting.height,
@@ -137,6 +142,7 @@ def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = Non
         batch_size=BATCH_SIZE if setting.batch_size is None else setting.batch_size,
         precision=precision_of(profile, gpu, setting.precision),
         text_tokens=setting.text_tokens,
+        negative_prompt=bool(setting.negative_prompt),
     )
 
 
@@ -153,11 +159,8 @@ def precision_of(profile: ComputeProfile, gpu: Gpu | None, given: str | None = N
     return next(name for name in (own, *INSTEAD) if name in gpu.precisions)
 
 
-def passes_of(profile: ComputeProfile, guidance: float | None, negative_prompt: bool) -> int:
-    """Denoiser passes a step that the pipeline makes at a guidance scale; None is the model's own."""
-    return profile.guidance.passes(
-        profile.defaults.guidance if guidance is None else guidance, negative_prompt
-    )
+def _given_or(given: float | None, default: float | None) -> float | None:
+    return default if given is None else given
 
 
 def precision_notes(profile: ComputeProfile, gpu: Gpu | None, precision: str) -> list[str]:
@@ -196,23 +199,30 @@ def _gpu_note(asked: GpuChoice, gpu: Gpu) -> str:
     return f"GPU {shown(asked)} is {gpu.name}" if is_alias else ""
 
 
-def _guidance_notes(
-    profile: ComputeProfile, passes: int, scale: float | None, is_given: bool, negative_prompt: bool
-) -> list[str]:
-    """Where guidance does not do what one might expect of it; `is_given` tells a scale from a default."""
-    rule, asked_for = profile.guidance, is_given and scale is not None and scale > 1
+def _guidance_notes(profile: ComputeProfile, setting: Setting, passes: int) -> list[str]:
+    """Where guidance does not do what one might expect of it."""
+    rule, negative_prompt = profile.guidance, bool(setting.negative_prompt)
+    scale = profile.guiding_scale(setting.guidance, setting.true_cfg_scale)
+    named = {"guidance": setting.guidance, "true_cfg_scale": setting.true_cfg_scale}
+    above = [f"{name} {given:g}" for name, given in named.items() if given is not None and given > 1]
     if rule.parameter is None:
-        told = asked_for or negative_prompt
+        told = above or negative_prompt
         return [f"{profile.name} never makes a second denoiser pass: guidance costs nothing"] if told else []
+    bound = f"{rule.parameter} above {rule.threshold:g}"
     if passes == 2 and rule.needs_negative_prompt:
         return [f"{rule.parameter} {scale:g} with a negative prompt: two denoiser passes a step"]
-    if passes == 1 and asked_for:
+    if passes == 2:
+        return []
+    if above and rule.needs_negative_prompt:
         return [
-            f"{profile.name} makes a second denoiser pass only with a negative prompt and "
-            f"{rule.parameter} above 1: without one, guidance costs nothing"
+            f"{profile.name} makes a second denoiser pass only with a negative prompt and {bound}: "
+            f"{above[-1]} costs nothing here"
         ]
-    if passes == 1 and negative_prompt:
+    if negative_prompt:
+        return [f"{profile.name} makes a second denoiser pass only at {bound}: one pass a step"]
+    if setting.negative_prompt is None and rule.passes(scale, negative_prompt=True) == 2:
         return [
-            f"{profile.name} makes a second denoiser pass only at {rule.parameter} above 1: one pass a step"
+            f"without a negative prompt {profile.name} makes one denoiser pass a step; with one, at its "
+            f"{rule.parameter} of {scale:g}, two"
         ]
     return []

@@ -40,6 +40,7 @@ class Questions:
     profiles, devices : what `model` and `gpu` are places in.
     precision, boundary : places in PRECISIONS and BOUNDARIES.
     text_tokens : NOT_GIVEN where the model's own apply.
+    negative_prompt : 1 where one is given, else 0.
     error : why a row is no question; empty where it is one.
     assumed : what a row did not give and what was taken instead.
     """
@@ -55,6 +56,7 @@ class Questions:
     batch_size: Rows
     precision: Rows
     text_tokens: Rows
+    negative_prompt: Rows
     boundary: Rows
     error: Words
     assumed: Words
@@ -83,6 +85,7 @@ def questions_of(asked: Sequence[Question]) -> Questions:
         batch_size=column(lambda q: q.workload.batch_size),
         precision=column(lambda q: PRECISIONS.index(q.workload.precision)),
         text_tokens=column(lambda q: NOT_GIVEN if q.workload.text_tokens is None else q.workload.text_tokens),
+        negative_prompt=column(lambda q: q.workload.negative_prompt),
         boundary=column(lambda q: BOUNDARIES.index(q.boundary)),
         error=np.full(len(asked), "", dtype=object),
         assumed=np.full(len(asked), "", dtype=object),

@@ -28,7 +28,6 @@ ALIASES: Final[Mapping[str, str]] = {
     "batch": "batch_size",
     "num_inference_steps": "steps",
     "guidance_scale": "guidance",
-    "true_cfg_scale": "guidance",
     "dtype": "precision",
     "torch_dtype": "precision",
 }
@@ -56,9 +55,12 @@ class Setting:
         measured on whatever GPU there is.
     width, height : pixels; both or neither.
     steps : denoising steps, as given to the pipeline.
-    passes : denoiser passes a step, 1 or 2; by default what the pipeline does at `guidance`.
-    guidance : the pipeline's guidance scale (``guidance_scale``, or ``true_cfg_scale`` where it has one).
-    negative_prompt : whether one is given; some pipelines make a second pass only then.
+    passes : denoiser passes a step, 1 or 2; by default what the pipeline does at its scales of guidance.
+    guidance : the pipeline's ``guidance_scale``; in a model distilled to take it as an input (FLUX) it
+        makes no second pass.
+    true_cfg_scale : the scale of classifier-free guidance where the pipeline has another for it than
+        ``guidance_scale``; the same as `guidance` where it has not.
+    negative_prompt : whether one is given; some pipelines make a second pass only then, some encode it.
     batch_size : images generated together.
     precision : ``fp16``, ``bf16`` or ``fp32``.
     text_tokens : text tokens the denoiser attends to.
@@ -79,6 +81,7 @@ class Setting:
     steps: int | None = None
     passes: int | None = None
     guidance: float | None = None
+    true_cfg_scale: float | None = None
     negative_prompt: bool | None = None
     batch_size: int | None = None
     precision: str | None = None
@@ -156,7 +159,7 @@ def read_precision(value: object) -> str:
     return check_precision(PRECISION_ALIASES.get(name, name))
 
 
-def read_guidance(value: object) -> float:
+def read_guidance(value: object, name: str = "guidance") -> float:
     """A guidance scale. Raises InputError."""
     try:
         scale = float(value)  # type: ignore[arg-type]
@@ -164,7 +167,7 @@ def read_guidance(value: object) -> float:
         scale = math.nan
     if isinstance(value, bool) or not 0 <= scale <= MOST_GUIDANCE:
         raise InputError(
-            f"guidance must be a number from 0 to {MOST_GUIDANCE:g}, not {shown(value)}; above 1 it guides"
+            f"{name} must be a number from 0 to {MOST_GUIDANCE:g}, not {shown(value)}; above 1 it guides"
         )
     return scale
 
@@ -182,13 +185,17 @@ def read_negative_prompt(value: object) -> bool:
     return found
 
 
+def _scale(name: str) -> Callable[[object], float]:
+    return lambda value: read_guidance(value, name)
+
+
 def _whole(name: str) -> Callable[[object], int]:
     return lambda value: whole_number(name, value)
 
 
 _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     **{name: _whole(name) for name in ("width", "height", "steps", "passes")},
-    "guidance": read_guidance,
+    **{name: _scale(name) for name in ("guidance", "true_cfg_scale")},
     "negative_prompt": read_negative_prompt,
     "batch_size": _whole("batch_size"),
     "precision": read_precision,

@@ -30,7 +30,6 @@ from joulecast.question.question import (
     BATCH_SIZE,
     BOUNDARY,
     ambiguous_gpu,
-    passes_of,
     precision_notes,
     precision_of,
 )
@@ -148,7 +147,8 @@ class _Reading:
         precision = self._named("precision", lambda cell: PRECISIONS.index(read_precision(cell)))
         batch_size, text_tokens = self._whole("batch_size", BATCH_SIZE), self._whole("text_tokens")
         boundary = self._named("boundary", lambda cell: BOUNDARIES.index(read_boundary(cell)))
-        by_guidance, is_asked = self._passes_by_guidance()
+        negative_prompt = self._named("negative_prompt", read_negative_prompt)
+        by_guidance, is_asked = self._passes_by_guidance(negative_prompt)
         usable = self.error == ""
         self.model, self.gpu = (np.where(usable, column, 0) for column in (self.model, self.gpu))
         if not usable.any():  # no model or GPU may be known at all
@@ -165,6 +165,7 @@ class _Reading:
             batch_size=batch_size,
             precision=self._filled_precision(precision),
             text_tokens=text_tokens,
+            negative_prompt=np.maximum(negative_prompt, 0),
             boundary=np.where(boundary == NOT_GIVEN, BOUNDARIES.index(BOUNDARY), boundary),
             error=self.error,
             assumed=np.full(self.rows, "", dtype=object),
@@ -223,22 +224,27 @@ class _Reading:
         defaults = np.array([own(profile) for profile in self.profiles], dtype=np.int64)
         return np.where(missing, defaults[self.model], column)
 
-    def _passes_by_guidance(self) -> tuple[Rows, NDArray[np.bool_]]:
-        """Passes that guidance and a negative prompt make of each model's rule; which rows gave either."""
+    def _passes_by_guidance(self, negative: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+        """Passes that guidance and a negative prompt make of each model's rule; which rows gave any."""
         scales: dict[float, int] = {}
-        guidance = self._named("guidance", lambda cell: scales.setdefault(read_guidance(cell), len(scales)))
-        negative = self._named("negative_prompt", read_negative_prompt)
+        guidance, true_cfg = (self._scale(key, scales) for key in ("guidance", "true_cfg_scale"))
         if not self.profiles:
             return negative, negative == NOT_GIVEN
         known = [*scales, None]  # NOT_GIVEN is the last
         kinds, index = _kinds(
-            (self.model, guidance % len(known), np.maximum(negative, 0)), (len(self.profiles), len(known), 2)
+            (self.model, guidance % len(known), true_cfg % len(known), np.maximum(negative, 0)),
+            (len(self.profiles), len(known), len(known), 2),
         )
         made = [
-            passes_of(self.profiles[model], known[scale], bool(is_negative))
-            for model, scale, is_negative in kinds
+            self.profiles[model].passes(known[scale], known[true], negative_prompt=bool(is_negative))
+            for model, scale, true, is_negative in kinds
         ]
-        return np.array(made, dtype=np.int64)[index], (guidance != NOT_GIVEN) | (negative != NOT_GIVEN)
+        is_asked = (guidance != NOT_GIVEN) | (true_cfg != NOT_GIVEN) | (negative != NOT_GIVEN)
+        return np.array(made, dtype=np.int64)[index], is_asked
+
+    def _scale(self, key: str, scales: dict[float, int]) -> Rows:
+        """Places of a column's scales among all that were met."""
+        return self._named(key, lambda cell: scales.setdefault(read_guidance(cell, key), len(scales)))
 
     def _filled_precision(self, given: Rows) -> Rows:
         """Precisions, the model's own where none is given, which gives way where the GPU lacks it."""
