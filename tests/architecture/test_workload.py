@@ -36,6 +36,7 @@ def test_defaults() -> None:
         "precision": "fp16",
         "text_tokens": None,
         "frames": 1,
+        "negative_prompt": False,
     }
 
 
@@ -154,6 +155,7 @@ def test_columns_of_one_workload() -> None:
         "batch_size": [3],
         "text_tokens": [99],
         "frames": [1],
+        "negative_prompt": [0],
     }
     assert Workload(**SIZE).columns().text_tokens.tolist() == [-1]
 

@@ -89,7 +89,15 @@ def test_an_estimate_as_json(run: Command) -> None:
 
 def test_options_reach_the_estimate(run: Command) -> None:
     plain = json.loads(run(*FLUX, "--json").out)
-    options = ["--negative-prompt", "--guidance", "3.5", "--text-tokens", "256", "--boundary", "dynamic"]
+    options = [
+        "--negative-prompt",
+        "--true-cfg-scale",
+        "3.5",
+        "--text-tokens",
+        "256",
+        "--boundary",
+        "dynamic",
+    ]
     given = json.loads(run(*FLUX, *options, "--law", "paper", "--json").out)
     assert given["workload"]["passes"] == 2
     assert given["workload"]["text_tokens"] == 256

@@ -6,6 +6,7 @@ operator kind: launches, FLOP, bytes read, bytes written. No tolerance anywhere.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 from collections import Counter
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ class Point:
     width: int | None
     text: int | None
     guided: bool = False
+    negative: bool = False
     steps: int = 2
 
 
@@ -48,7 +50,8 @@ class Point:
 ODD = Point(batch=1, height=37, width=23, text=111)
 GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
 NATIVE = Point(batch=2, height=None, width=None, text=None)
-CASES = [(name, "bf16", (ODD, GUIDED, NATIVE)) for name in model_names()] + [
+NEGATIVE = (dataclasses.replace(ODD, negative=True), dataclasses.replace(GUIDED, negative=True))
+CASES = [(name, "bf16", (ODD, GUIDED, NATIVE, *NEGATIVE)) for name in model_names()] + [
     ("sdxl", "fp16", (ODD,)),  # decodes in fp32 although loaded in half precision
     ("sd3-medium", "fp16", (GUIDED,)),  # T5 keeps some layers in fp32
     ("sd1.5", "fp32", (GUIDED,)),
@@ -120,12 +123,14 @@ def request_and_workload(profile: ComputeProfile, point: Point, precision: str) 
         text=own if adjustable else None,
         text_knob=knob if adjustable else None,
         guided=point.guided,
+        negative=point.negative or (point.guided and profile.guidance.needs_negative_prompt),
     )
     workload = Workload(
         width=width,
         height=height,
         steps=point.steps,
         passes=2 if point.guided else 1,
+        negative_prompt=point.negative,
         batch_size=point.batch,
         precision=precision,
         text_tokens=own + profile.text.denoiser_offset if adjustable and own is not None else None,

@@ -127,6 +127,24 @@ def test_text_is_encoded_again_for_the_second_pass_and_decoded_once() -> None:
     assert calls("sdxl", passes=2) == {"text_encoder": 1, "text_encoder_2": 1, "unet": 20, "vae": 1}
 
 
+def test_a_negative_prompt_is_encoded_where_the_pipeline_does() -> None:
+    """As counted by running the pipelines: SDXL's encode it when they guide, SD's the empty one as well."""
+    given = {"negative_prompt": True}
+    for model in ("sdxl", "sdxl-turbo", "ssd-1b"):
+        guided = calls(model, passes=2, **given)
+        assert guided == {"text_encoder": 2, "text_encoder_2": 2, "unet": 20, "vae": 1}
+        assert calls(model, passes=1, **given) == calls(model, passes=1)
+    for model in ("sd1.5", "sd3-medium", "pixart-sigma", "flux.1-dev", "qwen-image"):
+        assert [calls(model, passes=n, **given) for n in (1, 2)] == [calls(model, passes=n) for n in (1, 2)]
+
+
+def test_rows_with_and_without_a_negative_prompt_stand_in_one_table() -> None:
+    table = WorkloadColumns.from_values(
+        {"width": 1024, "height": 1024, "steps": 20, "passes": [2, 2, 1, 1], "negative_prompt": [0, 1, 0, 1]}
+    )
+    assert packaged_profile("sdxl").calls(table)["text_encoder"].tolist() == [1, 2, 1, 1]
+
+
 @pytest.mark.parametrize(("steps", "count"), [(1, 1), (2, 3), (3, 4), (50, 51)])
 def test_pndm_makes_one_call_more_than_steps(steps: int, count: int) -> None:
     # PNDM (skip_prk_steps) evaluates its second step twice; at one step there is no second.

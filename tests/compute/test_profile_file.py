@@ -338,6 +338,7 @@ def test_a_broken_structure_with_a_right_checksum_is_refused(change: Callable[[J
         lambda c: c["guidance"].update(parameter=[5]),
         lambda c: c["components"][0].update(name=None),
         lambda c: c["components"][0].update(calls={}),
+        lambda c: c["components"][0]["calls"].update({"3": []}),
         lambda c: c["components"][0]["calls"]["1"][0].update(batch_factor="two"),
         lambda c: c["components"][0]["calls"]["1"][0].update(images="twice"),
         lambda c: c["components"][0]["calls"]["1"][0].update(images=True),
@@ -387,6 +388,7 @@ OPTIONAL = {
     "images",
     "multiple",
     "threshold",
+    "true_cfg_scale",
 }
 
 

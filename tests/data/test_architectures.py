@@ -24,7 +24,7 @@ CATALOGUE = {
 }  # fmt: skip
 TYPES: dict[str, type | tuple[type, ...]] = {
     "name": str, "hub_id": str, "aliases": list, "family": str, "pipeline": str,
-    "default_width": int, "default_height": int, "default_steps": int, "default_guidance": float,
+    "default_width": int, "default_height": int, "default_steps": int, "default_guidance_scale": float,
     "default_precision": str, "min_size": int, "max_size": int, "hard_max_size": (int, type(None)),
     "components": dict, "pipeline_config": dict, "published_parameters": dict,
     "sources": dict, "inferred": list, "notes": list,
@@ -50,8 +50,11 @@ def test_the_catalogue_holds_these_models() -> None:
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_schema(name: str) -> None:
     model = catalogue()[name]
-    assert list(model) == list(TYPES)
-    for key, kind in TYPES.items():
+    scale = "default_true_cfg_scale" if "default_true_cfg_scale" in model else "default_guidance_scale"
+    named = {scale if key == "default_guidance_scale" else key: kind for key, kind in TYPES.items()}
+    assert [key for key in model if key != "default_negative_prompt"] == list(named)
+    assert model.get("default_negative_prompt", False) in (False, True)
+    for key, kind in named.items():
         assert isinstance(model[key], kind), key
         assert not isinstance(model[key], bool), key
     assert model["name"] == name
@@ -59,7 +62,7 @@ def test_schema(name: str) -> None:
     assert model["pipeline"].endswith("Pipeline")
     assert model["default_precision"] in PRECISIONS
     assert model["default_steps"] >= 1
-    assert model["default_guidance"] >= 0
+    assert model[scale] >= 0
     assert model["min_size"] <= model["default_width"] <= model["max_size"]
     assert model["min_size"] <= model["default_height"] <= model["max_size"]
     assert model["hard_max_size"] is None or model["max_size"] <= model["hard_max_size"]

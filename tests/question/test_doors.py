@@ -229,8 +229,8 @@ def test_defaults_are_the_pipelines_own_at_every_door() -> None:
     """What doors once disagreed about."""
     names = ["qwen-image", "flux.1-dev"]
     qwen, flux = (ask(Setting.of({"model": m, "gpu": "H100-SXM5-80GB"})) for m in names)
-    assert qwen.workload.passes == 1
-    assert "with one, at its true_cfg_scale of 4, two" in qwen.notes[-1]
+    assert (qwen.workload.passes, qwen.workload.width) == (2, 1328)
+    assert qwen.notes[-1].startswith("true_cfg_scale 4 with a negative prompt, as its authors give one")
     assert flux.workload.precision == "bf16"
     table = TableReader().read({"model": names, "gpu": ["H100-SXM5-80GB"] * 2})
     assert [core(one) for i in (0, 1) if isinstance(one := row(table, i), Question)] == [

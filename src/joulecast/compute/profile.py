@@ -139,7 +139,8 @@ class GuidanceRule:
 @dataclass(frozen=True)
 class Defaults:
     """What the model's authors recommend, or their pipeline takes: `guidance` as ``guidance_scale``, of
-    which a distilled model makes no second pass, and ``true_cfg_scale`` where the pipeline has one."""
+    which a distilled model makes no second pass, ``true_cfg_scale`` where the pipeline has one, and
+    whether its authors give a negative prompt."""
 
     width: int
     height: int
@@ -147,6 +148,7 @@ class Defaults:
     guidance: float | None
     precision: str
     true_cfg_scale: float | None = None
+    negative_prompt: bool = False
 
 
 @dataclass(frozen=True, repr=False)

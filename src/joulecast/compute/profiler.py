@@ -74,10 +74,10 @@ def make_profile(
 
     With two `processes` a copy of this one, made by fork, does a part of the work.
 
-    `facts` are what no config holds: recommended size, steps, guidance, precision, prompt length and
-    native sizes (keys ``default_width``, ``default_height``, ``default_steps``,
-    ``default_guidance_scale``, ``default_true_cfg_scale``, ``default_precision``, ``default_text_tokens``,
-    ``min_size``, ``max_size``).
+    `facts` are what no config holds: recommended size, steps, guidance, negative prompt, precision, prompt
+    length and native sizes (keys ``default_width``, ``default_height``, ``default_steps``,
+    ``default_guidance_scale``, ``default_true_cfg_scale``, ``default_negative_prompt``,
+    ``default_precision``, ``default_text_tokens``, ``min_size``, ``max_size``).
 
     Raises
     ------

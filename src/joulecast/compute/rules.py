@@ -430,6 +430,7 @@ class PipelineRules:
             steps=facts.get("default_steps") or parameters[STEPS].default,
             guidance=self._own_scale("guidance_scale"),
             true_cfg_scale=self._own_scale(TRUE_CFG),
+            negative_prompt=bool(facts.get("default_negative_prompt")),
             precision=facts.get("default_precision") or "fp16",
         )
 

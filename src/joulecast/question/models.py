@@ -128,7 +128,7 @@ def _model(profile: ComputeProfile, aliases: tuple[str, ...]) -> Model:
         default_guidance=defaults.guidance,
         default_true_cfg_scale=defaults.true_cfg_scale,
         default_precision=defaults.precision,
-        default_passes=profile.passes(),
+        default_passes=profile.passes(negative_prompt=defaults.negative_prompt),
         sides=profile.size.expected(),
         text_tokens=profile.text.default,
     )

@@ -110,7 +110,7 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
     if setting.precision is None:
         notes += precision_notes(profile, gpu, workload.precision)
     if not by_passes:
-        notes += _guidance_notes(profile, setting, workload.passes)
+        notes += _guidance_notes(profile, setting, workload)
     elif setting.guidance is not None or setting.true_cfg_scale is not None:
         notes.append("passes was given: guidance did not change it")
     own = profile.defaults
@@ -119,7 +119,7 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
         workload=workload,
         guidance=None if by_passes else _given_or(setting.guidance, own.guidance),
         true_cfg_scale=None if by_passes else _given_or(setting.true_cfg_scale, own.true_cfg_scale),
-        negative_prompt=bool(setting.negative_prompt),
+        negative_prompt=workload.negative_prompt,
         notes=tuple(notes),
     )
 
@@ -129,11 +129,9 @@ def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = Non
 
     Raises InputError where the GPU lacks the precision asked for.
     """
-    own, passes = profile.defaults, setting.passes
+    own, passes, negative_prompt = profile.defaults, setting.passes, has_negative_prompt(setting, profile)
     if passes is None:
-        passes = profile.passes(
-            setting.guidance, setting.true_cfg_scale, negative_prompt=bool(setting.negative_prompt)
-        )
+        passes = profile.passes(setting.guidance, setting.true_cfg_scale, negative_prompt=negative_prompt)
     return Workload(
         width=own.width if setting.width is None else setting.width,
         height=own.height if setting.height is None else setting.height,
@@ -142,8 +140,15 @@ def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = Non
         batch_size=BATCH_SIZE if setting.batch_size is None else setting.batch_size,
         precision=precision_of(profile, gpu, setting.precision),
         text_tokens=setting.text_tokens,
-        negative_prompt=bool(setting.negative_prompt),
+        negative_prompt=negative_prompt,
     )
+
+
+def has_negative_prompt(setting: Setting, profile: ComputeProfile) -> bool:
+    """Whether there is a negative prompt: as given, else as the authors do, unless passes are given."""
+    if setting.negative_prompt is None and setting.passes is None:
+        return profile.defaults.negative_prompt
+    return bool(setting.negative_prompt)
 
 
 def precision_of(profile: ComputeProfile, gpu: Gpu | None, given: str | None = None) -> str:
@@ -199,9 +204,9 @@ def _gpu_note(asked: GpuChoice, gpu: Gpu) -> str:
     return f"GPU {shown(asked)} is {gpu.name}" if is_alias else ""
 
 
-def _guidance_notes(profile: ComputeProfile, setting: Setting, passes: int) -> list[str]:
+def _guidance_notes(profile: ComputeProfile, setting: Setting, workload: Workload) -> list[str]:
     """Where guidance does not do what one might expect of it."""
-    rule, negative_prompt = profile.guidance, bool(setting.negative_prompt)
+    rule, passes, negative_prompt = profile.guidance, workload.passes, workload.negative_prompt
     scale = profile.guiding_scale(setting.guidance, setting.true_cfg_scale)
     named = {"guidance": setting.guidance, "true_cfg_scale": setting.true_cfg_scale}
     above = [f"{name} {given:g}" for name, given in named.items() if given is not None and given > 1]
@@ -210,7 +215,8 @@ def _guidance_notes(profile: ComputeProfile, setting: Setting, passes: int) -> l
         return [f"{profile.name} never makes a second denoiser pass: guidance costs nothing"] if told else []
     bound = f"{rule.parameter} above {rule.threshold:g}"
     if passes == 2 and rule.needs_negative_prompt:
-        return [f"{rule.parameter} {scale:g} with a negative prompt: two denoiser passes a step"]
+        own = ", as its authors give one" if setting.negative_prompt is None else ""
+        return [f"{rule.parameter} {scale:g} with a negative prompt{own}: two denoiser passes a step"]
     if passes == 2:
         return []
     if above and rule.needs_negative_prompt:

@@ -147,8 +147,9 @@ class _Reading:
         precision = self._named("precision", lambda cell: PRECISIONS.index(read_precision(cell)))
         batch_size, text_tokens = self._whole("batch_size", BATCH_SIZE), self._whole("text_tokens")
         boundary = self._named("boundary", lambda cell: BOUNDARIES.index(read_boundary(cell)))
-        negative_prompt = self._named("negative_prompt", read_negative_prompt)
-        by_guidance, is_asked = self._passes_by_guidance(negative_prompt)
+        negative_given = self._named("negative_prompt", read_negative_prompt)
+        negative_prompt = self._filled_negative(negative_given, passes)
+        by_guidance, is_asked = self._passes_by_guidance(negative_prompt, negative_given)
         usable = self.error == ""
         self.model, self.gpu = (np.where(usable, column, 0) for column in (self.model, self.gpu))
         if not usable.any():  # no model or GPU may be known at all
@@ -165,7 +166,7 @@ class _Reading:
             batch_size=batch_size,
             precision=self._filled_precision(precision),
             text_tokens=text_tokens,
-            negative_prompt=np.maximum(negative_prompt, 0),
+            negative_prompt=negative_prompt,
             boundary=np.where(boundary == NOT_GIVEN, BOUNDARIES.index(BOUNDARY), boundary),
             error=self.error,
             assumed=np.full(self.rows, "", dtype=object),
@@ -219,27 +220,32 @@ class _Reading:
     def _filled(self, column: Rows, own: Callable[[ComputeProfile], int]) -> Rows:
         """A column whose missing cells take the model's own."""
         missing = column == NOT_GIVEN
-        if not missing.any():
-            return column
+        if not missing.any() or not self.profiles:
+            return np.maximum(column, 0)
         defaults = np.array([own(profile) for profile in self.profiles], dtype=np.int64)
         return np.where(missing, defaults[self.model], column)
 
-    def _passes_by_guidance(self, negative: Rows) -> tuple[Rows, NDArray[np.bool_]]:
+    def _filled_negative(self, given: Rows, passes: Rows) -> Rows:
+        """1 where there is a negative prompt: as given, else as the model's authors do, unless passes are."""
+        own = self._filled(given, lambda profile: profile.defaults.negative_prompt)
+        return np.where((given == NOT_GIVEN) & (passes != NOT_GIVEN), 0, own)
+
+    def _passes_by_guidance(self, negative: Rows, negative_given: Rows) -> tuple[Rows, NDArray[np.bool_]]:
         """Passes that guidance and a negative prompt make of each model's rule; which rows gave any."""
         scales: dict[float, int] = {}
         guidance, true_cfg = (self._scale(key, scales) for key in ("guidance", "true_cfg_scale"))
         if not self.profiles:
-            return negative, negative == NOT_GIVEN
+            return negative, negative_given == NOT_GIVEN
         known = [*scales, None]  # NOT_GIVEN is the last
         kinds, index = _kinds(
-            (self.model, guidance % len(known), true_cfg % len(known), np.maximum(negative, 0)),
+            (self.model, guidance % len(known), true_cfg % len(known), negative),
             (len(self.profiles), len(known), len(known), 2),
         )
         made = [
             self.profiles[model].passes(known[scale], known[true], negative_prompt=bool(is_negative))
             for model, scale, true, is_negative in kinds
         ]
-        is_asked = (guidance != NOT_GIVEN) | (true_cfg != NOT_GIVEN) | (negative != NOT_GIVEN)
+        is_asked = (guidance != NOT_GIVEN) | (true_cfg != NOT_GIVEN) | (negative_given != NOT_GIVEN)
         return np.array(made, dtype=np.int64)[index], is_asked
 
     def _scale(self, key: str, scales: dict[float, int]) -> Rows:
