@@ -389,6 +389,7 @@ OPTIONAL = {
     "multiple",
     "threshold",
     "true_cfg_scale",
+    "negative_prompt",
 }
 
 

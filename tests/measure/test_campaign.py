@@ -104,7 +104,7 @@ def test_a_grid_asks_what_any_request_asks(request: dict[str, object]) -> None:
 
 
 def test_what_a_grid_does_not_say_is_the_models_own() -> None:
-    assert plan.make_spec({"model": "qwen-image"}).passes == 1
+    assert plan.make_spec({"model": "qwen-image"}).passes == 2
     assert plan.make_spec({"model": "sd2"}).passes == 2
     spec = plan.make_spec({"model": "flux", "size": "default", "steps": "default", "passes": "default"})
     own = packaged_profile("flux.1-dev").defaults

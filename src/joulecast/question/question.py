@@ -145,10 +145,10 @@ def workload_of(setting: Setting, profile: ComputeProfile, gpu: Gpu | None = Non
 
 
 def has_negative_prompt(setting: Setting, profile: ComputeProfile) -> bool:
-    """Whether there is a negative prompt: as given, else as the authors do, unless passes are given."""
+    """Whether there is a negative prompt: as given, as the authors do, or as the passes given need."""
     if setting.negative_prompt is None and setting.passes is None:
         return profile.defaults.negative_prompt
-    return bool(setting.negative_prompt)
+    return bool(setting.negative_prompt) or (setting.passes == 2 and profile.guidance.needs_negative_prompt)
 
 
 def precision_of(profile: ComputeProfile, gpu: Gpu | None, given: str | None = None) -> str:

@@ -226,9 +226,13 @@ class _Reading:
         return np.where(missing, defaults[self.model], column)
 
     def _filled_negative(self, given: Rows, passes: Rows) -> Rows:
-        """1 where there is a negative prompt: as given, else as the model's authors do, unless passes are."""
+        """1 where there is a negative prompt: as given, as the authors do, or as the passes given need."""
         own = self._filled(given, lambda profile: profile.defaults.negative_prompt)
-        return np.where((given == NOT_GIVEN) & (passes != NOT_GIVEN), 0, own)
+        if (passes == NOT_GIVEN).all():
+            return own
+        for_two = self._filled(np.full_like(given, NOT_GIVEN), lambda p: p.guidance.needs_negative_prompt)
+        by_passes = np.maximum(np.maximum(given, 0), for_two * (passes == 2))
+        return np.where(passes == NOT_GIVEN, own, by_passes)
 
     def _passes_by_guidance(self, negative: Rows, negative_given: Rows) -> tuple[Rows, NDArray[np.bool_]]:
         """Passes that guidance and a negative prompt make of each model's rule; which rows gave any."""
