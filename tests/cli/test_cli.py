@@ -105,7 +105,7 @@ def test_options_reach_the_estimate(run: Command) -> None:
         (["estimate"], "MODEL, --gpu"),
         (["estimate", "flux"], "--gpu"),
         (["estimate", "fluxx", "--gpu", "a100"], "did you mean flux.1-dev"),
-        (["estimate", "flux", "--gpu", "a1000"], "did you mean"),
+        (["estimate", "flux", "--gpu", "a100-sxm9"], "did you mean"),
         ([*FLUX, "--precision", "fp8"], "fp16, bf16, fp32"),
         ([*FLUX, "--steps", "abc"], "whole number"),
         ([*FLUX, "--steps", "0"], "between 1 and"),

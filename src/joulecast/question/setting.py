@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -134,15 +134,17 @@ def own_key_of(name: str) -> str | None:
     return _FOLDED_KEYS.get(fold(name))
 
 
-def refuse_work(name: str, value: object) -> None:
+def refuse_work(
+    name: str, value: object, kind: str = "setting", choices: Sequence[str] = (), hint: str = ""
+) -> None:
     """Refuse what no key is called, unless it is known and asks for nothing.
 
-    Raises InputError for a value that asks for what is not predicted, UnknownNameError for a name that
-    no vocabulary has.
+    Raises InputError for a value that asks for what is not predicted, UnknownNameError, which takes `kind`,
+    `choices` (KEYS without any) and `hint`, for a name that no vocabulary has.
     """
     known = meant(WORK, name)
     if known is None:
-        raise UnknownNameError("setting", name, KEYS)
+        raise UnknownNameError(kind, name, choices or KEYS, hint)
     refusal = known.refusal(value)
     if refusal:
         raise InputError(refusal)
@@ -194,7 +196,7 @@ def read_boundary(value: object) -> str:
 
 
 def read_negative_prompt(value: object) -> bool:
-    """Whether there is a negative prompt: yes or no, true or false, 1 or 0, or its text. Raises InputError."""
+    """Whether there is a negative prompt: yes or no, 1 or 0, or its text. Raises InputError."""
     found = value if isinstance(value, bool) else _WORDS.get(str(value).strip().casefold())
     if found is not None:
         return found

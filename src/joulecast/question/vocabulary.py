@@ -16,9 +16,7 @@ from joulecast.errors import fold, shown
 from joulecast.files.columns import is_missing
 
 TABLE: Final = "vocabulary.csv"
-KEY, LABEL, WORK, PRECISION, MODEL, PART, DEVICE = (
-    "key", "label", "work", "precision", "model", "part", "device",
-)  # fmt: skip
+KEY, LABEL, WORK, PRECISION, MODEL, PART = "key", "label", "work", "precision", "model", "part"
 NOTHING: Final = frozenset({"no", "none", "false", "off", "0"})  # what "no" stands for among values
 
 
