@@ -34,6 +34,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from joulecast import data
@@ -173,7 +174,7 @@ _TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", 
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
 _PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
 _COMPARED: Final = ("architecture", "process", *(quantity.attribute for quantity in _QUANTITIES.values()))
-_COUNT: Final = re.compile(r"\s*(\d{1,6})\s*[x×*]\s*(\S.*)", re.IGNORECASE)
+_COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*]\s*(\S.*)", re.IGNORECASE)
 _FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
 
 
@@ -216,7 +217,7 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
 def counted(text: str) -> tuple[int, str]:
     """How many GPUs a name says, as ``"2 x Tesla V100"`` or ``"8xH100"``, and the name of one."""
     found = _COUNT.fullmatch(text)
-    return (int(found[1]), found[2]) if found and found[1].isascii() else (1, text)
+    return (int(found[1]), found[2]) if found else (1, text)
 
 
 def _alike(name: str) -> list[str]:
@@ -266,13 +267,17 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=os.fspath(path),
         **_attributes(values),
     )
-    return _told_apart(found, "".join(filter(str.isprintable, os.path.basename(path)))[:60])
+    return _told_apart(found, "".join(filter(str.isprintable, Path(path).name))[:60])
 
 
 def _told_apart(found: Gpu, by: str) -> Gpu:
     """A GPU as it is, unless its name is the catalogue's for another: then that name and `by`."""
     known = _by_folded_name().get(fold(found.name))
-    if known is None or known is found or all(getattr(known, key) == getattr(found, key) for key in _COMPARED):
+    if (
+        known is None
+        or known is found
+        or all(getattr(known, key) == getattr(found, key) for key in _COMPARED)
+    ):
         return found
     return replace(found, name=f"{found.name} ({by})")
 

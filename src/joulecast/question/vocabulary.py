@@ -16,7 +16,7 @@ from joulecast.errors import fold, shown
 from joulecast.files.columns import is_missing
 
 TABLE: Final = "vocabulary.csv"
-KEY, LABEL, WORK, PRECISION, MODEL, PART = "key", "label", "work", "precision", "model", "part"
+KEY, LABEL, WORK, PRECISION, MODEL, PART, RUN = "key", "label", "work", "precision", "model", "part", "run"
 NOTHING: Final = frozenset({"no", "none", "false", "off", "0"})  # what "no" stands for among values
 
 

@@ -120,7 +120,7 @@ ODD_NUMBERS += ["0", "-1", "inf", "nan", "much", b"x", -2.0, 0, 0.0, math.inf]
 ODD: dict[str, list[Any]] = {
     **dict.fromkeys((*chain.from_iterable(RANGES), "gpu_count", "batch_size"), ODD_NUMBERS),
     "images": ["2.5", "1e16", "0", "10", 1e15],
-    "gpu": ["H1000", 5],
+    "gpu": ["H1000", "2 x H100", "8xL4", 5],
     "boundary": ["dynamic", "Gross", 1],
     "scope": ["denoising_loop", 3],
     "where": ["", "Polnd", None],
@@ -149,7 +149,7 @@ def alone(row: dict[str, Any], sites: Sites) -> dict[str, Any]:
         answer = row_footprint(row, sites.of_row(row))
     except JoulecastError as error:
         return {**dict.fromkeys(OUTPUTS, ""), **nothing, "footprint_error": str(error)}
-    said = words_of(sites.at.price, answer.grid)
+    said = {**words_of(sites.at.price, answer.grid), "footprint_warning": "; ".join(answer.warnings)}
     return {**numbers_of(answer), **said, "grid_year": answer.grid.year, "footprint_error": ""}
 
 
