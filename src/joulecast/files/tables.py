@@ -26,6 +26,7 @@ MOST_COLUMNS = 10_000
 SNIFFED_BYTES = 65_536
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 _JSON_KEY = re.compile(r'"([\w .-]{1,80})"\s*:')
 
 Columns = dict[str, Any]
@@ -129,6 +130,8 @@ def _header(rows: list[list[str]], where: str) -> list[str]:
     if len(names) > MOST_COLUMNS:
         raise FileFormatError(f"{where} has {len(names)} columns; at most {MOST_COLUMNS} are read")
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and _NUMBER.fullmatch(twice):
+        raise FileFormatError(f"{where}: the first line has numbers; expected the names of the columns")
     if twice is not None:
         raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):

@@ -98,11 +98,12 @@ def load_profile(model: str | os.PathLike[str] | ComputeProfile) -> ComputeProfi
 @lru_cache(maxsize=1024)
 def catalogue_name(text: str) -> str | None:
     """The catalogue's name for a name, alias or hub id; None when it has none or `text` is a path."""
+    text = bare(text)
     if not is_path(text):
         by_name = {fold(name): name for name in model_names()}  # reads no file, unlike aliases
         if fold(text) in by_name:
             return by_name[fold(text)]
-    elif not any(bare(text).casefold() == known.casefold() for known in listed_names() if "/" in known):
+    elif not any(text.casefold() == known.casefold() for known in listed_names() if "/" in known):
         return None
     try:
         return find_model(text)
