@@ -222,12 +222,12 @@ def counted(text: str) -> tuple[int, str]:
 
 def _alike(name: str) -> list[str]:
     """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
-    number = _model_number(name)
+    number = model_number(name)
     known = [choice for one in gpus() for choice in (one.name, *one.aliases)]
-    return [choice for choice in known if number and _model_number(choice) == number]
+    return [choice for choice in known if number and model_number(choice) == number]
 
 
-def _model_number(name: str) -> str:
+def model_number(name: str) -> str:
     """The first word of a name that holds a digit, e.g. ``a100`` or ``4090``; an empty string without one."""
     words = re.findall(r"[a-z0-9]+", name.casefold())
     numbers = (word.removeprefix("rtx").removeprefix("gtx") for word in words)

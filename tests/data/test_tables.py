@@ -37,7 +37,7 @@ def test_every_figure_has_unit_source_and_status() -> None:
     for row in FIGURES:
         assert row["unit"] == UNITS[row["quantity"]], row
         assert row["source"].strip(), row
-        assert row["status"] in {"datasheet", "unverified", "measured", "inferred"}, row
+        assert row["status"] in {"datasheet", "secondary", "unverified", "measured", "inferred"}, row
         assert float(row["value"]) > 0, row
         assert row["status"] != "inferred" or row["note"] or "ratio" in row["source"], row
 
