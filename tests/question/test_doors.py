@@ -313,7 +313,7 @@ def grid_of_a_campaign(**keys: object) -> object:
 )
 def test_every_door_knows_the_names_of_others(door: Callable[..., object]) -> None:
     ours = door(steps=20, guidance=1.0, precision="fp16")
-    assert door(num_inference_steps=20, cfg=1.0, torch_dtype="float16") == ours
+    assert door(num_inference_steps=20, guidance_scale=1.0, torch_dtype="float16") == ours
     assert door(steps=20, guidance=1.0, precision="fp16", frames=1, denoise=1.0) == ours
     for name, value, words in (
         ("frames", 16, "not video"),
