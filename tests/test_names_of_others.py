@@ -7,17 +7,21 @@ after ``not:`` words that the refusal must not have. A `column` that means ``own
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import joulecast
-from joulecast.architecture.catalogue import listed_names
+from joulecast.architecture.catalogue import find_model, listed_names
 from joulecast.errors import InputError, JoulecastError
 from joulecast.hardware import gpu
-from joulecast.question.models import load_profile
+from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.setting import Setting, read_precision
 from joulecast.question.table import TableReader, keys_of
 
@@ -131,3 +135,42 @@ def test_torchs_own_dtypes() -> None:
 )
 def test_a_negative_prompt_may_be_its_text(text: str, there: bool) -> None:
     assert Setting("sdxl", negative_prompt=text).negative_prompt is there  # type: ignore[arg-type]
+
+
+CELLS = st.one_of(
+    st.text(max_size=12), st.integers(), st.floats(), st.booleans(), st.none(), st.binary(max_size=4),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from(["1", "no", "1e400", "9" * 400, "heun\n", "\x1b[31m"]),
+)  # fmt: skip
+
+
+@given(st.sampled_from([row["name"].partition("=")[0] for row in ROWS if row["kind"] == "work"]), CELLS)
+def test_no_value_raises_anything_but_a_joulecast_error(name: str, cell: object) -> None:
+    """And a table says to it what a setting says, in one line that shows no control character."""
+    error = str(TableReader().read({"model": ["sdxl"], "gpu": ["L4"], name: [cell]}).error[0])
+    assert error.isprintable()
+    assert len(error) < 400
+    with contextlib.suppress(JoulecastError):
+        Setting.of({"model": "sdxl", name: cell})
+        assert not error
+
+
+@given(st.lists(st.text(max_size=20), max_size=6))
+def test_no_column_name_raises_anything_but_a_joulecast_error(names: list[str]) -> None:
+    with contextlib.suppress(JoulecastError):
+        keys_of(names)
+
+
+@given(st.text(max_size=60))
+def test_no_name_of_a_model_or_precision_raises_anything_but_a_joulecast_error(text: str) -> None:
+    for look_up in (read_precision, find_model, catalogue_name):
+        with contextlib.suppress(JoulecastError):
+            look_up(text)
+
+
+def test_a_gpu_with_other_figures_counts_as_unmeasured() -> None:
+    """Under a catalogue's name, as a file that was copied and changed has it."""
+    capped = replace(gpu("H100-SXM5-80GB"), tdp_w=350.0)
+    known, changed = (joulecast.estimate("sdxl", one) for one in ("H100-SXM5-80GB", capped))
+    assert (known.familiarity, changed.familiarity) == ("seen", "unseen_gpu")
+    assert changed.gpu.name == "H100-SXM5-80GB (changed)"
