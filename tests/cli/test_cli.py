@@ -121,7 +121,7 @@ def test_options_reach_the_estimate(run: Command) -> None:
         ([*FLUX, "--stepz", "4"], "did you mean --steps"),
         ([*FLUX, "--num-inference-steps", "4"], "did you mean --steps"),
         ([*FLUX, "--torch_dtype=float16"], "did you mean --precision"),
-        ([*FLUX, "--cfg-scale", "4"], "did you mean --guidance"),
+        ([*FLUX, "--guidance_scale", "4"], "did you mean --guidance"),
         ([*FLUX, "--frames", "16"], "not video"),
         ([*FLUX, "--strength=0.5"], "image-to-image"),
         (["estimate", "sd3", "--gpu", "L4", "--size", "1000x1000"], "e.g. 992x992 or 1008x1008"),
