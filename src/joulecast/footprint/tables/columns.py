@@ -284,9 +284,11 @@ class _Block:
     def _doubt_gpus(self, warning: Words) -> None:
         """Add to the warnings of the rows with a footprint what their GPUs deserve."""
         for place, card in enumerate(self.cards):
-            if card.warning:
+            if card.warnings:
                 rows = (self.embodied == place) & (self.error == "")
-                warning[rows] = [SEPARATOR.join(filter(None, (told, card.warning))) for told in warning[rows]]
+                warning[rows] = [
+                    SEPARATOR.join(filter(None, (told, *card.warnings))) for told in warning[rows]
+                ]
 
 
 def numbers_of(answer: Amounts) -> dict[str, float]:

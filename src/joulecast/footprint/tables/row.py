@@ -43,7 +43,7 @@ class Card:
 
     count: int
     gpu: str | None
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def checked(row: Row, images: int | None = None) -> Cells:
@@ -71,7 +71,8 @@ def card_of(cell: object) -> Card:
     try:
         embodied_of(single)
     except UnknownNameError:
-        return Card(count, None, f"the GPU {shown(single)} is not known: the embodied carbon is any GPU's")
+        warning = f"the GPU {shown(single)} is not known: the embodied carbon is any GPU's"
+        return Card(count, None, (warning,))
     return Card(count, single)
 
 
@@ -81,8 +82,7 @@ def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     found = footprint_of_energy(
         cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.card.gpu, source=SOURCE
     )
-    warning = cells.card.warning
-    return replace(found, warnings=(*found.warnings, warning)) if warning else found
+    return replace(found, warnings=(*found.warnings, *cells.card.warnings))
 
 
 def check_whole(row: Row) -> None:
