@@ -272,10 +272,10 @@ def test_the_rendered_size_is_told() -> None:
     ("given", "words"),
     [
         ({"model": "fluxx"}, "did you mean flux.1-dev"),
-        ({"model": "black-forest-labs/FLUX.2-dev"}, "black-forest-labs/FLUX.1-dev"),
+        ({"model": "black-forest-labs/FLUX.1-dv"}, "black-forest-labs/FLUX.1-dev"),
         ({"model": ""}, "name or profile file"),
         ({"model": 7}, "name or profile file"),
-        ({"gpu": "A1000"}, "A100"),
+        ({"gpu": "A1000"}, "see `joulecast gpus`"),
         ({"gpu": None}, "name or file"),
         ({"precision": "fp8"}, "fp16, bf16, fp32"),
         ({"boundary": "net"}, "gross, dynamic"),

@@ -126,6 +126,34 @@ def test_gpu_file_is_read(tmp_path: Path) -> None:
         mine.peak_flop_per_s("fp32")
 
 
+def test_a_file_with_a_catalogues_name_is_told_apart(tmp_path: Path) -> None:
+    """Unless it says what the catalogue says, in full: then it is that GPU."""
+    path = write(tmp_path, TEMPLATE.replace("My GPU", "H100-sxm5-80gb"))
+    assert load_gpu(path).name == "H100-sxm5-80gb (mine.toml)"
+    assert gpu(load_gpu(path)).name == "H100-sxm5-80gb (mine.toml)"
+    assert gpu(dataclasses.replace(gpu("H100"), tdp_w=350.0)).name == "H100-SXM5-80GB (changed)"
+    same = dataclasses.replace(gpu("H100"), origin="copy.toml")
+    assert gpu(same).name == "H100-SXM5-80GB"
+    odd = write(tmp_path, TEMPLATE.replace("My GPU", "A100"))
+    odd = odd.rename(tmp_path / "a\x1b[31m.toml")
+    assert load_gpu(odd).name == "A100 (a[31m.toml)"
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "single"),
+    [
+        ("2 x Tesla V100-PCIE-32GB", 2, "Tesla V100-PCIE-32GB"),
+        ("8xH100", 8, "H100"),
+        (" 4 × L40S", 4, "L40S"),
+        ("H100", 1, "H100"),
+        ("0 x H100", 1, "0 x H100"),
+        ("4090", 1, "4090"),
+    ],
+)
+def test_how_many_gpus_a_name_says(name: str, count: int, single: str) -> None:
+    assert hardware.counted(name) == (count, single)
+
+
 def test_gpu_file_with_byte_order_mark_and_crlf(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xef\xbb\xbf" + TEMPLATE.replace("\n", "\r\n").encode())

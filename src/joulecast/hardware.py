@@ -30,9 +30,11 @@ Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from joulecast import data
@@ -44,6 +46,10 @@ __all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "proc
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
+CHANGED: Final = "changed"  # what tells a GPU of the catalogue from the same with other figures
+HINT: Final = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
+KINDS: Final = ("cpu", "mps", "cuda", "gpu", "tpu", "xpu", "npu", "hpu")
+KIND_HINT: Final = "that is a kind of device: give the name of a GPU, as `nvidia-smi -L` prints it"
 MOST_FILE_BYTES: Final = 1_000_000
 # Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
 UNKNOWN_IDLE_SHARE: Final = 0.13
@@ -167,6 +173,8 @@ _QUANTITIES: Final = {
 _TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", "source")
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
 _PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
+_COMPARED: Final = ("architecture", "process", *(quantity.attribute for quantity in _QUANTITIES.values()))
+_COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*]\s*(\S.*)", re.IGNORECASE)
 _FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
 
 
@@ -182,24 +190,48 @@ def gpus() -> tuple[Gpu, ...]:
 def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
     """A GPU by its name, an alias, or the path of a GPU file; a GPU is returned as it is.
 
-    Case and punctuation do not matter. Text that ends in ``.toml`` or holds a path separator is
-    a path, see `load_gpu`.
+    Case and punctuation do not matter, nor ``1 x`` before a name. Text that ends in ``.toml`` or holds a
+    path separator is a path, see `load_gpu`. A GPU that has a name of the catalogue and other figures gets
+    a name of its own: nobody measured it.
 
-    Raises UnknownNameError, with near matches, for a name the catalogue does not list.
+    Raises UnknownNameError, with near matches, for a name the catalogue does not list; InputError for
+    several GPUs.
     """
     if isinstance(name, Gpu):
-        return name
+        return _told_apart(name, CHANGED)
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(text, str):
         raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
     if not isinstance(name, str) or is_path(text, ".toml"):
         return load_gpu(text)
-    found = _by_folded_name().get(fold(text))
+    count, single = counted(text)
+    found = _by_folded_name().get(fold(single))
     if found is None:
-        choices = [choice for known in gpus() for choice in (known.name, *known.aliases)]
-        hint = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
-        raise UnknownNameError("GPU", text, choices, hint)
+        is_kind = fold(single.partition(":")[0]) in KINDS
+        raise UnknownNameError("GPU", text, _alike(single), KIND_HINT if is_kind else HINT)
+    if count > 1:
+        raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
     return found
+
+
+def counted(text: str) -> tuple[int, str]:
+    """How many GPUs a name says, as ``"2 x Tesla V100"`` or ``"8xH100"``, and the name of one."""
+    found = _COUNT.fullmatch(text)
+    return (int(found[1]), found[2]) if found else (1, text)
+
+
+def _alike(name: str) -> list[str]:
+    """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
+    number = model_number(name)
+    known = [choice for one in gpus() for choice in (one.name, *one.aliases)]
+    return [choice for choice in known if number and model_number(choice) == number]
+
+
+def model_number(name: str) -> str:
+    """The first word of a name that holds a digit, e.g. ``a100`` or ``4090``; an empty string without one."""
+    words = re.findall(r"[a-z0-9]+", name.casefold())
+    numbers = (word.removeprefix("rtx").removeprefix("gtx") for word in words)
+    return next((word for word in numbers if any(map(str.isdigit, word))), "")
 
 
 def idle_power_w(gpu: Gpu) -> float:
@@ -224,7 +256,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     }
     _check_together(values, where)
     source = texts.get("source", os.fspath(path))
-    return Gpu(
+    found = Gpu(
         name=texts["name"],
         vendor=texts.get("vendor", ""),
         architecture=texts.get("architecture", ""),
@@ -235,6 +267,19 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=os.fspath(path),
         **_attributes(values),
     )
+    return _told_apart(found, "".join(filter(str.isprintable, Path(path).name))[:60])
+
+
+def _told_apart(found: Gpu, by: str) -> Gpu:
+    """A GPU as it is, unless its name is the catalogue's for another: then that name and `by`."""
+    known = _by_folded_name().get(fold(found.name))
+    if (
+        known is None
+        or known is found
+        or all(getattr(known, key) == getattr(found, key) for key in _COMPARED)
+    ):
+        return found
+    return replace(found, name=f"{found.name} ({by})")
 
 
 def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) -> Gpu:

@@ -196,7 +196,8 @@ def test_a_profile_says_that_it_does_not_hold_off_an_irregular_grid() -> None:
     profile = dataclasses.replace(whole, size=SizeRule(unit=128, off_grid="irregular"))
     (text,) = profile.errors(workload(width=1000).columns())
     assert text == (
-        "the profile of sd2.1 does not hold at 1000x1024; it holds for sides that are multiples of 128 pixels"
+        "the profile of sd2.1 does not hold at 1000x1024; it holds for sides that are multiples of "
+        "128 pixels, e.g. 896x1024 or 1024x1024"
     )
 
 
@@ -254,15 +255,22 @@ def test_bins_keep_the_aspect_ratio() -> None:
         (
             "sd3.5-large",
             {"width": 1000},
-            "sd3.5-large refuses 1000x1024; it takes sides that are multiples of 16 pixels up to 3072",
+            "sd3.5-large refuses 1000x1024; it takes sides that are multiples of 16 pixels up to 3072, "
+            "e.g. 992x1024 or 1008x1024",
         ),
         (
             "sd3.5-large",
             {"height": 3088},
-            "sd3.5-large refuses 1024x3088; it takes sides that are multiples of 16 pixels up to 3072",
+            "sd3.5-large refuses 1024x3088; it takes sides that are multiples of 16 pixels up to 3072, "
+            "e.g. 1024x3072",
         ),
         ("sd3.5-large", {"width": 3072, "height": 3072}, ""),
-        ("sd1.5", {"width": 1004}, "sd1.5 refuses 1004x1024; it takes sides that are multiples of 8 pixels"),
+        (
+            "sd1.5",
+            {"width": 1004},
+            "sd1.5 refuses 1004x1024; it takes sides that are multiples of 8 pixels, "
+            "e.g. 1000x1024 or 1008x1024",
+        ),
         ("sd1.5", {"text_tokens": 77}, ""),
         ("sd1.5", {"text_tokens": 78}, "sd1.5 always encodes 77 text tokens, not 78"),
         ("sd1.5", {"text_tokens": 76}, "sd1.5 always encodes 77 text tokens, not 76"),

@@ -108,3 +108,19 @@ def test_without_torch_the_extra_is_named(command: list[str], tmp_path: Path) ->
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line == "error: tracing a pipeline needs the extra `trace`: pip install 'joulecast[trace]'"
+
+
+@pytest.mark.parametrize(
+    ("family", "pipeline"),
+    [
+        ("sd", "StableDiffusionInpaintPipeline"),
+        ("sd", "StableDiffusionImg2ImgPipeline"),
+        ("flux", "FluxImg2ImgPipeline"),
+        ("qwen", "QwenImageImg2ImgPipeline"),
+    ],
+)
+def test_a_pipeline_that_takes_an_image(family: str, pipeline: str, tmp_path: Path) -> None:
+    _, parts, settings = PIPELINES[family]
+    made = capture(write_folder(tmp_path / "image", pipeline, parts, settings))
+    with pytest.raises(TraceError, match=rf"^{pipeline} takes an image \(image.*text-to-image alone"):
+        made.run(Request())

@@ -152,7 +152,7 @@ def test_any_kind_of_column(cells: Any) -> None:
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("model", "sd1.6", "did you mean sd2.1 or sd1.5"),
+        ("model", "sd1.6", "did you mean sd1.5"),
         ("model", "", "model is missing"),
         ("model", None, "model is missing"),
         ("model", 3, "must be a name"),
@@ -177,7 +177,8 @@ def test_any_kind_of_column(cells: Any) -> None:
         ("steps", float("inf"), "whole number"),
         ("passes", 3, "between 1 and 2"),
         ("batch_size", 0, "batch size"),
-        ("precision", "fp8", "unknown precision"),
+        ("precision", "fp8", "quantised weights are not predicted; known: fp16"),
+        ("precision", "fp9", "unknown precision"),
         ("text_tokens", 20, "always encodes 77"),
         ("boundary", "net", "unknown boundary"),
     ],

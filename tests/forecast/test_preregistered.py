@@ -160,7 +160,7 @@ def test_the_commands(
     ("arguments", "message"),
     [
         (["predict", "calibrate"], "a prediction is of a GPU"),
-        (["predict", "calibrate", "--gpu", "H2000"], "did you mean"),
+        (["predict", "calibrate", "--gpu", "H200-SXMM"], "did you mean"),
         (["predict", "calibrate", "--gpu", "H200", "--out", "p.txt"], "predictions are written as CSV"),
         (["predict", "calibrate", "--gpu", "H200", "--boundary", "both"], "boundary"),
         (["predict", "calibrate", "--gpu", "H200", "--law", "none"], "unknown law"),

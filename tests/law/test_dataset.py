@@ -73,10 +73,19 @@ def test_a_size_the_pipeline_refuses() -> None:
 
 
 def test_two_gpus_of_the_same_name(tmp_path: Path) -> None:
+    files = [tmp_path / "gpu.toml", tmp_path / "other.toml"]
+    for file, watts in zip(files, (90, 91), strict=True):
+        figures = "memory_gb = 16\nbandwidth_gb_per_s = 300\nfp16_tflops = 60\n"
+        file.write_text(f'name = "mine"\ntdp_w = {watts}\n{figures}')
+    with pytest.raises(FitError, match="two different GPUs are named mine"):
+        build(run(1, gpu=str(files[0])), run(2, gpu=str(files[1])))
+
+
+def test_a_gpu_with_a_catalogues_name_is_another(tmp_path: Path) -> None:
     file = tmp_path / "gpu.toml"
     file.write_text('name = "T4"\ntdp_w = 90\nmemory_gb = 16\nbandwidth_gb_per_s = 300\nfp16_tflops = 60\n')
-    with pytest.raises(FitError, match="two different GPUs are named T4"):
-        build(run(1, gpu="T4"), run(2, gpu=str(file)))
+    found = build(run(1, gpu="T4"), run(2, gpu=str(file)))
+    assert [gpu.name for gpu in found.gpus] == ["T4", "T4 (gpu.toml)"]
 
 
 # --- a user's runs -------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.configurations.0.batch_sizes", [], "batch_sizes"),
         ("services.0.configurations.0.batch_sizes", [0], "batch_sizes"),
         ("services.0.configurations.0.precision", "bf17", "precision"),
-        ("gpus.0.name", "H10", "H100"),
+        ("gpus.0.name", "H100-SXN5", "H100"),
         ("gpus.0.count", 3, "did you mean max_count"),
         ("gpus", [{"name": "H100"}, {"name": "H100-SXM5-80GB"}], "twice"),
         ("regions.1.name", "Frnace", "France"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -16,8 +16,9 @@ from joulecast.cli.parser import main
 from joulecast.errors import JoulecastError
 from joulecast.forecast.predictor import Predicted, Predictor
 from joulecast.law.load import load_law
-from joulecast.measure.campaign_plan import make_spec
+from joulecast.measure.campaign_plan import make_spec, parse_plan
 from joulecast.measure.once import check_task
+from joulecast.plan.case import Case, changed_keys
 from joulecast.plan.demand import demand_of
 from joulecast.question import question as rooms
 from joulecast.question.question import Question, ask
@@ -288,3 +289,47 @@ def test_what_was_given_makes_the_setting_again() -> None:
     assert setting.given() == {"model": "sdxl", "gpu": "L4", "size": "512x768", "steps": 9, "batch_size": 4}
     assert Setting.of(setting.given()) == setting
     assert Setting("sdxl", steps="12").steps == 12  # type: ignore[arg-type]
+
+
+def plan_of(**keys: object) -> dict[str, object]:
+    return {
+        "services": [{"images_per_day": 10, "configurations": [{"model": "sdxl", **keys}]}],
+        "gpus": [{"name": "L4"}],
+        "regions": [{"name": "FR"}],
+    }
+
+
+def grid_of_a_campaign(**keys: object) -> object:
+    lines = [f"{name} = {value!r}".replace("True", "true") for name, value in keys.items()]
+    tasks = parse_plan("\n".join(["[[grid]]", "model = 'sdxl'", *lines]), "p.toml").tasks
+    return [task.spec.workload for task in tasks]
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda **keys: ask(Setting.of({"model": "sdxl", "gpu": "L4", **keys})).workload,
+        lambda **keys: Case.of({"model": "sdxl", "gpu": "L4", **keys}).asked,
+        lambda **keys: demand_of(plan_of(**keys)).problem.options[0].label,
+        grid_of_a_campaign,
+    ],
+)
+def test_every_door_knows_the_names_of_others(door: Callable[..., object]) -> None:
+    ours = door(steps=20, guidance=1.0, precision="fp16")
+    assert door(num_inference_steps=20, guidance_scale=1.0, torch_dtype="float16") == ours
+    assert door(steps=20, guidance=1.0, precision="fp16", frames=1, denoise=1.0) == ours
+    for name, value, words in (
+        ("frames", 16, "not video"),
+        ("strength", 0.6, "image-to-image"),
+        ("load_in_4bit", True, "quantised"),
+    ):
+        with pytest.raises(JoulecastError, match=words):
+            door(**{name: value})
+
+
+def test_a_change_by_the_names_of_others() -> None:
+    case = Case.of({"model": "sdxl", "gpu": "L4"})
+    assert changed_keys({"num_inference_steps": 9, "Width": 512, "denoise": 1}) == ("steps", "size")
+    assert case.changed({"num_images_per_prompt": 4}).asked.batch_size == 4
+    with pytest.raises(JoulecastError, match="not video"):
+        case.changed({"num_frames": 16})

@@ -194,3 +194,13 @@ def test_hub_ids_come_from_the_catalogue() -> None:
     assert report["task"]["algorithms"][0]["foundationModelUri"].endswith(entry["hub_id"])
     own: Any = boamps_report({**PREDICTED, "model": "my-model.json"}, "other")
     assert set(own["task"]["algorithms"][0]) == {"algorithmType", "foundationModelName", "quantization"}
+
+
+def test_a_name_may_say_how_many_gpus_there_are() -> None:
+    for row, count in (
+        (PREDICTED | {"gpu": "2 x H100"}, 2),
+        (PREDICTED | {"gpu": "2 x H100", "gpu_count": 4}, 4),
+    ):
+        report: Any = boamps_report(row, "onPremise")
+        (card,) = report["infrastructure"]["components"]
+        assert (card["componentName"], card["nbComponent"]) == ("H100-SXM5-80GB", count)

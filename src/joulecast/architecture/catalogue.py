@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -10,6 +10,8 @@ from joulecast import data
 from joulecast.errors import UnknownNameError, fold
 
 FOLDER = "architectures"
+HUB_ADDRESSES = ("https://huggingface.co/", "huggingface.co/", "hf.co/")
+WEIGHT_ENDINGS = (".safetensors", ".ckpt")
 
 
 @cache
@@ -37,15 +39,31 @@ def _names_by_folded() -> dict[str, str]:
     return table
 
 
+def listed_names() -> Iterator[str]:
+    """Every name that some model answers to: its own, its hub id and its aliases."""
+    for name in model_names():
+        entry = model_entry(name)
+        yield from (name, entry["hub_id"], *entry["aliases"])
+
+
+def bare(name: str) -> str:
+    """A model's name without the hub's address before it and the ending of a file of weights."""
+    for address in HUB_ADDRESSES:
+        name = name.strip().removeprefix(address)
+    for ending in WEIGHT_ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
 def find_model(name: str) -> str:
-    """The catalogue's name for a name, hub id or alias; case and punctuation do not matter.
+    """The catalogue's name for a name, hub id, alias or file of weights; case and punctuation do not matter.
 
     Raises
     ------
     UnknownNameError
         The catalogue has no such model.
     """
-    found = _names_by_folded().get(fold(name))
+    found = _names_by_folded().get(fold(bare(name)))
     if found is None:
         raise UnknownNameError(
             "model",

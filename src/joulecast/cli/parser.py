@@ -131,11 +131,25 @@ def _parse(command: argparse.ArgumentParser, arguments: list[str]) -> argparse.N
     """The options of a command; InputError, with near matches, for one that is not there."""
     options, unknown = command.parse_known_args(arguments)
     if unknown:
-        known = [name for action in command._actions for name in action.option_strings]
-        near = near_matches(unknown[0], known, most=1) if unknown[0].startswith("-") else []
-        better = f"did you mean {near[0]}?" if near else f"see `{command.prog} --help`"
-        raise InputError(f"unknown argument {shown(unknown[0])}; {better}")
+        raise InputError(f"unknown argument {shown(unknown[0])}; {_better(command, unknown[0])}")
     return options
+
+
+def _better(command: argparse.ArgumentParser, unknown: str) -> str:
+    """What would work instead of an argument that is not there."""
+    from joulecast.question.setting import key_of
+    from joulecast.question.vocabulary import WORK, meant
+
+    see = f"see `{command.prog} --help`"
+    name = unknown.partition("=")[0]
+    if not name.startswith("-"):
+        return see
+    meaning = key_of(name)
+    same = [action.option_strings for action in command._actions if meaning and action.dest == meaning]
+    known = [option for action in command._actions for option in action.option_strings]
+    near = [options[0] for options in same if options] or near_matches(name, known, most=1)
+    refused = meant(WORK, name)
+    return f"did you mean {near[0]}?" if near else refused.words if refused else see
 
 
 def _tell(message: str, status: int = ERROR) -> int:

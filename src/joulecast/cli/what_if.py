@@ -6,7 +6,7 @@ import argparse
 
 from joulecast.cli.options import OUTPUT, WORKLOAD, estimate_options, json_option, print_json, setting_of
 from joulecast.cli.site_options import FACTORS, GRID, place_of, site_options
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, shown
 
 # What may change; the boundary, the law and the currency are of the question, not of the image.
 CHANGES = (
@@ -66,7 +66,7 @@ def _with_all_together(changes: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def _change(text: str) -> dict[str, str]:
     """``KEY=VALUE`` as a change of a case; keys are the options' names."""
-    from joulecast.question.setting import key_of
+    from joulecast.question.setting import key_of, refuse_work
 
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or not value.strip():
@@ -75,5 +75,6 @@ def _change(text: str) -> dict[str, str]:
     name = key_of(written) or written
     if name not in CHANGES:
         known = [change.replace("_", "-") for change in CHANGES]
-        raise UnknownNameError("change", key.strip(), known, f"known: {', '.join(known)}")
+        refuse_work(key.strip(), value.strip(), "change", known, f"known: {', '.join(known)}")
+        raise InputError(f"{text.strip()} is what the setting has already: nothing changes")
     return {name: value.strip()}

@@ -47,6 +47,7 @@ GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
 OUTPUT_TYPES = ("pt", "np", "pil")
 # How the first field of a result ends that is made for another pipeline.
 NO_IMAGES = ("embeds", "embeddings")
+IMAGE_ARGUMENTS = ("image", "mask_image", "control_image")
 # What is not part of the generation of one image from its own prompt, switched off where there is a switch.
 SWITCHED_OFF = {
     "use_resolution_binning": False,
@@ -165,6 +166,7 @@ class PipelineCapture:
                 if self._calls and len(self._output_types) > 1 and _is_about_output_type(error):
                     self._output_types.pop(0)
                     continue
+                self._refuse_image_pipelines(error)
                 asked = [f"{request.batch} images"] if request.batch > 1 else []
                 asked += [request.size] if request.width else []
                 asked.append(f"{request.steps} steps")
@@ -215,6 +217,15 @@ class PipelineCapture:
                 f"{type(self.pipeline).__name__} makes {fields[0]}, no image: where another pipeline makes "
                 "images of that, give a folder saved from the pipeline that combines both"
             )
+
+    def _refuse_image_pipelines(self, error: Exception) -> None:
+        """Say so where a pipeline failed for want of an image, which a prompt alone does not give it."""
+        taken = [name for name in IMAGE_ARGUMENTS if name in self.parameters]
+        if taken and "image" in str(error).casefold():
+            raise TraceError(
+                f"{type(self.pipeline).__name__} takes an image ({', '.join(taken)}) besides a prompt; "
+                "text-to-image alone is predicted"
+            ) from error
 
     def _check_needs(self, given: Set[str]) -> None:
         """Refuse a pipeline that must be given more than a prompt."""

@@ -91,6 +91,16 @@ class SizeRule:
         limit = f" up to {self.largest}" if self.largest is not None else ""
         return f"sides that are multiples of {self.unit} pixels{limit}"
 
+    def nearest(self, width: int, height: int) -> str:
+        """The next smaller and larger sizes that would be accepted, in words."""
+        found = []
+        for further in (0, self.unit - 1):
+            sides = [(side + further) // self.unit * self.unit for side in (width, height)]
+            most = self.largest // self.unit * self.unit if self.largest is not None else None
+            sides = [max(side if most is None else min(side, most), self.unit) for side in sides]
+            found.append("x".join(map(str, sides)))
+        return " or ".join(dict.fromkeys(found))
+
 
 @dataclass(frozen=True)
 class TextRule:
@@ -215,7 +225,7 @@ class ComputeProfile:
         """For each workload, why the pipeline would refuse it, or an empty string."""
         out = [""] * len(workloads)
         for row in _places(self.size.refused(workloads.width, workloads.height, self.rendered(workloads))):
-            out[row] = self._size_error(f"{workloads.width[row]}x{workloads.height[row]}")
+            out[row] = self._size_error(int(workloads.width[row]), int(workloads.height[row]))
         for row in _places(self._text_refused(workloads.text_tokens)):
             out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))
         for row in _places(workloads.frames != 1):
@@ -356,10 +366,11 @@ class ComputeProfile:
             bad |= text_tokens > self.text.denoiser_offset + self.text.largest
         return np.asarray(given & bad)
 
-    def _size_error(self, size: str) -> str:
+    def _size_error(self, width: int, height: int) -> str:
+        size, near = f"{width}x{height}", f"{self.size.expected()}, e.g. {self.size.nearest(width, height)}"
         if self.size.off_grid == IRREGULAR:
-            return f"the profile of {self.name} does not hold at {size}; it holds for {self.size.expected()}"
-        return f"{self.name} refuses {size}; it takes {self.size.expected()}"
+            return f"the profile of {self.name} does not hold at {size}; it holds for {near}"
+        return f"{self.name} refuses {size}; it takes {near}"
 
     def _text_error(self, text_tokens: int) -> str:
         if not self.text.adjustable:

@@ -6,6 +6,7 @@ Memory stays bounded however long a file is. A result appears under its name onl
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,9 @@ BLOCK_CELLS = 2_000_000
 MOST_COLUMNS = 10_000
 SNIFFED_BYTES = 65_536
 PARQUET_SUFFIXES = (".parquet", ".pq")
+
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+_JSON_KEY = re.compile(r'"([\w .-]{1,80})"\s*:')
 
 Columns = dict[str, Any]
 Check = Callable[[list[str], str], None]
@@ -59,6 +63,9 @@ def blocks_of(source: Path, check: Check, expected: str) -> Iterator[Columns]:
         raise FileFormatError(f"{where} is a Parquet file; its name must end in .parquet")
     if not beginning.strip():
         raise FileFormatError(f"{where} is empty; expected a header line and rows of {expected}")
+    if beginning.lstrip().startswith((b"{", b"[")):
+        check(_JSON_KEY.findall(beginning.decode(errors="replace")), where)  # whose it is, if that is known
+        raise FileFormatError(f"{where} is JSON; expected a CSV or Parquet file of {expected}")
     if b"\0" in beginning:
         raise FileFormatError(f"{where} is a binary file or UTF-16 text; expected a CSV file in UTF-8")
     return _csv_blocks(source, where, check)
@@ -123,6 +130,8 @@ def _header(rows: list[list[str]], where: str) -> list[str]:
     if len(names) > MOST_COLUMNS:
         raise FileFormatError(f"{where} has {len(names)} columns; at most {MOST_COLUMNS} are read")
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and _NUMBER.fullmatch(twice):
+        raise FileFormatError(f"{where}: the first line has numbers; expected the names of the columns")
     if twice is not None:
         raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):

@@ -21,6 +21,7 @@ from joulecast.forecast.answer import DYNAMIC, Answer, answer, no_answer
 from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
+from joulecast.question.neighbours import neighbour
 from joulecast.question.question import Question
 from joulecast.question.questions import SEPARATOR, Device, Questions, questions_of
 from joulecast.question.table import REQUIRED, TableReader, keys_of
@@ -43,6 +44,11 @@ def check_columns(names: list[str], where: str = "the table") -> None:
     found = keys_of(names)
     missing = [name for name in REQUIRED if name not in found]
     if missing:
+        other = neighbour(names)
+        if other:
+            raise InputError(
+                f"{where} has no column {', '.join(missing)}: {other}; `joulecast footprint` takes that"
+            )
         near = near_matches(missing[0], names, most=1)
         there = f"; is it {shown(near[0])}?" if near else f"; found: {', '.join(map(shown, names[:8]))}"
         raise InputError(f"{where} has no column {', '.join(missing)} (needed: {', '.join(REQUIRED)}){there}")

@@ -60,7 +60,7 @@ def predict_plan(
         "runtime": [runtime_of(spec) for spec in specs],
         "weights": [spec.weights for spec in specs],
     }
-    answers = Predictor(law).predict(columns)
+    answers = Predictor(law).predict({key: cells for key, cells in columns.items() if key != "runtime"})
     found = columns | {key: list(values) for key, values in answers.items()}
     found["warning"] = [
         SEPARATOR.join(filter(None, [words, _runtime_caveat(runtime)]))

@@ -53,7 +53,8 @@ from joulecast.measure.protocol import Settings
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
 from joulecast.measure.store import NewTask
 from joulecast.question.question import workload_of
-from joulecast.question.setting import Setting, key_of
+from joulecast.question.setting import Setting, key_of, refuse_work
+from joulecast.question.vocabulary import WORK, meant
 
 MOST_PLAN_BYTES: Final = 200_000
 MOST_TASKS: Final = 20_000
@@ -188,9 +189,18 @@ def _cells(grids: list[dict[str, object]], settings: Settings, where: str) -> It
                 yield cell
 
 
+def _asks_nothing(name: str, value: object) -> bool:
+    """Whether a key is no grid's, but known to ask for nothing. InputError where it asks for something."""
+    if name in GRID_KEYS or meant(WORK, name) is None:
+        return False
+    for one in value if isinstance(value, list) else [value]:
+        refuse_work(name, one)
+    return True
+
+
 def _in_order(grid: Mapping[str, object], place: str) -> dict[str, object]:
     """A grid's values by key, whichever names its keys have, in the order in which they vary."""
-    named = [(key_of(name) or name, value) for name, value in grid.items()]
+    named = [(key_of(name) or name, value) for name, value in grid.items() if not _asks_nothing(name, value)]
     _check_keys([key for key, _ in named], GRID_KEYS, place)
     values = dict(named)
     if len(values) < len(named):

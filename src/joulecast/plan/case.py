@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from joulecast.errors import InputError, UnknownNameError
+from joulecast.errors import InputError
 from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.place import PLACE_KEYS, Place
 from joulecast.forecast.estimate import LawChoice
-from joulecast.question.setting import KEYS, Setting, key_of
+from joulecast.question.setting import KEYS, Setting, key_of, refuse_work
 
 CASE_KEYS: Final = (*KEYS, *PLACE_KEYS, "law")
 # Keys that a change puts out of use, by key: of guidance the passes, of a region the intensity.
@@ -50,9 +50,9 @@ class Case:
                 place[name] = value
             elif name != "law":
                 asked[name] = value
-        unknown = [name for name in asked if key_of(name) is None]
-        if unknown:
-            raise UnknownNameError("setting", unknown[0], CASE_KEYS)
+        for name, value in asked.items():
+            if key_of(name) is None:
+                refuse_work(name, value, choices=CASE_KEYS)
         return cls(Setting.of(asked), Place.of(place), given.get("law"))  # type: ignore[arg-type]
 
     @cached_property
@@ -88,9 +88,10 @@ class Case:
 def changed_keys(change: Mapping[str, object]) -> tuple[str, ...]:
     """The keys of a change by their own names, a side being of the size. UnknownNameError for others."""
     keys = []
-    for name in change:
+    for name, value in change.items():
         key = name if name in (*PLACE_KEYS, "law") else key_of(name)
         if key is None:
-            raise UnknownNameError("setting", name, CASE_KEYS)
-        keys.append("size" if key in ("width", "height") else key)
+            refuse_work(name, value, choices=CASE_KEYS)
+        else:
+            keys.append("size" if key in ("width", "height") else key)
     return tuple(dict.fromkeys(keys))

@@ -29,7 +29,8 @@ from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
-from joulecast.question.setting import Setting
+from joulecast.question.setting import Setting, key_of
+from joulecast.question.vocabulary import WORK, meant
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
@@ -118,6 +119,12 @@ class _Table:
         if isinstance(value, list):
             return ":".join(str(item) for item in value)
         return value
+
+    def asked(self, keys: Sequence[str]) -> dict[str, Any]:
+        """What is asked under `keys`, or under others' names for them, or for work that may be refused."""
+        self.known += keys
+        names = [key for key in self.content if (key_of(key) or key) in keys or meant(WORK, key)]
+        return {name: self.take(name) for name in names}
 
     def done(self) -> None:
         for key in self.content:
@@ -244,7 +251,7 @@ def _configuration(table: _Table, service: int) -> _Configuration:
     if sizes is not None and (not isinstance(sizes, list) or not sizes):
         raise InputError(f"{table.where}.batch_sizes must be a list of whole numbers, e.g. [1, 4, 16]")
     try:
-        asked = Setting.of({key: table.take(key) for key in _ASKED} | {"model": model})
+        asked = Setting.of({**table.asked(_ASKED), "model": model})
         work_of(asked)
     except InputError as error:
         raise InputError(f"{table.where}: {error}") from error

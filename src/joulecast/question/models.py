@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from joulecast.architecture.catalogue import find_model, model_entry, model_names
+from joulecast.architecture.catalogue import bare, find_model, listed_names, model_entry, model_names
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import has_profile, packaged_profile, read_profile
 from joulecast.errors import InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.files.paths import is_path, not_a_file, shown_path
+from joulecast.question.vocabulary import MODEL, PART, meant
 
 HINT = "see `joulecast models`, or make a profile with `joulecast profile FOLDER`"
 
@@ -62,7 +65,7 @@ def load_profile(model: str | os.PathLike[str] | ComputeProfile) -> ComputeProfi
     """The compute profile of a model: by name, alias or hub id, or from a profile file; a profile as it is.
 
     Case and punctuation of names do not matter. Text that ends in ``.json`` is a path; so is text
-    with a path separator, unless it is the hub id of a catalogue model.
+    with a path separator, unless it is a hub id that a catalogue model answers to.
 
     Raises
     ------
@@ -87,17 +90,21 @@ def load_profile(model: str | os.PathLike[str] | ComputeProfile) -> ComputeProfi
         return packaged_profile(name)
     if is_path(text) and not_a_file(Path(text)) != "does not exist":
         return _read(Path(text))
+    refusal = _refusal(text)
+    if refusal:
+        raise InputError(f"model {shown(text)}: {refusal}")
     raise UnknownNameError("model", text, _choices(text), HINT)
 
 
 @lru_cache(maxsize=1024)
 def catalogue_name(text: str) -> str | None:
     """The catalogue's name for a name, alias or hub id; None when it has none or `text` is a path."""
+    text = bare(text)
     if not is_path(text):
         by_name = {fold(name): name for name in model_names()}  # reads no file, unlike aliases
         if fold(text) in by_name:
             return by_name[fold(text)]
-    elif not any(text.casefold() == hub_id.casefold() for hub_id in _hub_ids()):
+    elif not any(text.casefold() == known.casefold() for known in listed_names() if "/" in known):
         return None
     try:
         return find_model(text)
@@ -147,10 +154,25 @@ def _hub_ids() -> list[str]:
     return [model_entry(name)["hub_id"] for name in model_names()]
 
 
+def _refusal(text: str) -> str:
+    """Why a model that others know by this name cannot be predicted; an empty string without a reason."""
+    known = meant(MODEL, text.rpartition("/")[2])
+    parts = (meant(PART, word) for word in re.split(r"[\W_]+", text) if word)
+    found = known or next(filter(None, parts), None)
+    return found.words if found else ""
+
+
 def _choices(text: str) -> list[str]:
+    """Names that may have been meant: none of another version number."""
     if is_path(text):
-        return _hub_ids()
-    names = list(model_names())
+        return _same_version(text, _hub_ids())
+    names = _same_version(text, model_names())
     if near_matches(text, names):
         return names
-    return [known for name in names for known in (name, *model_entry(name)["aliases"])]
+    return _same_version(text, listed_names())
+
+
+def _same_version(text: str, names: Iterable[str]) -> list[str]:
+    """The names whose first number is that of `text`, if it has one: FLUX.1 is not what FLUX.2 means."""
+    version = re.search(r"\d+", text)
+    return [name for name in names if not version or re.findall(r"\d+", name)[:1] == [version[0]]]

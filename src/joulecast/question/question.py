@@ -14,7 +14,7 @@ from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, fold, shown
-from joulecast.hardware import Gpu, gpus
+from joulecast.hardware import Gpu, gpus, model_number
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
 from joulecast.question.setting import Setting
@@ -191,7 +191,11 @@ def _also_meant(asked: str, name: str) -> tuple[str, ...]:
     """Other GPUs of the catalogue whose names hold what was asked, in folded form; none of a whole name."""
     if asked == fold(name):
         return ()
-    return tuple(g.name for g in gpus() if g.name != name and asked in fold(g.name))
+    return tuple(
+        g.name
+        for g in gpus()
+        if g.name != name and asked in fold(g.name) and model_number(asked) == model_number(g.name)
+    )
 
 
 def _model_notes(model: ModelChoice, profile: ComputeProfile) -> list[str]:

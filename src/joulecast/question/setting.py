@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from joulecast.architecture.workload import check_precision, parse_size, whole_number
+from joulecast.architecture.workload import PRECISIONS, check_precision, parse_size, whole_number
 from joulecast.boundary import check_boundary
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError, fold, shown
+from joulecast.question.vocabulary import PRECISION, WORK, key_meant, meant
 
 if TYPE_CHECKING:
     from joulecast.compute.profile import ComputeProfile
@@ -22,24 +23,11 @@ if TYPE_CHECKING:
     GpuChoice: TypeAlias = str | os.PathLike[str] | Gpu
 
 MOST_GUIDANCE: Final = 1000.0
-
-# Other names of a key: of joulecast's own options, of diffusers' arguments, of torch.
-ALIASES: Final[Mapping[str, str]] = {
-    "batch": "batch_size",
-    "num_inference_steps": "steps",
-    "guidance_scale": "guidance",
-    "dtype": "precision",
-    "torch_dtype": "precision",
-}
-PRECISION_ALIASES: Final[Mapping[str, str]] = {
-    "float16": "fp16",
-    "half": "fp16",
-    "bfloat16": "bf16",
-    "float32": "fp32",
-}
+DTYPE_PREFIXES: Final = ("torch.", "numpy.", "np.", "jax.numpy.", "jnp.", "mlx.core.", "mx.")
 _WORDS: Final[Mapping[str, bool]] = {
-    "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False,
-}  # fmt: skip
+    **dict.fromkeys(("yes", "true", "1", "on"), True),
+    **dict.fromkeys(("no", "false", "0", "off", "none"), False),
+}
 
 
 @dataclass(frozen=True)
@@ -60,9 +48,10 @@ class Setting:
         makes no second pass.
     true_cfg_scale : the scale of classifier-free guidance where the pipeline has another for it than
         ``guidance_scale``; the same as `guidance` where it has not.
-    negative_prompt : whether one is given; some pipelines make a second pass only then, some encode it.
+    negative_prompt : whether one is given, or its text; some pipelines make a second pass only then, some
+        encode it.
     batch_size : images generated together.
-    precision : ``fp16``, ``bf16`` or ``fp32``.
+    precision : ``fp16``, ``bf16`` or ``fp32``, or torch's name of it.
     text_tokens : text tokens the denoiser attends to.
     boundary : ``gross`` (all the board draws) or ``dynamic`` (idle power subtracted).
 
@@ -101,9 +90,10 @@ class Setting:
     def of(cls, given: Mapping[str, object]) -> Setting:
         """A setting of keys and values as people and programs write them; None is not given.
 
-        ``size`` (``"WIDTHxHEIGHT"`` or a pair) stands for `width` and `height`, and the ALIASES for their
-        keys. Raises UnknownNameError for a key that no setting has, InputError for one that is given
-        twice, and what the setting raises.
+        ``size`` (``"WIDTHxHEIGHT"`` or a pair) stands for `width` and `height`, and the names of
+        `joulecast.question.vocabulary` for their keys. Raises UnknownNameError for a key that no setting
+        has, InputError for one that is given twice or asks for what is not predicted, and what the setting
+        raises.
         """
         values: dict[str, object] = {}
         for name, value in given.items():
@@ -111,7 +101,8 @@ class Setting:
                 continue
             key = key_of(name)
             if key is None:
-                raise UnknownNameError("setting", name, KEYS)
+                refuse_work(name, value)
+                continue
             if key in values:
                 raise InputError(f"{key} is given twice, as {name} too")
             values[key] = value
@@ -136,10 +127,32 @@ class Setting:
 
 @lru_cache(maxsize=1024)
 def key_of(name: str) -> str | None:
-    """The key that a name of a column, option or argument means; None when it means none."""
-    key = name.strip().casefold().replace("-", "_")
-    key = ALIASES.get(key, key)
-    return key if key in KEYS else None
+    """The key that a name of a column, option or argument means; None when it means none.
+
+    Case, blanks and punctuation do not matter.
+    """
+    return own_key_of(name) or key_meant(name)
+
+
+def own_key_of(name: str) -> str | None:
+    """The key that is called so here, whatever the case and punctuation; None without one."""
+    return _FOLDED_KEYS.get(fold(name))
+
+
+def refuse_work(
+    name: str, value: object, kind: str = "setting", choices: Sequence[str] = (), hint: str = ""
+) -> None:
+    """Refuse what no key is called, unless it is known and asks for nothing.
+
+    Raises InputError for a value that asks for what is not predicted, UnknownNameError, which takes `kind`,
+    `choices` (KEYS without any) and `hint`, for a name that no vocabulary has.
+    """
+    known = meant(WORK, name)
+    if known is None:
+        raise UnknownNameError(kind, name, choices or KEYS, hint)
+    refusal = known.refusal(value)
+    if refusal:
+        raise InputError(refusal)
 
 
 def read_size(size: object) -> tuple[int, int]:
@@ -152,11 +165,21 @@ def read_size(size: object) -> tuple[int, int]:
 
 
 def read_precision(value: object) -> str:
-    """A precision by its name or torch's (``torch.bfloat16``). Raises UnknownNameError."""
-    if not isinstance(value, str):
+    """A precision by its name or another's (``torch.bfloat16``, ``half``), or torch's own object.
+
+    Raises InputError for one that is known and not predicted, UnknownNameError for others.
+    """
+    if isinstance(value, str) and value in PRECISIONS:
+        return value
+    if type(value).__name__ != "dtype" and not isinstance(value, str):
         return check_precision(value)
-    name = value.strip().casefold().removeprefix("torch.")
-    return check_precision(PRECISION_ALIASES.get(name, name))
+    name = str(value).strip().casefold()
+    for prefix in DTYPE_PREFIXES:
+        name = name.removeprefix(prefix)
+    known = meant(PRECISION, name)
+    if known is not None and known.words:
+        raise InputError(f"precision {shown(value)}: {known.words}; known: {', '.join(PRECISIONS)}")
+    return check_precision(known.means if known else name)
 
 
 def read_guidance(value: object, name: str = "guidance") -> float:
@@ -178,11 +201,13 @@ def read_boundary(value: object) -> str:
 
 
 def read_negative_prompt(value: object) -> bool:
-    """Whether there is a negative prompt: yes or no, true or false, 1 or 0. Raises InputError."""
+    """Whether there is a negative prompt: yes or no, 1 or 0, or its text. Raises InputError."""
     found = value if isinstance(value, bool) else _WORDS.get(str(value).strip().casefold())
-    if found is None:
-        raise InputError(f"negative_prompt is yes or no, not {shown(value)}")
-    return found
+    if found is not None:
+        return found
+    if isinstance(value, str) and any(map(str.isalpha, value)):
+        return True  # as pipelines take it: the prompt itself
+    raise InputError(f"negative_prompt is yes or no, or the prompt itself, not {shown(value)}")
 
 
 def _scale(name: str) -> Callable[[object], float]:
@@ -204,3 +229,4 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(Setting))
 KEYS: Final = (*FIELDS, "size")
+_FOLDED_KEYS: Final = {fold(key): key for key in KEYS}

@@ -7,7 +7,7 @@ by the functions of `joulecast.question.question`, once for each kind of row.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
@@ -20,7 +20,7 @@ from joulecast.architecture.workload import PRECISIONS
 from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, shown
-from joulecast.files.columns import Column, Words, is_missing, length, look_up, text_of
+from joulecast.files.columns import Column, Words, distinct, is_missing, length, look_up, text_of
 from joulecast.files.paths import is_path
 from joulecast.hardware import gpu as find_gpu
 from joulecast.hardware import gpus
@@ -37,29 +37,32 @@ from joulecast.question.questions import NOT_GIVEN, SEPARATOR, Device, Questions
 from joulecast.question.setting import (
     KEYS,
     key_of,
+    own_key_of,
     read_boundary,
     read_guidance,
     read_negative_prompt,
     read_precision,
     read_size,
 )
+from joulecast.question.vocabulary import WORK, key_meant, meant, names_of_keys
 
 REQUIRED = ("model", "gpu")
 MOST_EXPLAINED = 300  # unknown names for which near matches are sought; that takes a while for each
 SIDE = 2**20  # more than any side: a size is one number, width x SIDE + height
 NEARLY = 0.8  # likeness of a column's name and a key, of 1, from which it is taken for a slip of the pen
+MORE_NEARLY = 0.9  # of a column's name and another's name for a key: there are many
 MOST_NAME = 40  # characters of a name that are compared
-_FOLDED_KEYS = {fold(key): key for key in KEYS}
 
 
 def keys_of(names: Collection[str]) -> dict[str, str]:
     """The column of each key of a setting, by key.
 
-    InputError where two columns mean the same, or one is nearly called like a key that no column has.
+    A label (``model_name``) is a key's column where no other says the key. InputError where two columns
+    mean the same, or one is nearly called like a key that no column has.
     """
     found: dict[str, str] = {}
     for name in names:
-        key = key_of(name)
+        key = own_key_of(name) or key_meant(name, weakly=False)
         if key is not None and key in found:
             raise InputError(
                 f"the columns {shown(found[key])} and {shown(name)} both say the {key}: keep one"
@@ -69,15 +72,51 @@ def keys_of(names: Collection[str]) -> dict[str, str]:
     twice = [side for side in ("width", "height") if side in found]
     if "size" in found and twice:
         raise InputError(f"the columns {shown(found['size'])} and {shown(found[twice[0]])} both say the size")
-    has_size = "size" in found or len(twice) == 2
-    said = {*found, *(("size", "width", "height") if has_size else ())}
     for name in names:
-        near = get_close_matches(fold(name)[:MOST_NAME], _FOLDED_KEYS, n=1, cutoff=NEARLY)
-        if key_of(name) is None and near and _FOLDED_KEYS[near[0]] not in said:
-            raise InputError(
-                f"is the column {shown(name)} the {_FOLDED_KEYS[near[0]]}? Name it so, or unlike it"
-            )
+        key = key_meant(name)
+        if key is not None and key not in said_by(found):
+            found[key] = name
+    _refuse_slips(names, said_by(found))
     return found
+
+
+def said_by(keys: Collection[str]) -> set[str]:
+    """The keys that columns of `keys` say: both sides say the size, and a size both sides."""
+    has_size = "size" in keys or {"width", "height"} <= set(keys)
+    return {*keys, *(("size", "width", "height") if has_size else ())}
+
+
+def _refuse_slips(names: Collection[str], said: Collection[str]) -> None:
+    """InputError for a column that is nearly called like a key which no column says."""
+    for name in names:
+        key = _nearly(fold(name)[:MOST_NAME])
+        if key and key not in said and key_of(name) is None and meant(WORK, name) is None:
+            raise InputError(f"is the column {shown(name)} the {key}? Name it so, or unlike it")
+
+
+def _nearly(name: str) -> str:
+    """The key that is nearly called so, by its own name or, more nearly, another's; or an empty string."""
+    own = {fold(key): key for key in KEYS}
+    for known, cutoff in ((own, NEARLY), (names_of_keys(), MORE_NEARLY)):
+        near = get_close_matches(name, known, n=1, cutoff=cutoff)
+        if near:
+            return known[near[0]]
+    return ""
+
+
+def refusals_of(columns: Mapping[str, Any], said: Collection[str]) -> Iterator[Words]:
+    """Why rows are refused that ask for work which is not predicted, a column after the other.
+
+    A column that only says in another way what a key of `said` says (``aspect_ratio``) is the user's own.
+    """
+    for name, column in columns.items():
+        known = meant(WORK, name)
+        if known is None or known.means in said:
+            continue
+        cells = distinct(column)
+        words = np.array([known.refusal(text_of(cell)) for cell in cells.values], dtype=object)
+        if len(words):
+            yield words[cells.index]
 
 
 @dataclass
@@ -126,8 +165,12 @@ class TableReader:
                 raise InputError(
                     f"column {shown(name)} has {length(columns[name])} rows, the first column has {rows}"
                 )
-        by_key = {key: columns[name] for key, name in keys_of(columns).items()}
-        return _Reading(by_key, rows, self._models, self._gpus).questions()
+        found = keys_of(columns)
+        by_key = {key: columns[name] for key, name in found.items()}
+        reading = _Reading(by_key, rows, self._models, self._gpus)
+        for words in refusals_of(columns, said_by(found)):
+            reading.refuse(words != "", words)
+        return reading.questions()
 
 
 class _Reading:
@@ -195,10 +238,10 @@ class _Reading:
 
     def _checked(self, column: Column) -> Rows:
         if column.problem is not None:
-            self._refuse(column.problem != "", column.problem)
+            self.refuse(column.problem != "", column.problem)
         return column.values
 
-    def _refuse(self, bad: NDArray[np.bool_], words: Words | str) -> None:
+    def refuse(self, bad: NDArray[np.bool_], words: Words | str) -> None:
         """Note what is wrong with rows that have no error yet."""
         first = bad & (self.error == "")
         self.error[first] = words if isinstance(words, str) else words[first]
@@ -212,7 +255,7 @@ class _Reading:
         for side, one, other in (("width", width, height), ("height", height, width)):
             lone = (one == NOT_GIVEN) & (other != NOT_GIVEN)
             if lone.any():
-                self._refuse(lone, f"{side} is missing; give both, or size, or neither")
+                self.refuse(lone, f"{side} is missing; give both, or size, or neither")
         return width, height
 
     # --- defaults ---

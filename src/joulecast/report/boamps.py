@@ -18,6 +18,7 @@ from joulecast.files.plain import Json
 from joulecast.footprint.account import Site
 from joulecast.footprint.grid.yearly import find_region
 from joulecast.footprint.tables.row import Row, check_whole, positive, words
+from joulecast.hardware import counted
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
 from joulecast.report.origin import Origin, origin_of
@@ -125,11 +126,12 @@ def _gpu(row: Row) -> dict[str, Json]:
     name = words(row, "gpu")
     if name is None:
         raise InputError("a BoAmps report names the GPU: the row has none")
-    found = find_gpu(name)
+    count, single = counted(name)
+    found = find_gpu(single)
     return _present(
         componentName=found.name,
         componentType="gpu",
-        nbComponent=_whole(row, "gpu_count"),
+        nbComponent=_whole(row, "gpu_count", count),
         memorySize=round(found.memory_bytes / BYTES_PER_GIGABYTE),
         manufacturer=found.vendor or None,
         family=found.generation or None,
@@ -204,8 +206,8 @@ def _batch(row: Row) -> int:
     return _whole(row, "batch_size")
 
 
-def _whole(row: Row, name: str) -> int:
-    count = positive(row, name, 1.0)
+def _whole(row: Row, name: str, default: int = 1) -> int:
+    count = positive(row, name, float(default))
     if count != int(count):
         raise InputError(f"{name} must be a whole number, not {count:g}")
     return int(count)

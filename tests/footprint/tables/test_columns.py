@@ -120,7 +120,7 @@ ODD_NUMBERS += ["0", "-1", "inf", "nan", "much", b"x", -2.0, 0, 0.0, math.inf]
 ODD: dict[str, list[Any]] = {
     **dict.fromkeys((*chain.from_iterable(RANGES), "gpu_count", "batch_size"), ODD_NUMBERS),
     "images": ["2.5", "1e16", "0", "10", 1e15],
-    "gpu": ["H1000", 5],
+    "gpu": ["H1000", "2 x H100", "8xL4", 5],
     "boundary": ["dynamic", "Gross", 1],
     "scope": ["denoising_loop", 3],
     "where": ["", "Polnd", None],
@@ -149,7 +149,7 @@ def alone(row: dict[str, Any], sites: Sites) -> dict[str, Any]:
         answer = row_footprint(row, sites.of_row(row))
     except JoulecastError as error:
         return {**dict.fromkeys(OUTPUTS, ""), **nothing, "footprint_error": str(error)}
-    said = words_of(sites.at.price, answer.grid)
+    said = {**words_of(sites.at.price, answer.grid), "footprint_warning": "; ".join(answer.warnings)}
     return {**numbers_of(answer), **said, "grid_year": answer.grid.year, "footprint_error": ""}
 
 
@@ -286,3 +286,31 @@ def test_the_documentation_names_every_column() -> None:
     )
     for name in OUTPUTS:
         assert f"`{name}`" in page, name
+
+
+def test_columns_whatever_their_case_and_gpus_by_others_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("Energy (J),Duration_S,GPU Model,Batch\n1346,3.5,1 x Tesla T4,2\n")
+    footprint_file(path, tmp_path / "out.csv", SITES["one"])
+    ours = footprint_columns(
+        {"energy_j": [1346.0], "duration_s": [3.5], "gpu": ["T4"], "batch_size": [2]}, SITES["one"]
+    )
+    (found,) = read_rows(tmp_path / "out.csv", OUTPUTS)
+    assert float(str(found["carbon_g"])) == ours["carbon_g"][0]
+    assert found["energy_j"] == "1346"
+
+
+def test_a_gpu_that_is_not_known_is_any_gpu_with_a_warning() -> None:
+    """What a name says of their number counts; a count of its own goes before."""
+    gpus = ["2 x Tesla V100-PCIE-32GB", "V100-PCIe", "MTT S4000", None, "8xMTT S4000", "2 x H100"]
+    columns = {"energy_j": [1346.0] * 6, "duration_s": [3.5] * 6, "gpu": gpus, "gpu_count": [None] * 5 + [1]}
+    found = footprint_columns(columns, SITES["one"])
+    two, one, unknown, missing, eight, counted = found["embodied_carbon_g"].tolist()
+    assert two == pytest.approx(2 * one)
+    assert (unknown, eight) == (missing, pytest.approx(8 * missing))
+    assert (
+        counted == footprint_columns({**columns, "gpu": ["H100"] * 6}, SITES["one"])["embodied_carbon_g"][5]
+    )
+    assert found["footprint_error"].tolist() == [""] * 6
+    doubts = ["the GPU 'MTT S4000' is not known" in words for words in found["footprint_warning"]]
+    assert doubts == [False, False, True, False, True, False]

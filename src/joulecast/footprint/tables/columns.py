@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, JoulecastError
-from joulecast.files.columns import distinct, is_missing, text_of
+from joulecast.files.columns import Words, distinct, is_missing, text_of
 from joulecast.files.tables import Columns, values_of
 from joulecast.footprint.factors import Factor, embodied_of
 from joulecast.footprint.grid.yearly import GridIntensity, GridOf
@@ -27,11 +27,12 @@ from joulecast.footprint.tables.row import (
     RANGES,
     SOURCE,
     WHOLE,
+    Card,
     Row,
+    card_of,
     checked,
     gpu_seconds,
     row_footprint,
-    words,
 )
 from joulecast.uncertainty import Interval
 
@@ -120,7 +121,7 @@ class _Block:
         self.grids: list[GridIntensity] = []
         self.cells: dict[str, Floats] = {}
         self.embodied = np.zeros(rows, dtype=np.int64)  # place in `cards`
-        self.cards: list[Factor] = []
+        self.cards: list[Card] = []
         self.numbers = {name: np.full(rows, np.nan) for name in NUMBERS}
         if "error" in self.columns:
             self._refuse_where_there_is_no_energy()
@@ -160,12 +161,13 @@ class _Block:
             plain &= self._read(value, None)
             plain &= self._read(low, self.cells[value]) & self._read(high, self.cells[value])
             plain &= (self.cells[low] <= self.cells[value]) & (self.cells[value] <= self.cells[high])
+        plain &= self._find_gpus()
+        said = np.array([card.count for card in self.cards], dtype=np.float64)[self.embodied]
         for name in COUNTS:
-            plain &= self._read(name, np.ones(len(self.error)))
+            plain &= self._read(name, said if name == "gpu_count" else np.ones(len(self.error)))
         c = self.cells
         plain &= (c["images"] >= 1) & (c["images"] <= 1e15) & (c["images"] == np.floor(c["images"]))
         plain &= self._matches("boundary", ("", "gross")) & self._matches("scope", ("", WHOLE))
-        plain &= self._find_gpus()
         for row in np.flatnonzero(~plain & (self.error == "")).tolist():
             self._check_alone(row)
 
@@ -182,18 +184,18 @@ class _Block:
         return np.array(good, dtype=bool)[known.index]
 
     def _find_gpus(self) -> NDArray[np.bool_]:
-        """Fill in the embodied carbon of every row's GPU; False where its name is not known."""
-        if "gpu" not in self.columns:
-            self.cards = [embodied_of(None)]
+        """Fill in every row's GPU; False where its cell names none."""
+        if "gpu" not in self.columns or not len(self.error):
+            self.cards = [Card(1, None)]
             return np.ones(len(self.error), dtype=bool)
         known = distinct(self.columns["gpu"])
         good = np.zeros(len(known.values), dtype=bool)
         for i, value in enumerate(known.values):
             try:
-                self.cards.append(embodied_of(words({"gpu": value}, "gpu")))
+                self.cards.append(card_of(value))
                 good[i] = True
             except JoulecastError:
-                self.cards.append(embodied_of(None))  # a place holder: the row is refused
+                self.cards.append(Card(1, None))  # a place holder: the row is refused
         self.embodied = known.index.astype(np.int64)
         return good[known.index]
 
@@ -231,7 +233,7 @@ class _Block:
         energy, duration = (IntervalColumn(*(self.cells[name][rows] for name in names)) for names in RANGES)
         site = self.sites.at
         intensity = _taken([grid.intensity.amount for grid in self.grids], self.grid[rows])
-        card = _taken([card.quantity.amount for card in self.cards], self.embodied[rows])
+        card = _taken([embodied_of(card.gpu).quantity.amount for card in self.cards], self.embodied[rows])
         return Sum(
             replace(site, grid=replace(site.grid, intensity=Quantity(intensity, "g/kWh"))),
             Factor("energy_j", Quantity(energy, "J/image"), SOURCE),
@@ -272,11 +274,21 @@ class _Block:
             said = [words_of(self.sites.at.price, grid) for grid in self.grids]
             for name in said[0]:
                 texts[name][answered] = np.array([words[name] for words in said], dtype=object)[at]
+            self._doubt_gpus(texts["footprint_warning"])
             year = np.ma.masked_equal([grid.year or 0 for grid in self.grids], 0)
             years[answered] = year[at]
         texts["footprint_error"] = self.error
         found = {**self.numbers, **texts, "grid_year": years}
         return {name: found[name] for name in OUTPUTS}
+
+    def _doubt_gpus(self, warning: Words) -> None:
+        """Add to the warnings of the rows with a footprint what their GPUs deserve."""
+        for place, card in enumerate(self.cards):
+            if card.warnings:
+                rows = (self.embodied == place) & (self.error == "")
+                warning[rows] = [
+                    SEPARATOR.join(filter(None, (told, *card.warnings))) for told in warning[rows]
+                ]
 
 
 def numbers_of(answer: Amounts) -> dict[str, float]:

@@ -6,7 +6,7 @@ The columns read are those of `row`, and those of regions and times; `columns` h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -14,14 +14,18 @@ from typing import IO
 
 import numpy as np
 
-from joulecast.errors import InputError, near_matches, shown
+from joulecast.errors import InputError, fold, near_matches, shown
 from joulecast.files.columns import text_of
 from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
-from joulecast.footprint.tables.columns import OUTPUTS, Sites, footprint_columns
+from joulecast.footprint.tables.columns import OUTPUTS, READ, Sites, footprint_columns
 from joulecast.footprint.tables.row import Row
+from joulecast.question.neighbours import neighbour
+from joulecast.question.setting import key_of
+from joulecast.question.vocabulary import RUN, meant
 
 EXPECTED = "runs or predictions"
-REQUIRED = ("energy_j", "duration_s")
+UNITS = {"energy_j": "J of one image (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
+REQUIRED = tuple(UNITS)
 
 
 @dataclass
@@ -60,7 +64,7 @@ def footprint_file(
         for block in blocks_of(
             Path(source), lambda names, where: check_columns(names, where, sites), EXPECTED
         ):
-            answers = footprint_columns(block, sites)
+            answers = footprint_columns(named(block, sites), sites)
             summary.add(answers)
             yield {**block, **answers}
 
@@ -71,14 +75,39 @@ def footprint_file(
 def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED) -> list[Row]:
     """The rows of a CSV or Parquet file, cells by column. Raises InputError or FileFormatError."""
 
+    called: dict[str, str] = {}  # by its name in the file
+
     def check(names: list[str], where: str) -> None:
         _require(names, where, required)
+        called.update({name: ours for ours, name in columns_read(names).items() if name not in required})
 
     def rows_of(block: Columns) -> Iterator[Row]:
+        block = {called.get(name, name): column for name, column in block.items()}
         columns = [map(text_of, values_of(column)) for column in block.values()]
         return (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
 
     return list(chain.from_iterable(map(rows_of, blocks_of(Path(source), check, EXPECTED))))
+
+
+def named(block: Columns, sites: Sites) -> Columns:
+    """The columns that a footprint reads, by the names of `row`, and those that the sites name."""
+    kept = {name: block[name] for name in sites.columns.values()}
+    return {ours: block[name] for ours, name in columns_read(block).items()} | kept
+
+
+def columns_read(names: Collection[str]) -> dict[str, str]:
+    """The column that is read as each of `row`'s, whatever its case and punctuation, or others' name for it.
+
+    A column of the very name goes before others.
+    """
+    found = {name: name for name in names if name in (*READ, "error")}
+    folded = {fold(name): name for name in READ}
+    for name in names:
+        other = meant(RUN, name)
+        ours = folded.get(fold(name)) or (other.means if other else key_of(name))
+        if ours in READ and name not in found:
+            found.setdefault(ours, name)
+    return found
 
 
 def check_columns(names: list[str], where: str, sites: Sites) -> None:
@@ -90,8 +119,16 @@ def check_columns(names: list[str], where: str, sites: Sites) -> None:
 
 
 def _require(names: list[str], where: str, required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in names]
-    if missing:
-        near = near_matches(missing[0], names, most=1)
-        better = f"; is it {shown(near[0])}?" if near else f"; found: {', '.join(map(shown, names[:8]))}"
-        raise InputError(f"{where} has no column {', '.join(missing)}{better}")
+    known = {*names, *columns_read(names)}
+    missing = [name for name in required if name not in known]
+    if not missing:
+        return
+    what = f"{where} has no column {', '.join(missing)}"
+    other = neighbour(names)
+    if other:
+        raise InputError(f"{what}: {other}")
+    unit = missing[0].rpartition("_")[2] if missing[0] in UNITS else ""
+    near = [name for name in near_matches(missing[0], names) if name.casefold().endswith(unit)]
+    better = f"is it {shown(near[0])}?" if near else f"found: {', '.join(map(shown, names[:8]))}"
+    units = "".join(f"; {name} is {words}" for name, words in UNITS.items() if name in missing)
+    raise InputError(f"{what}; {better}{units}")

@@ -2,20 +2,21 @@
 
 Columns read: ``energy_j`` [J of one image], ``duration_s`` [s of one batch]; optional the ends of their
 ranges (``energy_low_j``, ``energy_high_j``, ``duration_low_s``, ``duration_high_s``), ``batch_size`` (1),
-``gpu_count`` (1), ``gpu``, ``boundary`` (gross), ``scope`` (pipeline), ``images`` (1).
+``gpu_count`` (1, or what ``gpu`` says), ``gpu``, ``boundary`` (gross), ``scope`` (pipeline), ``images`` (1).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from joulecast.errors import InputError, shown
+from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.files.columns import is_missing, text_of
 from joulecast.footprint.account import Footprint, check_gross, check_images, footprint_of_energy
 from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.site import Site
+from joulecast.hardware import counted
 from joulecast.uncertainty import Interval
 
 WHOLE = "pipeline"
@@ -28,32 +29,60 @@ Given = Interval | float
 
 @dataclass(frozen=True)
 class Cells:
-    """What a footprint needs of a row: energy [J/image], GPU time [s/image], images, and the GPU's name."""
+    """What a footprint needs of a row: energy [J/image], GPU time [s/image], images, and the GPU."""
 
     energy_j: Interval
     gpu_s_per_image: Interval
     images: int
+    card: Card
+
+
+@dataclass(frozen=True)
+class Card:
+    """The GPU of a row: how many of them its name says, one's name, None for any, and what to doubt."""
+
+    count: int
     gpu: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def checked(row: Row, images: int | None = None) -> Cells:
     """A row's cells; `images` stands in for the column. Raises InputError where one cannot be used."""
     energy, duration = (_range(row, names) for names in RANGES)
     count = images if images is not None else positive(row, "images", 1.0)
-    seconds = gpu_seconds(duration, positive(row, "gpu_count", 1.0), positive(row, "batch_size", 1.0))
+    card = card_of(row.get("gpu"))
+    gpus = positive(row, "gpu_count", float(card.count))
+    seconds = gpu_seconds(duration, gpus, positive(row, "batch_size", 1.0))
     check_gross(words(row, "boundary") or "gross")
     check_whole(row)
-    count, gpu = check_images(count), words(row, "gpu")
-    embodied_of(gpu)  # an unknown GPU is told here, with the other cells
-    return Cells(energy, seconds, count, gpu)
+    return Cells(energy, seconds, check_images(count), card)
+
+
+def card_of(cell: object) -> Card:
+    """The GPU that a cell names, as ``"H100"`` or ``"2 x Tesla V100"``.
+
+    One that the catalogue does not know is any GPU, with a warning. Raises InputError for a cell that is no
+    text, or names a file that is no GPU's.
+    """
+    name = words({"gpu": cell}, "gpu")
+    if name is None:
+        return Card(1, None)
+    count, single = counted(name)
+    try:
+        embodied_of(single)
+    except UnknownNameError:
+        warning = f"the GPU {shown(single)} is not known: the embodied carbon is any GPU's"
+        return Card(count, None, (warning,))
+    return Card(count, single)
 
 
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     """The footprint of one row. Raises InputError where a cell cannot be used."""
     cells = checked(row, images)
-    return footprint_of_energy(
-        cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.gpu, source=SOURCE
+    found = footprint_of_energy(
+        cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.card.gpu, source=SOURCE
     )
+    return replace(found, warnings=(*found.warnings, *cells.card.warnings))
 
 
 def check_whole(row: Row) -> None:
