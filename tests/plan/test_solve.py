@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from scipy.optimize import OptimizeResult, linprog
+from scipy.optimize import linprog
 
 from joulecast.errors import InputError
 from joulecast.plan.milp import OutOfTimeError, Program, Solution
@@ -504,8 +505,8 @@ def test_a_small_service_beside_a_huge_one_is_made() -> None:
 
 
 def test_a_solver_that_gives_up_is_not_taken_for_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gave_up(*arguments: object, **options: object) -> OptimizeResult:
-        return OptimizeResult(x=None, status=4, message="A numerical\n difficulty.")
+    def gave_up(*arguments: object, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(x=None, status=4, message="A numerical\n difficulty.")
 
     monkeypatch.setattr("scipy.optimize.milp", gave_up)
     with pytest.raises(InputError, match=r"solver gave up on this plan .A numerical difficulty") as error:
