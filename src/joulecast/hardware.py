@@ -207,6 +207,20 @@ def idle_power_w(gpu: Gpu) -> float:
     return gpu.idle_power_w if gpu.idle_power_w is not None else UNKNOWN_IDLE_SHARE * gpu.tdp_w
 
 
+def has_anothers_name(gpu: Gpu) -> bool:
+    """Whether a GPU file's GPU is named like one of the catalogue that it is not: some figure differs."""
+    if gpu.origin == CATALOGUE:
+        return False
+    named = next((one for one in gpus() if one.name == gpu.name), None)
+    return named is not None and _figures_of(gpu) != _figures_of(named)
+
+
+def _figures_of(gpu: Gpu) -> dict[str, object]:
+    """What a law takes from a GPU's record."""
+    apart = ("name", "vendor", "generation", "year", "aliases", "sources", "unverified", "origin")
+    return {key: value for key, value in vars(gpu).items() if key not in apart and value is not None}
+
+
 def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     """Read a GPU file; its keys are in this module's docstring.
 
