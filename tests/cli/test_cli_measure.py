@@ -159,7 +159,7 @@ def test_without_nvidia_ml_py_the_extra_is_named(
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert run("measure", "sd2") == 2
-    assert "pip install 'joulecast[measure]'" in capsys.readouterr().err
+    assert "needs the extra `measure`: pip install -e '" in capsys.readouterr().err
 
 
 CAMPAIGN = ("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db")

@@ -26,19 +26,55 @@ boost_clock_mhz = 1980
 @pytest.mark.parametrize(
     ("model", "gpu", "words"),
     [
-        ("sdxl", "T4", "no energy on T4 was fitted on, times were: the error of the energy is of GPUs held out, "
-                       "that of the time of whole sources held out"),
+        (
+            "sdxl",
+            "T4",
+            "no energy on T4 was fitted on, times were: the error of the energy is of GPUs held out, "
+            "that of the time of whole sources held out",
+        ),
         ("sdxl", "RTX 3090", "no energy on RTX 3090 was fitted on, times were"),
         ("sdxl", "V100-SXM2", "no energy on V100-SXM2 was fitted on, times were"),
-        ("sd2", "A100-SXM4-80GB", "no time of sd2 was fitted on, energies were: the error of the energy is of whole"),
+        (
+            "sd2",
+            "A100-SXM4-80GB",
+            "no time of sd2 was fitted on, energies were: the error of the energy is of whole",
+        ),
         ("sd2", "T4", "no energy on T4 and no time of sd2 was fitted on"),
-        ("sd3.5-medium", "T4", "no energy of sd3.5-medium and none on T4 and no time of sd3.5-medium was fitted on"),
-        ("sdxl", "L4", "no run on L4 was fitted on, only its datasheet is known: its error is of GPUs held out"),
-        ("sdxl", "A100-PCIe-80GB", "was fitted on, its chip is known from A100-SXM4-40GB and A100-SXM4-80GB: its"),
-        ("sdxl", "H200", "no run on H200-SXM-141GB was fitted on, its chip is known from H100-SXM5-80GB: its"),
-        ("sdxl", "RTX A6000", "was fitted on, its chip is known from times of RTX 3090: its error is of GPUs"),
-        ("sd3.5-medium", "A100-SXM4-80GB", "no run of sd3.5-medium was fitted on: its error is of models held out"),
-        ("sd3.5-medium", "L4", "no run of sd3.5-medium and none on L4 was fitted on, only its datasheet is known"),
+        (
+            "sd3.5-medium",
+            "T4",
+            "no energy of sd3.5-medium and none on T4 and no time of sd3.5-medium was fitted on",
+        ),
+        (
+            "sdxl",
+            "L4",
+            "no run on L4 was fitted on, only its datasheet is known: its error is of GPUs held out",
+        ),
+        (
+            "sdxl",
+            "A100-PCIe-80GB",
+            "was fitted on, its chip is known from A100-SXM4-40GB and A100-SXM4-80GB: its",
+        ),
+        (
+            "sdxl",
+            "H200",
+            "no run on H200-SXM-141GB was fitted on, its chip is known from H100-SXM5-80GB: its",
+        ),
+        (
+            "sdxl",
+            "RTX A6000",
+            "was fitted on, its chip is known from times of RTX 3090: its error is of GPUs",
+        ),
+        (
+            "sd3.5-medium",
+            "A100-SXM4-80GB",
+            "no run of sd3.5-medium was fitted on: its error is of models held out",
+        ),
+        (
+            "sd3.5-medium",
+            "L4",
+            "no run of sd3.5-medium and none on L4 was fitted on, only its datasheet is known",
+        ),
     ],
 )
 def test_what_was_not_fitted_on(model: str, gpu: str, words: str) -> None:

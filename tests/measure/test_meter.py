@@ -99,7 +99,7 @@ def test_mig_off_is_fine(use: Any) -> None:
 
 def test_without_nvidia_ml_py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(MissingExtraError, match=r"joulecast\[measure\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[measure\]"):
         NvmlMeter()
 
 

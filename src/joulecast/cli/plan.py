@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.errors import check_extras
 
 STDOUT = 1  # the descriptor
 
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.plan.demand import MOST_BYTES, read_demand
     from joulecast.plan.solve import solve
 
+    check_extras("solving a plan", *(("plan", "plot") if options.report else ("plan",)))
     if options.report:
         from joulecast.report.page import check_folder
 

@@ -22,6 +22,7 @@ from joulecast.units import BYTES_PER_GIGABYTE
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
 
+DATASHEET = "only its datasheet is known"
 HOST_BOUND = 0.5  # of the time's following the host, from which it is said that the host sets it
 
 # What was not fitted on, and what was held out to find the error.
@@ -57,7 +58,7 @@ class Known(NamedTuple):
 
     energy: str
     time: str
-    of_gpu: str = "only its datasheet is known"
+    of_gpu: str = DATASHEET
 
 
 def known_of(law: Law, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[Known]:
@@ -76,7 +77,7 @@ def _known_chip(gpu: Gpu, on: FittedOn) -> str:
         alike = [one.name for one in catalogue() if one.name in names and one.chip == gpu.chip]
         if others := [name for name in alike if name != gpu.name]:
             return f"its chip is known from {words}{' and '.join(others)}"
-    return Known._field_defaults["of_gpu"]
+    return DATASHEET
 
 
 @lru_cache(maxsize=16_384)
@@ -108,7 +109,9 @@ def not_fitted_on(model: str, gpu: str, known: Known) -> str:
     if known.energy == known.time:
         missing = _MISSING[known.energy].format(what="run", model=model, gpu=gpu)
         rests_on = f", {known.of_gpu}" if known.energy in ("unseen_gpu", "unseen_both") else ""
-        return missing and f"{missing} was fitted on{rests_on}: its error is of {_HELD_OUT[known.energy]}"
+        if not missing:
+            return ""
+        return f"{missing} was fitted on{rests_on}: its error is of {_HELD_OUT[known.energy]}"
     energy = _MISSING[known.energy].format(what="energy", model=model, gpu=gpu)
     time = _MISSING[known.time].format(what="time", model=model, gpu=gpu)
     missing = f"{energy} and {time}" if energy and time else energy or time
@@ -151,9 +154,9 @@ def host_caveat(host_share: NDArray[np.float64]) -> Mapping[str, Mask]:
 
 
 _HOST_SETS_TIME = (
-    "the host sets the time: it launches kernels more slowly than this GPU runs them, so the time, and the "
-    "energy with it, depend on its processor and its Python, torch and diffusers (hence the wide range): a "
-    "larger batch waits less, and 9 or more runs of your own narrow it (`joulecast fit`)"
+    "the host, not the GPU, sets the time: its processor and software (Python, torch, diffusers) launch "
+    "kernels more slowly than the GPU runs them, which differs between machines, hence the wide range (a "
+    "larger batch waits less, and 9 or more runs of your own narrow it: `joulecast fit`)"
 )
 
 

@@ -228,9 +228,7 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
-def _warnings(
-    question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int]
-) -> list[str]:
+def _warnings(question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int]) -> list[str]:
     profile, workload = question.profile, question.workload
     asked, rounding = (workload.width, workload.height), caveats.rounding(profile)
     of_pair = caveats.pair_caveats(profile, question.gpu, workload.precision, question.boundary, known)
