@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +192,24 @@ def test_an_interrupt_is_never_another_worker(
     monkeypatch.setattr("joulecast.measure.store.is_dead", lambda worker: True)  # it was this process
     assert run(*CAMPAIGN) == 0
     assert capsys.readouterr().out == "4 done\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_s", [0.4, 0.6, 0.9, 1.3])
+def test_an_interrupted_process_says_so(wait_s: float, tmp_path: Path) -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from joulecast.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "campaign", "run", "paper-sweep", "--dry-run", "--store", "s.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert told[-1] == "error: interrupted"
+    assert not any("Traceback" in line or "another worker" in line for line in told)
 
 
 @pytest.mark.parametrize("step", ["add", "claim", "record", "finish", "environment"])
