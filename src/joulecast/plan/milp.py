@@ -151,7 +151,7 @@ class Program:
             options={"mip_rel_gap": gap, "time_limit": left},
         )
         if result.x is None:
-            _check_infeasible(result, time_limit_s)
+            _check_infeasible(result)
             return None
         found = result.x * self.units
         n = found[self.fleet_index]
@@ -304,10 +304,12 @@ class Program:
         return np.concatenate([np.ravel(cells), np.ravel(fleet), np.zeros(self.made_index.size)])
 
 
-def _check_infeasible(result: Any, time_limit_s: float) -> None:
+def _check_infeasible(result: Any) -> None:
     """Raise InputError where it is not certain that there is no solution: the solver did not find out."""
     if result.status == TIMED_OUT:
-        raise OutOfTimeError(f"no plan was found within {time_limit_s:.3g} s; give more time or a wider gap")
+        raise OutOfTimeError(
+            "no plan was found in the time given; give more of it (--time-limit) or a wider --gap"
+        )
     if result.status != INFEASIBLE and "infeasible" not in str(result.message):
         raise InputError(
             f"the solver gave up on this plan ({' '.join(str(result.message).split())}); its numbers may lie "
