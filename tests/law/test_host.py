@@ -75,7 +75,7 @@ def test_what_sets_the_time_is_told(model: str, gpu: str, batch: int, is_bound: 
             "processor",
             "hence the wide range",
             "larger batch waits less",
-            "9 or more runs of your own",
+            "9 or more runs of your own, this model among them",
         ):
             assert words in told[0]
         assert found.duration_high_s / found.duration_low_s > 2

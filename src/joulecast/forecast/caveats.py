@@ -156,7 +156,7 @@ def host_caveat(host_share: NDArray[np.float64]) -> Mapping[str, Mask]:
 _HOST_SETS_TIME = (
     "the host, not the GPU, sets the time: its processor and software (Python, torch, diffusers) launch "
     "kernels more slowly than the GPU runs them, which differs between machines, hence the wide range (a "
-    "larger batch waits less, and 9 or more runs of your own narrow it: `joulecast fit`)"
+    "larger batch waits less, 9 or more runs of your own, this model among them, narrow it: `joulecast fit`)"
 )
 
 
