@@ -52,12 +52,16 @@ class FakeLaw:
             duration_log_half_width=0.2 * ones,
             idle_power_w=IDLE_W * ones,
             component_energy_j=parts,
+            host_share=0 * ones,
         )
 
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
         model = "seen" if profile.name == "flux.1-dev" else "unseen_model"
         other = "unseen_gpu" if model == "seen" else "unseen_both"
         return [model if gpu.name == "A100-SXM4-80GB" else other for gpu in gpus]
+
+    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        return self.familiarity(profile, gpus)
 
     def outside(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns

@@ -54,7 +54,8 @@ def test_a_measurement_at_or_below_idle_is_none(idle_j: float) -> None:
 def test_a_prediction_s_dynamic_energy_is_of_one_image(idle_w: float, energy_j: float) -> None:
     """100 J an image, batches of 4 in 2 s: a watt idle is half a joule of it; parts keep their shares."""
     one = np.array([1.0])
-    gross = Prediction(100 * one, 2 * one, 0.3 * one, 0.2 * one, idle_w * one, {"a": 80 * one, "b": 20 * one})
+    parts = {"a": 80 * one, "b": 20 * one}
+    gross = Prediction(100 * one, 2 * one, 0.3 * one, 0.2 * one, idle_w * one, parts, 0 * one)
     found = gross.dynamic(np.array([4]))
     assert found.energy_j[0] == pytest.approx(energy_j, rel=1e-9)
     assert found.component_energy_j["a"][0] == pytest.approx(0.8 * energy_j, rel=1e-9)

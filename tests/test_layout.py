@@ -18,6 +18,7 @@ SOURCE = ROOT / "src"
 PACKAGE = SOURCE / "joulecast"
 # Nouns of one group may not import each other either.
 ORDER = [
+    ("extras",),
     ("errors", "units", "presented"),
     ("files", "boundary"),
     ("uncertainty",),

@@ -28,7 +28,7 @@ from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.compute.solving import _values_of_hints
 from joulecast.errors import JoulecastError
 from joulecast.files.tables import blocks_of
-from joulecast.forecast.caveats import pair_caveats, power_caveat, workload_caveats
+from joulecast.forecast.caveats import Known, host_caveat, pair_caveats, power_caveat, workload_caveats
 from joulecast.hardware import gpu
 from joulecast.report.amounts import number
 from joulecast.report.decisions.pictures import _pixels
@@ -63,10 +63,15 @@ def power_w(drawn: float) -> bool:
     return bool(mask[0])
 
 
+def is_host_bound(share: float) -> bool:
+    (mask,) = host_caveat(np.array([share])).values()
+    return bool(mask[0])
+
+
 def fits_no_weights(spare_bytes: int) -> bool:
     """16-bit weights take two bytes each."""
     board = dataclasses.replace(H100, memory_bytes=2.0 * SD15.parameters + spare_bytes)
-    said = pair_caveats(SD15, board, "fp16", "gross", "seen")
+    said = pair_caveats(SD15, board, "fp16", "gross", Known("seen", "seen"))
     return any("do not fit" in words for words in said)
 
 
@@ -94,6 +99,7 @@ def is_no_hint(value: int) -> bool:
 
 THRESHOLDS = {
     "power over the board's limit": Threshold(power_w, 734.9, 735.1),
+    "a host that sets the time": Threshold(is_host_bound, 0.5, 0.501),
     "weights over the memory": Threshold(fits_no_weights, 0, -1),
     "sides below a model's own": Threshold(made_for_other_sides, (256, 1024), (248, 1024)),
     "sides above a model's own": Threshold(made_for_other_sides, (1024, 256), (1032, 256)),

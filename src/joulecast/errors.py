@@ -67,17 +67,29 @@ class MeasureError(JoulecastError, RuntimeError):
 
 
 class MissingExtraError(JoulecastError, ImportError):
-    """An optional dependency is not installed.
+    """Optional dependencies are not installed.
 
     Parameters
     ----------
-    extra : the name of the extra that installs it, e.g. ``"trace"``.
-    purpose : what needs it, e.g. ``"tracing a pipeline"``.
+    extra : the name of the extra that installs them, e.g. ``"trace"``, or the names of several.
+    purpose : what needs them, e.g. ``"tracing a pipeline"``.
     """
 
-    def __init__(self, extra: str, purpose: str) -> None:
+    def __init__(self, extra: str | tuple[str, ...], purpose: str) -> None:
+        from joulecast.extras import install_command  # where one is missing, not before
+
         self.extra = extra
-        super().__init__(f"{purpose} needs the extra `{extra}`: pip install 'joulecast[{extra}]'")
+        extras = (extra,) if isinstance(extra, str) else extra
+        named = ("the extra " if len(extras) == 1 else "the extras ") + " and ".join(f"`{e}`" for e in extras)
+        super().__init__(f"{purpose} needs {named}: {install_command(extras)}")
+
+
+def check_extras(purpose: str, *extras: str) -> None:
+    """Raise MissingExtraError that names all of some extras that are missing."""
+    from joulecast.extras import missing
+
+    if absent := missing(extras):
+        raise MissingExtraError(absent, purpose)
 
 
 def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command import exit_status as run
+from joulecast.measure.store import Store
 from joulecast.report.measured_text import steadiness, within
 from joulecast.runs import RunTable
 
@@ -156,4 +162,96 @@ def test_without_nvidia_ml_py_the_extra_is_named(
     pytest.importorskip("torch")
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert run("measure", "sd2") == 2
-    assert "pip install 'joulecast[measure]'" in capsys.readouterr().err
+    assert "needs the extra `measure`: pip install -e '" in capsys.readouterr().err
+
+
+CAMPAIGN = ("campaign", "run", "plan.toml", "--dry-run", "--store", "runs.db")
+
+
+@pytest.mark.parametrize("step", ["claim", "record", "finish", "counts"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_is_never_another_worker(
+    step: str, moment: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes; what was recorded stays, and the same command goes on."""
+    real, calls = getattr(Store, step), iter(range(10**6))
+
+    def interrupted(self: Store, *arguments: Any, **options: Any) -> Any:
+        place = next(calls)
+        if place == 2 and moment == "before":
+            raise KeyboardInterrupt
+        found = real(self, *arguments, **options)
+        if place == 2:
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, step, interrupted)
+        assert run(*CAMPAIGN) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "error: interrupted"
+    monkeypatch.setattr("joulecast.measure.store.is_dead", lambda worker: True)  # it was this process
+    assert run(*CAMPAIGN) == 0
+    assert capsys.readouterr().out == "4 done\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait_s", [0.4, 0.6, 0.9, 1.3])
+def test_an_interrupted_process_says_so(wait_s: float, tmp_path: Path) -> None:
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from joulecast.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "campaign", "run", "paper-sweep", "--dry-run", "--store", "s.db"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert told[-1] == "error: interrupted"
+    assert not any("Traceback" in line or "another worker" in line for line in told)
+
+
+@pytest.mark.parametrize("step", ["add", "claim", "record", "finish", "environment"])
+def test_a_full_disk_is_an_error_and_not_a_campaign_unfinished(
+    step: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = getattr(Store, step)
+
+    def full(self: Store, *arguments: Any, **options: Any) -> Any:
+        (pages,) = self._db.execute("pragma page_count").fetchone()
+        self._db.execute(f"pragma max_page_count = {pages}")
+        for _ in range(10_000):  # until there is no room left
+            self.note(os.urandom(16).hex(), "x" * 500)
+        return real(self, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, step, full)
+        assert run(*CAMPAIGN) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: the store 'runs.db' cannot be used (")
+    assert "full" in last
+    monkeypatch.setattr("joulecast.measure.store.is_dead", lambda worker: True)  # it was this process
+    assert run(*CAMPAIGN) == 0
+    assert "4 done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("budget", ["9", "9s", "0.1m"])
+def test_a_budget_too_short_for_anything_is_explained(
+    budget: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*CAMPAIGN, "--budget", budget) == 1
+    told = capsys.readouterr()
+    assert told.out == "4 pending\n"
+    assert "the budget was " + ("6.00 s" if budget == "0.1m" else "9.00 s") in told.err
+    assert "the shortest task left may take " in told.err
+
+
+@pytest.mark.parametrize(
+    "command", [("measure", "sd2", "--dry-run"), ("measure", "sd2", "--dry-run", "--json"), CAMPAIGN]
+)
+def test_a_gpu_that_is_none_is_refused(
+    command: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*command, "--gpu", "H1000") == 2
+    assert "unknown GPU 'H1000'; see" in capsys.readouterr().err

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from command import Command
+from command import Command, exit_status
 
 WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")
 PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,8")
@@ -137,7 +138,7 @@ def test_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "altair", None)
     done = run(*PARETO, "--chart", "a.svg")
     assert done.status == 2
-    assert "joulecast[plot]" in done.err
+    assert "[plot]'" in done.err
     assert run(*PARETO).status == 0
 
 
@@ -243,9 +244,53 @@ def test_bad_plans(run: Command, arguments: tuple[str, ...], words: str) -> None
 def test_plans_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("demand.toml").write_text(DEMAND)
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    assert "joulecast[plot]" in run("plan", "demand.toml", "--report", "out").err
+    assert "[plot]'" in run("plan", "demand.toml", "--report", "out").err
     assert not Path("out").exists()
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     done = run("plan", "demand.toml")
     assert done.status == 2
-    assert "joulecast[plan]" in done.err
+    assert "[plan]'" in done.err
+
+
+FAR_APART = """
+[[services]]
+name = "a"
+images_per_day = 1e{many}
+configurations = [{{model = "flux.1-dev"}}]
+[[services]]
+name = "b"
+images_per_day = {few}
+deadline_hours = 5
+configurations = [{{model = "sdxl"}}]
+[[gpus]]
+name = "H100"
+[[gpus]]
+name = "L4"
+[[regions]]
+name = "FR"
+"""
+
+
+@pytest.mark.parametrize(("many", "few"), [("10", 3e5), ("11", 100000), ("12", 1000), ("15", 10)])
+def test_standard_output_holds_the_answer_alone(
+    many: str, few: float, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Where numbers lie far apart the solver's C++ prints lines of its own, past `sys.stdout`."""
+    file = tmp_path / "demand.toml"
+    file.write_text(FAR_APART.format(many=many, few=few))
+    assert exit_status("plan", str(file), "--json") == 0
+    answer = json.loads(capfd.readouterr().out)
+    made = {one["service"]: one["images"] for one in answer["assignments"]}
+    assert made == {"a": pytest.approx(float(f"1e{many}")), "b": pytest.approx(few)}
+
+
+def test_what_is_printed_after_a_plan_is_seen(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "demand.toml"
+    file.write_text(FAR_APART.format(many="5", few=10))
+    os.write(1, b"before\n")
+    assert exit_status("plan", str(file)) == 0
+    os.write(1, b"after\n")
+    out = capfd.readouterr().out
+    assert out.startswith("before\n")
+    assert "H100-SXM5-80GB" in out
+    assert out.endswith("after\n")

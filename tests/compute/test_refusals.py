@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,11 @@ def test_without_torch_the_extra_is_named(command: list[str], tmp_path: Path) ->
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line == "error: tracing a pipeline needs the extra `trace`: pip install 'joulecast[trace]'"
+    what, extras = {
+        "profile": ("tracing a pipeline", "the extra `trace`"),
+        "campaign": ("measuring a GPU", "the extras `trace` and `measure`|the extra `trace`"),
+    }[command[0]]
+    assert re.fullmatch(rf"error: {what} needs ({extras}): pip install -e '.*\[trace(,measure)?\]'", line)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ with aside(work, 2) as result:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGKILL, 1.0), (signal.SIGINT, 60.0)])
+@pytest.mark.parametrize(
+    ("number", "seconds"), [(signal.SIGKILL, 1.0), (signal.SIGKILL, 60.0), (signal.SIGINT, 60.0)]
+)
 def test_the_copy_ends_with_its_process(number: int, seconds: float, tmp_path: Path) -> None:
     """Killed, or interrupted as a terminal does it, both at once. The copy says nothing of it."""
     process = subprocess.Popen(

@@ -146,7 +146,7 @@ def test_a_missing_scipy_is_an_error_not_an_empty_hold_out(
     eager: RunTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(MissingExtraError, match=r"joulecast\[fit\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[fit\]"):
         hold_out("roofline", "unseen_gpu", eager, packaged_profile)
 
 

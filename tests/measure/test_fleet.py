@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -403,8 +404,28 @@ def test_command_errors_are_one_line(
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with Store(tmp_path / "s.db") as store, pytest.raises(MissingExtraError, match=r"joulecast\[fleet\]"):
+    with (
+        Store(tmp_path / "s.db") as store,
+        pytest.raises(MissingExtraError, match=r"pip install .*fleet|pip install .*ray"),
+    ):
         run_fleet(store, Settings(), source())
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "0"), ("0", "0"), ("1", "1")])
+def test_ray_tells_its_makers_nothing_unless_asked_to(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+    stand_in = SimpleNamespace(
+        init=lambda **options: seen.append(os.environ.get("RAY_USAGE_STATS_ENABLED")), shutdown=lambda: None
+    )
+    monkeypatch.setitem(sys.modules, "ray", stand_in)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", before or "")
+    if before is None:
+        monkeypatch.delenv("RAY_USAGE_STATS_ENABLED")
+    with fleet.connected("auto"):
+        pass
+    assert seen == [after]
 
 
 def test_what_differs_on_a_node_is_told() -> None:

@@ -72,6 +72,17 @@ def test_meters_may_be_a_twentieth_apart(power_w: float, told: int) -> None:
     assert len(warnings_of(both)) == told
 
 
+@pytest.mark.parametrize(("limit_w", "told"), [(99.1, 0), (98.9, 1)])
+def test_a_power_limit_may_move_by_a_hundredth(limit_w: float, told: int) -> None:
+    assert len(warnings_of(repeats(*STEADY, power_limit_w=limit_w, power_limit_max_w=100.0))) == told
+
+
+@pytest.mark.parametrize(("limit_w", "told"), [(50 / 1.099, 0), (50 / 1.101, 1)])
+def test_a_tenth_over_the_power_limit_is_the_sensors(limit_w: float, told: int) -> None:
+    """The energy reading is 50 W."""
+    assert len(warnings_of(repeats(*STEADY, power_limit_w=limit_w, power_limit_max_w=limit_w))) == told
+
+
 def test_a_window_is_resolved_from_ten_ticks() -> None:
     meter = ReplayMeter(packaged_trace(), VirtualClock(), tick_s=0.5)
     assert protocol.is_resolved(meter, 5.0)

@@ -99,7 +99,7 @@ def test_mig_off_is_fine(use: Any) -> None:
 
 def test_without_nvidia_ml_py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    with pytest.raises(MissingExtraError, match=r"joulecast\[measure\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[measure\]"):
         NvmlMeter()
 
 
@@ -121,12 +121,23 @@ def test_this_process_under_another_number(use: Any) -> None:
     assert meter.sample().other_processes == 0
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [("", 0), ("2,3", 2), ("GPU-abc,GPU-def", "GPU-abc"), ("x", 0)]
-)
+@pytest.mark.parametrize(("value", "expected"), [("2,3", 2), ("0", 0), ("GPU-abc,GPU-def", "GPU-abc")])
 def test_cuda_visible_devices(monkeypatch: pytest.MonkeyPatch, value: str, expected: object) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_index() == expected
+
+
+@pytest.mark.parametrize("value", ["", "-1", " ", "x", "-1,0", ",0", "none", "\N{SUPERSCRIPT TWO}"])
+def test_a_gpu_that_cuda_is_not_shown_is_not_measured(
+    use: Any, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """What CUDA does: the list ends at the first entry that names no GPU."""
+    fake = use()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    with pytest.raises(MeasureError, match=r"CUDA_VISIBLE_DEVICES is .* hides every GPU; unset it"):
+        NvmlMeter()
+    assert fake.shut == 1
+    NvmlMeter(uuid="GPU-fake").close()  # by name it may still be asked for
 
 
 def test_a_replay_plays_the_phase_that_passes() -> None:
@@ -188,9 +199,12 @@ def test_summary_by_hand() -> None:
         (float(at), Telemetry(power_w=power, temperature_c=40 + at, throttle_reasons=bits))
         for at, power, bits in ((0, 100.0, 1), (1, 300.0, 4), (2, 300.0, 0))
     ]
+    samples.append((3.0, Telemetry(power_limit_w=700.0)))
+    samples.append((4.0, Telemetry(power_limit_w=200.0)))
     found = summary(samples)
     assert found["power_integral_j"] == 200 + 300
     assert found["power_mean_w"] == pytest.approx(700 / 3)
     assert (found["temperature_start_c"], found["temperature_end_c"]) == (40, 42)
     assert found["throttle_reasons"] == 5
+    assert (found["power_limit_w"], found["power_limit_max_w"]) == (200, 700)
     assert "sm_clock_mean_mhz" not in found

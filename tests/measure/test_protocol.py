@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,6 +106,103 @@ def test_never_zero_joules() -> None:
     still.energy_j()
     with pytest.raises(MeasureError, match="0 J"):
         protocol.measure(lambda: clock.work(1.0), still, Settings(), idle=False)
+
+
+@pytest.mark.parametrize("back_s", [0.01, 5.0, math.nan])
+@pytest.mark.parametrize("idle", [True, False])
+def test_a_clock_that_steps_back_ends_the_measurement(back_s: float, idle: bool) -> None:
+    meter, clock = virtual()
+    readings = iter(range(10**6))
+
+    class Stepping:
+        def now(self) -> float:
+            return clock.now() - back_s * next(readings)
+
+        def sleep(self, seconds: float) -> None:
+            clock.sleep(seconds / 1000)
+
+    meter.clock = Stepping()
+    with pytest.raises(MeasureError, match="the clock stepped back"):
+        protocol.measure(lambda: None, meter, Settings(warmup=0), idle=idle)
+
+
+def test_a_clock_that_steps_back_within_a_window_ends_it() -> None:
+    class Stepped(VirtualClock):
+        stepped_s = 0.0
+
+        def now(self) -> float:
+            return super().now() - self.stepped_s
+
+    clock, calls = Stepped(), iter(range(10**6))
+
+    def work() -> None:
+        clock.work(0.2)
+        if next(calls) == 25:  # in the third window
+            clock.stepped_s = 3600.0
+
+    with pytest.raises(MeasureError, match=r"stepped back, from .* s: its times mean nothing"):
+        protocol.measure(work, ReplayMeter(trace(), clock), Settings(window_s=2.0, repeats=9), idle=False)
+
+
+def test_a_clock_that_stands_still_ends_the_measurement() -> None:
+    meter, _ = virtual()
+    with pytest.raises(MeasureError, match="the clock does not move"):
+        protocol.measure(lambda: None, meter, idle=False)
+
+
+def told_of(*repeats: Repeat) -> str:
+    return " | ".join(protocol.summarise(repeats, None, None, Settings(repeats=1, target=1.0)).warnings)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ([(700, 700), (700, 700)], ""),
+        ([(695, 700)], ""),
+        ([(700, 700), (200, 200)], "between 200 and 700 W"),
+        ([(200, 700)], "between 200 and 700 W"),
+        ([(300, 300), (400, 400)], "between 300 and 400 W"),
+    ],
+)
+def test_a_power_limit_that_changes_is_told(limits: list[tuple[float, float]], words: str) -> None:
+    energy = 2.0 * 150  # 150 W
+    told = told_of(*(repeat(energy, power_limit_w=low, power_limit_max_w=high) for low, high in limits))
+    assert ("the power limit changed" in told) == bool(words)
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    ("bits", "words"),
+    [
+        (0x0, ""), (0x1, ""), (0x4, ""),  # idle; at its power limit, as busy GPUs are
+        (0x20, "heat (software)"), (0x40, "heat (hardware)"), (0x8, "hardware slowdown"),
+        (0x80, "power brake"), (0x10, "another GPU"),
+        (0x4 | 0x40 | 0x8, "hardware slowdown, heat (hardware)"),
+    ],
+)  # fmt: skip
+def test_clocks_that_were_slowed_are_told(bits: int, words: str) -> None:
+    told = told_of(repeat(300.0, throttle_reasons=0.0), repeat(300.0, throttle_reasons=float(bits)))
+    assert ("slowed the GPU's clocks" in told) == bool(words)
+    assert words in told
+
+
+@pytest.mark.parametrize(
+    ("energy_w", "sampled_w", "words"),
+    [
+        (690, 690, None),
+        (760, 690, None),  # sensors are good to some per cent
+        (7000, None, "energy reading tells of 7000 W, above the power limit of 700 W"),
+        (800, 690, "energy reading tells of 800 W"),
+        (690, 900, "sampled power tells of 900 W"),
+    ],
+)
+def test_more_than_the_power_limit_is_told(
+    energy_w: float, sampled_w: float | None, words: str | None
+) -> None:
+    sampled: dict[str, Any] = {} if sampled_w is None else {"power_mean_w": sampled_w}
+    told = told_of(repeat(2.0 * energy_w, power_limit_w=700, power_limit_max_w=700, **sampled))
+    assert ("above the power limit" in told) == (words is not None)
+    assert (words or "") in told
 
 
 def test_doubts_are_told() -> None:

@@ -33,7 +33,7 @@ from joulecast.measure.records import (
     TaskSpec,
     TorchState,
 )
-from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store
+from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store, StoreError
 from joulecast.measure.worker import is_dead, worker_name
 
 WORKER = Path(__file__).with_name("crashing_worker.py")
@@ -276,3 +276,57 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(tmp_path: Path) -> No
         assert found == Counter((task, number) for task in done for number in range(3))
         for row in store.repeats():
             assert row.repeat.energy_j == row.spec.steps + row.number
+
+
+def fill(store: Store) -> None:
+    """Leave the store's disk no room, as sqlite sees it."""
+    (pages,) = store._db.execute("pragma page_count").fetchone()
+    store._db.execute(f"pragma max_page_count = {pages}")
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        store.add(numbered(1))
+        claim, environment = claimed(store), store.environment(ENVIRONMENT)
+        fill(store)
+        recorded = 0
+        with pytest.raises(StoreError, match=r"s\.db' cannot be used .*full.*; with room on the disk"):  # noqa: PT012
+            while True:
+                store.record(claim, "pipeline", recorded, repeat_of(1.0), environment)
+                recorded += 1
+        with pytest.raises(StoreError, match="full"):
+            store.add(numbered(1000))
+        assert store.counts()["running"] == 1  # it can still be read
+    with Store(tmp_path / "s.db") as store:  # there is room again
+        store.record(claim, "pipeline", recorded, repeat_of(1.0), environment)
+        assert [stored.number for stored in store.repeats()] == list(range(recorded + 1))
+
+
+def test_any_error_of_the_database_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreError, match=r"s\.db' cannot be used \(no such table: elsewhere\)"),
+        Store(tmp_path / "s.db") as store,
+    ):
+        store._db.execute("select * from elsewhere")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Store) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "_prepare", full)
+    with pytest.raises(StoreError, match=r"s\.db' cannot be used \(disk I/O error\)"):
+        Store(tmp_path / "s.db")
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, LostError])
+def test_an_interrupted_transaction_leaves_the_store_usable(
+    tmp_path: Path, interruption: type[BaseException]
+) -> None:
+    with Store(tmp_path / "s.db") as store:
+        with pytest.raises(interruption), store._transaction():  # noqa: PT012
+            store._db.execute("insert into facts values ('half', 'done')")
+            raise interruption
+        assert "half" not in store.facts()
+        store.note("whole", "done")
+        assert store.facts()["whole"] == "done"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from joulecast.errors import InputError
-from joulecast.plan.milp import Program
+from joulecast.plan.milp import OutOfTimeError, Program, Solution
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
 from joulecast.plan.solve import InfeasiblePlanError, Plan, explain_infeasible, solve
 from joulecast.report.decisions.plan_text import plan_text
@@ -477,3 +479,79 @@ def test_a_budget_for_an_image() -> None:
     assert plan.operational_carbon_g.value / plan.images <= 0.1 * (1 + 1e-6)
     impossible = (Service("svc", np.full(4, 900.0), max_g_per_image=0.02),)
     assert explain_infeasible(simple(services=impossible, places=places)).conflict == ("svc.max_g_per_image",)
+
+
+# --- demands of any size, and time ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1e4, 1e6, 1e8, 1e9])
+def test_a_demand_many_times_as_large_takes_as_many_times_the_gpus(times: float) -> None:
+    """Costs and rows are linear; only the rounding to whole GPUs is not."""
+    shape = np.array([900.0, 1800.0, 3600.0, 900.0])
+    small = solve(simple(services=(Service("svc", 100 * shape, deadline_hours=1),)), gap=EXACT_GAP)
+    large = solve(simple(services=(Service("svc", 100 * times * shape, deadline_hours=1),)), gap=EXACT_GAP)
+    assert large.carbon_g.value == pytest.approx(times * small.carbon_g.value, rel=0.01)
+    gpus = [sum(fleet.count for fleet in plan.fleet) for plan in (small, large)]
+    assert gpus[1] == pytest.approx(times * gpus[0], rel=0.01)
+    assert sum(float(a.images.sum()) for a in large.assignments) == pytest.approx(100 * times * shape.sum())
+
+
+def test_a_small_service_beside_a_huge_one_is_made() -> None:
+    services = (Service("huge", np.full(4, 1e13)), Service("small", np.full(4, 5.0)))
+    options = (option(0, 0, 1000, 4), option(1, 0, 1000, 4))
+    plan = solve(simple(services=services, options=options))
+    made = {a.service: float(a.images.sum()) for a in plan.assignments}
+    assert made == {"huge": pytest.approx(4e13), "small": pytest.approx(20)}
+
+
+def test_a_solver_that_gives_up_is_not_taken_for_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gave_up(*arguments: object, **options: object) -> SimpleNamespace:
+        return SimpleNamespace(x=None, status=4, message="A numerical\n difficulty.")
+
+    monkeypatch.setattr("scipy.optimize.milp", gave_up)
+    with pytest.raises(InputError, match=r"solver gave up on this plan .A numerical difficulty") as error:
+        solve(simple())
+    assert not isinstance(error.value, InfeasiblePlanError)
+
+
+def test_numbers_beyond_any_solver_are_no_missing_configuration() -> None:
+    with pytest.raises(InputError, match="solver gave up on this plan") as error:
+        solve(simple(services=(Service("svc", np.array([9e16, 1.8e17, 3.6e17, 9e16]), deadline_hours=1),)))
+    assert not isinstance(error.value, InfeasiblePlanError)
+
+
+def test_the_time_limit_is_of_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+    real = Program.solve
+
+    def noted(self: Program, gap: float, seconds: float, **options: Any) -> Solution | None:
+        given.append(seconds)
+        return real(self, gap, seconds, **options)
+
+    monkeypatch.setattr(Program, "solve", noted)
+    solve(simple(max_energy_kwh=100), time_limit_s=8.0)
+    assert given[0] == 6.0
+    assert all(seconds <= 8.0 for seconds in given)
+    given.clear()
+    with pytest.raises(InfeasiblePlanError):
+        solve(simple(max_carbon_kg=0.01), time_limit_s=8.0)
+    assert len(given) > 2
+    assert given[1:] == sorted(given[1:], reverse=True)  # each gets what the ones before it left
+
+
+def test_no_time_left_to_explain_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_time(self: Program, gap: float, seconds: float) -> None:
+        raise OutOfTimeError("no plan was found within 0 s")
+
+    monkeypatch.setattr(Program, "solve", out_of_time)
+    with pytest.raises(InputError, match=r"meets all limits .limits\.carbon_kg, limits\.gpus.; the time"):
+        explain_infeasible(simple(max_carbon_kg=0.01, max_gpus=5))
+
+
+def test_rows_grow_with_the_hours_and_not_with_their_square() -> None:
+    def entries(hours: int) -> int:
+        service = Service("svc", np.full(hours, 900.0), deadline_hours=6)
+        place = Place("here", np.full(hours, 100.0), Interval.exact(1.0))
+        return int(Program(simple(services=(service,), places=(place,)))._rows({})[0].nnz)
+
+    assert entries(400) == pytest.approx(2 * entries(200), rel=0.01)

@@ -71,15 +71,19 @@ def _campaign_run(options: argparse.Namespace) -> int:
         (_run_on_nodes if options.fleet else _run_here)(store, plan.settings, budget, options)
         counts = store.counts()
         print(_counted(counts))
+        if counts["pending"] and budget is not None:
+            _tell_budget(store, budget)
         return UNFINISHED if counts["pending"] else 0
 
 
 def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
+    from joulecast.hardware import gpu as find_gpu
     from joulecast.measure.campaign import run_campaign, waiting
 
+    named = None if options.gpu is None else find_gpu(options.gpu).name
     subject, meter = source(options)
     try:
-        known = _catalogue_name(options.gpu or meter.device.gpu)
+        known = named or _catalogue_name(meter.device.gpu)
         for gpu, count in waiting(store, {known}).items():
             say(
                 f"{count} task{'s' if count > 1 else ''} for a {gpu}; this is {known or meter.device.gpu}: "
@@ -135,6 +139,18 @@ def _tell(progress: Progress) -> None:
     say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
         f"{describe(progress.spec)}{where}: {words}"
+    )
+
+
+def _tell_budget(store: Store, budget_s: float) -> None:
+    """Why tasks are left: none is begun that may not end in time."""
+    from joulecast.measure.campaign import shortest_s
+    from joulecast.report import amounts as quantity
+
+    say(
+        f"the budget was {quantity.duration(budget_s)}, and nothing is begun that may not end within it: "
+        f"the shortest task left may take {quantity.duration(shortest_s(store))}; the same command goes on "
+        "from here"
     )
 
 

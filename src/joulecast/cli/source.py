@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from joulecast.cli.options import WHERE, Group
-from joulecast.errors import InputError
+from joulecast.errors import InputError, check_extras
 
 if TYPE_CHECKING:
     from joulecast.measure.meter import Meter
@@ -38,6 +38,7 @@ def source(options: argparse.Namespace) -> tuple[Subject, Meter]:
         clock = VirtualClock()
         return VirtualSubject(clock), ReplayMeter(trace_of(options), clock)
     check_trace(options)
+    check_extras("measuring a GPU", "trace", "measure")
     from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
     meter = gpu_meter()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.cli.laws import check_forms, one_thread, read_runs
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
-from joulecast.errors import InputError, shown
+from joulecast.errors import InputError, check_extras, shown
 
 if TYPE_CHECKING:
     from joulecast.law.fitted import FittedLaw
@@ -51,6 +51,8 @@ def _hold_out(options: argparse.Namespace) -> int:
 
     forms = tuple(dict.fromkeys(options.law or known_forms()))
     check_forms(forms)
+    if options.report:
+        check_extras("holding out and drawing it", "fit", "plot")
     _check_report(options.report)
     runs, left_out = usable(packaged_runs())
     is_slow = any(known_forms()[form].is_slow for form in forms)

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -33,7 +34,8 @@ def aside(work: Callable[[], Result], processes: int) -> Iterator[Callable[[], R
     """Begin `work` in a copy of this process; what is yielded waits for its result, which must be picklable.
 
     With fewer than two `processes`, elsewhere than on Linux, or when the copy is killed, the work is
-    done when its result is asked for. An error of the copy becomes a TraceError with its words.
+    done when its result is asked for. An error of the copy becomes a TraceError with its words. The copy ends
+    with this process, whatever ends it.
     """
     if processes < 2 or sys.platform != "linux":  # elsewhere a copy of a process with threads is not safe
         yield work
@@ -56,6 +58,7 @@ def aside(work: Callable[[], Result], processes: int) -> Iterator[Callable[[], R
 def _send(work: Callable[[], object], connection: Connection, other_end: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted process kills its copy
     other_end.close()  # or a result for a process that is gone would wait for ever
+    threading.Thread(target=_end_with_parent, name="joulecast-watch", daemon=True).start()
     torch.set_num_threads(1)  # the threads of the process are not in its copy
     answer: tuple[object, str | None]
     try:
@@ -64,6 +67,13 @@ def _send(work: Callable[[], object], connection: Connection, other_end: Connect
         answer = None, str(error) if isinstance(error, JoulecastError) else one_line(error)
     with contextlib.suppress(BrokenPipeError):
         connection.send(answer)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _received(connection: Connection, work: Callable[[], Result]) -> Result:

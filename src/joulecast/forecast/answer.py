@@ -84,6 +84,7 @@ def answer(
         doubts={
             **caveats.workload_caveats(profile, workloads),
             **caveats.power_caveat(power, gpus.column(lambda gpu: gpu.tdp_w)),
+            **caveats.host_caveat(gross.host_share),
             **law.outside(profile, workloads, precision, gpus),
         },
     )

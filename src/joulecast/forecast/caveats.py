@@ -6,8 +6,9 @@ computed in columns). The law adds its own: see `Law.outside`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,29 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.hardware import Gpu
+from joulecast.hardware import gpus as catalogue
+from joulecast.law.law import FittedOn, Law
 from joulecast.units import BYTES_PER_GIGABYTE
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
 
-_FAMILIARITY = {
+DATASHEET = "only its datasheet is known"
+HOST_BOUND = 0.5  # of the time's following the host, from which it is said that the host sets it
+
+# What was not fitted on, and what was held out to find the error.
+_MISSING = {
     "same_source": "",
     "seen": "",
-    "unseen_model": "no run of {model} was fitted on: its error is of models held out",
-    "unseen_gpu": "no run on {gpu} was fitted on, only its datasheet is known: its error is of GPUs held out",
-    "unseen_both": "no run of {model} and none on {gpu} was fitted on: its error is of both held out",
+    "unseen_model": "no {what} of {model}",
+    "unseen_gpu": "no {what} on {gpu}",
+    "unseen_both": "no {what} of {model} and none on {gpu}",
+}
+_HELD_OUT = {
+    "same_source": "your own runs held out",
+    "seen": "whole sources held out",
+    "unseen_model": "models held out",
+    "unseen_gpu": "GPUs held out",
+    "unseen_both": "both held out",
 }
 _FIGURES = {
     "tdp": "power limit",
@@ -36,13 +50,43 @@ _FIGURES = {
 Mask = NDArray[np.bool_]
 
 
+class Known(NamedTuple):
+    """What a law knows of a model on a GPU: of energies and of times, each one of FAMILIARITY.
+
+    `of_gpu` says in words what is known of a GPU that it was not fitted on.
+    """
+
+    energy: str
+    time: str
+    of_gpu: str = DATASHEET
+
+
+def known_of(law: Law, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[Known]:
+    """What a law knows of a model on each of some GPUs."""
+    on = law.describe().fitted_on
+    return [
+        Known(energy, time, _known_chip(gpu, on))
+        for gpu, energy, time in zip(
+            gpus, law.familiarity(profile, gpus), law.timed_familiarity(profile, gpus), strict=True
+        )
+    ]
+
+
+def _known_chip(gpu: Gpu, on: FittedOn) -> str:
+    for words, names in (("", on.gpus), ("times of ", on.timed_gpus)):
+        alike = [one.name for one in catalogue() if one.name in names and one.chip == gpu.chip]
+        if others := [name for name in alike if name != gpu.name]:
+            return f"its chip is known from {words}{' and '.join(others)}"
+    return DATASHEET
+
+
 @lru_cache(maxsize=16_384)
 def pair_caveats(
-    profile: ComputeProfile, gpu: Gpu, precision: str, boundary: str, familiarity: str
+    profile: ComputeProfile, gpu: Gpu, precision: str, boundary: str, known: Known
 ) -> tuple[str, ...]:
-    """What holds for every workload of a model on a GPU; `familiarity` is the law's."""
+    """What holds for every workload of a model on a GPU."""
     weights = profile.weight_bytes(precision)
-    found = [_FAMILIARITY[familiarity].format(model=profile.name, gpu=gpu.name)]
+    found = [not_fitted_on(profile.name, gpu.name, known)]
     if weights > gpu.memory_bytes:
         found.append(
             f"the weights alone, {weights / BYTES_PER_GIGABYTE:.1f} GB in {precision}, do not fit the "
@@ -56,6 +100,26 @@ def pair_caveats(
             f"the idle power of {gpu.name} is unknown: a usual share of its power limit was subtracted"
         )
     return tuple(words for words in found if words)
+
+
+def not_fitted_on(model: str, gpu: str, known: Known) -> str:
+    """What a law was not fitted on, of energies and of times, and so what its errors are of."""
+    if known.energy == known.time:
+        missing = _MISSING[known.energy].format(what="run", model=model, gpu=gpu)
+        rests_on = f", {known.of_gpu}" if known.energy in ("unseen_gpu", "unseen_both") else ""
+        if not missing:
+            return ""
+        return f"{missing} was fitted on{rests_on}: its error is of {_HELD_OUT[known.energy]}"
+    energy = _MISSING[known.energy].format(what="energy", model=model, gpu=gpu)
+    time = _MISSING[known.time].format(what="time", model=model, gpu=gpu)
+    missing = f"{energy} and {time}" if energy and time else energy or time
+    if not missing:
+        return ""
+    others = "" if energy and time else f", {'times' if energy else 'energies'} were"
+    return (
+        f"{missing} was fitted on{others}: the error of the energy is of {_HELD_OUT[known.energy]}, "
+        f"that of the time of {_HELD_OUT[known.time]}"
+    )
 
 
 def workload_caveats(profile: ComputeProfile, workloads: WorkloadColumns) -> dict[str, Mask]:
@@ -80,6 +144,18 @@ def rounding(profile: ComputeProfile) -> str:
 def power_caveat(power_w: NDArray[np.float64], limit_w: NDArray[np.float64]) -> Mapping[str, Mask]:
     """Energy and time of a law that together need more than the board's power limit."""
     return {"energy and time together exceed the board's power limit": power_w > POWER_MARGIN * limit_w}
+
+
+def host_caveat(host_share: NDArray[np.float64]) -> Mapping[str, Mask]:
+    """A GPU that waits for its host to launch kernels."""
+    return {_HOST_SETS_TIME: host_share > HOST_BOUND}
+
+
+_HOST_SETS_TIME = (
+    "the host, not the GPU, sets the time: its processor and software (Python, torch, diffusers) launch "
+    "kernels more slowly than the GPU runs them, which differs between machines, hence the wide range (a "
+    "larger batch waits less, 9 or more runs of your own, this model among them, narrow it: `joulecast fit`)"
+)
 
 
 def _figures(precision: str, boundary: str) -> dict[str, str]:

@@ -48,7 +48,8 @@ class Estimate(Presented):
     ----------
     question : what was asked, defaults filled in: ``profile``, ``gpu``, ``workload``, ``boundary``.
     law : the law that answers.
-    familiarity : what the law knew of this model and GPU, one of `joulecast.law.law.FAMILIARITY`.
+    familiarity, timed_familiarity : what the law knew of energies and of times of this model and GPU, each
+        one of `joulecast.law.law.FAMILIARITY`.
     energy_j, energy_low_j, energy_high_j : GPU energy of one image [J], and its 90 % interval.
     duration_s, duration_low_s, duration_high_s : time of one batch [s], and its 90 % interval.
     flop : of one image [FLOP]; 1 multiply-accumulate is 2 FLOP.
@@ -65,6 +66,7 @@ class Estimate(Presented):
     question: Question
     law: Law
     familiarity: str
+    timed_familiarity: str
     energy_j: float
     energy_low_j: float
     energy_high_j: float
@@ -189,14 +191,15 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     row = answer(known, work.profile, columns, work.workload.precision, on_gpu, is_dynamic)
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
-    familiarity = known.familiarity(work.profile, on_gpu.gpus)[0]
+    (of_pair,) = caveats.known_of(known, work.profile, on_gpu.gpus)
     width, height = work.profile.rendered(columns)
     rendered = int(width[0]), int(height[0])
     calls = work.profile.calls(columns)
     return Estimate(
         question=question,
         law=known,
-        familiarity=familiarity,
+        familiarity=of_pair.energy,
+        timed_familiarity=of_pair.time,
         energy_j=float(row.energy_j[0]),
         energy_low_j=float(row.energy_low_j[0]),
         energy_high_j=float(row.energy_high_j[0]),
@@ -218,7 +221,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
         rendered_width=rendered[0],
         rendered_height=rendered[1],
         text_tokens=int(work.profile.text_tokens(columns)[0]),
-        warnings=(*question.warnings, *_warnings(question, familiarity, row, rendered)),
+        warnings=(*question.warnings, *_warnings(question, of_pair, row, rendered)),
         notes=(*question.notes, *work.profile.notes),
     )
 
@@ -228,10 +231,10 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
-def _warnings(question: Question, familiarity: str, row: Answer, rendered: tuple[int, int]) -> list[str]:
+def _warnings(question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int]) -> list[str]:
     profile, workload = question.profile, question.workload
     asked, rounding = (workload.width, workload.height), caveats.rounding(profile)
-    of_pair = caveats.pair_caveats(profile, question.gpu, workload.precision, question.boundary, familiarity)
+    of_pair = caveats.pair_caveats(profile, question.gpu, workload.precision, question.boundary, known)
     of_workload = [words for words, holds in row.doubts.items() if holds[0]]
     in_full = f"{asked[0]}x{asked[1]} is generated at {rendered[0]}x{rendered[1]}: {rounding}"
     return [*of_pair, *(in_full if words == rounding else words for words in of_workload)]
@@ -288,11 +291,12 @@ def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
 def _law_record(guess: Estimate) -> dict[str, object]:
     """What the law says of itself, and its published error for what it knew of this model and GPU."""
     facts = guess.law.describe()
-    error = facts.errors.get(guess.familiarity)
+    error = facts.error(guess.familiarity, guess.timed_familiarity)
     return {
         "name": facts.name,
         "form": facts.form,
         "fitted_on": dataclasses.asdict(facts.fitted_on),
         "familiarity": guess.familiarity,
-        "held_out_error": None if error is None else error.to_dict(),
+        "timed_familiarity": guess.timed_familiarity,
+        "held_out_error": error.to_dict(),
     }

@@ -188,13 +188,13 @@ class Predictor:
         doubts: Mapping[str, NDArray[np.bool_]],
     ) -> Words:
         """Warnings of each workload: the few combinations of words that occur, then looked up."""
-        known = self.law.familiarity(chunk.profile, on_gpu.gpus)
+        known = caveats.known_of(self.law, chunk.profile, on_gpu.gpus)
         pairs = [
             SEPARATOR.join(
                 [d.ambiguity] * bool(d.ambiguity)
-                + [*caveats.pair_caveats(chunk.profile, d.gpu, chunk.precision, boundary, familiarity)]
+                + [*caveats.pair_caveats(chunk.profile, d.gpu, chunk.precision, boundary, of_pair)]
             )
-            for d, familiarity in zip(devices, known, strict=True)
+            for d, of_pair in zip(devices, known, strict=True)
             for boundary in BOUNDARIES
         ]
         masked = [words for words, mask in doubts.items() if mask.any()]

@@ -96,8 +96,8 @@ def fit(
     say("fitting again without a fifth of your runs at a time")
     if alone:
         held = validate((form,), own, load_run_profile)[form]
-        law = _wider(calibrated(law, held), packaged)
-        own_held = held["same_source"]
+        own_held = _of_a_known_host(held["same_source"])
+        law = _wider(calibrated(law, {**held, "same_source": own_held}), packaged)
     else:
         own_held = _hold_out_own(form, others, own)
         law = _with_packaged_widths(law, packaged, own_held, own)
@@ -179,7 +179,13 @@ def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
         law = fit_law(form, _dataset(others, rest))
         left = RunTable(run for run, out in zip(own, inside, strict=True) if out)
         result[:, inside] = predict_runs(law, Dataset.build(left, load_run_profile))
-    return HeldOut(form, "same_source", own, folds, *result)
+    return _of_a_known_host(HeldOut(form, "same_source", own, folds, *result))
+
+
+def _of_a_known_host(held: HeldOut) -> HeldOut:
+    """The user's own host is known: all of an error is the interval's, none is what hosts differ by."""
+    none = np.zeros(len(held.runs))
+    return dataclasses.replace(held, energy_spread=none, duration_spread=none)
 
 
 def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, own: RunTable) -> FittedLaw:

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
@@ -36,6 +34,7 @@ from joulecast.law.forms import fit_law, known_forms, register_forms
 from joulecast.law.law import FAMILIARITY, Array
 from joulecast.law.own_runs import usable
 from joulecast.law.scores import LEVEL, Score, Scores, log_of_call, score_errors
+from joulecast.law.workers import shared_out
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 _VERSION = re.compile(r" v\d+$")
@@ -267,24 +266,23 @@ def validate(
 
     `forms` are all that are known, and `runs` the packaged ones, unless given.
 
-    With more than one of `workers`, processes share the work (`load` must then be importable by name);
-    the answer is the same. `say` is told of each hold-out that is done.
+    With more than one of `workers`, processes share the work (`load` must then be importable by name) and
+    end at once when this one does; the answer is the same. `say` is told of each hold-out that is done.
     """
     say, load = say or (lambda words: None), load or packaged_profile
     forms = tuple(known_forms()) if forms is None else forms
     runs = usable(packaged_runs())[0] if runs is None else runs
-    tasks = [(form, holdout) for form in forms for holdout in reversed(FAMILIARITY)]
-    done: dict[tuple[str, str], HeldOut] = {}
+    tasks = [
+        ((form, holdout), (form, holdout, runs, load)) for form in forms for holdout in reversed(FAMILIARITY)
+    ]
+    results: Iterator[tuple[tuple[str, str], HeldOut]]
     if workers == 1:
-        for task in tasks:
-            done[task] = hold_out(*task, runs, load)
-            say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
+        results = ((task, hold_out(*asked)) for task, asked in tasks)
     else:
         known = tuple(known_forms().values())
-        with ProcessPoolExecutor(workers, get_context("spawn"), register_forms, (known,)) as pool:
-            pending = {pool.submit(hold_out, *task, runs, load): task for task in tasks}
-            for future in as_completed(pending):
-                task = pending[future]
-                done[task] = future.result()
-                say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
+        results = shared_out(hold_out, tasks, workers, register_forms, (known,))
+    done: dict[tuple[str, str], HeldOut] = {}
+    for task, held in results:
+        done[task] = held
+        say(f"{task[0]}: {task[1]}, {len(done)} of {len(tasks)}")
     return {form: {holdout: done[form, holdout] for holdout in FAMILIARITY} for form in forms}

@@ -62,6 +62,7 @@ class Prediction(NamedTuple):
     duration_log_half_width : the same for the time.
     idle_power_w : power that the dynamic boundary subtracts [W].
     component_energy_j : gross energy of one image by component name [J].
+    host_share : how far the time follows the host, which launches the kernels, 0 to 1.
     """
 
     energy_j: Array
@@ -70,6 +71,7 @@ class Prediction(NamedTuple):
     duration_log_half_width: Array
     idle_power_w: Array
     component_energy_j: Mapping[str, Array]
+    host_share: Array
 
     def dynamic(self, batch_size: NDArray[np.int64]) -> Prediction:
         """The same without idle power: gross energy minus idle power times time, per image.
@@ -115,6 +117,13 @@ class LawFacts:
     fitted_on: FittedOn
     errors: Mapping[str, Scores]
 
+    def error(self, familiarity: str, timed_familiarity: str) -> Scores:
+        """The published errors of energies and of times, each for what was known."""
+        none = Scores(None, None)
+        return Scores(
+            self.errors.get(familiarity, none).energy, self.errors.get(timed_familiarity, none).duration
+        )
+
 
 class Law(Protocol):
     """A fitted law. `form` names its equations, `name` this fit of them."""
@@ -136,7 +145,11 @@ class Law(Protocol):
         ...
 
     def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
-        """For each GPU, one of FAMILIARITY: whose runs of the model and the GPU were fitted on."""
+        """For each GPU, one of FAMILIARITY: whose energies of the model and the GPU were fitted on."""
+        ...
+
+    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+        """The same of times: a model or a GPU may have measured times alone, or energies alone."""
         ...
 
     def outside(

@@ -374,11 +374,9 @@ class RooflineLaw(FittedLaw):
 
         return breakdown(self, profile, workloads, precision, gpus)
 
-    def launch_bound(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
-    ) -> Array:
-        """See `FittedLaw.launch_bound`."""
-        return self.gross(profile, workloads, precision, gpus).duration_spread / self.parameters.host_spread
+    def host_share(self, gross: Gross) -> Array:
+        """See `FittedLaw.host_share`."""
+        return gross.duration_spread / self.parameters.host_spread
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:

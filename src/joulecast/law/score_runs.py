@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw, widened
+from joulecast.law.fitted import FittedLaw
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import Array
 from joulecast.law.scores import Score, Scores, log_of_call, score_errors
@@ -66,9 +66,12 @@ class OnRuns:
 
 def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
     """Predict every run of a dataset with a law as it is."""
-    energy, duration, spread, duration_spread = predict_runs(law, dataset)
+    energy, duration = predict_runs(law, dataset)[:2]
+    widths = np.empty((2, len(dataset.runs)))
     known, timed = [""] * len(dataset.runs), [""] * len(dataset.runs)
     for group in dataset.groups:
+        asked = group.profile, group.workloads, group.precision, group.gpus
+        widths[:, group.rows] = law.interval(*asked, law.gross(*asked))
         gpus = [dataset.gpus[row] for row in group.rows]
         for row, of_energy, of_time in zip(
             group.rows,
@@ -84,8 +87,6 @@ def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
         timed_familiarity=tuple(timed),
         energy_j=energy,
         duration_s=duration,
-        log_half_width=widened(np.array([law.half_widths[k] for k in known]), spread),
-        duration_log_half_width=widened(
-            np.array([law.duration_half_widths[k] for k in timed]), duration_spread
-        ),
+        log_half_width=widths[0],
+        duration_log_half_width=widths[1],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import statistics
 from collections.abc import Callable, Collection
@@ -75,6 +76,12 @@ def time_scale(store: Store) -> float:
     return float(min(max(statistics.median(ratios), SCALES[0]), SCALES[1]))
 
 
+def shortest_s(store: Store) -> float:
+    """Roughly, seconds that the shortest pending task takes; 0 when none is pending."""
+    costs = [task.cost_s for task in store.tasks() if task.state == "pending"]
+    return time_scale(store) * min(costs, default=0.0)
+
+
 def time_left_s(store: Store, workers: int = 1) -> float:
     """Roughly, seconds until all tasks are done by so many workers."""
     waiting = [task.cost_s for task in store.tasks() if task.state in ("pending", "running")]
@@ -109,7 +116,8 @@ def _attempt(
     except LostError as error:
         outcome = Outcome("lost", str(error), None, 0.0)
     except (KeyboardInterrupt, SystemExit):
-        store.release(claim)
+        with contextlib.suppress(LostError):  # it was finished, or given back, as the interrupt came
+            store.release(claim)
         raise
     return progress_of(store, claim, outcome)
 

@@ -35,7 +35,7 @@ from joulecast.measure.node import (
     run_task,
 )
 from joulecast.measure.protocol import Settings
-from joulecast.measure.store import Claim, LostError, Store
+from joulecast.measure.store import Claim, LostError, Store, StoreError
 from joulecast.measure.task import Outcome, own_version
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined
@@ -281,7 +281,7 @@ class _Driver:
         return None
 
     def _release(self, flight: _Flight) -> None:
-        with contextlib.suppress(LostError):
+        with contextlib.suppress(StoreError):  # else it is freed when its lease ends
             self.store.release(flight.claim)
 
     def _renew(self) -> None:
@@ -314,6 +314,7 @@ def connected(address: str) -> Iterator[Any]:
     Raises MissingExtraError without Ray, MeasureError when no cluster answers.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of its future default
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what Ray would send to its makers, unasked
     try:
         import ray
     except ImportError:
@@ -324,7 +325,7 @@ def connected(address: str) -> Iterator[Any]:
     except Exception as error:
         raise MeasureError(
             f"no Ray cluster can be used at {shown(address)} ({one_line(error)}); start one with "
-            "`ray start --head` and run this on one of its machines"
+            "`ray start --head --disable-usage-stats` and run this on one of its machines"
         ) from error
     try:
         yield ray

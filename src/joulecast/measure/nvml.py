@@ -214,11 +214,20 @@ class PowerIntegrator:
 
 
 def visible_index() -> int | str:
-    """The first GPU that CUDA may use: its index, or its UUID where the variable names it so."""
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    """The first GPU that CUDA may use: its index, or its UUID where the variable names it so.
+
+    Raises MeasureError where CUDA_VISIBLE_DEVICES shows it none: empty, -1, or nothing that names a GPU.
+    """
+    shown_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    first = shown_gpus.split(",")[0].strip()
     if first.startswith(("GPU-", "MIG-")):
         return first
-    return int(first) if first.isdigit() else 0
+    if first.isascii() and first.isdigit():
+        return int(first)
+    raise MeasureError(
+        f"CUDA_VISIBLE_DEVICES is {shown(shown_gpus)} and so hides every GPU; unset it, or let it begin with "
+        "a GPU's number or UUID"
+    )
 
 
 def _load_nvml() -> Any:

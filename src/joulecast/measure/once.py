@@ -9,6 +9,7 @@ from pathlib import Path
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import MeasureError
+from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import make_spec
 from joulecast.measure.export import check_target, device_of, export
@@ -44,12 +45,16 @@ def measure_once(
 
     Raises
     ------
+    UnknownNameError
+        There is no such model or GPU.
     InputError
         A value cannot be used, or the pipeline would refuse the workload.
     MeasureError
         There is no GPU to be measured, or it could not be.
     """
     spec = check_task(asked, out)
+    if gpu is not None:
+        find_gpu(gpu)
     own = meter is None
     subject, meter = _real(subject, meter)
     try:

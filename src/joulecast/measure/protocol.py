@@ -19,16 +19,14 @@ from typing import Final
 
 from joulecast.boundary import measured_dynamic_j
 from joulecast.errors import InputError, MeasureError, near_matches, shown
+from joulecast.measure.doubts import doubts
 from joulecast.measure.meter import Meter
 from joulecast.measure.statistics import drift, half_width_95, standard_deviation
 from joulecast.measure.telemetry import TelemetryRecorder, summary
 
-IDLE_CHANGE: Final = 0.1  # of the idle power, above which the baseline is in doubt
-DRIFT: Final = 0.02  # of the energy over all repeats, above which the GPU was not in a steady state
-TEMPERATURE_CHANGE_C: Final = 5.0  # over all repeats, likewise
-METERS_APART: Final = 0.05  # between the counter and integrated power
 RESOLVED_TICKS: Final = 10  # of the energy reading in a window, so that one more or less is no matter
 FEWEST_REPEATS: Final = 3  # when time is short
+MOST_STILL_CALLS: Final = 1_000_000  # of the work, in which a clock must move
 
 
 @dataclass(frozen=True)
@@ -177,7 +175,10 @@ def measure_idle(meter: Meter, settings: Settings) -> Idle | None:
     start, before = meter.clock.now(), meter.energy_j()
     meter.clock.sleep(settings.idle_s)
     end, after = meter.clock.now(), meter.energy_j()
-    return Idle(_positive(after - before, "the idle GPU", end - start) / (end - start), end - start)
+    seconds = _passed(start, end)
+    if seconds == 0:
+        raise MeasureError(_STILL)
+    return Idle(_positive(after - before, "the idle GPU", seconds) / seconds, seconds)
 
 
 def measure(
@@ -238,7 +239,7 @@ def _warm_up(
         start = meter.clock.now()
         work()
         synchronize()
-        took = meter.clock.now() - start
+        took = _passed(start, meter.clock.now())
     return took
 
 
@@ -252,19 +253,23 @@ def _windows(
 ) -> Iterator[Repeat]:
     """Windows without end, each beginning with the reading at which the one before it ended."""
     clock = meter.clock
-    first = start = clock.now()
+    first = start = end = clock.now()
     energy = meter.energy_j()
     while True:
         calls = 0
         while True:
-            for _ in range(_calls_for(settings.window_s - (clock.now() - start), call_s)):
+            for _ in range(_calls_for(settings.window_s - _passed(start, clock.now()), call_s)):
                 work()
                 calls += 1
             synchronize()
-            end = clock.now()
+            now = clock.now()
+            _passed(end, now)
+            end = now
             call_s = (end - start) / calls
             if end - start >= settings.window_s:
                 break
+            if end == start and calls >= MOST_STILL_CALLS:
+                raise MeasureError(_STILL)
         reading = meter.energy_j()
         recorder.take()
         drawn = _positive(reading - energy, "a window", end - start)
@@ -277,6 +282,18 @@ def _calls_for(seconds: float, call_s: float) -> int:
     if call_s <= 0:
         return 1
     return max(1, min(math.ceil(seconds / call_s * 1.02), 1_000_000))
+
+
+def _passed(start_s: float, end_s: float) -> float:
+    """Seconds between two readings of the clock. Raises MeasureError when it stepped back."""
+    if not end_s >= start_s:
+        raise MeasureError(
+            f"the clock stepped back, from {start_s:.6g} to {end_s:.6g} s: its times mean nothing"
+        )
+    return end_s - start_s
+
+
+_STILL: Final = "the clock does not move while the work runs: nothing can be measured with it"
 
 
 def _positive(energy_j: float, what: str, duration_s: float) -> float:
@@ -310,7 +327,7 @@ def summarise(
         idle_power_w=idle_power,
         spread=standard_deviation(energies) / energy,
         drift=drift(energies),
-        warnings=tuple(_doubts(repeats, idles, dynamic, settings)),
+        warnings=tuple(doubts(repeats, idles, dynamic, settings)),
     )
 
 
@@ -320,44 +337,3 @@ def weighted(repeats: Sequence[Repeat]) -> tuple[float, float]:
     calls = sum(repeat.calls for repeat in repeats)
     energy = math.fsum(repeat.energy_j for repeat in repeats) / calls
     return energy, math.fsum(repeat.duration_s for repeat in repeats) / calls
-
-
-def _doubts(
-    repeats: Sequence[Repeat], idles: Sequence[float], dynamic: float | None, settings: Settings
-) -> Iterator[str]:
-    energies = [repeat.energy_per_call_j for repeat in repeats]
-    if len(repeats) < settings.repeats:
-        yield f"{len(repeats)} repeats instead of {settings.repeats}: the time was up"
-    width = half_width_95(energies) / fmean(energies)
-    if width > settings.target:
-        yield f"the 95 % interval is +-{100 * width:.1f} %, not within {100 * settings.target:g} %"
-    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * fmean(idles):
-        yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
-    if dynamic is not None and math.isnan(dynamic):
-        yield "the GPU drew no more than its idle power: no dynamic energy"
-    if abs(drift(energies)) > max(DRIFT, width):
-        yield f"the energy drifted by {100 * drift(energies):+.1f} % over the repeats"
-    warm = [
-        repeat.telemetry[name]
-        for repeat in repeats
-        for name in ("temperature_start_c", "temperature_end_c")
-        if name in repeat.telemetry
-    ]
-    if warm and max(warm) - min(warm) > TEMPERATURE_CHANGE_C:
-        yield f"the chip's temperature moved from {warm[0]:g} to {warm[-1]:g} degrees over the repeats"
-    others = max((repeat.telemetry.get("other_processes", 0) for repeat in repeats), default=0)
-    if others:
-        yield f"{others:g} other processes computed on the card: their energy is counted in"
-    yield from _meters_apart(repeats)
-
-
-def _meters_apart(repeats: Sequence[Repeat]) -> Iterator[str]:
-    """Whether the counter and the integrated power disagree; per second, as samples end early."""
-    integral = math.fsum(repeat.telemetry.get("power_integral_j", 0.0) for repeat in repeats)
-    seconds = math.fsum(repeat.telemetry.get("power_integral_s", 0.0) for repeat in repeats)
-    if seconds <= 0 or integral <= 0:
-        return
-    counter = math.fsum(r.energy_j for r in repeats) / math.fsum(r.duration_s for r in repeats)
-    apart = integral / seconds / counter - 1
-    if abs(apart) > METERS_APART:
-        yield f"integrated power is {100 * apart:+.1f} % off the energy reading"

@@ -97,7 +97,11 @@ class Claim:
     gpu: str | None = None
 
 
-class LostError(MeasureError):
+class StoreError(MeasureError):
+    """The store cannot be read or written any more: the disk is full, it is locked, or it is gone."""
+
+
+class LostError(StoreError):
     """The task is no longer this worker's: its lease ended and another took it over."""
 
 
@@ -110,6 +114,8 @@ class Store:
         The file cannot be opened, or does not exist and `create` is false.
     FileFormatError
         The file is no store.
+    StoreError
+        The disk is full, or the file cannot be read or written; also of what is done within ``with``.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, worker: str = "") -> None:
@@ -127,6 +133,8 @@ class Store:
                 self._prepare()
                 unless_prepared.pop_all()
         except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error):
+                raise self._unusable(error) from error
             if "unable to open" in str(error):
                 raise InputError(
                     f"the store {shown_path(path)} cannot be opened; is its folder there?"
@@ -136,8 +144,10 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise self._unusable(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -379,13 +389,24 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
+        """Whole or not at all, also when it is interrupted."""
         try:
+            self._db.execute("begin immediate")
             yield
-        except BaseException:
-            self._db.execute("rollback")
+            self._db.execute("commit")
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:  # a full disk ends it by itself
+                    self._db.execute("rollback")
+            if isinstance(error, sqlite3.Error):
+                raise self._unusable(error) from error
             raise
-        self._db.execute("commit")
+
+    def _unusable(self, error: sqlite3.Error) -> StoreError:
+        return StoreError(
+            f"the store {shown_path(self.path)} cannot be used ({error}); with room on the disk and access "
+            "to the file, the same command goes on where it ended"
+        )
 
     def _hold(self, claim: Claim) -> None:
         """Extend the lease of a claim that is still valid."""
@@ -432,7 +453,7 @@ class Heartbeat:
     def _run(self) -> None:
         while not self._stop.wait(LEASE_S / 4):
             with (
-                contextlib.suppress(sqlite3.Error, LostError),
+                contextlib.suppress(StoreError),
                 Store(self._path, worker=self._worker) as store,
             ):
                 store.renew(self._claim)

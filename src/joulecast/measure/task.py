@@ -30,7 +30,7 @@ from joulecast.measure.records import (
     TaskSpec,
     part_name,
 )
-from joulecast.measure.store import LostError
+from joulecast.measure.store import StoreError
 
 WHOLE: Final = "pipeline"  # the part that is the whole pipeline call
 COMPONENT_REPEATS: Final = 3
@@ -148,13 +148,13 @@ def attempt(
 ) -> Outcome:
     """Measure a task; whatever goes wrong with it is told in the outcome.
 
-    Raises LostError when another worker took the task over.
+    Raises StoreError when nothing can be recorded, LostError when another worker took the task over.
     """
     start = meter.clock.now()
     state, message, result = "done", "", None
     try:
         result = _Measuring(spec, subject, meter, settings, recorder).result()
-    except LostError:
+    except StoreError:
         raise
     except TooLargeError as error:
         state, message = "too_large", str(error)
@@ -205,7 +205,7 @@ class _Measuring:
         found = ComponentResult(part.name, role, part.kind, part.calls, part.shapes)
         try:
             alone = self._part(part.part, part.work, quick, idle=False)
-        except LostError:
+        except StoreError:
             raise
         except Exception as error:
             return dataclasses.replace(found, problem=f"{type(error).__name__}: {error}")

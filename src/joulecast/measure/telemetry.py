@@ -52,8 +52,9 @@ class TelemetryRecorder:
 def summary(samples: Sequence[tuple[float, Telemetry]]) -> dict[str, float]:
     """Samples in a few numbers; what was never read is left out.
 
-    Mean and largest power, temperature at both ends, mean and smallest SM clock, the power limit,
-    other processes at most, and ``power_integral_j``: energy [J] by trapezoids, between the samples.
+    Mean and largest power, temperature at both ends, mean and smallest SM clock, smallest and largest
+    power limit, other processes at most, and ``power_integral_j``: energy [J] by trapezoids, between the
+    samples.
     """
     found: dict[str, float] = {"samples": float(len(samples))}
 
@@ -74,6 +75,7 @@ def summary(samples: Sequence[tuple[float, Telemetry]]) -> dict[str, float]:
     put("sm_clock_min_mhz", clock, min)
     put("memory_clock_mean_mhz", column("memory_clock_mhz"), _mean)
     put("power_limit_w", column("power_limit_w"), min)
+    put("power_limit_max_w", column("power_limit_w"), max)
     put("utilisation_mean", column("utilisation"), _mean)
     put("other_processes", column("other_processes"), max)
     reasons = [state.throttle_reasons for _, state in samples if state.throttle_reasons is not None]

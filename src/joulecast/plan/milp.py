@@ -1,8 +1,8 @@
 """A problem as a mixed-integer linear program, solved by HiGHS through scipy.
 
 Variables: GPU-hours y[option, region, hour] >= 0, whole GPUs n[type, region], and the images made[service,
-hour] that the GPU-hours amount to, which keep the rows of deadlines short. Rows: an hour's GPU-hours
-fit the GPUs; each service's images are made between arrival and deadline; every limit is a row of its own.
+hour] by the end of each hour, whose bounds are arrival and deadline. Rows: an hour's GPU-hours fit the
+GPUs; the images made grow by what they make; every limit is a row of its own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ from joulecast.plan.problem import Array, Limit, Option, Problem, above_idle, us
 from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR, WATTS_PER_KILOWATT
 
 Index = NDArray[np.integer[Any]]
+
+# HiGHS keeps rows and whole numbers to within 1e-6, whatever their size. Up to so many images of a service,
+# and GPU-hours in an hour, they are counted one by one, beyond in larger units.
+EXACT_IMAGES = 1e8
+EXACT_GPU_HOURS = 1e4
+TIMED_OUT, INFEASIBLE = 1, 2  # of scipy's `milp`
+SHORTEST_S = 0.1  # given to the solver, however late it is
+
+
+class OutOfTimeError(InputError):
+    """The time has passed and there is no plan yet."""
 
 
 class LimitRow(NamedTuple):
@@ -64,6 +75,18 @@ class Program:
         self.made_index = np.arange(self.cells + self.gpus, self.columns).reshape(-1, problem.hours)
         self.on_gpu = np.array([option.gpu for option in self.options], dtype=int)
         self.per_hour = np.array([SECONDS_PER_HOUR / option.seconds for option in self.options])
+        self.units = self._units()
+
+    def _units(self) -> Array:
+        """What one of each column is, in GPU-hours, GPUs and images; shape (columns,)."""
+        units = np.ones(self.columns)
+        for s, service in enumerate(self.problem.services):
+            mine = np.array([k for k, option in enumerate(self.options) if option.service == s], dtype=int)
+            units[self.made_index[s]] = max(1.0, float(service.demand.sum()) / EXACT_IMAGES)
+            if mine.size:
+                hours = float(service.demand.max()) / float(self.per_hour[mine].max())
+                units[self.index[mine]] = max(1.0, hours / EXACT_GPU_HOURS)
+        return units
 
     # --- what a cell and a GPU cost: shape (columns,) -----------------------------------------------
 
@@ -116,40 +139,47 @@ class Program:
             raise MissingExtraError("plan", "solving a plan") from error
         begun = time.perf_counter()
         matrix, low, high = self._rows(scale or {})
-        costs = self.objective()
+        costs = self.objective() * self.units
         unit = float(np.abs(costs).max()) or 1.0
+        least, most = self._bounds(scale or {})
+        left = max(time_limit_s - (time.perf_counter() - begun), SHORTEST_S)
         result: Any = milp(
             costs / unit,
             integrality=self.joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
-            bounds=Bounds(np.zeros(self.columns), self._most(scale or {})),
+            bounds=Bounds(least / self.units, most / self.units),
             constraints=LinearConstraint(matrix, low, high),
-            options={"mip_rel_gap": gap, "time_limit": time_limit_s},
+            options={"mip_rel_gap": gap, "time_limit": left},
         )
         if result.x is None:
-            if result.status == 1:
-                raise InputError(
-                    f"no plan was found within {time_limit_s:g} s; give more time or a wider gap"
-                )
+            _check_infeasible(result)
             return None
-        n = result.x[self.fleet_index]
+        found = result.x * self.units
+        n = found[self.fleet_index]
         bound = result.mip_dual_bound if whole and result.mip_dual_bound is not None else result.fun
         return Solution(
             options=self.options,
-            y=np.maximum(result.x[: self.cells].reshape(self.shape), 0.0),
+            y=np.maximum(found[: self.cells].reshape(self.shape), 0.0),
             n=np.round(n) if whole else n,
             objective=float(result.fun) * unit,
             bound=float(bound) * unit,
             seconds=time.perf_counter() - begun,
         )
 
-    def _most(self, scale: dict[Limit, float]) -> Array:
-        most = np.full(self.columns, np.inf)
+    def _bounds(self, scale: dict[Limit, float]) -> tuple[Array, Array]:
+        """The least and most of each column: images are made after they arrive and before they are due."""
+        least, most = np.zeros(self.columns), np.full(self.columns, np.inf)
+        for s, service in enumerate(self.problem.services):
+            arrived = np.cumsum(service.demand)
+            due = np.zeros_like(arrived)
+            due[service.deadline_hours :] = arrived[: max(0, len(arrived) - service.deadline_hours)]
+            due[-1] = arrived[-1]
+            least[self.made_index[s]], most[self.made_index[s]] = due, arrived
         for r, place in enumerate(self.problem.places):
             for g, count in enumerate(place.counts):
                 limit = Limit("gpus", gpu=self.problem.gpus[g].name, place=place.name)
                 if count is not None and not (limit in self.skip and count):
                     most[self.fleet_index[g, r]] = count * scale.get(limit, 1.0)
-        return most
+        return least, most
 
     def _rows(self, scale: dict[Limit, float]) -> tuple[Any, Array, Array]:
         from scipy.sparse import coo_array, csr_array
@@ -164,6 +194,7 @@ class Program:
             *self._demand(),
             *self._limit_rows(scale),
         ):
+            coefficients = coefficients * self.units[places]
             size = float(np.abs(coefficients).max(initial=0.0)) or 1.0
             rows.append(np.full(len(places), len(low)))
             columns.append(places)
@@ -186,18 +217,15 @@ class Program:
                     yield places, coefficients, -np.inf, 0.0
 
     def _demand(self) -> Iterator[tuple[Index, Array, float, float]]:
-        """Images are made in their hour, or, with a deadline, after they arrive and before it passes."""
-        for s, service in enumerate(self.problem.services):
+        """The images made by the end of an hour are those by the hour before, and what its GPU-hours make."""
+        for s in range(len(self.problem.services)):
             mine = np.array([k for k, option in enumerate(self.options) if option.service == s], dtype=int)
-            arrived = np.cumsum(service.demand)
             for h in range(self.shape[2]):
                 places = self.index[mine, :, h]
                 per_hour = np.broadcast_to(self.per_hour[mine][:, None], places.shape)
-                images = np.append(places.ravel(), self.made_index[s, h])
-                yield images, np.append(per_hour.ravel(), -1.0), 0.0, 0.0
-                due = h - service.deadline_hours
-                least = float(arrived[-1] if h == self.shape[2] - 1 else arrived[due] if due >= 0 else 0.0)
-                yield self.made_index[s, : h + 1], np.ones(h + 1), least, float(arrived[h])
+                made = self.made_index[s, max(h - 1, 0) : h + 1]
+                change = np.array([1.0, -1.0])[-len(made) :]
+                yield np.append(places.ravel(), made), np.append(per_hour.ravel(), change), 0.0, 0.0
 
     def _limit_rows(self, scale: dict[Limit, float]) -> Iterator[tuple[Index, Array, float, float]]:
         for limit, coefficients, least, most in self.limits(self.skip):
@@ -274,3 +302,16 @@ class Program:
     def joined(self, cells: Array, fleet: Array) -> Array:
         """One number a column: of the GPU-hours, of the GPUs, and nothing of the images made."""
         return np.concatenate([np.ravel(cells), np.ravel(fleet), np.zeros(self.made_index.size)])
+
+
+def _check_infeasible(result: Any) -> None:
+    """Raise InputError where it is not certain that there is no solution: the solver did not find out."""
+    if result.status == TIMED_OUT:
+        raise OutOfTimeError(
+            "no plan was found in the time given; give more of it (--time-limit) or a wider --gap"
+        )
+    if result.status != INFEASIBLE and "infeasible" not in str(result.message):
+        raise InputError(
+            f"the solver gave up on this plan ({' '.join(str(result.message).split())}); its numbers may lie "
+            "too far apart: plan for a share of the demand, or for services of one size together"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 
 from joulecast.errors import InputError
 from joulecast.files.plain import Json, plain
-from joulecast.plan.milp import Program, Solution
+from joulecast.plan.milp import OutOfTimeError, Program, Solution
 from joulecast.plan.problem import Array, Limit, Problem
 from joulecast.presented import Presented
 from joulecast.uncertainty import Interval
@@ -22,6 +22,7 @@ TIME_LIMIT_S = 60.0
 BINDING = 0.999  # of a limit in use
 RELAXED = 1.01
 WORTH = 1e-6  # of the objective: a smaller saving is the solver's tolerance
+PLANNING = 0.75  # of the time, for the plan; what is left of it is for what limits cost
 
 
 class InfeasiblePlanError(InputError):
@@ -155,23 +156,38 @@ def solve(
 ) -> Plan:
     """The plan with the least of what the problem minimises, to within `gap`.
 
+    All of it, finding out what limits cost included, takes at most about `time_limit_s`.
     Raises InfeasiblePlanError, which names the limits that conflict, or InputError when time runs out.
     """
+    ends = time.perf_counter() + time_limit_s
     program = Program(problem)
-    solution = program.solve(gap, time_limit_s)
+    solution = program.solve(gap, PLANNING * time_limit_s)
+    left = max(0.0, ends - time.perf_counter())
     if solution is None:
-        raise explain_infeasible(problem, time_limit_s)
-    return _plan(program, solution, _limits(program, solution, time_limit_s), warnings)
+        raise explain_infeasible(problem, left)
+    return _plan(program, solution, _limits(program, solution, left), warnings)
 
 
 def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> InfeasiblePlanError:
-    """Which limits conflict: a set of which each is needed for the conflict, and which one to relax."""
+    """Which limits conflict: a set of which each is needed for the conflict, and which one to relax.
+
+    Raises InputError when the time does not suffice to tell.
+    """
+    ends = time.perf_counter() + time_limit_s
 
     def feasible(skip: frozenset[Limit]) -> bool:
-        return Program(problem, skip).solve(1.0, time_limit_s) is not None
+        try:
+            return Program(problem, skip).solve(1.0, max(0.0, ends - time.perf_counter())) is not None
+        except OutOfTimeError as error:
+            raise InputError(
+                f"no plan meets all limits ({', '.join(limit.name for limit in limits)}); the time did not "
+                "suffice to find out which of them conflict: give more with --time-limit"
+            ) from error
 
     limits = list(problem.limits())
     if not feasible(frozenset(limits)):
+        if _can_be_made(problem):
+            raise InputError("the solver gave up on this plan: its numbers are too large or too far apart")
         return InfeasiblePlanError((), ())
     relax = tuple(limit.name for limit in limits if feasible(frozenset([limit])))
     dropped: frozenset[Limit] = frozenset()
@@ -179,6 +195,16 @@ def explain_infeasible(problem: Problem, time_limit_s: float = TIME_LIMIT_S) -> 
         if not feasible(dropped | {limit}):
             dropped |= {limit}
     return InfeasiblePlanError(tuple(limit.name for limit in limits if limit not in dropped), relax)
+
+
+def _can_be_made(problem: Problem) -> bool:
+    """Whether every service that is asked for has an option on a GPU that some place has."""
+    made = {
+        option.service
+        for option in problem.options
+        if any(not place.counts or place.counts[option.gpu] != 0 for place in problem.places)
+    }
+    return all(s in made for s, service in enumerate(problem.services) if service.demand.any())
 
 
 def _limits(program: Program, solution: Solution, time_limit_s: float) -> tuple[LimitUse, ...]:

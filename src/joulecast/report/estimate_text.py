@@ -186,27 +186,34 @@ def _included(estimate: Estimate) -> str:
 def _law(estimate: Estimate) -> str:
     law = estimate.law.describe()
     on = law.fitted_on
+    timed = len(set(on.timed_gpus) - set(on.gpus))
     counts = " ".join(
         f"{word} {len(names)} {kind}"
         for word, names, kind in (("of", on.models, "models"), ("on", on.gpus, "GPUs"))
         if names
-    )
+    ) + (f", and times on {timed} more" if timed else "")
     sources = f" ({'; '.join(on.sources)})" if on.sources else ""
-    error = _error(estimate.familiarity, law.errors.get(estimate.familiarity))
+    error = _error(estimate, law.error(estimate.familiarity, estimate.timed_familiarity))
     return f"{law.name}, fitted on {on.runs} runs {counts}".rstrip() + f"{sources}; {error}."
 
 
-def _error(familiarity: str, errors: Scores | None) -> str:
-    case, held_out = _FAMILIARITY[familiarity]
-    pairs = [] if errors is None else [("energy", errors.energy), ("time", errors.duration)]
+def _error(estimate: Estimate, errors: Scores) -> str:
+    """What the law knows, and its published errors for that, of energies and of times."""
+    known = {"energy": estimate.familiarity, "time": estimate.timed_familiarity}
+    published = {"energy": errors.energy, "time": errors.duration}
     scores = [
-        f"{words} {_score(score)}"
-        for words, score in pairs
+        (what, _FAMILIARITY[known[what]][1], _score(score))
+        for what, score in published.items()
         if score is not None and math.isfinite(score.median)
     ]
+    case, case_of_time = (_FAMILIARITY[one][0] for one in known.values())
+    if case != case_of_time:
+        case = f"of energies, {case}; of times, {case_of_time}"
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
-    return f"{case}. Error on {held_out}: {'; '.join(scores)}"
+    if len({held_out for _, held_out, _ in scores}) == 1:
+        return f"{case}. Error on {scores[0][1]}: {'; '.join(f'{what} {said}' for what, _, said in scores)}"
+    return f"{case}. Error: {'; '.join(f'{what}, on {held_out}, {said}' for what, held_out, said in scores)}"
 
 
 def _score(score: Score) -> str:

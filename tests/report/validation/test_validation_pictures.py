@@ -147,5 +147,5 @@ def test_pictures_are_saved_by_their_ending(steps: list[Step], tmp_path: Path) -
 @pytest.mark.parametrize("module", ["altair", "vl_convert"])
 def test_without_the_extra(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(MissingExtraError, match=r"joulecast\[plot\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[plot\]"):
         charts.check_extra()

@@ -1,0 +1,81 @@
+"""Optional dependencies: which are there, and what installs the others from where a person stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+# The modules of each extra that are imported, and the distributions that bring them.
+EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
+    "trace": {name: name for name in ("torch", "diffusers", "transformers", "accelerate")},
+    "fit": {"scipy": "scipy"},
+    "plan": {"scipy": "scipy"},
+    "parquet": {"pyarrow": "pyarrow"},
+    "plot": {"altair": "altair", "vl_convert": "vl-convert-python"},
+    "measure": {"pynvml": "nvidia-ml-py"},
+    "fleet": {"ray": "ray"},
+}
+CHECKOUT: Final = Path(__file__).resolve().parents[2]  # where this runs from the sources
+
+
+def missing(extras: Iterable[str]) -> tuple[str, ...]:
+    """Those of some extras that are not installed, or not wholly."""
+    return tuple(extra for extra in extras if not all(map(_is_there, EXTRAS[extra])))
+
+
+def install_command(extras: Iterable[str]) -> str:
+    """What installs some extras: from the sources joulecast came from, else the packages themselves.
+
+    Never a bare name for an index to look up, where nobody knows what it would find.
+    """
+    names = tuple(extras)
+    wanted = ",".join(names)
+    if (CHECKOUT / "pyproject.toml").is_file():
+        return f"pip install -e {_quoted(_place(CHECKOUT), wanted)}"
+    came_from = _came_from()
+    if came_from.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+
+        folder = Path(unquote(urlsplit(came_from).path))
+        if (folder / "pyproject.toml").is_file():
+            return f"pip install {_quoted(_place(folder), wanted)}"
+        if folder.is_file():
+            return f"pip install 'joulecast[{wanted}] @ {came_from}'"
+    elif came_from:
+        return f"pip install 'joulecast[{wanted}] @ {came_from}'"
+    return "pip install " + " ".join(
+        dict.fromkeys(name for extra in names for name in EXTRAS[extra].values())
+    )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it is imported, and was not found by a search
+        return True
+
+
+def _quoted(place: str, extras: str) -> str:
+    return f"'{place}[{extras}]'"
+
+
+def _place(folder: Path) -> str:
+    """A folder as it may be typed here."""
+    return "." if folder == Path.cwd() else os.fspath(folder)
+
+
+def _came_from() -> str:
+    """The URL that pip was given (PEP 610), for pip to be given again; empty where it was a name."""
+    from importlib import metadata
+
+    try:
+        text = metadata.distribution("joulecast").read_text("direct_url.json")
+        found = json.loads(text or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return ""
+    url, version = str(found.get("url", "")), found.get("vcs_info")
+    return f"{version['vcs']}+{url}@{version['commit_id']}" if version else url

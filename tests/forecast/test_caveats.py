@@ -1,0 +1,123 @@
+"""What is said beside a prediction of what the law knows: true of energies and of times, each for itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from joulecast import estimate, predict
+from joulecast.forecast.caveats import Known, not_fitted_on
+from joulecast.law.load import load_law
+from joulecast.report.estimate_text import estimate_text
+
+H100_FILE = """
+name = "H100-SXM5-80GB"
+architecture = "Hopper GH100"
+process = "TSMC 4N"
+tdp_w = 350
+memory_gb = 48
+bandwidth_gb_per_s = 864
+fp16_tflops = 989.4
+boost_clock_mhz = 1980
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "gpu", "words"),
+    [
+        (
+            "sdxl",
+            "T4",
+            "no energy on T4 was fitted on, times were: the error of the energy is of GPUs held out, "
+            "that of the time of whole sources held out",
+        ),
+        ("sdxl", "RTX 3090", "no energy on RTX 3090 was fitted on, times were"),
+        ("sdxl", "V100-SXM2", "no energy on V100-SXM2 was fitted on, times were"),
+        (
+            "sd2",
+            "A100-SXM4-80GB",
+            "no time of sd2 was fitted on, energies were: the error of the energy is of whole",
+        ),
+        ("sd2", "T4", "no energy on T4 and no time of sd2 was fitted on"),
+        (
+            "sd3.5-medium",
+            "T4",
+            "no energy of sd3.5-medium and none on T4 and no time of sd3.5-medium was fitted on",
+        ),
+        (
+            "sdxl",
+            "L4",
+            "no run on L4 was fitted on, only its datasheet is known: its error is of GPUs held out",
+        ),
+        (
+            "sdxl",
+            "A100-PCIe-80GB",
+            "was fitted on, its chip is known from A100-SXM4-40GB and A100-SXM4-80GB: its",
+        ),
+        (
+            "sdxl",
+            "H200",
+            "no run on H200-SXM-141GB was fitted on, its chip is known from H100-SXM5-80GB: its",
+        ),
+        (
+            "sdxl",
+            "RTX A6000",
+            "was fitted on, its chip is known from times of RTX 3090: its error is of GPUs",
+        ),
+        (
+            "sd3.5-medium",
+            "A100-SXM4-80GB",
+            "no run of sd3.5-medium was fitted on: its error is of models held out",
+        ),
+        (
+            "sd3.5-medium",
+            "L4",
+            "no run of sd3.5-medium and none on L4 was fitted on, only its datasheet is known",
+        ),
+    ],
+)
+def test_what_was_not_fitted_on(model: str, gpu: str, words: str) -> None:
+    found = estimate(model, gpu)
+    (told,) = [one for one in found.warnings if "was fitted on" in one]
+    assert words in told
+    row = predict({"model": [model], "gpu": [gpu], "width": [1024], "height": [1024], "steps": [20]})
+    assert words in row["warning"][0]
+
+
+def test_nothing_is_said_of_what_was_measured() -> None:
+    for known in (Known("seen", "seen"), Known("same_source", "seen"), Known("seen", "same_source")):
+        assert not_fitted_on("sdxl", "H100", known) == ""
+    assert not any("fitted on" in words for words in estimate("sdxl", "A100-SXM4-80GB").warnings)
+
+
+def test_the_errors_beside_are_of_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published errors and intervals of a time are those of what was known of times."""
+    found, law = estimate("sdxl", "T4"), load_law()
+    assert (found.familiarity, found.timed_familiarity) == ("unseen_gpu", "seen")
+    error = found.to_dict()["law"]["held_out_error"]
+    assert error["energy"] == law.errors["unseen_gpu"].to_dict()["energy"]
+    assert error["duration"] == law.errors["seen"].to_dict()["duration"]
+    text = " ".join(estimate_text(found).split())
+    assert "of energies, this GPU was not fitted on; of times, this model and this GPU were each" in text
+    assert "energy, on chips held out, median" in text
+    assert "time, on whole sources held out, median" in text
+    assert "on 3 GPUs, and times on 3 more" in text
+
+
+def test_a_file_is_not_the_catalogues_gpu_by_its_name(tmp_path: Path) -> None:
+    """A copied entry with a lower power limit is another card: nobody measured it."""
+    file = tmp_path / "card.toml"
+    file.write_text(H100_FILE)
+    found = estimate("sdxl", str(file))
+    assert (found.familiarity, found.timed_familiarity) == ("unseen_gpu", "unseen_gpu")
+    assert found.gpu.name == "H100-SXM5-80GB (card.toml)"
+    assert any("its chip is known from" in words or "only its datasheet" in words for words in found.warnings)
+
+
+def test_a_file_under_its_own_name_says_nothing_of_others(tmp_path: Path) -> None:
+    file = tmp_path / "card.toml"
+    file.write_text(H100_FILE.replace("H100-SXM5-80GB", "My H100"))
+    found = estimate("sdxl", str(file))
+    assert found.gpu.name == "My H100"
+    assert any("its chip is known from H100-SXM5-80GB" in words for words in found.warnings)

@@ -1,0 +1,94 @@
+"""Processes that share work end with the one that began them: interrupted, killed, or out of patience."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from joulecast.errors import JoulecastError
+from joulecast.law.workers import shared_out
+
+SOON_S = 5.0  # on a busy machine; what is ended sleeps for minutes
+SLEEPERS = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background sets it to be ignored
+from joulecast.law.workers import shared_out
+for _ in shared_out(time.sleep, [(place, (600.0 * (place > 0),)) for place in range(3)], 2):
+    print("begun", flush=True)
+"""
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks processes up in /proc")
+
+
+def test_every_task_is_answered_under_its_name() -> None:
+    done = dict(shared_out(pow, [("four", (2, 2)), ("eight", (2, 3)), ("nine", (3, 2))], 2))
+    assert done == {"four": 4, "eight": 8, "nine": 9}
+
+
+def test_an_error_of_the_work_is_the_callers_and_ends_the_rest() -> None:
+    begun = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        dict(shared_out(_divided, [("wrong", (0,)), ("long", (600,))], 2))
+    assert time.monotonic() - begun < 2 * SOON_S
+
+
+def test_a_process_that_is_ended_from_outside_is_one_line() -> None:
+    with pytest.raises(JoulecastError, match="ended from outside; is there memory enough for 1 of them"):
+        dict(shared_out(os._exit, [("dies", (9,))], 1))
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (lambda pid: os.killpg(pid, signal.SIGINT), 1),  # Ctrl-C in a terminal: the whole group
+        (lambda pid: os.kill(pid, signal.SIGINT), 1),
+        (lambda pid: os.kill(pid, signal.SIGKILL), -signal.SIGKILL),
+        (lambda pid: os.kill(pid, signal.SIGTERM), -signal.SIGTERM),
+    ],
+    ids=["Ctrl-C", "interrupt", "kill", "terminate"],
+)
+def test_nothing_is_left(end: Callable[[int], None], status: int) -> None:
+    command = [sys.executable, "-c", SLEEPERS]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "begun\n"
+        assert len(_alive(first.pid)) >= 3  # it and two that share the work
+        end(first.pid)
+        assert first.wait(SOON_S) in (status, -signal.SIGINT)
+        told = first.communicate(timeout=SOON_S)[1]
+    assert "Process Spawn" not in told  # no traceback of the ones that share the work
+    assert _none_after(SOON_S, first.pid)
+
+
+def _divided(by: int) -> float:
+    time.sleep(by)
+    return 1 / by
+
+
+def _alive(session: int) -> list[int]:
+    """Processes of a session, without those that have ended and are not waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def _none_after(seconds: float, session: int) -> bool:
+    until = time.monotonic() + seconds
+    while _alive(session) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not _alive(session)
