@@ -15,8 +15,9 @@ from joulecast import estimate
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site, footprint_of, footprint_of_energy, site
 from joulecast.footprint.factors import packaged
+from joulecast.footprint.grid.places import find_region, regions
 from joulecast.footprint.grid.reading import hourly_series
-from joulecast.footprint.grid.yearly import find_region, grid_intensity, newest_year, regions
+from joulecast.footprint.grid.yearly import grid_intensity, newest_year
 from joulecast.uncertainty import Interval
 
 # A GPU draws 3.6 MJ = 1 kWh in an hour for one image: every number below is worked by hand.

@@ -197,7 +197,6 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.footprint.grid.reading import find_series
     from joulecast.footprint.grid.source import HourlySource
     from joulecast.footprint.grid.times import zone_of
-    from joulecast.footprint.grid.yearly import LOCATION_BASED
 
     def mean(series: HourlySeries) -> GridIntensity:
         return intensity_at(series, options.at, options.timezone)
@@ -208,7 +207,7 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
             name,
             column=options.hourly_column,
             timezone=options.timezone,
-            accounting=options.accounting or LOCATION_BASED,
+            accounting=options.accounting,
             allow_gaps=bool(options.allow_gaps),
         )
         for name in options.hourly

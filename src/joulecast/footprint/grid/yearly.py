@@ -11,14 +11,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from joulecast import data
-from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.factors import GIVEN, Given, checked
+from joulecast.footprint.grid.places import located, regions
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
+from joulecast.units import GRAMS_PER_KILOGRAM
 
 ACCOUNTING = ("location-based", "market-based", "marginal")
-LOCATION_BASED = ACCOUNTING[0]
+LOCATION_BASED, MARKET_BASED = ACCOUNTING[:2]
+USUAL_G_PER_KWH = (5.0, 2000.0)  # of any grid, over an hour or more; the yearly table has 20.8 to 1,306
 STALE_YEARS = 2  # behind the newest year of the table
 
 
@@ -43,33 +45,20 @@ class GridIntensity:
 GridOf = Callable[[str | None, str | None], GridIntensity]
 
 
-@dataclass(frozen=True)
-class Region:
-    """A row of the packaged table."""
-
-    name: str
-    alpha2: str
-    alpha3: str
-    aliases: tuple[str, ...]
-    kind: str
-    year: int
-    intensity_g_per_kwh: float
-    source: str
-    note: str
-
-
 def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
     """The packaged yearly figure of a country or aggregate: ISO code of two or three letters, or name.
 
-    Raises UnknownNameError for another region, InputError when the table has another year for it.
+    A part of a country (a state, a balancing authority, a region of a cloud) takes its country's, and a
+    warning says so. Raises UnknownNameError for another region, InputError when the table has another year.
     """
-    row = find_region(region)
+    place = located(region)
+    row = place.region
     if year is not None and int(year) != row.year:
         raise InputError(
             f"no grid intensity of {row.name} for {year}: the packaged table has {row.year}; "
             "leave the year out, or give the intensity itself"
         )
-    warnings = []
+    warnings = list(place.caveats())
     if newest_year() - row.year >= STALE_YEARS:
         warnings.append(
             f"the grid intensity of {row.name} is of {row.year}, {newest_year() - row.year} years older "
@@ -117,13 +106,15 @@ def given_intensity(
     value: Given, *, accounting: str = "location-based", region: str = "as given", source: str = GIVEN
 ) -> GridIntensity:
     """A figure the user has [g/kWh], and how it is accounted. Raises InputError or UnknownNameError."""
+    amount = Quantity(checked("intensity", value), "g/kWh")
     return GridIntensity(
-        intensity=Quantity(checked("intensity", value), "g/kWh"),
+        intensity=amount,
         region=region,
         accounting=check_accounting(accounting),
         year=None,
         boundary="as given",
         source=source,
+        warnings=value_caveats(region, amount, "as given", accounting),
     )
 
 
@@ -134,6 +125,19 @@ def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
     return (
         f"the intensity of {region} counts combustion alone: life-cycle figures are higher, "
         "do not compare the two",
+    )
+
+
+def value_caveats(region: str, intensity: Quantity, boundary: str, accounting: str) -> tuple[str, ...]:
+    """What must be said of an intensity that no grid has; a contract's and combustion's may be nought."""
+    least, most = USUAL_G_PER_KWH
+    value = intensity.amount.value
+    if value <= most and (value >= least or boundary == "combustion" or accounting == MARKET_BASED):
+        return ()
+    kilograms = f"; in kg/kWh it would be {value * GRAMS_PER_KILOGRAM:g} g/kWh"
+    return (
+        f"the intensity of {region} is {value:.4g} g/kWh, outside what grids have ({least:g} to {most:,g})"
+        + (kilograms if least <= value * GRAMS_PER_KILOGRAM <= most else ""),
     )
 
 
@@ -152,50 +156,7 @@ def check_accounting(name: str) -> str:
     return name
 
 
-def find_region(name: str) -> Region:
-    """A region of the packaged table by code, name or alias. Raises UnknownNameError."""
-    text = str(name).strip()
-    found = _by_name().get(fold(text)) if text else None
-    if found is None:
-        names = [known for row in regions() for known in (row.name, *row.aliases)]
-        codes = [code for row in regions() for code in (row.alpha3,) if code]
-        choices = codes + names if len(text) <= 3 else names
-        raise UnknownNameError(
-            "region", name, choices, "regions are countries, by name or ISO code, or World"
-        )
-    return found
-
-
-@cache
-def regions() -> tuple[Region, ...]:
-    """Every region of the packaged table."""
-    return tuple(
-        Region(
-            name=row["region"],
-            alpha2=row["alpha2"],
-            alpha3=row["alpha3"],
-            aliases=tuple(alias for alias in row["aliases"].split(";") if alias),
-            kind=row["kind"],
-            year=int(row["year"]),
-            intensity_g_per_kwh=float(row["intensity_g_per_kwh"]),
-            source=row["source"],
-            note=row["note"],
-        )
-        for row in data.read_table("grid_intensity_yearly.csv")
-    )
-
-
 @cache
 def newest_year() -> int:
     """The newest year of the packaged table."""
     return max(row.year for row in regions())
-
-
-@cache
-def _by_name() -> dict[str, Region]:
-    names = {}
-    for row in regions():
-        for name in (row.name, row.alpha2, row.alpha3, *row.aliases):
-            if name:
-                names[fold(name)] = row
-    return names
