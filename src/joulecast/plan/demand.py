@@ -18,7 +18,7 @@ import numpy as np
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.paths import shown_path, user_text
-from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_host, factor
+from joulecast.footprint.factors import GIVEN, Given, embodied_host, embodied_of, factor
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.grid.yearly import grid_intensity
 from joulecast.footprint.quantity import quantity
@@ -329,7 +329,8 @@ def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     if device.idle_power_w is None:
         idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
         said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
-    card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
+    card, host, life = embodied_of(device), embodied_host(), factor("life")
+    said.warnings += card.warnings
     # over all hours owned: a plan's GPUs carry their idle hours themselves
     per_hour = ((card.quantity + host.quantity).to("g") / life.quantity.to("h")).amount
     said.assume(device.name, "idle power", f"{idle:g} W", idle_source)

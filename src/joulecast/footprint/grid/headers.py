@@ -58,10 +58,11 @@ class Publisher:
 
     Attributes
     ----------
-    knows : whether the folded names of the columns are this publisher's.
+    knows : whether these names of columns are this publisher's.
     boundary, accounting : of its intensities.
     unit_g_per_kwh : its unit [g/kWh], where a name states none.
     ends : whether a time is the end of its hour.
+    instead : why its files hold no intensity, and what to take from them.
     """
 
     name: str
@@ -70,31 +71,39 @@ class Publisher:
     unit_g_per_kwh: float = 1.0
     accounting: str = ""
     ends: bool = False
+    instead: str = ""
 
 
 def _has(*parts: str) -> Callable[[set[str]], bool]:
-    """Whether each of these is a part of some name."""
-    return lambda names: all(any(part in name for name in names) for part in parts)
+    """Whether each of these is a part of some name, folded."""
+    return lambda names: all(any(part in fold(_plain(name)) for name in names) for part in parts)
 
 
+_CODECARBON = (
+    "it is a log of computing, not of a grid: the intensity of a run is its emissions [kg] over its "
+    "energy_consumed [kWh]"
+)
 PUBLISHERS = (
-    Publisher("Electricity Maps", lambda names: {"carbonintensity", "datetime"} <= names, LIFE_CYCLE),
+    Publisher("Electricity Maps", lambda names: {"carbonIntensity", "datetime"} <= names, LIFE_CYCLE),
     Publisher("Electricity Maps", _has("carbonintensitygco2eqkwh", "zone")),
     Publisher("UK Carbon Intensity", _has("intensityactual"), COMBUSTION),
     Publisher("UK Carbon Intensity", _has("intensityforecast", "from"), COMBUSTION),
     Publisher("UK Carbon Intensity", _has("actualcarbonintensity", "forecastcarbonintensity"), COMBUSTION),
     Publisher("RTE eCO2mix", _has("tauxco2"), COMBUSTION),
     Publisher("WattTime", _has("moer"), COMBUSTION, _GRAMS_PER_POUND / 1e3, MARGINAL),
-    Publisher("WattTime", lambda names: {"pointtime", "value"} <= names, COMBUSTION, _GRAMS_PER_POUND / 1e3),
+    Publisher("WattTime", lambda names: {"point_time", "value"} <= names, COMBUSTION, _GRAMS_PER_POUND / 1e3),
     Publisher("US EIA", _has("co2emissionsintensityfor", "utctime"), COMBUSTION, _GRAMS_PER_POUND, ends=True),
     Publisher("Energinet", _has("co2emission", "pricearea")),
+    Publisher("CodeCarbon", _has("emissionsrate", "energyconsumed"), instead=_CODECARBON),
+    Publisher("ENTSO-E", _has("actualaggregated"), instead="it holds generation by source, not an intensity"),
+    Publisher("US EIA", _has("netgenerationmw"), instead="it holds generation, not an intensity"),
 )  # fmt: skip
 UNKNOWN = Publisher("file", lambda names: True)
 
 
 def publisher_of(header: Sequence[str]) -> Publisher:
     """Whose columns these are, or UNKNOWN."""
-    names = {fold(_plain(name)) for name in header}
+    names = set(header)
     return next((one for one in PUBLISHERS if one.knows(names)), UNKNOWN)
 
 
@@ -124,7 +133,7 @@ def unit_of(name: str, default: float = 1.0) -> float:
         return _MASSES[found["mass"]] / _ENERGIES[found["energy"]]
     if _words(name) & _PARTS or re.search(rf"/\s*{_ENERGY}", _plain(name)):
         raise InputError(
-            f"the unit of the column {shown(name)} is not known; name it with one of g, kg, t, lb or oz "
+            f"the unit of {shown(name)} is not known; name it with one of g, kg, t, lb or oz "
             "per kWh, MWh, MJ or GJ, e.g. carbon_intensity_kg_per_mwh"
         )
     return default

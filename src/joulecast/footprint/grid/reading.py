@@ -16,7 +16,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from joulecast.errors import InputError, UnknownNameError, fold, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, shown
 from joulecast.files.paths import shown_path, user_text
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
@@ -27,6 +27,7 @@ from joulecast.footprint.grid.headers import (
     factor_type_boundary,
     forecast_column,
     is_estimate_flag,
+    is_forecast,
     publisher_of,
     time_column,
     unit_of,
@@ -34,7 +35,7 @@ from joulecast.footprint.grid.headers import (
     zone_columns,
 )
 from joulecast.footprint.grid.places import series_of
-from joulecast.footprint.grid.records import Records, records_of
+from joulecast.footprint.grid.records import LIST, Records, records_of
 from joulecast.footprint.grid.regular import Stamp, regular
 from joulecast.footprint.grid.series import HourlySeries, authority, hourly_series, packaged_regions
 from joulecast.footprint.grid.times import HOUR, stamp_of, zone_of
@@ -116,12 +117,14 @@ def read_hourly(
     where = f"hourly file {shown_path(path)}"
     table = records_of(user_text(path, "hourly file", MOST_BYTES), where)
     said = publisher_of(table.header)
+    if said.instead:
+        raise FileFormatError(f"{where} is of {said.name}: {said.instead}")
+    names = [region] if region else _zone_names(table, where)
     zone = None if timezone is None else zone_of(timezone)
     time_at = time_column(table.header, where)
     value_at = value_column(table.header, column, where)
     stamps, notes = _stamps(table, said, time_at, value_at, zone, where)
     start, values = regular(stamps, where, allow_gaps)
-    names = [region] if region else _zone_names(table, where)
     label = os.path.splitext(os.path.basename(os.fspath(path)))[0]  # noqa: PTH122, PTH119
     return HourlySeries(
         names[0] if names else _printable(label),
@@ -163,7 +166,9 @@ def _stamps(
 def _notes(table: Records, value_at: int, forecasts: int) -> list[str]:
     """What must be said of values that nobody measured."""
     rows = len(table.rows)
-    told = [f"{forecasts} of {rows} values are forecasts: they are not measured yet"] if forecasts else []
+    if is_forecast(table.header[value_at]) or is_forecast(table.fact(LIST)):
+        forecasts = rows
+    told = [f"{forecasts} of {rows} values are forecasts, not measured"] if forecasts else []
     flag = next((i for i, name in enumerate(table.header) if is_estimate_flag(name)), None)
     if flag is not None:
         guessed = sum(str(cell).strip().casefold() in _YES for cell in table.column(flag))

@@ -17,6 +17,7 @@ from joulecast.footprint.grid.headers import MARGINAL, boundary_of
 
 _SEPARATORS = ",;\t|"
 _DEEPEST = 4  # levels of JSON in which the list of hours is looked for
+LIST = "list"  # the fact that names the list of hours
 _ANSWERS = ("history", "data", "forecast", "records", "results", "items")  # looked into first
 
 
@@ -110,17 +111,18 @@ def _from_json(text: str, where: str) -> Records:
 def _list_of_hours(content: object) -> tuple[list[object], dict[str, object]]:
     """The list of objects nearest to the top, and the plain facts on the way to it."""
     facts: dict[str, object] = {}
-    level = [content]
+    level: list[tuple[str, object]] = [("", content)]
     for _ in range(_DEEPEST):
-        for part in level:
-            if isinstance(part, list) and any(isinstance(item, dict) for item in part):
-                return part, facts
+        for _key, part in level:
             if isinstance(part, dict):
-                facts |= {key: value for key, value in part.items() if not isinstance(value, dict | list)}
-                columns = _columns(part)
-                if columns:
-                    return columns, facts
-        level = [value for part in level if isinstance(part, dict) for value in _answers_first(part)]
+                facts |= {inner: value for inner, value in part.items() if not isinstance(value, dict | list)}
+        for key, part in level:
+            if isinstance(part, list) and any(isinstance(item, dict) for item in part):
+                return part, {**facts, LIST: key}
+            columns = _columns(part) if isinstance(part, dict) else []
+            if columns:
+                return columns, facts
+        level = [inner for _, part in level if isinstance(part, dict) for inner in _answers_first(part)]
     lone = isinstance(content, dict) and any(not isinstance(value, dict | list) for value in content.values())
     return ([content], facts) if lone and _is_hour(content) else ([], facts)
 
@@ -130,8 +132,8 @@ def _is_hour(content: object) -> bool:
     return isinstance(content, dict) and any("time" in key.casefold() or key == "from" for key in content)
 
 
-def _answers_first(part: dict[str, object]) -> list[object]:
-    return [part[key] for key in sorted(part, key=lambda key: key not in _ANSWERS)]
+def _answers_first(part: dict[str, object]) -> list[tuple[str, object]]:
+    return [(key, part[key]) for key in sorted(part, key=lambda key: key not in _ANSWERS)]
 
 
 def _columns(part: dict[str, object]) -> list[object]:
