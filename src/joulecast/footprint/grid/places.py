@@ -73,7 +73,8 @@ class Located:
         """What must be said where the region's yearly figure stands for the place."""
         if not self.name:
             return (self.note,) if self.note else ()
-        told = f"{self.name} is in {self.region.name}, whose yearly figure of {self.region.year} was taken"
+        whose = f"{self.region.name}, {self.region.year}"
+        told = f"{self.name} has no yearly figure of its own: that of its country was taken ({whose})"
         if self.note:
             told += f" ({self.note})"
         if self.series:
@@ -85,7 +86,7 @@ class Located:
         if self.pue is None:
             return ()
         return (
-            f"its operator states a PUE of {self.pue:g} for {self.name} in {self.pue_year}: "
+            f"the PUE of {self.name} was {self.pue:g} in {self.pue_year}, by its operator: "
             f"--pue {self.pue:g} takes it",
         )
 
@@ -93,12 +94,12 @@ class Located:
 def located(name: str) -> Located:
     """The place of a name: a region, a part of one, or a region of a cloud. Raises UnknownNameError."""
     text = str(name).strip()
-    whole, part = _looked_up(text, _regions_by_name()), _looked_up(text, _areas_by_name())
-    if whole is not None and part is not None:
-        return replace(whole, note=f"{text} is read as the country {whole.region.name}, not as {part.name}")
-    found = _cloud(text) or whole or part
+    found = _cloud(text) or _looked_up(text, _regions_by_name(), _areas_by_name())
     if found is not None:
-        return found
+        other = _areas_by_name().get(_folded(text))
+        if other is None or found.name:
+            return found
+        return replace(found, note=f"{text} is read as the country {found.region.name}, not as {other.name}")
     zone = _ZONE.fullmatch(text)
     if zone is not None and zone[1] in _countries():
         return Located(_countries()[zone[1]], name=text)
@@ -152,10 +153,10 @@ def regions() -> tuple[Region, ...]:
 Names = dict[str, Located]
 
 
-def _looked_up(text: str, table: Names) -> Located | None:
-    """By the name as it is written, else by its words without the form of state."""
-    spelt = _folded(text)
-    return (table.get(spelt) or table.get(_key(text))) if spelt else None
+def _looked_up(text: str, *tables: Names) -> Located | None:
+    """By the name as it is written in any table, else by its words without the form of state."""
+    keys = (key for key in (_folded(text), _key(text)) if key)
+    return next((table[key] for key in keys for table in tables if key in table), None)
 
 
 def _named(pairs: Iterable[tuple[str, Located]]) -> Names:
@@ -165,8 +166,8 @@ def _named(pairs: Iterable[tuple[str, Located]]) -> Names:
     for name, place in pairs:
         exact[_folded(name)] = place
         key = _key(name)
-        loose[key] = place if key not in loose or loose[key] is place else None
-    return {**{key: place for key, place in loose.items() if place is not None and key}, **exact}
+        loose[key] = place if loose.get(key, place) is place else None
+    return {**{key: place for key, place in loose.items() if place is not None}, **exact}
 
 
 @cache
@@ -235,9 +236,9 @@ def _folded(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    """The words of a name in one order, without those that say what form a state has."""
+    """The words of a name in one order, without those that say what form a state has; a blank before them."""
     words = re.findall(r"[^\W_]+|&", _plain(name).replace("'", "").replace(".", ""))
-    return " ".join(sorted({_SPELT.get(word, word) for word in words} - _FORM))
+    return "".join(f" {word}" for word in sorted({_SPELT.get(word, word) for word in words} - _FORM))
 
 
 def _plain(name: str) -> str:

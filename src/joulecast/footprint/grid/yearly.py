@@ -13,6 +13,7 @@ from functools import cache
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.factors import GIVEN, Given, checked
+from joulecast.footprint.grid.headers import AS_GIVEN, COMBUSTION, LIFE_CYCLE
 from joulecast.footprint.grid.places import located, regions
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
@@ -73,7 +74,7 @@ def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
         region=row.name,
         accounting="location-based",
         year=row.year,
-        boundary="life-cycle",
+        boundary=LIFE_CYCLE,
         source=f"{row.source}, {row.name}, {row.year}",
         warnings=tuple(warnings),
     )
@@ -92,7 +93,7 @@ def grid_of(
     if intensity is not None:
         if year is not None:
             raise InputError("a year is of the packaged table: leave it out beside an intensity of your own")
-        return given_intensity(intensity, accounting=accounting, region=region or "as given")
+        return given_intensity(intensity, accounting=accounting, region=region or AS_GIVEN)
     if check_accounting(accounting) != LOCATION_BASED:
         raise InputError(
             f"the packaged intensities are location-based; give the {accounting} intensity itself"
@@ -103,7 +104,7 @@ def grid_of(
 
 
 def given_intensity(
-    value: Given, *, accounting: str = "location-based", region: str = "as given", source: str = GIVEN
+    value: Given, *, accounting: str = "location-based", region: str = AS_GIVEN, source: str = GIVEN
 ) -> GridIntensity:
     """A figure the user has [g/kWh], and how it is accounted. Raises InputError or UnknownNameError."""
     amount = Quantity(checked("intensity", value), "g/kWh")
@@ -112,15 +113,15 @@ def given_intensity(
         region=region,
         accounting=check_accounting(accounting),
         year=None,
-        boundary="as given",
+        boundary=AS_GIVEN,
         source=source,
-        warnings=value_caveats(region, amount, "as given", accounting),
+        warnings=value_caveats(region, amount, AS_GIVEN, accounting),
     )
 
 
 def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
     """What must be said of an intensity that counts less than the packaged yearly, life-cycle ones."""
-    if boundary != "combustion":
+    if boundary != COMBUSTION:
         return ()
     return (
         f"the intensity of {region} counts combustion alone: life-cycle figures are higher, "
@@ -132,11 +133,12 @@ def value_caveats(region: str, intensity: Quantity, boundary: str, accounting: s
     """What must be said of an intensity that no grid has; a contract's and combustion's may be nought."""
     least, most = USUAL_G_PER_KWH
     value = intensity.amount.value
-    if value <= most and (value >= least or boundary == "combustion" or accounting == MARKET_BASED):
+    if value <= most and (value >= least or boundary == COMBUSTION or accounting == MARKET_BASED):
         return ()
+    whose = "the given intensity" if region == AS_GIVEN else f"the intensity of {region}"
     kilograms = f"; in kg/kWh it would be {value * GRAMS_PER_KILOGRAM:g} g/kWh"
     return (
-        f"the intensity of {region} is {value:.4g} g/kWh, outside what grids have ({least:g} to {most:,g})"
+        f"{whose} is {value:.4g} g/kWh, outside what grids have ({least:g} to {most:,g})"
         + (kilograms if least <= value * GRAMS_PER_KILOGRAM <= most else ""),
     )
 
@@ -146,7 +148,7 @@ MIXED = "some intensities count combustion alone, others whole life cycles: do n
 
 def are_mixed(boundaries: Iterable[str]) -> bool:
     """Whether intensities of these boundaries are no comparison."""
-    return {"combustion", "life-cycle"} <= set(boundaries)
+    return {COMBUSTION, LIFE_CYCLE} <= set(boundaries)
 
 
 def check_accounting(name: str) -> str:

@@ -267,8 +267,8 @@ class _Block:
         """Add what must be said of each row's GPU, and of its power where no GPU draws that."""
         for place, card in enumerate(self.cards):
             here = rows[self.embodied[rows] == place] if card.warnings else rows[:0]
-            for words in set(told[here].tolist()):
-                told[here[told[here] == words]] = SEPARATOR.join(filter(None, (words, *card.warnings)))
+            for said in set(told[here].tolist()):
+                told[here[told[here] == said]] = SEPARATOR.join(filter(None, (said, *card.warnings)))
         energy = self.cells["energy_j"]
         gpus, batch, time = (self.cells[name] for name in ("gpu_count", "batch_size", "duration_s"))
         with np.errstate(all="ignore"):
