@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from joulecast.errors import FileFormatError
 from joulecast.footprint.grid.headers import MARGINAL, boundary_of
 
+MOST_FIELDS = 500  # of the objects of JSON; grid operators have up to about 60
 _SEPARATORS = ",;\t|"
 _DEEPEST = 4  # levels of JSON in which the list of hours is looked for
 LIST = "list"  # the fact that names the list of hours
@@ -104,6 +105,8 @@ def _from_json(text: str, where: str) -> Records:
         raise FileFormatError(f"{where} holds something other than objects in its list of hours")
     flat = [dict(_flat(item)) for item in items if isinstance(item, dict)]
     header = list(dict.fromkeys(key for item in flat for key in item))
+    if len(header) > MOST_FIELDS:
+        raise FileFormatError(f"{where} has {len(header):,} different fields; at most {MOST_FIELDS} are read")
     rows = [(number, [item.get(name) for name in header]) for number, item in enumerate(flat, 1)]
     return Records(header, rows, facts, "item")
 

@@ -16,6 +16,7 @@ from joulecast.errors import FileFormatError, InputError, UnknownNameError, show
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+YEARS = range(1880, 2201)  # since the first power stations
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"\d{9,13}(\.\d+)?")
 _MOST_SECONDS = 1e11  # of a time in seconds; more are thousandths
@@ -56,10 +57,10 @@ def moment_of(text: str, zone: tzinfo | None = None) -> datetime:
     if moment.tzinfo is not None:
         if zone is not None and moment.astimezone(zone).utcoffset() != moment.utcoffset():
             raise InputError(f"{text} is not in the time zone {zone}; leave one of the two out")
-        return _utc(moment, text)
+        return moment.astimezone(UTC)
     if zone is None:
         raise InputError(f"{shown(text)} has no time zone; write 2022-06-01T13:00Z, or give --timezone")
-    early, late = (_utc(moment.replace(tzinfo=zone, fold=fold), text) for fold in (0, 1))
+    early, late = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if early == late:
         return early
     if early.astimezone(zone).replace(tzinfo=None) != moment:
@@ -93,7 +94,7 @@ def stamp_of(
             and not _is_epoch(text)
         ):
             raise InputError(f"{where}: {text} is not in the time zone {zone}; leave the zone out")
-        return _utc(moment, text, where)
+        return moment.astimezone(UTC)
     if assumed is not None and zone is not None and zone is not UTC:
         raise InputError(f"{where}: the column says UTC, the option says {zone}; one of the two is wrong")
     place = zone or assumed
@@ -104,7 +105,7 @@ def stamp_of(
         )
     seen[moment] += 1
     local = moment.replace(tzinfo=place, fold=1 if seen[moment] > 1 else 0)
-    found = _utc(local, text, where)
+    found = local.astimezone(UTC)
     if found.astimezone(place).replace(tzinfo=None) != moment:
         raise InputError(
             f"{where}: {text} does not exist in {place}: summer time begins then; is the file in UTC?"
@@ -116,13 +117,14 @@ def _written(text: str, where: str) -> datetime:
     """A time as it is written, with its zone where it says one."""
     if _is_epoch(text):
         seconds = float(text)
-        return EPOCH + timedelta(seconds=seconds / 1e3 if seconds > _MOST_SECONDS else seconds)
+        seconds = seconds / 1e3 if seconds > _MOST_SECONDS else seconds
+        return _of_a_grid(EPOCH + timedelta(seconds=seconds), text, where)
     is_utc = text.upper().endswith((" UTC", " GMT"))
     try:
         moment = datetime.fromisoformat(text[:-4] if is_utc else text)
     except ValueError:
         raise FileFormatError(f"{where}: {shown(text)} is no time; expected e.g. 2022-06-01T13:00Z") from None
-    return moment.replace(tzinfo=UTC) if is_utc and moment.tzinfo is None else moment
+    return _of_a_grid(moment.replace(tzinfo=UTC) if is_utc and moment.tzinfo is None else moment, text, where)
 
 
 def _is_epoch(text: str) -> bool:
@@ -164,14 +166,15 @@ def _between(begin: datetime, end: datetime, words: str) -> Window:
 
 def _naive(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(str(text).strip())
+        moment = datetime.fromisoformat(str(text).strip())
     except ValueError:
         raise InputError(f"{shown(text)} is no time; expected {_EXAMPLES}") from None
+    return _of_a_grid(moment, text)
 
 
-def _utc(moment: datetime, text: str, where: str = "") -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        told = f"{where}: " if where else ""
-        raise InputError(f"{told}{shown(text)} is no time that UTC knows") from None
+def _of_a_grid(moment: datetime, text: str, where: str = "") -> datetime:
+    """A time that has a day before and after it in every zone, else InputError."""
+    if moment.year in YEARS:
+        return moment
+    told = f"{where}: " if where else ""
+    raise InputError(f"{told}{shown(text)} is not of a grid; expected a year from {YEARS[0]} to {YEARS[-1]}")
