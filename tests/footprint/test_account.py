@@ -149,6 +149,73 @@ def test_a_gpu_by_an_alias_has_its_own_embodied_carbon() -> None:
         assert answer.factors()["embodied_gpu"][0].amount == Interval(164, 364, 364)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "low", "high"),
+    [
+        ("L4", 33, 113),
+        ("RTX A6000", 73, 219),
+        ("RTX 3090", 73, 219),
+        ("A100", 111, 181),
+        ("H100", 164, 273),
+        ("B200", 275, 461),
+    ],
+)
+def test_embodied_carbon_is_of_the_chip(gpu: str, low: float, high: float) -> None:
+    answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=gpu)
+    amount = answer.factors()["embodied_gpu"][0].amount
+    assert (amount.low, amount.high, answer.warnings) == (low, high, ())
+
+
+@pytest.mark.parametrize("gpu", ["RTX 5090", "RTX A4000", "T4", "RTX 4090", "MI300X"])
+def test_what_nobody_published_is_any_gpu_s_and_says_so(gpu: str) -> None:
+    answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=gpu)
+    assert answer.factors()["embodied_gpu"][0].amount == Interval(33, 150, 461)
+    assert answer.warnings == (
+        f"nobody has published the embodied carbon of {gpu}: any GPU's was taken, 33 to 461 kg",
+    )
+
+
+@pytest.mark.parametrize(
+    ("energy_j", "duration_s", "words"),
+    [
+        (0.00048, 3.5, "0.137 mW, which no GPU draws (3 to 3,000 W); as kWh it would be 493.7 W"),
+        (0.48, 3.5, "137 mW, which no GPU draws (3 to 3,000 W); as Wh it would be 493.7 W"),
+        (1.728e6, 3.5, "which no GPU draws (3 to 3,000 W); as mJ it would be 493.7 W"),
+        (1.7, 3.5, "486 mW, which no GPU draws (3 to 3,000 W); as Wh it would be 1,749 W"),
+        (1e12, 1.0, "1e+12 W, which no GPU draws (3 to 3,000 W)"),
+        (2.99, 1.0, "no GPU draws"),
+        (3000.1, 1.0, "no GPU draws"),
+    ],
+)
+def test_a_power_that_no_gpu_draws_is_told(energy_j: float, duration_s: float, words: str) -> None:
+    assert words in footprint_of_energy(energy_j, duration_s, exact_site()).warnings[-1]
+
+
+@pytest.mark.parametrize("power_w", [3.0, 70.0, 1400.0, 3000.0])
+def test_powers_of_gpus_are_not(power_w: float) -> None:
+    assert footprint_of_energy(power_w, 1.0, exact_site()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (0.432, "0.432 g/kWh, outside what grids have (5 to 2,000); in kg/kWh it would be 432 g/kWh"),
+        (4.99, "outside what grids have"),
+        (2000.1, "outside what grids have"),
+        (0, "0 g/kWh, outside what grids have"),
+        ("0.3:0.5", "in kg/kWh it would be"),
+    ],
+)
+def test_an_intensity_that_no_grid_has_is_told(given: Any, words: str) -> None:
+    assert words in site(intensity=given).grid.warnings[-1]
+
+
+def test_intensities_that_may_be_are_not() -> None:
+    for given in (5, 20.8, 1306.3, 2000):
+        assert site(intensity=given).grid.warnings == ()
+    assert site(intensity=0, accounting="market-based").grid.warnings == ()  # a contract may say so
+
+
 def test_dynamic_energy_is_refused() -> None:
     with pytest.raises(InputError, match="gross"):
         footprint_of(estimate("sd1.5", "A100", boundary="dynamic"), site("FR"))

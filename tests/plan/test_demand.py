@@ -125,7 +125,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("regions.1.gpus", [["A100"]], "must be like"),
         ("regions.1.gpus", {"H100": 3, "H100-SXM5-80GB": 4}, "H100-SXM5-80GB twice"),
         ("services.0.images_per_day", 0, "asks for no image"),
-        ("regions.0.hourly", "CAISO", "CISO"),
+        ("regions.0.hourly", "CIS", "CISO"),
     ],
 )
 def test_bad_values_are_named(path: str, value: Any, words: str) -> None:
