@@ -211,8 +211,8 @@ def test_an_intensity_that_no_grid_has_is_told(given: Any, words: str) -> None:
 
 
 def test_intensities_that_may_be_are_not() -> None:
-    for given in (5, 20.8, 1306.3, 2000):
-        assert site(intensity=given).grid.warnings == ()
+    for intensity in (5, 20.8, 1306.3, 2000):
+        assert site(intensity=intensity).grid.warnings == ()
     assert site(intensity=0, accounting="market-based").grid.warnings == ()  # a contract may say so
 
 

@@ -40,7 +40,7 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
         add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
     add(
         "--region",
-        help="country, state or cloud region by name or code, or World: packaged yearly grid intensity (Ember)",
+        help="country, state or cloud region, by name or code, or World: packaged yearly intensity (Ember)",
     )
     add("--year", help="year of that intensity, where it must be a certain one")
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")

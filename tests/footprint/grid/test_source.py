@@ -39,6 +39,16 @@ def test_a_zone_that_is_not_there_is_not_its_neighbour() -> None:
             source(region, None)
 
 
+def test_a_file_that_says_it_is_marginal_is_not_the_grid_s_mean() -> None:
+    path = Path(__file__).parent / "layouts" / "watttime_v3_moer.json"
+    assert "CAISO_NORTH: its intensities are marginal, as the file says" in read_hourly(path).caveats()
+    assert not any(
+        "as the file says" in words for words in read_hourly(path, accounting="marginal").caveats()
+    )
+    with pytest.raises(InputError, match="holds marginal intensities, not market-based ones"):
+        read_hourly(path, accounting="market-based")
+
+
 def test_two_series_of_one_zone_are_told() -> None:
     with pytest.raises(InputError, match="2 hourly series of California"):
         HourlySource([hourly_series("CISO"), read_hourly(EXPORT)])("California", None)

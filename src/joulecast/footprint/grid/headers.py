@@ -49,6 +49,8 @@ _PARTS |= {"ton", "tons", "mt", "mg", "ug", "stone", "mmbtu", "btu", "therm", "m
 _OTHER_GASES = frozenset(("nox", "so2", "ch4", "n2o", "sox", "pm2", "pm25", "pm10", "nh3", "hg"))
 _FORECAST = frozenset(("forecast", "forecasted", "predicted", "prediction", "projected", "prognosis"))
 _INTENSITY = frozenset(("intensity", "ci", "moer", "aoer", "rating", "taux", "carbonintensity"))
+# parts of the names of columns that say something of a row beside its intensity
+_ASIDE = ("updated", "created", "estimat", "granularity", "source", "factortype", "duration", "flowtraced")
 _NEVER = frozenset(("index", "percent", "percentage", "share", "fossil", "rank", "level", "description"))
 
 
@@ -188,8 +190,8 @@ def value_column(header: Sequence[str], asked: str | None, where: str) -> int:
     """The place of the column of intensities. Raises InputError where that is not certain."""
     if asked is not None:
         return _named_column(header, asked, where)
-    skipped = set(zone_columns(header))
-    others = [i for i, name in enumerate(header) if not _time_score(name) and i not in skipped]
+    skipped = {*zone_columns(header), unit_column(header)}
+    others = [i for i, name in enumerate(header) if i not in skipped and not _is_aside(name)]
     if not others:
         raise InputError(
             f"{where} has no column of intensities beside {_listed(header)}; are its columns "
@@ -212,6 +214,11 @@ def value_column(header: Sequence[str], asked: str | None, where: str) -> int:
     )
 
 
+def unit_column(header: Sequence[str]) -> int | None:
+    """The column that states the unit of each row, if there is one."""
+    return next((i for i, name in enumerate(header) if fold(name) in ("unit", "units")), None)
+
+
 def forecast_column(header: Sequence[str], value_at: int) -> int | None:
     """The column that forecasts what another measures, for hours that are not measured yet."""
     wanted = _words(header[value_at]) - {"actual"}
@@ -227,6 +234,11 @@ def _named_column(header: Sequence[str], asked: str, where: str) -> int:
     near = near_matches(asked, header, most=1)
     better = f"did you mean {shown(near[0], 80)}?" if near else f"found: {_listed(header)}"
     raise InputError(f"{where} has no column {shown(asked)}; {better}")
+
+
+def _is_aside(name: str) -> bool:
+    """Whether a column holds a time, or something of a row that is no intensity whatever it is."""
+    return _time_score(name) > 0 or any(part in fold(name) for part in _ASIDE)
 
 
 def _time_score(name: str) -> int:

@@ -8,7 +8,6 @@ Republic of") do not matter.
 
 from __future__ import annotations
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -270,5 +269,7 @@ def _is_near(wanted: str, known: str) -> bool:
     """Whether most letters agree in their order, or the one begins with the other."""
     if len(wanted) > _CODE and known.startswith(wanted):
         return True
+    import difflib  # where a name was wrong, not before
+
     matcher = difflib.SequenceMatcher(None, wanted, known, autojunk=False)
     return matcher.real_quick_ratio() >= _NEAR and matcher.quick_ratio() >= _NEAR and matcher.ratio() >= _NEAR

@@ -30,6 +30,7 @@ from joulecast.footprint.grid.headers import (
     is_forecast,
     publisher_of,
     time_column,
+    unit_column,
     unit_of,
     value_column,
     zone_columns,
@@ -125,12 +126,15 @@ def read_hourly(
     value_at = value_column(table.header, column, where)
     stamps, notes = _stamps(table, said, time_at, value_at, zone, where)
     start, values = regular(stamps, where, allow_gaps)
+    accounted = table.accounting or said.accounting
+    if accounted and accounting is None:
+        notes = (f"its intensities are {accounted}, as the file says", *notes)
     label = os.path.splitext(os.path.basename(os.fspath(path)))[0]  # noqa: PTH122, PTH119
     return HourlySeries(
         names[0] if names else _printable(label),
         start,
         values,
-        _accounting(accounting, table.accounting or said.accounting, where),
+        _accounting(accounting, accounted, where),
         _boundary(table, said, table.header[value_at], where),
         f"{said.name} {shown_path(path)}, column {_printable(table.header[value_at])}",
         tuple(names[1:]),
@@ -149,7 +153,7 @@ def _stamps(
     assumed = UTC if "utc" in fold(name) else None
     late = HOUR if said.ends or ends_hour(name) else None
     value_name = table.header[value_at]
-    unit = unit_of(table.fact("units", "unit"), unit_of(value_name, said.unit_g_per_kwh))
+    unit = unit_of(_unit_text(table, where), unit_of(value_name, said.unit_g_per_kwh))
     forecast_at = forecast_column(table.header, value_at)
     stamps, seen, forecasts = [], Counter[datetime](), 0
     for number, row in table.rows:
@@ -161,6 +165,16 @@ def _stamps(
         value = _intensity(cell, unit, at, table.is_decimal_comma)
         stamps.append((moment if late is None else moment - late, value, number))
     return stamps, tuple(_notes(table, value_at, forecasts))
+
+
+def _unit_text(table: Records, where: str) -> str:
+    """The unit that a file states beside its intensities, or ``""``. Raises InputError for several."""
+    at = unit_column(table.header)
+    stated = {table.fact("units", "unit")} if at is None else {str(cell).strip() for cell in table.column(at)}
+    if len(stated) > 1:
+        several = ", ".join(map(shown, sorted(stated)[:5]))
+        raise InputError(f"{where} holds several units ({several}); give a file of one unit")
+    return stated.pop() if stated else ""
 
 
 def _notes(table: Records, value_at: int, forecasts: int) -> list[str]:
@@ -177,8 +191,10 @@ def _notes(table: Records, value_at: int, forecasts: int) -> list[str]:
 
 
 def _is_empty(cell: object) -> bool:
-    return cell is None or (
-        isinstance(cell, str) and cell.strip().casefold() in ("", "nan", "null", "n/e", "n/a")
+    return (
+        cell is None
+        or cell != cell
+        or (isinstance(cell, str) and cell.strip().casefold() in ("", "nan", "null", "n/e", "n/a"))
     )
 
 
