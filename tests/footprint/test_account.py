@@ -210,6 +210,30 @@ def test_an_intensity_that_no_grid_has_is_told(given: Any, words: str) -> None:
     assert words in site(intensity=given).grid.warnings[-1]
 
 
+@pytest.mark.parametrize(
+    ("given", "g_per_kwh"),
+    [
+        ("432", 432),
+        ("432 g/kWh", 432),
+        ("0.432 kg/kWh", 432),
+        ("0.432 tCO2e/MWh", 432),
+        ("4.32e2gCO2/kWh", 432),
+        ("1000 lb/MWh", 453.59237),
+    ],
+)
+def test_an_intensity_may_say_its_unit(given: str, g_per_kwh: float) -> None:
+    assert site(intensity=given).grid.intensity.amount.value == pytest.approx(g_per_kwh, rel=1e-12)
+
+
+def test_ranges_with_a_unit_and_units_that_are_none() -> None:
+    assert site(intensity="0.4:0.5 kg/kWh").grid.intensity.amount.high == 500
+    with pytest.raises(InputError, match="the unit of 'stone/kWh' is not known"):
+        site(intensity="3 stone/kWh")
+    for given_text in ("432 kg", "432 bananas", "432 g", "much", "432 kWh", "1e3x"):
+        with pytest.raises(InputError):
+            site(intensity=given_text)
+
+
 def test_intensities_that_may_be_are_not() -> None:
     for intensity in (5, 20.8, 1306.3, 2000):
         assert site(intensity=intensity).grid.warnings == ()

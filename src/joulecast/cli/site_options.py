@@ -43,7 +43,11 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
         help="country, state or cloud region, by name or code, or World: packaged yearly intensity (Ember)",
     )
     add("--year", help="year of that intensity, where it must be a certain one")
-    add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
+    add(
+        "--intensity",
+        metavar="G_PER_KWH",
+        help="grid intensity [g CO2e/kWh] instead, or with its unit (0.35 kg/kWh); a range is LOW:HIGH",
+    )
     add(
         "--accounting",
         help="of --intensity or an hourly file: location-based (default), market-based or marginal",

@@ -125,15 +125,15 @@ def factor_type_boundary(given: object) -> str:
     return LIFE_CYCLE if given is None or given == "" else boundary_of(str(given))
 
 
-def unit_of(name: str, default: float = 1.0) -> float:
-    """The unit that a column's name states [g/kWh], `default` where it states none.
+def unit_of(name: str, default: float | None = 1.0) -> float:
+    """The unit that a name states [g/kWh], `default` where it states none.
 
-    Raises InputError where it states one that is not understood.
+    Raises InputError where it states one that is not understood, or none and there is no default.
     """
     found = _UNIT.search(_plain(name))
     if found is not None:
         return _MASSES[found["mass"]] / _ENERGIES[found["energy"]]
-    if _words(name) & _PARTS or re.search(rf"/\s*{_ENERGY}", _plain(name)):
+    if default is None or _words(name) & _PARTS or re.search(rf"/\s*{_ENERGY}", _plain(name)):
         raise InputError(
             f"the unit of {shown(name)} is not known; name it with one of g, kg, t, lb or oz "
             "per kWh, MWh, MJ or GJ, e.g. carbon_intensity_kg_per_mwh"

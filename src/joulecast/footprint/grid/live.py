@@ -25,7 +25,13 @@ from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import factor_type_boundary
 from joulecast.footprint.grid.places import located
-from joulecast.footprint.grid.yearly import GridIntensity, boundary_caveats, grid_intensity
+from joulecast.footprint.grid.yearly import (
+    LOCATION_BASED,
+    GridIntensity,
+    boundary_caveats,
+    grid_intensity,
+    value_caveats,
+)
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
 from joulecast.units import SECONDS_PER_HOUR
@@ -101,14 +107,19 @@ def live_intensity(
         value, moment, boundary = _checked(answer, read, now)
     except _UnusableError as reason:
         return _fallback(region, str(reason))
+    intensity = Quantity(Interval.exact(value), "g/kWh")
     return GridIntensity(
-        intensity=Quantity(Interval.exact(value), "g/kWh"),
+        intensity=intensity,
         region=row.name,
-        accounting="location-based",
+        accounting=LOCATION_BASED,
         year=moment.year,
         boundary=boundary,
         source=f"{name}, live, {row.name}, {moment:%Y-%m-%dT%H:%MZ}",
-        warnings=(*place.caveats(), *boundary_caveats(row.name, boundary)),
+        warnings=(
+            *place.caveats(),
+            *boundary_caveats(row.name, boundary),
+            *value_caveats(row.name, intensity, boundary, LOCATION_BASED),
+        ),
     )
 
 

@@ -7,20 +7,22 @@ The packaged table is location-based, life-cycle, of the production mix: Ember, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.factors import GIVEN, Given, checked
-from joulecast.footprint.grid.headers import AS_GIVEN, COMBUSTION, LIFE_CYCLE
+from joulecast.footprint.grid.headers import AS_GIVEN, COMBUSTION, LIFE_CYCLE, unit_of
 from joulecast.footprint.grid.places import located, regions
 from joulecast.footprint.quantity import Quantity
-from joulecast.uncertainty import Interval
+from joulecast.uncertainty import Interval, parse_interval
 from joulecast.units import GRAMS_PER_KILOGRAM
 
 ACCOUNTING = ("location-based", "market-based", "marginal")
 LOCATION_BASED, MARKET_BASED = ACCOUNTING[:2]
+_WITH_UNIT = re.compile(r"([\d.:+-]+(?:e[+-]?\d+)?)\s*([A-Za-z].*)")
 USUAL_G_PER_KWH = (5.0, 2000.0)  # of any grid, over an hour or more; the yearly table has 20.8 to 1,306
 STALE_YEARS = 2  # behind the newest year of the table
 
@@ -106,8 +108,11 @@ def grid_of(
 def given_intensity(
     value: Given, *, accounting: str = "location-based", region: str = AS_GIVEN, source: str = GIVEN
 ) -> GridIntensity:
-    """A figure the user has [g/kWh], and how it is accounted. Raises InputError or UnknownNameError."""
-    amount = Quantity(checked("intensity", value), "g/kWh")
+    """A figure the user has, and how it is accounted: [g/kWh], or text with its unit (``0.35 kg/kWh``).
+
+    Raises InputError or UnknownNameError.
+    """
+    amount = Quantity(checked("intensity", _in_grams(value)), "g/kWh")
     return GridIntensity(
         intensity=amount,
         region=region,
@@ -117,6 +122,12 @@ def given_intensity(
         source=source,
         warnings=value_caveats(region, amount, AS_GIVEN, accounting),
     )
+
+
+def _in_grams(value: Given) -> Given:
+    """An intensity [g/kWh]: of text with a unit, as that says. Raises InputError for an unknown one."""
+    found = _WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if found is None else parse_interval(found[1], "grid intensity") * unit_of(found[2], None)
 
 
 def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
