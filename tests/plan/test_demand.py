@@ -144,6 +144,16 @@ def test_models_that_do_not_fit_are_not_planned() -> None:
         demand_of(content)
 
 
+def test_what_to_doubt_of_places_and_cards_is_said() -> None:
+    content = changed("regions.1.name", "eu-west-3")
+    content["regions"].append({"name": "mine", "intensity": 0.4})
+    content["gpus"].append({"name": "RTX 5090"})
+    told = "; ".join(demand_of(content).warnings)
+    assert "AWS eu-west-3 (Paris) has no yearly figure of its own" in told
+    assert "the intensity of mine is 0.4 g/kWh, outside what grids have" in told
+    assert "nobody has published the embodied carbon of RTX 5090" in told
+
+
 def test_a_mean_quality_needs_every_quality() -> None:
     content = changed("services.0.min_quality", 0.5)
     del content["services"][0]["configurations"][0]["quality"]

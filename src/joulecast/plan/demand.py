@@ -20,7 +20,7 @@ from joulecast.errors import FileFormatError, InputError, UnknownNameError, show
 from joulecast.files.paths import shown_path, user_text
 from joulecast.footprint.factors import GIVEN, Given, embodied_host, embodied_of, factor
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
-from joulecast.footprint.grid.yearly import grid_intensity
+from joulecast.footprint.grid.yearly import given_intensity, grid_intensity
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predictor import predict_questions
@@ -376,8 +376,9 @@ def _place(
         said.warnings += grid.warnings
         intensity, source = np.full(hours, grid.intensity.amount.value), f"{grid.source}, {grid.boundary}"
     elif stated == ["intensity"]:
-        intensity = np.full(hours, _number(given["intensity"], f"{table.where}.intensity", 0, 3000))
-        source = GIVEN
+        stated_g = _number(given["intensity"], f"{table.where}.intensity", 0, 3000)
+        said.warnings += given_intensity(stated_g, region=name).warnings
+        intensity, source = np.full(hours, stated_g), GIVEN
     else:
         series: HourlySeries = (
             hourly_series(given["hourly"]) if given["hourly"] else read_hourly(folder / str(given["file"]))
