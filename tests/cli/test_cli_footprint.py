@@ -223,7 +223,7 @@ def test_hourly_files_of_one_s_own_accounting_and_gaps(run: Command) -> None:
     inside = run(*ESTIMATE, "--hourly", "gap.csv", "--allow-gaps", "--at", "2024-06-01T03:00Z")
     assert "has no value for 2024-06-01T03:00Z" in inside.err
     Path("two.csv").write_text("time,a,b\n2024-06-01T00:00Z,1,2\n")
-    assert "name one of: a, b" in run(*ESTIMATE, "--hourly", "two.csv").err
+    assert "name one of: 'a', 'b'" in run(*ESTIMATE, "--hourly", "two.csv").err
     assert "2.00 g CO2e/kWh" in run(*ESTIMATE, "--hourly", "two.csv", "--hourly-column", "b").out
 
 
@@ -287,7 +287,7 @@ def test_unlike_boundaries_in_a_table_are_said(run: Command) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--hourly", "CAISO"), "did you mean US-CAL-CISO"),
+        (("--hourly", "US-CAL"), "did you mean US-CAL-CISO"),
         (("--hourly", "none.csv"), "does not exist"),
         (("--hourly", "w.csv"), "no column of times"),
         (("--hourly", "CISO", "--region", "FR"), "--hourly or --region, not both"),

@@ -62,7 +62,7 @@ def test_what_if_by_the_hour(run: Command) -> None:
         (("--to", "frames=1"), "nothing changes"),
         (("--to", "year=soon", "--region", "FR"), "whole number"),
         (("--to", "at=12:00"), "hourly series"),
-        (("--hourly", "CAISO", "--to", "steps=3"), "CISO"),
+        (("--hourly", "US-CIS", "--to", "steps=3"), "CISO"),
         (("--hourly", "US-CAL-CISO", "--at", "noon", "--to", "steps=3"), "is no time"),
         (("--pue", "1.2", "--to", "steps=3"), "without a place"),
         (("--live", "--to", "steps=3"), "--live needs --region"),

@@ -113,7 +113,7 @@ def test_changes_of_live_and_hourly_sites(run: Command, monkeypatch: pytest.Monk
         times = [f"2024-06-01T{hour:02}:00Z,{hour},{100 + hour}" for hour in range(24) if hour != 3]
         Path("fr.csv").write_text("\n".join(["datetime,a,b", *times]))
         series = (*asked, "--hourly", "fr.csv", "--at", "12:00", "--json")
-        assert "name one of: a, b" in run(*series).err
+        assert "name one of: 'a', 'b'" in run(*series).err
         assert "1 hour missing" in run(*series, "--hourly-column", "b").err
         taken = run(*series, "--hourly-column", "b", "--allow-gaps")
         assert taken.status == 0, taken.err

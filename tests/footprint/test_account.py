@@ -15,8 +15,9 @@ from joulecast import estimate
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import Footprint, Site, footprint_of, footprint_of_energy, site
 from joulecast.footprint.factors import packaged
+from joulecast.footprint.grid.places import find_region, regions
 from joulecast.footprint.grid.reading import hourly_series
-from joulecast.footprint.grid.yearly import find_region, grid_intensity, newest_year, regions
+from joulecast.footprint.grid.yearly import grid_intensity, newest_year
 from joulecast.uncertainty import Interval
 
 # A GPU draws 3.6 MJ = 1 kWh in an hour for one image: every number below is worked by hand.
@@ -42,8 +43,8 @@ def test_a_hand_worked_case() -> None:
     assert str(answer.money) == "1.2 EUR"
     # any GPU: 150 + 375 kg over 5 years * 8760 h * 0.5, 4 hours of it
     assert answer.embodied_carbon.amount.value == 4 * 525_000 / (5 * 8760 * 0.5)
-    assert answer.embodied_carbon.amount.low == 4 * 235_000 / (5 * 8760 * 0.5)
-    assert answer.embodied_carbon.amount.high == 4 * 985_500 / (5 * 8760 * 0.5)
+    assert answer.embodied_carbon.amount.low == 4 * 208_000 / (5 * 8760 * 0.5)
+    assert answer.embodied_carbon.amount.high == 4 * 1_173_500 / (5 * 8760 * 0.5)
     assert answer.sci.amount.value == (3000 + answer.embodied_carbon.amount.value) / 4
     assert (answer.sci.unit, answer.carbon.unit) == ("g/image", "g")
 
@@ -146,6 +147,97 @@ def test_a_gpu_by_an_alias_has_its_own_embodied_carbon() -> None:
     for name in ("H200-SXM-141GB", "h200", "H200 SXM"):
         answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=name)
         assert answer.factors()["embodied_gpu"][0].amount == Interval(164, 364, 364)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "low", "high"),
+    [
+        ("L4", 33, 113),
+        ("RTX A6000", 73, 219),
+        ("RTX 3090", 73, 219),
+        ("A100", 111, 181),
+        ("H100", 164, 273),
+        ("B200", 275, 461),
+    ],
+)
+def test_embodied_carbon_is_of_the_chip(gpu: str, low: float, high: float) -> None:
+    answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=gpu)
+    amount = answer.factors()["embodied_gpu"][0].amount
+    assert (amount.low, amount.high, answer.warnings) == (low, high, ())
+
+
+@pytest.mark.parametrize("gpu", ["RTX 5090", "RTX A4000", "T4", "RTX 4090", "MI300X"])
+def test_what_nobody_published_is_any_gpu_s_and_says_so(gpu: str) -> None:
+    answer = footprint_of_energy(ONE_KWH_J, ONE_HOUR_S, exact_site(), gpu=gpu)
+    assert answer.factors()["embodied_gpu"][0].amount == Interval(33, 150, 461)
+    assert answer.warnings == (
+        f"nobody has published the embodied carbon of {gpu}: any GPU's was taken, 33 to 461 kg",
+    )
+
+
+@pytest.mark.parametrize(
+    ("energy_j", "duration_s", "words"),
+    [
+        (0.00048, 3.5, "0.137 mW, which no GPU draws (3 to 3,000 W); as kWh it would be 493.7 W"),
+        (0.48, 3.5, "137 mW, which no GPU draws (3 to 3,000 W); as Wh it would be 493.7 W"),
+        (1.728e6, 3.5, "which no GPU draws (3 to 3,000 W); as mJ it would be 493.7 W"),
+        (1.7, 3.5, "486 mW, which no GPU draws (3 to 3,000 W); as Wh it would be 1,749 W"),
+        (1e12, 1.0, "1e+12 W, which no GPU draws (3 to 3,000 W)"),
+        (2.99, 1.0, "no GPU draws"),
+        (3000.1, 1.0, "no GPU draws"),
+    ],
+)
+def test_a_power_that_no_gpu_draws_is_told(energy_j: float, duration_s: float, words: str) -> None:
+    assert words in footprint_of_energy(energy_j, duration_s, exact_site()).warnings[-1]
+
+
+@pytest.mark.parametrize("power_w", [3.0, 70.0, 1400.0, 3000.0])
+def test_powers_of_gpus_are_not(power_w: float) -> None:
+    assert footprint_of_energy(power_w, 1.0, exact_site()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (0.432, "0.432 g/kWh, outside what grids have (5 to 2,000); in kg/kWh it would be 432 g/kWh"),
+        (4.99, "outside what grids have"),
+        (2000.1, "outside what grids have"),
+        (0, "0 g/kWh, outside what grids have"),
+        ("0.3:0.5", "in kg/kWh it would be"),
+    ],
+)
+def test_an_intensity_that_no_grid_has_is_told(given: Any, words: str) -> None:
+    assert words in site(intensity=given).grid.warnings[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "g_per_kwh"),
+    [
+        ("432", 432),
+        ("432 g/kWh", 432),
+        ("0.432 kg/kWh", 432),
+        ("0.432 tCO2e/MWh", 432),
+        ("4.32e2gCO2/kWh", 432),
+        ("1000 lb/MWh", 453.59237),
+    ],
+)
+def test_an_intensity_may_say_its_unit(given: str, g_per_kwh: float) -> None:
+    assert site(intensity=given).grid.intensity.amount.value == pytest.approx(g_per_kwh, rel=1e-12)
+
+
+def test_ranges_with_a_unit_and_units_that_are_none() -> None:
+    assert site(intensity="0.4:0.5 kg/kWh").grid.intensity.amount.high == 500
+    with pytest.raises(InputError, match="the unit of 'stone/kWh' is not known"):
+        site(intensity="3 stone/kWh")
+    for given_text in ("432 kg", "432 bananas", "432 g", "much", "432 kWh", "1e3x"):
+        with pytest.raises(InputError):
+            site(intensity=given_text)
+
+
+def test_intensities_that_may_be_are_not() -> None:
+    for intensity in (5, 20.8, 1306.3, 2000):
+        assert site(intensity=intensity).grid.warnings == ()
+    assert site(intensity=0, accounting="market-based").grid.warnings == ()  # a contract may say so
 
 
 def test_dynamic_energy_is_refused() -> None:
@@ -261,5 +353,6 @@ def test_a_gpu_of_ones_own_has_the_embodied_carbon_of_any(tmp_path: Path) -> Non
     )
     guess = estimate("sdxl", str(path), precision="fp16")
     answer = footprint_of(guess, exact_site())
-    assert answer.factors()["embodied_gpu"][0].amount == Interval(60, 150, 273)
+    assert answer.factors()["embodied_gpu"][0].amount == Interval(33, 150, 461)
+    assert "nobody has published the embodied carbon of Mine" in answer.warnings[-1]
     assert answer.gpu_energy.amount.value == pytest.approx(guess.energy_j / ONE_KWH_J)

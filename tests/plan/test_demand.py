@@ -125,7 +125,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("regions.1.gpus", [["A100"]], "must be like"),
         ("regions.1.gpus", {"H100": 3, "H100-SXM5-80GB": 4}, "H100-SXM5-80GB twice"),
         ("services.0.images_per_day", 0, "asks for no image"),
-        ("regions.0.hourly", "CAISO", "CISO"),
+        ("regions.0.hourly", "CIS", "CISO"),
     ],
 )
 def test_bad_values_are_named(path: str, value: Any, words: str) -> None:
@@ -142,6 +142,16 @@ def test_models_that_do_not_fit_are_not_planned() -> None:
     content["gpus"], content["regions"] = [{"name": "L4"}], [{"name": "FR"}]
     with pytest.raises(InputError, match="no GPU on offer holds"):
         demand_of(content)
+
+
+def test_what_to_doubt_of_places_and_cards_is_said() -> None:
+    content = changed("regions.1.name", "eu-west-3")
+    content["regions"].append({"name": "mine", "intensity": 0.4})
+    content["gpus"].append({"name": "RTX 5090"})
+    told = "; ".join(demand_of(content).warnings)
+    assert "AWS eu-west-3 (Paris) has no yearly figure of its own" in told
+    assert "the intensity of mine is 0.4 g/kWh, outside what grids have" in told
+    assert "nobody has published the embodied carbon of RTX 5090" in told
 
 
 def test_a_mean_quality_needs_every_quality() -> None:

@@ -38,9 +38,16 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
     if columns:
         add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
         add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
-    add("--region", help="country by name or ISO code, or World: packaged yearly grid intensity (Ember)")
+    add(
+        "--region",
+        help="country, state or cloud region, by name or code, or World: packaged yearly intensity (Ember)",
+    )
     add("--year", help="year of that intensity, where it must be a certain one")
-    add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
+    add(
+        "--intensity",
+        metavar="G_PER_KWH",
+        help="grid intensity [g CO2e/kWh] instead, or with its unit (0.35 kg/kWh); a range is LOW:HIGH",
+    )
     add(
         "--accounting",
         help="of --intensity or an hourly file: location-based (default), market-based or marginal",
@@ -197,7 +204,6 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.footprint.grid.reading import find_series
     from joulecast.footprint.grid.source import HourlySource
     from joulecast.footprint.grid.times import zone_of
-    from joulecast.footprint.grid.yearly import LOCATION_BASED
 
     def mean(series: HourlySeries) -> GridIntensity:
         return intensity_at(series, options.at, options.timezone)
@@ -208,7 +214,7 @@ def _hourly_source(options: argparse.Namespace) -> GridOf:
             name,
             column=options.hourly_column,
             timezone=options.timezone,
-            accounting=options.accounting or LOCATION_BASED,
+            accounting=options.accounting,
             allow_gaps=bool(options.allow_gaps),
         )
         for name in options.hourly

@@ -17,8 +17,12 @@ from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
 from joulecast.presented import Presented
 from joulecast.uncertainty import Ends, Interval
+from joulecast.units import JOULES_PER_KILOWATT_HOUR
 
-__all__ = ["Footprint", "Site", "footprint_of", "footprint_of_energy", "site"]
+DRAWN_W = (3.0, 3000.0)  # what GPUs draw: laptops' idle ones, and twice the boards of 2026
+_ENERGY_UNITS = {"kWh": JOULES_PER_KILOWATT_HOUR, "Wh": JOULES_PER_KILOWATT_HOUR / 1e3, "kJ": 1e3, "mJ": 1e-3}
+
+__all__ = ["Footprint", "Site", "footprint_of", "footprint_of_energy", "power_caveats", "site"]
 
 
 class MoneyData(Ends):
@@ -199,12 +203,17 @@ def footprint_of_energy(
     """
     check_gross(boundary)
     count = check_images(images)
+    energy, duration = (
+        _positive(energy_j, "J/image", "energy of an image"),
+        _positive(duration_s, "s/image", "time of an image"),
+    )
+    card = embodied_of(gpu)
     total = Sum(
         at,
-        Factor("energy_j", _positive(energy_j, "J/image", "energy of an image"), source),
-        Factor("duration_s", _positive(duration_s, "s/image", "time of an image"), source),
+        Factor("energy_j", energy, source),
+        Factor("duration_s", duration, source),
         quantity(count, "image"),
-        embodied_of(gpu),
+        card,
     )
     return Footprint(
         images=count,
@@ -212,8 +221,34 @@ def footprint_of_energy(
         accounting=at.grid.accounting,
         grid=at.grid,
         steps=tuple(total.ledger.steps),
-        warnings=at.grid.warnings,
+        warnings=(
+            *at.grid.warnings,
+            *card.warnings,
+            *power_caveats(energy.amount.value, duration.amount.value),
+        ),
     )
+
+
+def power_caveats(energy_j: float, duration_s: float) -> tuple[str, ...]:
+    """What must be said of an energy in a time of one GPU that no GPU draws: a unit is wrong, most likely."""
+    power = energy_j / duration_s
+    least, most = DRAWN_W
+    if least <= power <= most:
+        return ()
+    told = (
+        f"{energy_j:.4g} J in {duration_s:.4g} s is {_watts(power)}, which no GPU draws "
+        f"({least:g} to {most:,g} W)"
+    )
+    unit, size = next(
+        ((unit, size) for unit, size in _ENERGY_UNITS.items() if least <= power * size <= most), ("", 0.0)
+    )
+    return (
+        told + (f"; as {unit} it would be {_watts(power * size)}: energies are in joules" if unit else ""),
+    )
+
+
+def _watts(power_w: float) -> str:
+    return f"{power_w * 1e3:.3g} mW" if power_w < 1 else f"{power_w:,.4g} W"
 
 
 def check_gross(boundary: str) -> None:

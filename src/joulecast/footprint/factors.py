@@ -27,17 +27,19 @@ PLAUSIBLE: dict[str, tuple[float, float, str]] = {
 UNITS = {"host_overhead": "1", "pue": "1", "wue": "L/kWh", "life": "year", "utilisation": "1",
          "transmission_loss": "1", "intensity": "g/kWh"}  # fmt: skip
 GIVEN = "given by the user"
+_ANY = "any"
 
 Given = Interval | Number | str
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A number of the sum: what it is called, its quantity, where it comes from."""
+    """A number of the sum: what it is called, its quantity, where it comes from, why to doubt it."""
 
     name: str
     quantity: Quantity
     source: str
+    warnings: tuple[str, ...] = ()
 
 
 def factor(name: str, given: Given | None = None, *, unit: str | None = None, source: str = GIVEN) -> Factor:
@@ -73,22 +75,30 @@ def packaged() -> dict[str, Factor]:
 
 
 def embodied_of(gpu: str | Gpu | None) -> Factor:
-    """Embodied carbon of a GPU (or its name or alias), or of any [kg]. Raises UnknownNameError."""
-    if not gpu:
-        return embodied_gpu()
-    found = find_gpu(gpu)
-    return embodied_gpu(found.generation, found.name)
+    """Embodied carbon of a GPU (or its name or alias) by its chip, or of any [kg]. Raises UnknownNameError.
+
+    A chip of which nobody has published a figure takes the range of any GPU, and a warning says so.
+    """
+    found = find_gpu(gpu) if gpu else None
+    row = next(row for row in _embodied() if row["item"] == "gpu" and _fits(row["gpus"], found))
+    amount = Quantity(_range(row), "kg")
+    warnings = (
+        ()
+        if found is None or row["gpus"] != _ANY
+        else (
+            f"nobody has published the embodied carbon of {found.name}: any GPU's was taken, "
+            f"{amount.amount.low:g} to {amount.amount.high:g} kg",
+        )
+    )
+    return Factor("embodied_gpu", amount, _source(row), warnings)
 
 
-def embodied_gpu(generation: str | None = None, gpu: str | None = None) -> Factor:
-    """Embodied carbon of a GPU [kg]: its own figure, else its generation's, else any GPU's."""
-    rows = [row for row in _embodied() if row["item"] == "gpu"]
-    for row in rows:
-        family, _, product = row["gpus"].partition(":")
-        fits = family == generation and (not product or (gpu or "").startswith(product))
-        if fits or family == "any":
-            return Factor("embodied_gpu", Quantity(_range(row), "kg"), _source(row))
-    raise InputError("the packaged embodied carbon has no row for any GPU")  # pragma: no cover
+def _fits(gpus: str, found: Gpu | None) -> bool:
+    """Whether a row is that of a GPU: ``GH100`` a chip, ``GH100:H200`` products on it, ``any``."""
+    chip, _, product = gpus.partition(":")
+    if chip == _ANY:
+        return True
+    return found is not None and chip in found.architecture.split() and found.name.startswith(product)
 
 
 def embodied_host() -> Factor:

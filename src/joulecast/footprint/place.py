@@ -13,7 +13,7 @@ from joulecast.footprint.factors import Given
 from joulecast.footprint.grid.hours import intensity_at
 from joulecast.footprint.grid.reading import HourlySeries, find_series
 from joulecast.footprint.grid.times import zone_of
-from joulecast.footprint.grid.yearly import LOCATION_BASED, GridIntensity
+from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.site import Site, site
 
 
@@ -97,7 +97,7 @@ class Place:
             name,
             column=self.hourly_column,
             timezone=self.timezone,
-            accounting=LOCATION_BASED if self.accounting is None else self.accounting,
+            accounting=self.accounting,
             allow_gaps=bool(self.allow_gaps),
         )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import GIVEN, Factor, Given, checked, factor
+from joulecast.footprint.grid.places import located
 from joulecast.footprint.grid.yearly import GridIntensity, grid_of
 from joulecast.footprint.quantity import Quantity
 
@@ -59,8 +60,11 @@ def site(
 
     Numbers, intervals or text as `parse_interval` takes it. Raises InputError or UnknownNameError.
     """
+    grid = grid_of(region, year=year, intensity=intensity, accounting=accounting)
+    if region is not None and intensity is None and pue is None:
+        grid = replace(grid, warnings=(*grid.warnings, *located(region).advice()))
     return Site(
-        grid=grid_of(region, year=year, intensity=intensity, accounting=accounting),
+        grid=grid,
         host_overhead=factor("host_overhead", host_overhead),
         pue=factor("pue", pue),
         wue=factor("wue", wue),

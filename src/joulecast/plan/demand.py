@@ -18,9 +18,9 @@ import numpy as np
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.paths import shown_path, user_text
-from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_host, factor
+from joulecast.footprint.factors import GIVEN, Given, embodied_host, embodied_of, factor
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
-from joulecast.footprint.grid.yearly import grid_intensity
+from joulecast.footprint.grid.yearly import given_intensity, grid_intensity
 from joulecast.footprint.quantity import quantity
 from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predictor import predict_questions
@@ -337,7 +337,8 @@ def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     if device.idle_power_w is None:
         idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
         said.warnings.append(f"nobody measured the idle power of {device.name}: {idle:g} W was taken")
-    card, host, life = embodied_gpu(device.generation, device.name), embodied_host(), factor("life")
+    card, host, life = embodied_of(device), embodied_host(), factor("life")
+    said.warnings += card.warnings
     # over all hours owned: a plan's GPUs carry their idle hours themselves
     per_hour = ((card.quantity + host.quantity).to("g") / life.quantity.to("h")).amount
     said.assume(device.name, "idle power", f"{idle:g} W", idle_source)
@@ -383,8 +384,9 @@ def _place(
         said.warnings += grid.warnings
         intensity, source = np.full(hours, grid.intensity.amount.value), f"{grid.source}, {grid.boundary}"
     elif stated == ["intensity"]:
-        intensity = np.full(hours, _number(given["intensity"], f"{table.where}.intensity", 0, 3000))
-        source = GIVEN
+        stated_g = _number(given["intensity"], f"{table.where}.intensity", 0, 3000)
+        said.warnings += given_intensity(stated_g, region=name).warnings
+        intensity, source = np.full(hours, stated_g), GIVEN
     else:
         series: HourlySeries = (
             hourly_series(given["hourly"]) if given["hourly"] else read_hourly(folder / str(given["file"]))

@@ -16,7 +16,7 @@ from joulecast.errors import InputError, JoulecastError, UnknownNameError
 from joulecast.files.columns import is_missing
 from joulecast.files.plain import Json
 from joulecast.footprint.account import Site
-from joulecast.footprint.grid.yearly import find_region
+from joulecast.footprint.grid.places import find_region
 from joulecast.footprint.tables.row import Row, check_whole, positive, words
 from joulecast.hardware import counted
 from joulecast.hardware import gpu as find_gpu

@@ -73,6 +73,30 @@ def test_electricity_maps(server: Server) -> None:
     assert server.asked == [("/carbon-intensity/latest?zone=FR", "k")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "boundary"),
+    [
+        ("direct", "combustion"),
+        ("lifecycle", "life-cycle"),
+        ("indirect", "as given"),
+        (None, "life-cycle"),  # what its API documents
+    ],
+)
+def test_what_electricity_maps_counts(server: Server, kind: str | None, boundary: str) -> None:
+    server.answer({**france(), "emissionFactorType": kind})
+    found = live_intensity("France", key="k", url=server.url, now=lambda: NOW)
+    assert found.boundary == boundary
+    assert ("counts combustion alone" in " ".join(found.warnings)) == (boundary == "combustion")
+
+
+def test_a_region_of_a_cloud_asks_for_its_country_and_says_so(server: Server) -> None:
+    server.answer(france())
+    found = live_intensity("eu-west-3", key="k", url=server.url, now=lambda: NOW)
+    assert found.region == "France"
+    assert "AWS eu-west-3 (Paris)" in found.warnings[0]
+    assert server.asked == [("/carbon-intensity/latest?zone=FR", "k")]
+
+
 def test_uk_needs_no_key(server: Server) -> None:
     server.answer({"data": [{"from": "2026-03-01T11:30Z", "intensity": {"forecast": 90, "actual": 80}}]})
     found = live_intensity("UK", url=server.url, now=lambda: NOW)

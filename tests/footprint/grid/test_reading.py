@@ -48,8 +48,9 @@ def test_packaged_series() -> None:
         california.window(datetime(2023, 1, 5, tzinfo=UTC))
     with pytest.raises(InputError, match="no time zone"):
         california.window(datetime(2022, 1, 5))
+    assert hourly_series("CAISO") is hourly_series("California") is hourly_series("us-west-1") is california
     with pytest.raises(UnknownNameError, match="CISO"):
-        hourly_series("CAISO")
+        hourly_series("CIS")
 
 
 def test_generic_csv(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_electricity_maps_json(tmp_path: Path) -> None:
     path.write_text(json.dumps({"zone": "FR", "history": history}))
     assert read_hourly(path).values.tolist() == [100, 101]
     path.write_text("{}")
-    with pytest.raises(FileFormatError, match="neither"):
+    with pytest.raises(FileFormatError, match="no list of hours"):
         read_hourly(path)
     path.write_text("{")
     with pytest.raises(FileFormatError, match="not JSON"):
@@ -172,10 +173,10 @@ def test_utc_hours_said_to_be_local(tmp_path: Path) -> None:
         (["2022-01-01T00:00Z,-4"], "datetime,g", "line 2: grid intensity .* not '-4'"),
         (["2022-01-01T00:00Z,4000"], "datetime,g", "grid intensity"),
         (["2022-01-01T00:00Z,high"], "datetime,g", "grid intensity"),
-        (["2022-01-01T00:00Z,1,2"], "datetime,a,b", "name one of: a, b"),
+        (["2022-01-01T00:00Z,1,2"], "datetime,a,b", "name one of: 'a', 'b'"),
         (["2022-01-01T00:00Z"], "datetime,a", "1 cells"),
         (["1,2"], "a,b", "no column of times"),
-        (["2022-01-01T00:00Z;1"], "datetime;g", "no column of intensities .* separated by commas"),
+        (["2022-01-01T00:00Z#1"], "datetime#g", "no column of intensities .* separated by commas"),
         ([], "datetime,g", "no rows"),
         (["2022-01-01T00:00Z,1", "2022-01-02T00:00Z,1"], "datetime,g", "apart"),
     ],

@@ -149,7 +149,7 @@ def alone(row: dict[str, Any], sites: Sites) -> dict[str, Any]:
         answer = row_footprint(row, sites.of_row(row))
     except JoulecastError as error:
         return {**dict.fromkeys(OUTPUTS, ""), **nothing, "footprint_error": str(error)}
-    said = {**words_of(sites.at.price, answer.grid), "footprint_warning": "; ".join(answer.warnings)}
+    said = words_of(sites.at.price, answer.grid, answer.warnings)
     return {**numbers_of(answer), **said, "grid_year": answer.grid.year, "footprint_error": ""}
 
 

@@ -23,8 +23,15 @@ from typing import Any
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import PLAUSIBLE
-from joulecast.footprint.grid.reading import uk_intensity
-from joulecast.footprint.grid.yearly import GridIntensity, boundary_caveats, find_region, grid_intensity
+from joulecast.footprint.grid.headers import factor_type_boundary
+from joulecast.footprint.grid.places import located
+from joulecast.footprint.grid.yearly import (
+    LOCATION_BASED,
+    GridIntensity,
+    boundary_caveats,
+    grid_intensity,
+    value_caveats,
+)
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
 from joulecast.units import SECONDS_PER_HOUR
@@ -35,6 +42,10 @@ KEY_VARIABLE = "ELECTRICITYMAPS_API_KEY"
 MOST_BYTES = 100_000
 MOST_AGE_S = 6 * SECONDS_PER_HOUR  # of an answer's own time
 CACHE_S = 900.0
+
+
+# an answer's value [g/kWh], its time, and what it counts
+Said = tuple[Any, Any, str]
 
 
 class _UnusableError(Exception):
@@ -69,8 +80,8 @@ def live_intensity(
 
     Raises UnknownNameError for another region, InputError for a time-out or a key that cannot be.
     """
-    row = find_region(region)
-    key = _key(key)
+    place = located(region)
+    row, key = place.region, _key(key)
     if not math.isfinite(timeout_s) or timeout_s <= 0:
         raise InputError(f"the time-out must be a positive number of seconds, not {timeout_s}")
     down = {} if unreachable is None else unreachable
@@ -78,10 +89,9 @@ def live_intensity(
         if key:
             base, name = url or ELECTRICITY_MAPS, "Electricity Maps"
             address = f"{base}/carbon-intensity/latest?" + urllib.parse.urlencode({"zone": row.alpha2})
-            read: Callable[[Any], tuple[Any, Any]] = _maps(row.alpha2)
-            boundary = "life-cycle"
+            read: Callable[[Any], Said] = _maps(row.alpha2)
         elif row.alpha2 == "GB":
-            base, name, read, boundary = url or UK_CARBON_INTENSITY, "UK Carbon Intensity", _uk, "combustion"
+            base, name, read = url or UK_CARBON_INTENSITY, "UK Carbon Intensity", _uk
             address = f"{base}/intensity"
         else:
             raise _UnusableError(f"no key of Electricity Maps was given (in {KEY_VARIABLE})")
@@ -94,17 +104,22 @@ def live_intensity(
         except _UnreachableError as reason:
             down[base] = str(reason)
             raise
-        value, moment = _checked(answer, read, now)
+        value, moment, boundary = _checked(answer, read, now)
     except _UnusableError as reason:
         return _fallback(region, str(reason))
+    intensity = Quantity(Interval.exact(value), "g/kWh")
     return GridIntensity(
-        intensity=Quantity(Interval.exact(value), "g/kWh"),
+        intensity=intensity,
         region=row.name,
-        accounting="location-based",
+        accounting=LOCATION_BASED,
         year=moment.year,
         boundary=boundary,
         source=f"{name}, live, {row.name}, {moment:%Y-%m-%dT%H:%MZ}",
-        warnings=boundary_caveats(row.name, boundary),
+        warnings=(
+            *place.caveats(),
+            *boundary_caveats(row.name, boundary),
+            *value_caveats(row.name, intensity, boundary, LOCATION_BASED),
+        ),
     )
 
 
@@ -209,26 +224,31 @@ def _ask(address: str, key: str | None, timeout_s: float) -> Any:
         raise _UnusableError("the API's answer is not JSON") from error
 
 
-def _maps(zone: str) -> Callable[[Any], tuple[Any, Any]]:
-    def read(answer: Any) -> tuple[Any, Any]:
+def _maps(zone: str) -> Callable[[Any], Said]:
+    def read(answer: Any) -> Said:
         if answer.get("zone") != zone:
             raise _UnusableError(f"the API answered for {shown(answer.get('zone'))}, not for {zone}")
-        return answer.get("carbonIntensity"), answer.get("datetime")
+        counted = factor_type_boundary(answer.get("emissionFactorType"))
+        return answer.get("carbonIntensity"), answer.get("datetime"), counted
 
     return read
 
 
-def _uk(answer: Any) -> tuple[Any, Any]:
+def _uk(answer: Any) -> Said:
+    """The actual intensity of the first item, or the forecast until there is one."""
     item = answer["data"][0]
-    return uk_intensity(item), item.get("from")
+    found = item.get("intensity")
+    if isinstance(found, dict):
+        found = found.get("forecast") if found.get("actual") is None else found["actual"]
+    return found, item.get("from"), "combustion"
 
 
 def _checked(
-    answer: Any, read: Callable[[Any], tuple[Any, Any]], now: Callable[[], float]
-) -> tuple[float, datetime]:
-    """The value and its time, if both can be believed."""
+    answer: Any, read: Callable[[Any], Said], now: Callable[[], float]
+) -> tuple[float, datetime, str]:
+    """The value, its time and what it counts, if they can be believed."""
     try:
-        value, text = read(answer)
+        value, text, boundary = read(answer)
     except (AttributeError, KeyError, IndexError, TypeError) as error:
         raise _UnusableError("the API's answer has another form than expected") from error
     least, most, _ = PLAUSIBLE["intensity"]
@@ -242,4 +262,4 @@ def _checked(
     age = now() - moment.timestamp()
     if abs(age) > MOST_AGE_S:
         raise _UnusableError(f"the API's value is of {moment:%Y-%m-%dT%H:%MZ}, not of now")
-    return float(value), moment
+    return float(value), moment, boundary

@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.footprint.grid.places import series_of
 from joulecast.footprint.grid.times import HOUR, Window, hour_text, in_utc
-from joulecast.footprint.grid.yearly import STALE_YEARS, GridIntensity, boundary_caveats, newest_year
+from joulecast.footprint.grid.yearly import (
+    STALE_YEARS,
+    GridIntensity,
+    boundary_caveats,
+    newest_year,
+    value_caveats,
+)
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
 
@@ -26,7 +33,10 @@ PACKAGED_SOURCE = "US EIA generation data 2022, emission factors of HewlettPacka
 
 @dataclass(frozen=True)
 class HourlySeries:
-    """Carbon intensity by UTC hour: `values` [g/kWh], shape (hours,), from `start` on; nan is unknown."""
+    """Carbon intensity by UTC hour: `values` [g/kWh], shape (hours,), from `start` on; nan is unknown.
+
+    `aliases` are further names of its region, `notes` what else must be said of its values.
+    """
 
     region: str
     start: datetime
@@ -34,6 +44,8 @@ class HourlySeries:
     accounting: str
     boundary: str
     source: str
+    aliases: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def end(self) -> datetime:
@@ -92,7 +104,12 @@ class HourlySeries:
 
     def caveats(self) -> tuple[str, ...]:
         """Where the series deserves doubt."""
-        return boundary_caveats(self.region, self.boundary)
+        told = boundary_caveats(self.region, self.boundary) + tuple(f"{self.region}: {n}" for n in self.notes)
+        known = self.values[~np.isnan(self.values)]
+        if not len(known):
+            return told
+        mean = Quantity(Interval.exact(float(known.mean())), "g/kWh")
+        return told + value_caveats(self.region, mean, self.boundary, self.accounting)
 
     def _known(self) -> NDArray[np.float64]:
         known = self.values[~np.isnan(self.values)]
@@ -119,12 +136,13 @@ class HourlySeries:
 
 
 def hourly_series(region: str) -> HourlySeries:
-    """A packaged hourly series: name, or its balancing authority's code. Raises UnknownNameError."""
+    """A packaged series: its name, balancing authority, or a place in its grid. Raises UnknownNameError."""
     full = {fold(name): known for known in packaged_regions() for name in (known, authority(known))}
-    if fold(str(region)) not in full:
+    name = full.get(fold(str(region))) or series_of(str(region))
+    if not name:
         names = [name for known in packaged_regions() for name in (known, authority(known))]
         raise UnknownNameError("hourly region", region, names, f"packaged: {', '.join(packaged_regions())}")
-    return _packaged_series()[full[fold(str(region))]]
+    return _packaged_series()[name]
 
 
 def packaged_regions() -> tuple[str, ...]:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.footprint.grid.places import find_region, series_of
 from joulecast.footprint.grid.series import HourlySeries, authority
 from joulecast.footprint.grid.times import Window, parse_window
-from joulecast.footprint.grid.yearly import GridIntensity, find_region
+from joulecast.footprint.grid.yearly import GridIntensity
 
 
 @dataclass
@@ -48,7 +49,12 @@ class HourlySource:
                     "there are several hourly series: a column of regions must choose between them"
                 )
             return 0
-        found = [i for i, series in enumerate(self.series) if _names(region) & _names(series.region)]
+        wanted = _names(region)
+        found = [
+            i
+            for i, series in enumerate(self.series)
+            if any(wanted & _names(name) for name in (series.region, *series.aliases))
+        ]
         if not found:
             names = [series.region for series in self.series]
             raise UnknownNameError("hourly region", region, names, f"given: {', '.join(names)}")
@@ -58,8 +64,8 @@ class HourlySource:
 
 
 def _names(region: str) -> set[str]:
-    """What a region answers to, folded: itself, its balancing authority, the country it names."""
-    found = {fold(region), fold(authority(region))}
+    """What a region answers to, folded: itself, its balancing authority or grid, the country it names."""
+    found = {fold(name) for name in (region, authority(region), series_of(region)) if name}
     try:
         row = find_region(region)
     except UnknownNameError:

@@ -6,14 +6,20 @@ What cannot be placed in UTC for certain is an error, never a guess.
 
 from __future__ import annotations
 
+import re
 import zoneinfo
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+YEARS = range(1880, 2201)  # since the first power stations
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_TEXT = re.compile(r"\d{9,13}(\.\d+)?")
+_MOST_SECONDS = 1e11  # of a time in seconds; more are thousandths
 _DATE_CHARACTERS = 10
 _EXAMPLES = "e.g. 2022-06-01T13:00Z, a window 2022-06-01T00:00Z/2022-06-02T00:00Z, or a day and its time zone"
 
@@ -51,10 +57,10 @@ def moment_of(text: str, zone: tzinfo | None = None) -> datetime:
     if moment.tzinfo is not None:
         if zone is not None and moment.astimezone(zone).utcoffset() != moment.utcoffset():
             raise InputError(f"{text} is not in the time zone {zone}; leave one of the two out")
-        return _utc(moment, text)
+        return moment.astimezone(UTC)
     if zone is None:
         raise InputError(f"{shown(text)} has no time zone; write 2022-06-01T13:00Z, or give --timezone")
-    early, late = (_utc(moment.replace(tzinfo=zone, fold=fold), text) for fold in (0, 1))
+    early, late = (moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if early == late:
         return early
     if early.astimezone(zone).replace(tzinfo=None) != moment:
@@ -63,6 +69,67 @@ def moment_of(text: str, zone: tzinfo | None = None) -> datetime:
         f"{text} comes twice in {zone}, as summer time ends: "
         f"write {early:%Y-%m-%dT%H:%MZ} or {late:%Y-%m-%dT%H:%MZ}"
     )
+
+
+def stamp_of(
+    cell: object, assumed: tzinfo | None, zone: tzinfo | None, where: str, seen: Counter[datetime]
+) -> datetime:
+    """The time of a row of a file, in UTC.
+
+    Parameters
+    ----------
+    cell : ISO 8601 with or without an offset, ``2022-01-01 00:00 UTC``, or seconds since 1970.
+    assumed : the zone the file states; zone : the caller's.
+    where : the row, for messages.
+    seen : local times before it, counted: the second of a doubled hour is the later one.
+
+    Raises FileFormatError where it is no time, InputError where it is in no zone or does not exist in it.
+    """
+    text = str(cell).strip() if isinstance(cell, str | int | float) and not isinstance(cell, bool) else ""
+    moment = _written(text, where)
+    if moment.tzinfo is not None:
+        if (
+            zone is not None
+            and moment.astimezone(zone).utcoffset() != moment.utcoffset()
+            and not _is_epoch(text)
+        ):
+            raise InputError(f"{where}: {text} is not in the time zone {zone}; leave the zone out")
+        return moment.astimezone(UTC)
+    if assumed is not None and zone is not None and zone is not UTC:
+        raise InputError(f"{where}: the column says UTC, the option says {zone}; one of the two is wrong")
+    place = zone or assumed
+    if place is None:
+        raise InputError(
+            f"{where}: {shown(text)} has no time zone; write 2022-06-01T13:00Z, name the column "
+            "datetime_utc, or give the zone, e.g. Europe/Paris"
+        )
+    seen[moment] += 1
+    local = moment.replace(tzinfo=place, fold=1 if seen[moment] > 1 else 0)
+    found = local.astimezone(UTC)
+    if found.astimezone(place).replace(tzinfo=None) != moment:
+        raise InputError(
+            f"{where}: {text} does not exist in {place}: summer time begins then; is the file in UTC?"
+        )
+    return found
+
+
+def _written(text: str, where: str) -> datetime:
+    """A time as it is written, with its zone where it says one."""
+    if _is_epoch(text):
+        seconds = float(text)
+        seconds = seconds / 1e3 if seconds > _MOST_SECONDS else seconds
+        return _of_a_grid(EPOCH + timedelta(seconds=seconds), text, where)
+    is_utc = text.upper().endswith((" UTC", " GMT"))
+    try:
+        moment = datetime.fromisoformat(text[:-4] if is_utc else text)
+    except ValueError:
+        raise FileFormatError(f"{where}: {shown(text)} is no time; expected e.g. 2022-06-01T13:00Z") from None
+    return _of_a_grid(moment.replace(tzinfo=UTC) if is_utc and moment.tzinfo is None else moment, text, where)
+
+
+def _is_epoch(text: str) -> bool:
+    """Whether a text is seconds, or thousandths of them, since 1970: nine to thirteen digits."""
+    return _EPOCH_TEXT.fullmatch(text) is not None
 
 
 def zone_of(name: str) -> tzinfo:
@@ -99,13 +166,15 @@ def _between(begin: datetime, end: datetime, words: str) -> Window:
 
 def _naive(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(str(text).strip())
+        moment = datetime.fromisoformat(str(text).strip())
     except ValueError:
         raise InputError(f"{shown(text)} is no time; expected {_EXAMPLES}") from None
+    return _of_a_grid(moment, text)
 
 
-def _utc(moment: datetime, text: str) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise InputError(f"{shown(text)} is no time that UTC knows") from None
+def _of_a_grid(moment: datetime, text: str, where: str = "") -> datetime:
+    """A time that has a day before and after it in every zone, else InputError."""
+    if moment.year in YEARS:
+        return moment
+    told = f"{where}: " if where else ""
+    raise InputError(f"{told}{shown(text)} is not of a grid; expected a year from {YEARS[0]} to {YEARS[-1]}")

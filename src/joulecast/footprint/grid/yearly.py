@@ -7,18 +7,23 @@ The packaged table is location-based, life-cycle, of the production mix: Ember, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from joulecast import data
-from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.factors import GIVEN, Given, checked
+from joulecast.footprint.grid.headers import AS_GIVEN, COMBUSTION, LIFE_CYCLE, unit_of
+from joulecast.footprint.grid.places import located, regions
 from joulecast.footprint.quantity import Quantity
-from joulecast.uncertainty import Interval
+from joulecast.uncertainty import Interval, parse_interval
+from joulecast.units import GRAMS_PER_KILOGRAM
 
 ACCOUNTING = ("location-based", "market-based", "marginal")
-LOCATION_BASED = ACCOUNTING[0]
+LOCATION_BASED, MARKET_BASED = ACCOUNTING[:2]
+_WITH_UNIT = re.compile(r"([\d.:+-]+(?:e[+-]?\d+)?)\s*([A-Za-z].*)")
+USUAL_G_PER_KWH = (5.0, 2000.0)  # of any grid, over an hour or more; the yearly table has 20.8 to 1,306
 STALE_YEARS = 2  # behind the newest year of the table
 
 
@@ -43,33 +48,20 @@ class GridIntensity:
 GridOf = Callable[[str | None, str | None], GridIntensity]
 
 
-@dataclass(frozen=True)
-class Region:
-    """A row of the packaged table."""
-
-    name: str
-    alpha2: str
-    alpha3: str
-    aliases: tuple[str, ...]
-    kind: str
-    year: int
-    intensity_g_per_kwh: float
-    source: str
-    note: str
-
-
 def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
     """The packaged yearly figure of a country or aggregate: ISO code of two or three letters, or name.
 
-    Raises UnknownNameError for another region, InputError when the table has another year for it.
+    A part of a country (a state, a balancing authority, a region of a cloud) takes its country's, and a
+    warning says so. Raises UnknownNameError for another region, InputError when the table has another year.
     """
-    row = find_region(region)
+    place = located(region)
+    row = place.region
     if year is not None and int(year) != row.year:
         raise InputError(
             f"no grid intensity of {row.name} for {year}: the packaged table has {row.year}; "
             "leave the year out, or give the intensity itself"
         )
-    warnings = []
+    warnings = list(place.caveats())
     if newest_year() - row.year >= STALE_YEARS:
         warnings.append(
             f"the grid intensity of {row.name} is of {row.year}, {newest_year() - row.year} years older "
@@ -84,7 +76,7 @@ def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
         region=row.name,
         accounting="location-based",
         year=row.year,
-        boundary="life-cycle",
+        boundary=LIFE_CYCLE,
         source=f"{row.source}, {row.name}, {row.year}",
         warnings=tuple(warnings),
     )
@@ -103,7 +95,7 @@ def grid_of(
     if intensity is not None:
         if year is not None:
             raise InputError("a year is of the packaged table: leave it out beside an intensity of your own")
-        return given_intensity(intensity, accounting=accounting, region=region or "as given")
+        return given_intensity(intensity, accounting=accounting, region=region or AS_GIVEN)
     if check_accounting(accounting) != LOCATION_BASED:
         raise InputError(
             f"the packaged intensities are location-based; give the {accounting} intensity itself"
@@ -114,26 +106,51 @@ def grid_of(
 
 
 def given_intensity(
-    value: Given, *, accounting: str = "location-based", region: str = "as given", source: str = GIVEN
+    value: Given, *, accounting: str = "location-based", region: str = AS_GIVEN, source: str = GIVEN
 ) -> GridIntensity:
-    """A figure the user has [g/kWh], and how it is accounted. Raises InputError or UnknownNameError."""
+    """A figure the user has, and how it is accounted: [g/kWh], or text with its unit (``0.35 kg/kWh``).
+
+    Raises InputError or UnknownNameError.
+    """
+    amount = Quantity(checked("intensity", _in_grams(value)), "g/kWh")
     return GridIntensity(
-        intensity=Quantity(checked("intensity", value), "g/kWh"),
+        intensity=amount,
         region=region,
         accounting=check_accounting(accounting),
         year=None,
-        boundary="as given",
+        boundary=AS_GIVEN,
         source=source,
+        warnings=value_caveats(region, amount, AS_GIVEN, accounting),
     )
+
+
+def _in_grams(value: Given) -> Given:
+    """An intensity [g/kWh]: of text with a unit, as that says. Raises InputError for an unknown one."""
+    found = _WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if found is None else parse_interval(found[1], "grid intensity") * unit_of(found[2], None)
 
 
 def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
     """What must be said of an intensity that counts less than the packaged yearly, life-cycle ones."""
-    if boundary != "combustion":
+    if boundary != COMBUSTION:
         return ()
     return (
         f"the intensity of {region} counts combustion alone: life-cycle figures are higher, "
         "do not compare the two",
+    )
+
+
+def value_caveats(region: str, intensity: Quantity, boundary: str, accounting: str) -> tuple[str, ...]:
+    """What must be said of an intensity that no grid has; a contract's and combustion's may be nought."""
+    least, most = USUAL_G_PER_KWH
+    value = intensity.amount.value
+    if value <= most and (value >= least or boundary == COMBUSTION or accounting == MARKET_BASED):
+        return ()
+    whose = "the given intensity" if region == AS_GIVEN else f"the intensity of {region}"
+    kilograms = f"; in kg/kWh it would be {value * GRAMS_PER_KILOGRAM:g} g/kWh"
+    return (
+        f"{whose} is {value:.4g} g/kWh, outside what grids have ({least:g} to {most:,g})"
+        + (kilograms if least <= value * GRAMS_PER_KILOGRAM <= most else ""),
     )
 
 
@@ -142,7 +159,7 @@ MIXED = "some intensities count combustion alone, others whole life cycles: do n
 
 def are_mixed(boundaries: Iterable[str]) -> bool:
     """Whether intensities of these boundaries are no comparison."""
-    return {"combustion", "life-cycle"} <= set(boundaries)
+    return {COMBUSTION, LIFE_CYCLE} <= set(boundaries)
 
 
 def check_accounting(name: str) -> str:
@@ -152,50 +169,7 @@ def check_accounting(name: str) -> str:
     return name
 
 
-def find_region(name: str) -> Region:
-    """A region of the packaged table by code, name or alias. Raises UnknownNameError."""
-    text = str(name).strip()
-    found = _by_name().get(fold(text)) if text else None
-    if found is None:
-        names = [known for row in regions() for known in (row.name, *row.aliases)]
-        codes = [code for row in regions() for code in (row.alpha3,) if code]
-        choices = codes + names if len(text) <= 3 else names
-        raise UnknownNameError(
-            "region", name, choices, "regions are countries, by name or ISO code, or World"
-        )
-    return found
-
-
-@cache
-def regions() -> tuple[Region, ...]:
-    """Every region of the packaged table."""
-    return tuple(
-        Region(
-            name=row["region"],
-            alpha2=row["alpha2"],
-            alpha3=row["alpha3"],
-            aliases=tuple(alias for alias in row["aliases"].split(";") if alias),
-            kind=row["kind"],
-            year=int(row["year"]),
-            intensity_g_per_kwh=float(row["intensity_g_per_kwh"]),
-            source=row["source"],
-            note=row["note"],
-        )
-        for row in data.read_table("grid_intensity_yearly.csv")
-    )
-
-
 @cache
 def newest_year() -> int:
     """The newest year of the packaged table."""
     return max(row.year for row in regions())
-
-
-@cache
-def _by_name() -> dict[str, Region]:
-    names = {}
-    for row in regions():
-        for name in (row.name, row.alpha2, row.alpha3, *row.aliases):
-            if name:
-                names[fold(name)] = row
-    return names

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, JoulecastError
-from joulecast.files.columns import Words, distinct, is_missing, text_of
+from joulecast.files.columns import distinct, is_missing, text_of
 from joulecast.files.tables import Columns, values_of
+from joulecast.footprint.account import DRAWN_W, power_caveats
 from joulecast.footprint.factors import Factor, embodied_of
 from joulecast.footprint.grid.yearly import GridIntensity, GridOf
 from joulecast.footprint.quantity import Quantity
@@ -264,6 +265,21 @@ class _Block:
             for name, value in numbers_of(answer).items():
                 self.numbers[name][row] = value
 
+    def _warn(self, rows: NDArray[np.int64], told: NDArray[np.object_]) -> None:
+        """Add what must be said of each row's GPU, and of its power where no GPU draws that."""
+        for place, card in enumerate(self.cards):
+            here = rows[self.embodied[rows] == place] if card.warnings else rows[:0]
+            for said in set(told[here].tolist()):
+                told[here[told[here] == said]] = SEPARATOR.join(filter(None, (said, *card.warnings)))
+        energy = self.cells["energy_j"]
+        gpus, batch, time = (self.cells[name] for name in ("gpu_count", "batch_size", "duration_s"))
+        with np.errstate(all="ignore"):
+            seconds = time * gpus / batch
+            power = energy / seconds
+        for row in rows[(power[rows] < DRAWN_W[0]) | (power[rows] > DRAWN_W[1])].tolist():
+            caveats = power_caveats(float(energy[row]), float(seconds[row]))
+            told[row] = SEPARATOR.join(filter(None, (told[row], *caveats)))
+
     def outputs(self) -> Columns:
         """The output columns."""
         answered = np.flatnonzero(self.error == "")
@@ -271,24 +287,15 @@ class _Block:
         years = np.ma.masked_equal(np.zeros(len(self.error), dtype=np.int64), 0)
         if len(answered):
             at = self.grid[answered]
-            said = [words_of(self.sites.at.price, grid) for grid in self.grids]
+            said = [words_of(self.sites.at.price, grid, grid.warnings) for grid in self.grids]
             for name in said[0]:
                 texts[name][answered] = np.array([words[name] for words in said], dtype=object)[at]
-            self._doubt_gpus(texts["footprint_warning"])
             year = np.ma.masked_equal([grid.year or 0 for grid in self.grids], 0)
             years[answered] = year[at]
+            self._warn(answered, texts["footprint_warning"])
         texts["footprint_error"] = self.error
         found = {**self.numbers, **texts, "grid_year": years}
         return {name: found[name] for name in OUTPUTS}
-
-    def _doubt_gpus(self, warning: Words) -> None:
-        """Add to the warnings of the rows with a footprint what their GPUs deserve."""
-        for place, card in enumerate(self.cards):
-            if card.warnings:
-                rows = (self.embodied == place) & (self.error == "")
-                warning[rows] = [
-                    SEPARATOR.join(filter(None, (told, *card.warnings))) for told in warning[rows]
-                ]
 
 
 def numbers_of(answer: Amounts) -> dict[str, float]:
@@ -301,14 +308,14 @@ def numbers_of(answer: Amounts) -> dict[str, float]:
     return found
 
 
-def words_of(price: Factor | None, grid: GridIntensity) -> dict[str, str]:
+def words_of(price: Factor | None, grid: GridIntensity, warnings: Sequence[str]) -> dict[str, str]:
     """The words of a footprint on a grid, as a row has them."""
     return {
         "currency": "" if price is None else price.quantity.unit.partition("/")[0],
         "accounting": grid.accounting,
         "grid_region": grid.region,
         "grid_boundary": grid.boundary,
-        "footprint_warning": SEPARATOR.join(grid.warnings),
+        "footprint_warning": SEPARATOR.join(warnings),
     }
 
 

@@ -69,11 +69,10 @@ def card_of(cell: object) -> Card:
         return Card(1, None)
     count, single = counted(name)
     try:
-        embodied_of(single)
+        return Card(count, single, embodied_of(single).warnings)
     except UnknownNameError:
         warning = f"the GPU {shown(single)} is not known: the embodied carbon is any GPU's"
         return Card(count, None, (warning,))
-    return Card(count, single)
 
 
 def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
@@ -82,7 +81,8 @@ def row_footprint(row: Row, at: Site, images: int | None = None) -> Footprint:
     found = footprint_of_energy(
         cells.energy_j, cells.gpu_s_per_image, at, images=cells.images, gpu=cells.card.gpu, source=SOURCE
     )
-    return replace(found, warnings=(*found.warnings, *cells.card.warnings))
+    unknown = cells.card.warnings if cells.card.gpu is None else ()  # of a known one it is said already
+    return replace(found, warnings=(*found.warnings, *unknown))
 
 
 def check_whole(row: Row) -> None:
