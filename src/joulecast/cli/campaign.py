@@ -39,7 +39,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group(OUTPUT).add_argument
     add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
     add("--out", metavar="FILE", help="predict, export: file to write (.csv); export: more files beside it")
-    add("--json", action="store_true", help="status, check: print JSON instead of text")
+    add("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,7 +70,10 @@ def _campaign_run(options: argparse.Namespace) -> int:
         store.add(with_weights(plan.tasks, options.weights))
         (_run_on_nodes if options.fleet else _run_here)(store, plan.settings, budget, options)
         counts = store.counts()
-        print(_counted(counts))
+        if options.json:
+            print_json({"store": options.store or f"{plan.name}.db", "counts": counts})
+        else:
+            print(_counted(counts))
         return UNFINISHED if counts["pending"] else 0
 
 
@@ -173,7 +176,10 @@ def _campaign_export(options: argparse.Namespace) -> int:
     from joulecast.measure.store import Store
 
     with Store(options.file, create=False) as store:
-        for path in export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu):
+        written = export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu)
+        if options.json:
+            return print_json({"wrote": [str(path) for path in written]})
+        for path in written:
             print(f"wrote {path}")
     return 0
 
@@ -194,6 +200,10 @@ def _campaign_predict(options: argparse.Namespace) -> int:
     out = options.out or "predictions.csv"
     write_predictions(columns, out)
     failed = sum(map(bool, columns["error"]))
+    if options.json:
+        from joulecast.files.json_rows import json_rows
+
+        return print_json({"out": str(out), "failed": failed, "rows": list(json_rows(dict(columns)))})
     print(f"wrote {out}: {len(columns['error']) - failed} of {len(columns['error'])} runs predicted")
     return 0
 

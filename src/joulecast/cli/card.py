@@ -60,16 +60,17 @@ def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -
     if not rows:
         raise InputError("no row has an energy_j: there is nothing to report")
     folder = None if options.out is None else Path(options.out)
-    if len(rows) > 1 and (folder is None or not folder.is_dir()):
+    if len(rows) > 1 and (folder is None or folder.is_file()):
         raise InputError(
             f"a BoAmps report is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
-            "and a folder that is there"
+            "and a folder"
         )
     made = [boamps_report(row, options.infrastructure, at) for row in rows]
     texts = [json.dumps(report, indent=2, allow_nan=False) for report in made]
-    if folder is None or not folder.is_dir():
+    if folder is None or (len(texts) == 1 and not folder.is_dir()):
         write_text(texts[0], options.out)
         return 0
+    folder.mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(texts, 1):
         write_text(text, folder / f"boamps-{number}.json")
     print(f"{len(texts)} reports in {options.out}", file=sys.stderr)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from joulecast.errors import InputError, shown
 
 if TYPE_CHECKING:
     import altair as alt
 
+    from joulecast.files.tables import Columns
     from joulecast.question.setting import Setting
 
 # The groups of options in a command's help.
@@ -20,6 +24,7 @@ OUTPUT: Final = "output"
 
 FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answer
 
+TABLE_SUFFIXES: Final = ("", ".csv", ".txt", ".parquet", ".pq")
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
@@ -91,6 +96,32 @@ def print_json(value: object) -> int:
 
     print(json_text(value))
     return 0
+
+
+def table_writer(out: str | None, as_json: bool) -> Callable[[Iterator[Columns], Path | None], None]:
+    """What writes a table to `out`, or to standard output: CSV or Parquet, or JSON where it is asked for.
+
+    Raises InputError where both are asked for, or the name promises another kind of file.
+    """
+    from joulecast.files.json_rows import write_json
+    from joulecast.files.tables import write_blocks
+
+    if out is not None and as_json:
+        raise InputError("--json prints to standard output: give it or --out, not both")
+    if out is not None:
+        check_table_name(out)
+    return (lambda blocks, _: write_json(blocks, sys.stdout)) if as_json else write_blocks
+
+
+def check_table_name(out: str) -> None:
+    """Raise InputError for the name of a table that promises another kind of file, or a folder."""
+    suffix = Path(out).suffix.casefold()
+    if out.endswith("/"):
+        raise InputError(f"--out {shown(out)} is a folder; give a file, e.g. {shown(out + 'table.csv')}")
+    if suffix not in TABLE_SUFFIXES:
+        raise InputError(
+            f"--out {shown(out)}: a table is written as CSV or Parquet; end it in .csv or .parquet"
+        )
 
 
 def say(words: str) -> None:

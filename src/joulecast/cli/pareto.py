@@ -15,6 +15,7 @@ from joulecast.cli.options import (
     OUTPUT,
     WHERE,
     chart_option,
+    check_table_name,
     draw,
     json_option,
     picture,
@@ -76,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.plan.tradeoff import measured, on_front, outcomes
 
     by, target = _measures(options.by), picture(options.chart)
+    if options.out is not None:
+        check_table_name(options.out)
     found = outcomes(_cases(options))
     measured(found, by)
     front = on_front(found, by)

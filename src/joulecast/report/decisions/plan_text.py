@@ -5,7 +5,7 @@ from __future__ import annotations
 from joulecast.plan.problem import Limit
 from joulecast.plan.solve import LimitUse, Plan
 from joulecast.report.amounts import number
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.lines import paragraph, table
 from joulecast.units import GRAMS_PER_KILOGRAM
 
 LIMIT_UNITS = {

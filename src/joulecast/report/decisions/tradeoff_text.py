@@ -10,7 +10,7 @@ from joulecast.plan.measures import MEASURES
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.amounts import number, spread
 from joulecast.report.decisions.rows import HourOfDay, differing, varying
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.lines import paragraph, table
 
 QUALITY = {"model", "size", "steps", "precision"}  # settings that change the picture, not only its cost
 

@@ -10,7 +10,7 @@ from joulecast.plan.measures import MEASURES
 from joulecast.plan.ratio import RatioError
 from joulecast.plan.whatif import Delta, WhatIf
 from joulecast.report.amounts import number, spread
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.lines import paragraph, table
 from joulecast.uncertainty import Ends, Interval
 
 STAYS = 0.005  # of a measure: less is no change
