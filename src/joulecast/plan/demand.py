@@ -26,6 +26,7 @@ from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
+from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
@@ -264,15 +265,22 @@ def _options(
     configurations: Sequence[_Configuration], devices: Sequence[Gpu], said: _Said
 ) -> tuple[Option, ...]:
     """Every configuration on every GPU at every batch size, predicted at once."""
-    rows = [
-        (configuration, place, ask(configuration.on(device, batch)))
-        for configuration in configurations
-        for place, device in enumerate(devices)
-        if _is_possible(configuration, device, said)
-        for batch in configuration.batch_sizes
-    ]
+    rows, impossible = [], []
+    for configuration in configurations:
+        for place, device in enumerate(devices):
+            why = _why_not(configuration, device, said)
+            if why:
+                impossible.append(why)
+                continue
+            rows += [
+                (configuration, place, ask(configuration.on(device, batch)))
+                for batch in configuration.batch_sizes
+            ]
     if not rows:
-        raise InputError("no GPU on offer holds and computes in the precision of any configuration")
+        raise InputError(
+            "no GPU on offer holds and computes in the precision of any configuration: "
+            + "; ".join(dict.fromkeys(impossible))
+        )
     law = resolve_law(None)
     found = predict_questions([question for _, _, question in rows], law)
     words = f"{len(rows)} combinations of configuration, GPU and batch size"
@@ -302,22 +310,15 @@ def _options(
     return tuple(options)
 
 
-def _is_possible(configuration: _Configuration, device: Gpu, said: _Said) -> bool:
-    """Whether a GPU has the precision asked for and holds the weights; a warning says why not."""
+def _why_not(configuration: _Configuration, device: Gpu, said: _Said) -> str:
+    """Why a configuration is not planned on a GPU, which is said; empty where it is."""
     profile, given = load_profile(configuration.asked.model), configuration.asked.precision
-    if given is not None and given not in device.precisions:
-        said.warnings.append(
-            f"{profile.name} in {given} was not planned on {device.name}, which has no {given}"
-        )
-        return False
-    precision = precision_of(profile, device, given)
-    if profile.weight_bytes(precision) <= device.memory_bytes:
-        said.warnings += precision_notes(profile, device, precision) if given is None else []
-        return True
-    said.warnings.append(
-        f"{profile.name} in {precision} was not planned on {device.name}: its weights exceed the memory"
-    )
-    return False
+    why = cannot_run(profile, device, given)
+    if why:
+        said.warnings.append(f"not planned: {why}")
+    elif given is None:
+        said.warnings += precision_notes(profile, device, precision_of(profile, device))
+    return why
 
 
 def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:

@@ -182,7 +182,8 @@ def intensity_chart(known: Mapping[str, HourlySeries], timezone: str | None = No
 
 def _axis(alt: Any, name: str, numbers: Sequence[float], measure: str, currency: str) -> Any:
     values = [number for number in numbers if number > 0]
-    words = f"{MEASURES[measure].label} [{MEASURES[measure].unit or currency}]"
+    unit = MEASURES[measure].unit_in(currency)
+    words = MEASURES[measure].label + (f" [{unit}]" if unit else "")
     low, high = min(values, default=1.0), max(values, default=1.0)
     make = {"x": alt.X, "y": alt.Y}[name]
     if high / low > LOG_FROM:

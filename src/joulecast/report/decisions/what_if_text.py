@@ -162,7 +162,7 @@ def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
 
 def _row(delta: Delta, currency: str) -> list[str]:
     measure = MEASURES[delta.measure]
-    unit = measure.unit or currency
+    unit = measure.unit_in(currency)
     return [
         measure.label,
         f"{number(delta.before.value)} {unit}",
