@@ -38,6 +38,7 @@ from typing import Any, Final, NamedTuple
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.files.paths import is_path, shown_path, user_text
+from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
 __all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
@@ -223,7 +224,8 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         if known.key in table
     }
     _check_together(values, where)
-    source = texts.get("source", os.fspath(path))
+    origin = stream_name(path) or os.fspath(path)
+    source = texts.get("source", origin)
     return Gpu(
         name=texts["name"],
         vendor=texts.get("vendor", ""),
@@ -232,7 +234,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         process=_process(texts.get("process"), where),
         year=_year(table["year"], where) if "year" in table else None,
         sources=dict.fromkeys(values, source),
-        origin=os.fspath(path),
+        origin=origin,
         **_attributes(values),
     )
 

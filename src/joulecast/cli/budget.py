@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT, json_option, print_json
+from joulecast.cli.options import ASKED, LAW_HELP, OR_STDIN, OUTPUT, json_option, print_json
 from joulecast.cli.site_options import asks_for_a_site, site_options, sites_of
 from joulecast.errors import InputError, JoulecastError
 from joulecast.units import joules_to_watt_hours
@@ -30,7 +30,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="the one thing to do: hold a file against its budget",
     )
     add(
-        "file", metavar="FILE", help="CSV of workloads, as for `joulecast predict`, or of predictions or runs"
+        "file",
+        metavar="FILE",
+        help="CSV of workloads, as for `joulecast predict`, or of predictions or runs" + OR_STDIN,
     )
     add("--max-g-per-image", metavar="GRAMS", help="most carbon of an image, hardware included")
     add("--max-wh-per-image", metavar="WH", help="most GPU energy of an image")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, OUTPUT, write_text
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, write_text
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
 from joulecast.errors import InputError
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `card` takes."""
     asked = command.add_argument_group(ASKED).add_argument
-    asked("file", metavar="FILE", help="CSV or Parquet of measured runs or predictions, with energy_j")
+    asked(
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet of measured runs or predictions, with energy_j" + OR_STDIN,
+    )
     asked("--row", metavar="NUMBER", help="the one row to take, counted from 1; all without it")
     asked(
         "--infrastructure",

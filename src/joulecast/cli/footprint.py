@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, FAILED_ROWS, OUTPUT, json_option, table_writer
+from joulecast.cli.options import ASKED, FAILED_ROWS, OR_STDIN, OUTPUT, json_option, table_writer
 from joulecast.cli.site_options import site_options, sites_of
 
 
@@ -14,7 +14,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument_group(ASKED).add_argument(
         "file",
         metavar="FILE",
-        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote",
+        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote" + OR_STDIN,
     )
     site_options(command, columns=True)
     output = command.add_argument_group(OUTPUT)

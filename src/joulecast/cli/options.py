@@ -25,6 +25,7 @@ OUTPUT: Final = "output"
 FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answer
 
 TABLE_SUFFIXES: Final = ("", ".csv", ".txt", ".parquet", ".pq")
+OR_STDIN: Final = "; - is standard input"
 LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",

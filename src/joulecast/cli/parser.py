@@ -13,14 +13,18 @@ import argparse
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from joulecast import __version__
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.help import HelpFormatter, listed, usage
 from joulecast.errors import InputError, JoulecastError, near_matches, shown
+from joulecast.files.streams import is_stream, streams
 
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
+# Arguments that may be the path of a file to read: `-` is standard input there.
+READ = frozenset({"file", "runs", "series", "hourly", "trace", "law", "gpu", "model", "models"})
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 # Between two looks for garbage: what a command loads lives until it ends, and to look through it again and
@@ -113,7 +117,8 @@ def _command(arguments: list[str]) -> int:
             root.print_help()
             return 0
         command = _known(name[0])
-        return load(command).run(_parse(command_parser(command), after))
+        with streams() as as_file:
+            return load(command).run(_with_files(_parse(command_parser(command), after), as_file))
     except SystemExit as done:  # how argparse ends after --help and --version
         return int(done.code or 0)
 
@@ -135,6 +140,19 @@ def _parse(command: argparse.ArgumentParser, arguments: list[str]) -> argparse.N
         near = near_matches(unknown[0], known, most=1) if unknown[0].startswith("-") else []
         better = f"did you mean {near[0]}?" if near else f"see `{command.prog} --help`"
         raise InputError(f"unknown argument {shown(unknown[0])}; {better}")
+    return options
+
+
+def _with_files(options: argparse.Namespace, as_file: Callable[[str], str]) -> argparse.Namespace:
+    """Options in which what comes through a pipe is a file."""
+
+    def read(text: str) -> str:
+        return ",".join(as_file(part) if is_stream(part) else part for part in text.split(","))
+
+    for name in READ & vars(options).keys():
+        value = getattr(options, name)
+        if value is not None:
+            setattr(options, name, [read(text) for text in value] if isinstance(value, list) else read(value))
     return options
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add(
         "file",
         metavar="FILE",
-        help="demand, fleet, regions and limits (.toml); docs/planning.md has the keys",
+        help="demand, fleet, regions and limits (.toml); docs/planning.md has the keys" + OR_STDIN,
     )
     add("--gap", default="0.001", help="how far from the best a plan may be, as a share; 0.001 by default")
     add("--time-limit", metavar="SECONDS", default="60", help="most time for solving; 60 by default")

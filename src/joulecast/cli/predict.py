@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OUTPUT, json_option, table_writer
+from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OR_STDIN, OUTPUT, json_option, table_writer
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `predict` takes."""
     asked = command.add_argument_group(ASKED)
     asked.add_argument(
-        "file", metavar="FILE", help="CSV or Parquet with the columns model, gpu, width, height, steps"
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet with the columns model, gpu, width, height, steps" + OR_STDIN,
     )
     asked.add_argument("--law", help=LAW_HELP)
     output = command.add_argument_group(OUTPUT)

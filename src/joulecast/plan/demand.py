@@ -18,6 +18,7 @@ import numpy as np
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.paths import shown_path, user_text
+from joulecast.files.streams import folder_of
 from joulecast.footprint.factors import GIVEN, Given, embodied_gpu, embodied_host, factor
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.grid.yearly import grid_intensity
@@ -138,7 +139,7 @@ def read_demand(path: str | os.PathLike[str]) -> Demand:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"plan file {shown_path(path)} is not TOML: {error}") from error
-    return demand_of(content, Path(path).parent)
+    return demand_of(content, folder_of(path))
 
 
 def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
