@@ -29,6 +29,7 @@ Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpu_toml", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
@@ -237,6 +238,29 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=origin,
         **_attributes(values),
     )
+
+
+def gpu_toml(gpu: Gpu) -> str:
+    """A GPU as a GPU file to change: `load_gpu` reads it back, under a name of its own.
+
+    The source of a figure stands behind it, for a comment is lost where the figure is changed.
+    """
+    texts = {
+        "name": f"my {gpu.name}",
+        "vendor": gpu.vendor,
+        "architecture": gpu.architecture,
+        "generation": gpu.generation,
+        "process": gpu.process,
+    }
+    lines = [f"{key} = {json.dumps(text, ensure_ascii=False)}" for key, text in texts.items() if text]
+    lines += [f"year = {gpu.year}"] if gpu.year is not None else []
+    for name, known in _QUANTITIES.items():
+        value = getattr(gpu, known.attribute)
+        if value is not None:
+            lines.append(
+                f"{known.key} = {value / known.factor:.12g}  # {gpu.sources.get(name, '')}".rstrip(" #")
+            )
+    return "\n".join(lines) + "\n"
 
 
 def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) -> Gpu:

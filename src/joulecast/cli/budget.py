@@ -38,6 +38,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--max-wh-per-image", metavar="WH", help="most GPU energy of an image")
     add(
         "--bound",
+        metavar="{value,high}",
         help="what must be within the budget: value (default), or high: the range's end",
     )
     add("--law", help=LAW_HELP)

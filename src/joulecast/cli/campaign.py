@@ -22,7 +22,7 @@ ACTIONS = ("predict", "run", "status", "export", "check")
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `campaign` takes."""
     add = command.add_argument_group(ASKED).add_argument
-    add("action", metavar="ACTION", help="predict, run, status, export or check")
+    add("action", metavar="{predict,run,status,export,check}", help="the step to do")
     add(
         "file",
         metavar="FILE",
@@ -30,7 +30,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "check: what predict wrote (.csv)",
     )
     add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
-    add("--boundary", default="gross", help="predict, export: gross (default) or dynamic; export: or both")
+    add(
+        "--boundary",
+        default="gross",
+        metavar="{gross,dynamic,both}",
+        help="predict, export: gross by default; both: export only",
+    )
     add("--law", help=f"predict: {LAW_HELP}")
     add("--runs", metavar="FILE", help="check: the runs that export wrote (.csv)")
     source_options(command).add_argument(

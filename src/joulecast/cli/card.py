@@ -29,12 +29,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
     asked("--row", metavar="NUMBER", help="the one row to take, counted from 1; all without it")
     asked(
         "--infrastructure",
-        metavar="TYPE",
-        help="where it runs, which boamps requires: publicCloud, privateCloud, onPremise or other",
+        metavar="{publicCloud,privateCloud,onPremise,other}",
+        help="where it runs, which boamps requires",
     )
     site_options(command)
     output = command.add_argument_group(OUTPUT).add_argument
-    output("--format", default="markdown", help="markdown (default), json, huggingface or boamps")
+    output(
+        "--format",
+        default="markdown",
+        metavar="{markdown,json,huggingface,boamps}",
+        help="markdown by default",
+    )
     output("--out", metavar="FILE", help="file to write; for boamps a folder, a report for each row")
 
 

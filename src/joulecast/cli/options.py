@@ -26,7 +26,10 @@ FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answ
 
 TABLE_SUFFIXES: Final = ("", ".csv", ".txt", ".parquet", ".pq")
 OR_STDIN: Final = "; - is standard input"
-LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
+PRECISIONS: Final = "{fp16,bf16,fp32}"
+LAW_HELP: Final = (
+    "a law file (.json), or roofline (the default), paper, parameters_steps, joules_per_flop or tdp_time"
+)
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "negative_prompt", "passes", "batch_size", "text_tokens",
     "boundary",
@@ -44,7 +47,7 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`), or a profile file")
     add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
     add("--steps", help="denoising steps; by default the model's")
-    add("--precision", help="fp16, bf16 or fp32; by default the model's")
+    add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
     add(
         "--guidance",
         "--guidance-scale",
@@ -56,10 +59,14 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="there is a negative prompt; some pipelines guide only then",
     )
-    add("--passes", help="denoiser passes a step, 1 or 2, whatever the guidance")
+    add("--passes", metavar="{1,2}", help="denoiser passes a step, whatever the guidance")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens the denoiser attends to; by default the model's")
-    add("--boundary", help="gross (default): all the GPU board draws; dynamic: without idle")
+    add(
+        "--boundary",
+        metavar="{gross,dynamic}",
+        help="gross (default): all the GPU board draws; dynamic: without idle",
+    )
     add("--law", help=LAW_HELP)
     command.add_argument_group(WHERE).add_argument(
         "--gpu", required=True, help="name or alias (see `joulecast gpus`), or a GPU file (.toml)"

@@ -57,7 +57,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     add("--precision", metavar="PRECISION,...", help="fp16, bf16 or fp32; by default each model's")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES,...", help=BATCH_HELP)
-    add("--passes", help="denoiser passes a step, 1 or 2; by default each model's")
+    add("--passes", metavar="{1,2}", help="denoiser passes a step; by default each model's")
     add("--law", help=LAW_HELP)
     add(
         "--by",

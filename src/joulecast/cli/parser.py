@@ -25,6 +25,10 @@ from joulecast.files.streams import is_stream, streams
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
 # Arguments that may be the path of a file to read: `-` is standard input there.
 READ = frozenset({"file", "runs", "series", "hourly", "trace", "law", "gpu", "model", "models"})
+WORDS = {"help": "--help", "version": "--version"}  # said as commands
+ELSEWHERE = {
+    "track": "a script is tracked from Python, `with joulecast.track(pipe) as t:` (docs/measuring.md)"
+}
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 # Between two looks for garbage: what a command loads lives until it ends, and to look through it again and
@@ -65,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of what comes before a command; its help lists the commands."""
     root = Parser("joulecast", DESCRIPTION)
     root.usage = "joulecast COMMAND ... (see `joulecast COMMAND --help`)"
-    root.add_argument("--version", action="version", version=f"joulecast {__version__}")
+    root.add_argument("-V", "--version", action="version", version=f"joulecast {__version__}")
     root.epilog = "commands:\n" + listed((name, command.summary) for name, command in COMMANDS.items())
     return root
 
@@ -107,6 +111,8 @@ def _run(arguments: list[str]) -> int:
 
 def _command(arguments: list[str]) -> int:
     """Run what the arguments ask for; its exit status."""
+    if arguments and arguments[0] in WORDS:
+        arguments = [*arguments[1:2], WORDS[arguments[0]]]
     place = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     before, name, after = arguments[:place], arguments[place : place + 1], arguments[place + 1 :]
     try:
@@ -127,6 +133,8 @@ def _known(name: str) -> str:
     """`name` if it is a command, else InputError with a near match."""
     if name in COMMANDS:
         return name
+    if name in ELSEWHERE:
+        raise InputError(f"{name} is no command: {ELSEWHERE[name]}")
     near = near_matches(name, COMMANDS, most=1)
     better = f"did you mean {near[0]}?" if near else f"commands: {', '.join(COMMANDS)}"
     raise InputError(f"unknown command {shown(name)}; {better}")

@@ -43,7 +43,8 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
     add("--intensity", metavar="G_PER_KWH", help="grid intensity [g CO2e/kWh] instead; a range is LOW:HIGH")
     add(
         "--accounting",
-        help="of --intensity or an hourly file: location-based (default), market-based or marginal",
+        metavar="{location-based,market-based,marginal}",
+        help="of --intensity or an hourly file; location-based by default",
     )
     add(
         "--live",

@@ -142,7 +142,7 @@ class FittedLaw(ABC):
             out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
         values = np.empty((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
-        np.multiply(workloads.width, workloads.height, out=values[1])
+        np.multiply(*profile.rendered(workloads), out=values[1])
         values[2], values[3] = workloads.steps, workloads.batch_size
         words, low, high = self._limits
         out.update(zip(words, (values < low) | (values > high), strict=True))
