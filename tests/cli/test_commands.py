@@ -129,6 +129,6 @@ def test_options_before_the_command(run: Command) -> None:
 @pytest.mark.parametrize("columns", ["50", "80", "300", "0", "wide"])
 def test_help_fits_the_terminal(run: Command, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    width = min(int(columns), MOST_WIDTH) if columns.strip("0").isdigit() else layout.USUAL_WIDTH
+    width = min(int(columns), MOST_WIDTH) if columns.strip("0").isdigit() else layout.HELP_WIDTH
     for shown in (run("--help").out, run("grid", "--help").out):
         assert max(map(len, shown.splitlines()[1:])) <= width

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from joulecast.report.lines import MARGIN, terminal_width
+from joulecast.report.lines import SPARE, terminal_width
 
-USUAL_WIDTH = 80
+HELP_WIDTH = 80
 HELP_COLUMN = 26
 
 
@@ -56,4 +56,4 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
 
 def width() -> int:
     """Characters of a line of help, less a margin."""
-    return (terminal_width() or USUAL_WIDTH) - MARGIN
+    return (terminal_width() or HELP_WIDTH) - SPARE

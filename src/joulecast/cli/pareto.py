@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
     front = fronts(found, by)
     _print(Compared(found, front, by, left_out, doubts), options)
     if target is not None:
-        from joulecast.report.decisions.pictures import pareto_chart
+        from joulecast.report.decisions.front_picture import pareto_chart
 
         draw(pareto_chart(found, front, by, options.currency or CURRENCY), target)
     return 0

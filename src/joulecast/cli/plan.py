@@ -50,5 +50,5 @@ def run(options: argparse.Namespace) -> int:
         return print_json(plan.to_dict())
     from joulecast.report.decisions.plan_text import plan_text
 
-    print(plan_text(plan))
+    print(plan_text(plan, demand.today))
     return 0

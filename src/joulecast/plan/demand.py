@@ -9,7 +9,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ BATCH_SIZES = (1, 2, 4, 8, 16)
 _ASKED = (
     "size", "width", "height", "steps", "precision", "passes", "guidance", "negative_prompt", "text_tokens",
 )  # fmt: skip
+_TODAY = ("carbon_kg", "energy_kwh", "cost")
 _SOURCES = ("hourly", "file", "intensity")
 
 
@@ -60,6 +61,7 @@ class Demand:
     warnings: tuple[str, ...]
     start: datetime | None = None
     assumptions: tuple[Assumption, ...] = ()
+    today: Mapping[str, float] = field(default_factory=dict)  # what runs now, by a key of _TODAY
 
 
 class _Said:
@@ -147,6 +149,8 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     root = _Table(content, "")
     plan = _Table(root.take("plan") or {}, "plan")
     limits = _Table(root.take("limits") or {}, "limits")
+    now = _Table(root.take("today") or {}, "today")
+    today = {key: amount for key in _TODAY if (amount := now.number(key, 1e-9)) is not None}
     hours = plan.whole("hours", 1, MOST_HOURS, 24) or 24
     start = _start(plan.text("start"))
     minimise = plan.text("minimise", "carbon")
@@ -181,9 +185,9 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
         max_gpus=limits.whole("gpus", 0, 10**9),
         currency=plan.text("currency", "USD") or "USD",
     )
-    for table in (plan, limits, root):
+    for table in (plan, limits, now, root):
         table.done()
-    return Demand(problem, tuple(dict.fromkeys(said.warnings)), start, tuple(said.assumptions))
+    return Demand(problem, tuple(dict.fromkeys(said.warnings)), start, tuple(said.assumptions), today)
 
 
 # --- parts ---------------------------------------------------------------------------------------

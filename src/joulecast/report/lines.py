@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 LEAST_WIDTH, MOST_WIDTH = 40, 110  # of a terminal, in characters: lines longer than that are hard to read
 USUAL_WIDTH = 98  # of a paragraph that goes elsewhere, e.g. into a file
-MARGIN = 2
+SPARE = 2
 
 
 def terminal_width() -> int | None:
@@ -33,7 +33,7 @@ def paragraph(label: str, words: str) -> list[str]:
 
 def _wrapped(words: str, first: str, rest: str) -> list[str]:
     joined = words.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
-    width = (terminal_width() or USUAL_WIDTH) - MARGIN
+    width = (terminal_width() or USUAL_WIDTH) - SPARE
     lines = textwrap.wrap(joined, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
     return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 

@@ -20,12 +20,11 @@ from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
 from joulecast.plan.solve import Plan, solve
 from joulecast.plan.tradeoff import Outcome, on_front, outcomes
 from joulecast.report import charts
+from joulecast.report.decisions.front_picture import pareto_chart
 from joulecast.report.decisions.pictures import (
-    COLOURS,
     estimate_chart,
     fleet_chart,
     intensity_chart,
-    pareto_chart,
     plan_chart,
 )
 from joulecast.report.decisions.rows import (
@@ -85,7 +84,7 @@ DRAWINGS: dict[str, Callable[[tuple[Outcome, ...], Plan], Any]] = {
     "pareto": lambda found, plan: pareto_chart(found, on_front(found, BY), BY),
     "plan": lambda found, plan: plan_chart(plan, problem(), datetime(2022, 6, 1, tzinfo=UTC)),
     "plan without a beginning": lambda found, plan: plan_chart(plan, problem()),
-    "fleet": lambda found, plan: fleet_chart(plan),
+    "fleet": lambda found, plan: fleet_chart(plan, problem()),
     "intensity": lambda found, plan: intensity_chart({"here": hourly_series("US-CAL-CISO")}),
 }
 
@@ -117,7 +116,11 @@ def test_points_are_the_outcomes(found: tuple[Outcome, ...]) -> None:
     assert sum(row["on_front"] for row in rows) == len(front)
     assert {row["colour"] for row in rows} == {"L4", "H100-SXM5-80GB"}
     assert {row["shape"] for row in rows} == {"sdxl", "sd1.5"}
-    assert {row["words"] for row in rows} == {"batch 1", "batch 4", "batch 16"}
+    assert {row["words"] for row in rows} == {
+        f"{gpu}, batch {batch}" for gpu in ("L4", "H100-SXM5-80GB") for batch in (1, 4, 16)
+    }
+    for row, one in zip(rows, found, strict=True):
+        assert (row["x_low"], row["x_high"]) == (one.ranges[BY[0]].low, one.ranges[BY[0]].high)
 
 
 def test_bars_hold_every_image(plan: Plan) -> None:
@@ -136,7 +139,7 @@ def test_bars_hold_every_image(plan: Plan) -> None:
 def test_more_regions_than_colours() -> None:
     many = problem(MOST_REGIONS + 3)
     many_plan = solve(many)
-    assert len(plan_regions(many_plan, many)) == MOST_REGIONS <= len(COLOURS)
+    assert len(plan_regions(many_plan, many)) == MOST_REGIONS <= len(charts.REGION_COLOURS)
     bars, _, _ = plan_hours(many_plan, many)
     assert {bar["region"] for bar in bars} <= {*plan_regions(many_plan, many), OTHERS}
     assert "NaN" not in charts.to_svg(plan_chart(many_plan, many))

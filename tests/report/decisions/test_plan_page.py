@@ -97,7 +97,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(made: tuple[Plan, Demand],
         v for n, v in found.attributes if n in ("src", "href", "xlink:href") and not str(v).startswith("#")
     ]
     assert ("content", POLICY) in found.attributes
-    assert found.tags.count("svg") == 2
+    assert found.tags.count("svg") == 4  # each of the two pictures for wide and for narrow screens
     assert "".join(found.text).count(HOSTILE) >= 4  # shown as it was written: names, and the file
     for name in ("hours.svg", "fleet.svg"):
         assert "<script" not in (tmp_path / "out" / name).read_text()
