@@ -46,7 +46,8 @@ figcaption{color:var(--soft);margin-top:.5em}
 .scroll:focus-visible{outline:2px solid #39f}
 svg{max-width:none;height:auto;display:block}
 .narrow{display:none}
-@media (max-width:760px){.has-narrow .wide{display:none}.narrow{display:block}body{margin:1em auto}}
+@media (max-width:760px){.has-narrow .wide{display:none}.narrow{display:block}body{margin:1em auto}
+table{font-size:13px}th,td{padding-right:.6em}}
 pre{overflow-x:auto;font-size:12px;line-height:1.35}
 table{border-collapse:collapse;margin:1em 0;font-size:14px}
 th,td{text-align:left;padding:.25em .9em .25em 0;border-bottom:1px solid var(--line);vertical-align:top}

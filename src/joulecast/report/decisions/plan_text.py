@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from joulecast.plan.problem import Limit
 from joulecast.plan.solve import LimitUse, Plan
 from joulecast.report.amounts import number
+from joulecast.report.estimate_text import warned
 from joulecast.report.lines import heading, paragraph, table
 from joulecast.units import GRAMS_PER_KILOGRAM
 
@@ -24,6 +25,7 @@ def plan_text(plan: Plan, today: Mapping[str, float] | None = None) -> str:
     lines = [
         *heading(f"{headline(plan, today)}."),
         "",
+        *warned(plan.warnings),
         f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
         f"(within {100 * plan.gap:.2g} % of the best)",
         "",
@@ -41,7 +43,6 @@ def plan_text(plan: Plan, today: Mapping[str, float] | None = None) -> str:
     lines += [
         "",
         *(line for use in plan.binding for line in paragraph("Binds", binding_words(use, plan))),
-        *(line for warning in plan.warnings for line in paragraph("Warning", warning)),
     ]
     return "\n".join(lines).rstrip()
 
