@@ -93,7 +93,9 @@ def test_other_files(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (gpu["name"], gpu["origin"]) == ("mine", "standard input")
     hours = "\n".join(["datetime_utc,g", *(f"2022-06-01T{h:02}:00,{100 + h}" for h in range(24))])
     piped(monkeypatch, hours)
-    assert len(json.loads(run("grid", "-", "--json").out)["hours"]) == 24
+    made = json.loads(run("grid", "-", "--json").out)["hours"]
+    assert {row["region"] for row in made} == {"standard-input"}
+    assert len(made) == 24
     Path("mine.toml").write_text(GPU)
     Path("here.csv").write_text(hours)
     piped(monkeypatch, DEMAND)
@@ -125,6 +127,7 @@ def test_a_pipe_of_the_shell(tmp_path: Path) -> None:
         (b"\xff\xfe\x00a", ("predict", "-"), "standard input"),
         ("tdp_w = ", ("estimate", "sdxl", "--gpu", "-"), "GPU file standard input is not TOML"),
         ("", ("plan", "-"), "needs [[gpus]]"),
+        ("x", ("campaign", "predict", "-", "--gpu", "L4"), "plan 'standard-input' is not TOML"),
         (TABLE, ("predict", "-", "--law", "-"), "given twice"),
         ("", ("predict", "/dev/fd/987654"), "/dev/fd/987654 cannot be read"),
         ("", ("estimate", "sdxl", "--gpu", "H100", "--steps", "-"), "steps must be a whole number"),

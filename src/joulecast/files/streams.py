@@ -59,7 +59,8 @@ def streams() -> Iterator[Callable[[str], str]]:
             if key in read:
                 raise InputError(f"{name} is given twice: a stream can be read once; save it to a file")
             read.add(key)
-            path = _copied(name, folders[0] / f"stream-{len(read)}")
+            called = "standard-input" if name in STANDARD_INPUT else f"pipe-{name.rpartition('/')[2]}"
+            path = _copied(name, folders[0] / called)
             _names[path] = "standard input" if name in STANDARD_INPUT else name
             stack.callback(_names.pop, path)
             return path
