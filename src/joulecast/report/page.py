@@ -35,7 +35,7 @@ figure [fill="#000000"],figure [fill="#444444"]{fill:var(--ink)}
 figure [stroke="white"]{stroke:var(--paper)}
 }
 html{color:var(--ink);background:var(--paper)}
-body{font-family:system-ui,sans-serif;line-height:1.45;max-width:1000px;margin:2em auto;padding:0 1em}
+body{font-family:system-ui,sans-serif;line-height:1.45;max-width:1100px;margin:2em auto;padding:0 1em}
 h1{font-size:1.6em}
 .headline{font-size:1.35em;line-height:1.3;font-weight:600;margin:.6em 0}
 .warnings h2{font-size:1em;margin:.6em 0 0}
@@ -44,10 +44,8 @@ figure{margin:2em 0}
 figcaption{color:var(--soft);margin-top:.5em}
 .scroll{overflow-x:auto;max-width:100%}
 .scroll:focus-visible{outline:2px solid #39f}
-svg{max-width:none;height:auto;display:block}
+svg{max-width:100%;min-width:min(var(--width),900px);height:auto;display:block}
 .narrow{display:none}
-@media (max-width:760px){.has-narrow .wide{display:none}.narrow{display:block}body{margin:1em auto}
-table{font-size:13px}th,td{padding-right:.6em}}
 pre{overflow-x:auto;font-size:12px;line-height:1.35}
 table{border-collapse:collapse;margin:1em 0;font-size:14px}
 th,td{text-align:left;padding:.25em .9em .25em 0;border-bottom:1px solid var(--line);vertical-align:top}
@@ -55,6 +53,8 @@ td{white-space:pre-wrap}
 td.short{white-space:pre}
 td.long{min-width:15em}
 td.number,th.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+@media (max-width:760px){.has-narrow .wide{display:none}.narrow{display:block}body{margin:1em auto}
+table{font-size:13px}th,td{padding-right:.6em}}
 @media print{.scroll{overflow:visible}}
 """.replace("\n", "")
 # Should a string slip through unescaped, a browser still runs and fetches nothing.
@@ -135,12 +135,19 @@ def figure(svg: str, caption: str, narrow: str = "") -> str:
     name = hashlib.sha256(svg.encode()).hexdigest()[:8]
     drawn = [("wide", svg), *([("narrow", narrow)] if narrow else [])]
     pieces = "".join(
-        f'<div class="scroll {kind}" role="img" aria-label="{html.escape(caption)}" tabindex="0">'
+        f'<div class="scroll {kind}" style="--width:{_width(text)}px" role="img" '
+        f'aria-label="{html.escape(caption)}" tabindex="0">'
         f"{_own_ids(text, f'{kind}-{name}-')}</div>"
         for kind, text in drawn
     )
     has = ' class="has-narrow"' if narrow else ""
     return f'<figure{has}>{pieces}<figcaption aria-hidden="true">{html.escape(caption)}</figcaption></figure>'
+
+
+def _width(svg: str) -> str:
+    """The width of a picture [pixels], below which it scrolls where it is not very wide."""
+    found = re.search(r'<svg[^>]* width="([\d.]+)"', svg)
+    return found[1] if found else "0"
 
 
 def _own_ids(svg: str, prefix: str) -> str:
