@@ -366,6 +366,13 @@ def test_a_full_disk_is_one_line() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_locale_without_unicode_reads_it_all_the_same() -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = process(*FLUX[:4], "--size", "1024×1024", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "1024x1024" in done.stdout
+
+
 def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = process("estimate", "flüx" * 40, "--gpu", "a100", env=environment)

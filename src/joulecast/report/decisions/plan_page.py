@@ -86,7 +86,13 @@ HOURS = ("hour", "service", "configuration", "batch_size", "gpu", "region", "ima
 def plan_data(plan: Plan, demand: Demand) -> dict[str, object]:
     """A plan with what it assumes, as JSON has it."""
     start = None if demand.start is None else demand.start.isoformat()
-    return {**plan.to_dict(), "start": start, "assumptions": [vars(one) for one in demand.assumptions]}
+    return {
+        "headline": headline(plan, demand.today),
+        **plan.to_dict(),
+        "today": dict(demand.today),
+        "start": start,
+        "assumptions": [vars(one) for one in demand.assumptions],
+    }
 
 
 def assignments(plan: Plan) -> list[dict[str, object]]:
