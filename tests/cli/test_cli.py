@@ -253,7 +253,7 @@ def test_some_gpus(run: Command) -> None:
         "H100-SXM5-80GB", "L4"
     ]  # fmt: skip
     assert "T4" not in run("gpus", "L4").out
-    refused(run("gpus", "H1000"), "did you mean")
+    refused(run("gpus", "A100-SXM4-80"), "did you mean A100-SXM4-80GB")
     for arguments in (("--toml",), ("H100", "L4", "--toml"), ("H100", "--toml", "--json")):
         refused(run("gpus", *arguments), "--toml prints one GPU")
 
