@@ -149,6 +149,19 @@ def test_a_terminal_says_its_width_within_reason(
     assert terminal_width() == width
 
 
+def test_ranges_stay_on_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["a setting of many words", "1,080 to 1,980", "90 %: 18.1 s to 27.3 s"]]
+    monkeypatch.setenv("COLUMNS", "45")
+    assert table(["what", "range", "interval"], rows, right=set()) == [
+        "  what          range           interval",
+        "  a setting of  1,080 to 1,980  90 %: 18.1 s",
+        "  many words                    to 27.3 s",
+    ]
+    # no widths of the columns would do: the terminal breaks the lines
+    wide = [["a setting of many words", "1,080,000,000,000,000 to 1,980,000,000,000,000"]]
+    assert len(table(["what", "range"], wide, right=set())) == 2
+
+
 def test_a_narrow_table_goes_on_in_lines_below(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     lines = table(["a", "words"], [["1", "one two three four five six seven eight"]], right={0})

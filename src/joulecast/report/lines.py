@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 LEAST_WIDTH, MOST_WIDTH = 40, 110  # of a terminal, in characters: lines longer than that are hard to read
 USUAL_WIDTH = 98  # of a paragraph that goes elsewhere, e.g. into a file
 SPARE = 2
+# A blank between a figure and what belongs to it.
+_WITHIN = re.compile(r"(?<=\d) (?=[A-Za-z%])|(?<=\bto) (?=\d)")
 
 
 def terminal_width() -> int | None:
@@ -41,13 +44,14 @@ def _wrapped(words: str, first: str, rest: str) -> list[str]:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
     """Aligned lines, two blanks between columns; the columns in `right` are set flush right.
 
-    On a terminal that is too narrow, cells of the widest columns of words go on in lines below.
+    On a terminal that is too narrow, cells of the widest columns of words go on in lines below, if that is
+    enough for the table to fit.
     """
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     if (most := terminal_width()) is not None:
         least = [
-            width if i in right else max(len(word) for cell in column for word in (cell.split() or [""]))
+            width if i in right else max(len(word) for cell in column for word in _glued(cell).split(" "))
             for i, (column, width) in enumerate(zip(columns, widths, strict=True))
         ]
         widths = _fitting(widths, least, most - 2 * len(widths))
@@ -55,20 +59,23 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int])
 
 
 def _fitting(widths: Sequence[int], least: Sequence[int], most: int) -> list[int]:
-    """Widths whose sum is at most `most` if narrower columns, none below its `least`, can do it."""
+    """Widths whose sum is at most `most`, none below its `least`; as they are where that cannot be."""
     found = list(widths)
-    while sum(found) > most:
+    while sum(found) > most and sum(least) <= most:
         loose = [i for i in range(len(found)) if found[i] > least[i]]
-        if not loose:
-            break
         found[max(loose, key=lambda i: found[i])] -= 1
     return found
+
+
+def _glued(cell: str) -> str:
+    """A cell whose figures stay with their units, and ranges together: ``1,080 to 1,980``."""
+    return _WITHIN.sub("\N{NO-BREAK SPACE}", cell)
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], right: set[int]) -> list[str]:
     """A row as one line, or as several where a cell is wider than its column."""
     cells = [
-        [cell] if len(cell) <= width else textwrap.wrap(cell, width)
+        [cell] if len(cell) <= width else textwrap.wrap(_glued(cell), width)
         for cell, width in zip(row, widths, strict=True)
     ]
     lines = []
@@ -78,5 +85,5 @@ def _lines(row: Sequence[str], widths: Sequence[int], right: set[int]) -> list[s
             part.rjust(width) if i in right else part.ljust(width)
             for i, (part, width) in enumerate(zip(parts, widths, strict=True))
         ]
-        lines.append(("  " + "  ".join(set_out)).rstrip())
+        lines.append(("  " + "  ".join(set_out)).replace("\N{NO-BREAK SPACE}", " ").rstrip())
     return lines
