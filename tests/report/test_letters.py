@@ -12,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast import data
-from joulecast.report.charts import GPU_COLOURS, GREY, PART_PALETTE, REGION_COLOURS
-from joulecast.report.letters import Word, lasting, text_width, words, wrapped
+from joulecast.report.charts import (
+    GPU_COLOURS,
+    GREY,
+    PART_PALETTE,
+    REGION_COLOURS,
+    altair,
+    chart,
+    finished,
+    to_svg,
+)
+from joulecast.report.letters import Word, drawable, lasting, text_width, words, wrapped
 
 PICTURES = sorted((Path(__file__).parents[2] / "docs" / "pictures").glob("*.svg"))
 SVG = (
@@ -76,6 +85,20 @@ def test_a_text_says_its_length() -> None:
     assert float(word.element.attrib["textLength"]) == pytest.approx(text_width("energy [J]", 11), abs=0.1)
     assert word.element.attrib["lengthAdjust"] == "spacingAndGlyphs"
     assert word.element.attrib["font-family"].endswith("sans-serif")
+
+
+@pytest.mark.parametrize("letter", ["\x1b", "\x00", "\x0c", "\ufffe", "\x7f", "\udcc3", "é", "🖼"])
+def test_any_letter_may_be_in_a_picture(letter: str) -> None:
+    """A control character in a name aborts the process in the library that draws, past any handler."""
+    name = f"a{letter}b"
+    assert drawable({"data": [{"name": name, "x": 1.5}], name: None}) == {
+        "data": [{"name": (told := drawable(name)), "x": 1.5}], told: None
+    }  # fmt: skip
+    assert told in (name, "a?b")
+    rows = [{"name": name, "x": 1}]
+    drawn = chart(altair(), rows).mark_bar().encode(y="name:N", x="x:Q")
+    texts = [word.text for word in words(ElementTree.fromstring(to_svg(finished(drawn, name))))]
+    assert told in texts
 
 
 def test_what_has_room_stays_as_it_is() -> None:

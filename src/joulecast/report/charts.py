@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joulecast.errors import InputError, MissingExtraError, shown
-from joulecast.report.letters import FONT, lasting, wrapped
+from joulecast.report.letters import FONT, drawable, lasting, wrapped
 
 if TYPE_CHECKING:
     import altair as alt
@@ -39,7 +39,7 @@ def check_extra() -> None:
 
 def to_svg(chart: alt.TopLevelMixin) -> str:
     """A picture as SVG text. Raises MissingExtraError without the extra `plot`."""
-    text: str = _converter().vegalite_to_svg(chart.to_dict())
+    text: str = _converter().vegalite_to_svg(drawable(chart.to_dict()))
     return lasting(text)
 
 
@@ -56,7 +56,7 @@ def save(chart: alt.TopLevelMixin, path: Path, suffix: str | None = None) -> Non
     if check_picture(path if suffix is None else Path(f"picture{suffix}")) == ".svg":
         path.write_text(to_svg(chart), encoding="utf-8")
     else:
-        path.write_bytes(_converter().vegalite_to_png(chart.to_dict(), scale=2))
+        path.write_bytes(_converter().vegalite_to_png(drawable(chart.to_dict()), scale=2))
 
 
 def check_picture(path: Path) -> str:

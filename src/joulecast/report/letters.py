@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from joulecast import data
@@ -21,6 +21,7 @@ FONTS = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 AROUND = 4.0  # around text that would be cut [pixels]
 _OTHER = 650  # width of a letter that is in no table [thousandths of the font size]
 _SVG = "http://www.w3.org/2000/svg"
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TRANSFORM = re.compile(r"(translate|rotate)\(([^)]*)\)")
 
 
@@ -47,6 +48,18 @@ def wrapped(text: str, size: float, most: float, *, bold: bool = False) -> list[
         else:
             lines.append(word)
     return lines
+
+
+def drawable(value: Any) -> Any:
+    """A specification whose texts hold only letters that XML knows, a question mark for any other.
+
+    One that it does not, e.g. of a damaged name, would end the whole program in the library that draws.
+    """
+    if isinstance(value, str):
+        return _NO_XML.sub("?", value)
+    if isinstance(value, dict):
+        return {drawable(key): drawable(item) for key, item in value.items()}
+    return [drawable(item) for item in value] if isinstance(value, list) else value
 
 
 def lasting(svg: str) -> str:
