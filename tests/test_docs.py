@@ -109,7 +109,7 @@ def test_commands_print_what_the_page_shows(
     page: str, run: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of README.md in processes of their own; the others in this one, which saves sixty starts."""
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     for kind, file, text in blocks(page):
         if file:

@@ -61,7 +61,7 @@ def test_an_estimate_prints_as_people_see_it() -> None:
     assert str(ESTIMATE) == estimate_text(ESTIMATE)
     assert repr(ESTIMATE) == "<Estimate flux.1-dev on H100-SXM5-80GB: 1024x1024, 20 steps, bf16>"
     html = ESTIMATE._repr_html_()
-    assert html.startswith("<table>")
+    assert "<table>" in html
     assert "energy per image" in html
     assert len(html) < 1500
 

@@ -31,7 +31,7 @@ from joulecast.files.tables import blocks_of
 from joulecast.forecast.caveats import Known, host_caveat, pair_caveats, power_caveat, workload_caveats
 from joulecast.hardware import gpu
 from joulecast.report.amounts import number
-from joulecast.report.decisions.pictures import _pixels
+from joulecast.report.decisions.front_picture import _Scale
 from joulecast.report.decisions.rows import bar_hours, plan_regions
 
 SD15, H100 = packaged_profile("sd1.5"), gpu("H100-SXM5-80GB")
@@ -82,8 +82,7 @@ def made_for_other_sides(size: tuple[int, int]) -> bool:
 
 
 def is_logarithmic(highest: float) -> bool:
-    """The middle of an axis from 1 is no longer half way."""
-    return _pixels([1.0, highest])((1 + highest) / 2) != pytest.approx(0.5)
+    return _Scale.of([1.0, highest], []).is_log
 
 
 def lumps_regions(count: int) -> bool:

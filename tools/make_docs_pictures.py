@@ -33,7 +33,8 @@ from joulecast.plan.ratio import held, ratio_error
 from joulecast.plan.solve import solve
 from joulecast.plan.tradeoff import on_front, outcomes
 from joulecast.report import charts
-from joulecast.report.decisions.pictures import fleet_chart, intensity_chart, pareto_chart, plan_chart
+from joulecast.report.decisions.front_picture import pareto_chart
+from joulecast.report.decisions.pictures import fleet_chart, intensity_chart, plan_chart
 from joulecast.report.validation.page import pictures
 from joulecast.report.validation.rows import HeldOutPoint, held_out_points
 from joulecast.report.validation.text import HOLDOUTS
@@ -110,7 +111,7 @@ def decisions() -> dict[str, Any]:
     return {
         "front": pareto_chart(found, on_front(found, by), by),
         "plan-hours": plan_chart(plan, demand.problem, demand.start),
-        "plan-fleet": fleet_chart(plan),
+        "plan-fleet": fleet_chart(plan, demand.problem),
         "grids": intensity_chart(grids, "America/Los_Angeles"),
     }
 

@@ -29,6 +29,7 @@ Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -40,9 +41,10 @@ from typing import Any, Final, NamedTuple
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
 from joulecast.files.paths import is_path, shown_path, user_text
+from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
+__all__ = ["PRECISIONS", "Gpu", "gpu", "gpu_toml", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
@@ -255,7 +257,8 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         if known.key in table
     }
     _check_together(values, where)
-    source = texts.get("source", os.fspath(path))
+    origin = stream_name(path) or os.fspath(path)
+    source = texts.get("source", origin)
     found = Gpu(
         name=texts["name"],
         vendor=texts.get("vendor", ""),
@@ -264,7 +267,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         process=_process(texts.get("process"), where),
         year=_year(table["year"], where) if "year" in table else None,
         sources=dict.fromkeys(values, source),
-        origin=os.fspath(path),
+        origin=origin,
         **_attributes(values),
     )
     return _told_apart(found, "".join(filter(str.isprintable, Path(path).name))[:60])
@@ -280,6 +283,29 @@ def _told_apart(found: Gpu, by: str) -> Gpu:
     ):
         return found
     return replace(found, name=f"{found.name} ({by})")
+
+
+def gpu_toml(gpu: Gpu) -> str:
+    """A GPU as a GPU file to change: `load_gpu` reads it back, under a name of its own.
+
+    The source of a figure stands behind it, for a comment is lost where the figure is changed.
+    """
+    texts = {
+        "name": f"my {gpu.name}",
+        "vendor": gpu.vendor,
+        "architecture": gpu.architecture,
+        "generation": gpu.generation,
+        "process": gpu.process,
+    }
+    lines = [f"{key} = {json.dumps(text, ensure_ascii=False)}" for key, text in texts.items() if text]
+    lines += [f"year = {gpu.year}"] if gpu.year is not None else []
+    for name, known in _QUANTITIES.items():
+        value = getattr(gpu, known.attribute)
+        if value is not None:
+            lines.append(
+                f"{known.key} = {value / known.factor:.12g}  # {gpu.sources.get(name, '')}".rstrip(" #")
+            )
+    return "\n".join(lines) + "\n"
 
 
 def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) -> Gpu:

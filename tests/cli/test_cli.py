@@ -16,13 +16,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from command import Command, Done
-from joulecast import data, models
+from joulecast import data, gpu, gpus, models
 from joulecast.cli import parser as cli
 from joulecast.forecast.predictor import OUTPUTS
+from joulecast.hardware import load_gpu
+from joulecast.law.load import law_names
 from pipeline_folder import edit, write_folder
 
 HEADER = "model,gpu,width,height,steps"
 FLUX = ["estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB", "--size", "1024x1024", "--steps", "50"]
+FIGURES = (
+    "tdp_w", "idle_power_w", "memory_bytes", "bandwidth_byte_per_s", "fp32_flop_per_s", "tf32_flop_per_s",
+    "fp16_flop_per_s", "bf16_flop_per_s", "fp8_flop_per_s", "fp16_accumulate_flop_per_s", "sm_count",
+    "boost_clock_hz", "l2_cache_bytes",
+)  # fmt: skip
 LARGE = {"torch", "diffusers", "scipy", "pandas", "matplotlib", "typer", "pydantic", "rich"}
 
 
@@ -61,9 +68,10 @@ def test_an_estimate_as_text(run: Command) -> None:
         "average power",
         "transformer",
         "gross",
-        "Law: ",
+        "9 in",
     ):
         assert words in done.out
+    assert "Law: " not in done.out
     assert max(map(len, done.out.splitlines())) <= 100
 
 
@@ -202,6 +210,68 @@ def test_help_and_version(run: Command) -> None:
         assert run(command, "--help").out.startswith(f"usage: joulecast {command}")
 
 
+def test_help_and_version_as_people_type_them(run: Command) -> None:
+    assert run("version") == run("-V") == run("--version")
+    assert run("help") == run("--help")
+    assert run("help", "plan") == run("plan", "--help")
+    refused(run("help", "plann"), "did you mean plan")
+    refused(run("track", "script.py"), "tracked from Python", "joulecast.track(pipe)")
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "choices"),
+    [
+        ("estimate", "--boundary", "{gross,dynamic}"),
+        ("estimate", "--precision", "{fp16,bf16,fp32}"),
+        ("footprint", "--accounting", "{location-based,market-based,marginal}"),
+        ("card", "--format", "{markdown,json,huggingface,boamps}"),
+        ("budget", "--bound", "{value,high}"),
+        ("measure", "--runtime", "{eager,compiled}"),
+    ],
+)
+def test_choices_are_shown_and_are_those_taken(run: Command, command: str, option: str, choices: str) -> None:
+    assert f"{option} {choices}" in run(command, "--help").out
+
+
+def test_every_law_is_named_in_the_help(run: Command) -> None:
+    told = run("estimate", "--help").out
+    assert all(name in told for name in law_names())
+
+
+# --- GPUs as files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [known.name for known in gpus()])
+def test_a_gpu_as_a_file_is_read_back(run: Command, name: str) -> None:
+    done = run("gpus", name, "--toml")
+    Path("mine.toml").write_text(done.out)
+    again, known = load_gpu("mine.toml"), gpu(name)
+    assert again.name == f"my {known.name}"
+    same = ("vendor", "architecture", "generation", "process", "year", *FIGURES)
+    for attribute in same:
+        value = getattr(known, attribute)
+        assert getattr(again, attribute) == (pytest.approx(value) if isinstance(value, float) else value)
+    assert again.sources.keys() == known.sources.keys()
+
+
+def test_a_gpu_file_is_changed_and_asked_about(run: Command) -> None:
+    whole = run("gpus", "H100", "--toml").out
+    Path("mine.toml").write_text(whole.replace("tdp_w = 700", "tdp_w = 500"))
+    answer = json.loads(run(*FLUX[:2], "--gpu", "mine.toml", "--json").out)
+    assert answer["gpu"]["tdp_w"] == 500
+    assert run("gpus", "mine.toml", "--toml").out.startswith('name = "my my H100')
+
+
+def test_some_gpus(run: Command) -> None:
+    assert [one["name"] for one in json.loads(run("gpus", "h100", "L4", "--json").out)] == [
+        "H100-SXM5-80GB", "L4"
+    ]  # fmt: skip
+    assert "T4" not in run("gpus", "L4").out
+    refused(run("gpus", "A100-SXM4-80"), "did you mean A100-SXM4-80GB")
+    for arguments in (("--toml",), ("H100", "L4", "--toml"), ("H100", "--toml", "--json")):
+        refused(run("gpus", *arguments), "--toml prints one GPU")
+
+
 def test_the_same_by_module() -> None:
     assert process("--version").stdout.startswith("joulecast ")
 
@@ -308,6 +378,13 @@ def test_a_full_disk_is_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_locale_without_unicode_reads_it_all_the_same() -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = process(*FLUX[:4], "--size", "1024×1024", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "1024x1024" in done.stdout
 
 
 def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:

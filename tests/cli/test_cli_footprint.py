@@ -143,7 +143,7 @@ def test_the_printed_sum_is_that_of_the_packaged_tables(run: Command) -> None:
 
 
 def test_every_factor_is_shown(run: Command) -> None:
-    shown = " ".join(run(*ESTIMATE, "--region", "FR", "--pue", "1.2").out.split())
+    shown = " ".join(run(*ESTIMATE, "--region", "FR", "--pue", "1.2", "--sources").out.split())
     for words in (
         "host overhead 0.431 (0.214 to 0.821);",
         "pue 1.20, given;",
@@ -261,7 +261,10 @@ def test_a_budget_by_hour(run: Command) -> None:
     budget = ("budget", "check", "w.csv", "--max-g-per-image", "1.2", *THREE[:4], *COLUMNS)
     done = run(*budget)
     assert done.status == 1
-    assert [line.split()[-1] for line in done.out.splitlines()[1:3]] == ["ok", "OVER"]
+    assert [line.split()[-1] for line in done.out.splitlines() if line.endswith(("ok", "OVER"))] == [
+        "ok",
+        "OVER",
+    ]
     assert "counts combustion alone" in done.out
 
 
@@ -533,7 +536,7 @@ def test_rows_without_an_energy_are_told(run: Command) -> None:
     [
         (("--format", "boamp"), "did you mean boamps?"),
         (BOAMPS, "a BoAmps report is of one task and the table has 2 rows"),
-        ((*BOAMPS, "--out", "none.json"), "the table has 2 rows"),
+        ((*BOAMPS, "--out", "w.csv"), "the table has 2 rows"),
         ((*BOAMPS, "--row", "3"), "--row 3: the table has 2 rows"),
         ((*BOAMPS, "--row", "none"), "--row must be a whole number"),
         ((*BOAMPS[:2], "--row", "1"), "says on what infrastructure"),

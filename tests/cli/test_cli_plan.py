@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from command import Command, exit_status
+from joulecast import gpus, load_profile
+from joulecast.plan.possible import cannot_run
 
 WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")
 PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,8")
@@ -100,6 +102,123 @@ def test_pareto_as_json(run: Command) -> None:
     assert len(answer["settings"]) == 8
     kept = [one for one in answer["settings"] if one["on_front"]]
     assert {one["steps"] for one in kept} == {20}
+
+
+def fronts_of(run: Command, *arguments: str) -> list[dict[str, object]]:
+    """The settings of the front, as JSON has them."""
+    done = run("pareto", *arguments, "--json")
+    assert done.status == 0, done.err
+    return [one for one in json.loads(done.out)["settings"] if one["on_front"]]
+
+
+THREE_MODELS = ("sd1.5", "sdxl", "sd3.5-medium", "--gpu", "L40S", "--steps", "20,30", "--precision", "fp16")
+
+
+def test_each_model_has_its_own_front_without_a_quality(run: Command) -> None:
+    kept = fronts_of(run, *THREE_MODELS)
+    assert [(one["model"], one["steps"]) for one in kept] == [
+        ("sd1.5", 20), ("sdxl", 20), ("sd3.5-medium", 20)
+    ]  # fmt: skip
+    told = " ".join(run("pareto", *THREE_MODELS).out.split())
+    assert "no other of the same model is as good" in told
+    assert (
+        "would favour the smallest model, so each model has its own; a front favours the fewest steps" in told
+    )
+    one_model = " ".join(run(*PARETO, "--size", "768x768,1024x1024", "--steps", "20,30").out.split())
+    assert "a front favours the smallest size and the fewest steps" in one_model
+    assert "Quality" not in run(*PARETO).out
+
+
+SD15, SDXL20, SDXL30, SD35 = ("sd1.5", 20), ("sdxl", 20), ("sdxl", 30), ("sd3.5-medium", 20)
+
+
+@pytest.mark.parametrize(
+    ("figures", "kept"),
+    [
+        ("sd1.5=1 sdxl=1 sd3.5-medium=1", {SD15}),
+        ("sd1.5=3 sdxl=2 sd3.5-medium=1", {SD15}),
+        ("sd1.5=-3 sdxl=1 sd3.5-medium=2", {SD15, SDXL20, SD35}),
+        ("sd1.5=-3 sdxl=1 sdxl,steps=30=1.1 sd3.5-medium=-9", {SD15, SDXL20, SDXL30}),
+        ("sd-1.5=3 sdxl=2 sd3.5-medium,num_inference_steps=20=9 sd3.5-medium=1", {SD15, SD35}),
+    ],
+)
+def test_a_quality_of_ones_own(run: Command, figures: str, kept: set[tuple[str, int]]) -> None:
+    given = [word for figure in figures.split() for word in ("--quality", figure)]
+    assert {(one["model"], one["steps"]) for one in fronts_of(run, *THREE_MODELS, *given)} == kept
+    text = run("pareto", *THREE_MODELS, *given).out
+    assert "quality" in text.splitlines()[0]
+    assert "Quality:" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--quality", "sdxl=0.7"), "sd1.5 at 512x512, 20 steps, fp16 has no quality"),
+        (("--quality", "sdxl"), "is not MODEL=FIGURE"),
+        (("--quality", "sdxl=good"), "is not MODEL=FIGURE"),
+        (("--quality", "sdxl=nan"), "is not MODEL=FIGURE"),
+        (("--quality", "=1"), "is not MODEL=FIGURE"),
+        (("--quality", "sdxl,stepz=20=1"), "'stepz=20' is not KEY=VALUE"),
+        (("--quality", "sdxll=1"), "did you mean sdxl"),
+        (("--quality", "sdxl=1", "--quality", "sd1.5=1", "--quality", "sd2=1"), "sd2 is of no setting"),
+        (("--quality", "sdxl=1", "--quality", "sd1.5=1", "--quality", "sdxl=2"), "two qualities"),
+        (("--by", "energy,quality"), "--quality MODEL=FIGURE"),
+        (("--steps", "30-20"), "holds no number"),
+        (("--steps", "20-30:0"), "holds no number"),
+        (("--gpu", "all", "--steps", "1-999999"), "too many"),
+    ],
+)
+def test_bad_qualities(run: Command, arguments: tuple[str, ...], words: str) -> None:
+    done = run("pareto", "sdxl", "sd1.5", "--gpu", "L4", "--steps", "20", "--precision", "fp16", *arguments)
+    assert (done.status, done.out) == (2, "")
+    assert words in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "gpus", "precision", "reason"),
+    [
+        ("flux.1-dev", "L4,A100-SXM4-80GB", "bf16", "its weights, 33.7 GB, exceed the memory, 24 GB"),
+        ("flux.1-dev", "T4,H100", "fp16", "exceed the memory, 16 GB"),
+        ("qwen-image", "RTX 4090,H200", "bf16", "exceed the memory, 24 GB"),
+        ("sdxl", "T4,L4", "bf16", "T4, which has no bf16"),
+        ("sdxl", "V100-SXM2,H100", "bf16", "V100-SXM2, which has no bf16"),
+    ],
+)
+def test_what_cannot_run_is_on_no_front(
+    run: Command, model: str, gpus: str, precision: str, reason: str
+) -> None:
+    asked = ("pareto", model, "--gpu", gpus, "--precision", precision, "--batch", "1,4")
+    answer = json.loads(run(*asked, "--json").out)
+    assert {one["gpu"] for one in answer["settings"]} == {
+        gpus.split(",")[1].replace("H100", "H100-SXM5-80GB").replace("H200", "H200-SXM-141GB")
+    }
+    assert [reason in told for told in answer["left_out"]] == [True]
+    assert f"Left out: {model} in {precision} does not run on" in run(*asked, "--all", "--out", "a.csv").out
+    assert "T4" not in Path("a.csv").read_text()
+    alone = run("pareto", model, "--gpu", gpus.split(",")[0], "--precision", precision)
+    assert (alone.status, alone.err.count("\n")) == (2, 1)
+    assert reason in alone.err
+
+
+def test_names_of_models_and_gpus_are_given_in_full(run: Command) -> None:
+    asked = ("pareto", "SDXL 1.0", "--gpu", "a100,RTX4090,A100-SXM4-80GB", "--precision", "fp16")
+    answer = json.loads(run(*asked, "--json").out)
+    assert [(one["model"], one["gpu"]) for one in answer["settings"]] == [
+        ("sdxl", "A100-SXM4-80GB"), ("sdxl", "RTX 4090")
+    ]  # fmt: skip
+    assert any("'a100' was taken as A100-SXM4-80GB" in told for told in answer["warnings"])
+    assert "Warning: GPU 'a100' was taken" in run(*asked).out
+
+
+def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
+    done = run("pareto", "sdxl", "--gpu", "all", "--steps", "20-40:10", "--precision", "fp16", "--json")
+    settings = json.loads(done.out)["settings"]
+    sdxl = load_profile("sdxl")
+    assert {one["gpu"] for one in settings} == {
+        gpu.name for gpu in gpus() if not cannot_run(sdxl, gpu, "fp16")
+    }
+    assert {one["steps"] for one in settings} == {20, 30, 40}
 
 
 @pytest.mark.parametrize(

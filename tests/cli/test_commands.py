@@ -14,6 +14,7 @@ from joulecast.cli import help as layout
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.options import ASKED, CARBON, OUTPUT, WHERE
 from joulecast.cli.parser import command_parser
+from joulecast.report.lines import MOST_WIDTH
 
 TITLES = {"positional arguments", "options", "what changes", ASKED, WHERE, CARBON, OUTPUT}
 OF_A_SITE = ("estimate", "footprint", "budget", "card", "what-if", "pareto")
@@ -128,10 +129,6 @@ def test_options_before_the_command(run: Command) -> None:
 @pytest.mark.parametrize("columns", ["50", "80", "300", "0", "wide"])
 def test_help_fits_the_terminal(run: Command, monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    layout.terminal_width.cache_clear()
-    width = min(int(columns), layout.MOST_WIDTH) if columns.strip("0").isdigit() else layout.USUAL_WIDTH
-    try:
-        for shown in (run("--help").out, run("grid", "--help").out):
-            assert max(map(len, shown.splitlines()[1:])) <= width
-    finally:
-        layout.terminal_width.cache_clear()
+    width = min(int(columns), MOST_WIDTH) if columns.strip("0").isdigit() else layout.HELP_WIDTH
+    for shown in (run("--help").out, run("grid", "--help").out):
+        assert max(map(len, shown.splitlines()[1:])) <= width

@@ -98,7 +98,8 @@ def test_the_errors_beside_are_of_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     error = found.to_dict()["law"]["held_out_error"]
     assert error["energy"] == law.errors["unseen_gpu"].to_dict()["energy"]
     assert error["duration"] == law.errors["seen"].to_dict()["duration"]
-    text = " ".join(estimate_text(found).split())
+    assert "(energy, chips held out) and 20 % (time, whole sources" in " ".join(estimate_text(found).split())
+    text = " ".join(estimate_text(found, sources=True).split())
     assert "of energies, this GPU was not fitted on; of times, this model and this GPU were each" in text
     assert "energy, on chips held out, median" in text
     assert "time, on whole sources held out, median" in text

@@ -445,3 +445,18 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
     for content in (b"PAR1" + b"x" * 99, b"PAR1", b"model,gpu\n"):
         with pytest.raises(FileFormatError, match="Parquet"):
             predict(write(tmp_path, content, "w.parquet"), law=LAW)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "is_outside"),
+    [
+        ("sana1.5-1.6b", "4096x4096", False),
+        ("pixart-sigma", "4096x4096", False),
+        ("sana1.5-4.8b", "3000x5000", False),
+        ("sdxl", "4096x4096", True),
+    ],
+)
+def test_a_size_is_outside_where_it_is_generated(model: str, size: str, is_outside: bool) -> None:
+    """A pipeline that renders at a trained size and resizes is within the fitted range there."""
+    told = " ".join(estimate(model, "H100-SXM5-80GB", size=size).warnings)
+    assert ("image size [pixels] outside" in told) == is_outside

@@ -457,6 +457,41 @@ def test_conflicts_are_named() -> None:
         solve(simple(options=()))
 
 
+@pytest.mark.parametrize(
+    ("problem", "kind", "least"),
+    [
+        (simple(max_carbon_kg=0.01), "max_carbon_kg", None),
+        (simple(max_energy_kwh=0.5), "max_energy_kwh", None),
+        (simple(options=(option(0, 0, 4000, 40),), max_gpus=2), "max_gpus", 10),
+        (simple(gpus=(GpuType("gpu", 50, 400, max_count=0),)), "max_count", 1),
+        (simple(services=(Service("svc", np.full(4, 900.0), latency_s=1.0),)), "latency_s", 4.0),
+        (simple(services=(Service("svc", np.full(4, 900.0), min_quality=9.0),),
+                options=(option(0, 0, 4000, 4, 0.5), option(0, 0, 1000, 4, 0.2))), "min_quality", 0.5),
+        (simple(places=(Place("here", np.full(4, 100.0), Interval.exact(1.25), max_power_kw=0.4),)),
+         "max_power_kw", 0.5),
+    ],
+)  # fmt: skip
+def test_what_amount_would_do_is_said_and_does(problem: Problem, kind: str, least: float | None) -> None:
+    """The plan is there with the amount that is named, and not with a hundredth less of it."""
+    found = explain_infeasible(problem)
+    ((name, amount),) = found.would_do.items()
+    assert f"without {name} ({amount:.15g} would do) there is one" in str(found)
+    assert least is None or amount == pytest.approx(least)
+    solve(with_limit(problem, kind, amount))
+    tighter = amount * (1.01 if kind == "min_quality" else 0.99)
+    with pytest.raises(InfeasiblePlanError):
+        solve(with_limit(problem, kind, int(tighter) if kind in ("max_gpus", "max_count") else tighter))
+
+
+def with_limit(problem: Problem, kind: str, amount: float) -> Problem:
+    """The problem with another amount of a limit of its only service, GPU or place, or of all of it."""
+    for field in ("services", "gpus", "places"):
+        (first, *rest) = getattr(problem, field)
+        if hasattr(first, kind):
+            return replace(problem, **{field: (replace(first, **{kind: amount}), *rest)})  # type: ignore[arg-type]
+    return replace(problem, **{kind: amount})  # type: ignore[arg-type]
+
+
 def test_power_and_quality_limits() -> None:
     powered = Place("here", np.full(4, 100.0), Interval.exact(1.25), max_power_kw=0.4)
     assert explain_infeasible(simple(places=(powered,))).conflict == ("here.max_power_kw",)

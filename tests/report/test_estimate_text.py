@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fake_law import FakeLaw
 from joulecast import Estimate, estimate, gpus, load_profile, models
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_text, table
+from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_text
+from joulecast.report.lines import table, terminal_width
 
 LAW = FakeLaw()
 
@@ -81,17 +82,30 @@ def test_an_estimate_says_all_it_must() -> None:
         "3,730 TFLOP",
         "denoiser",
         "idle power included",
-        "Not the rest of the computer",
-        "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
-        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, the interval held 88 %)",
+        "not the rest of the computer",
+        "with whole sources held out, 9 in 10 runs were within 30 % (energy)",
     ):
         assert words in text, words
     assert "Warning" not in text
 
 
+def test_sources_are_told_where_they_are_asked_for() -> None:
+    answer = flux(precision="bf16")
+    plain, text = (" ".join(estimate_text(answer, sources=asked).split()) for asked in (False, True))
+    for words in (
+        "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
+        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, the interval held 88 %)",
+        answer.gpu.sources["bf16"],
+        "FluxPipeline, traced from black-forest-labs/FLUX.1-dev",
+    ):
+        assert words in text, words
+        assert words not in plain, words
+
+
 def test_warnings_and_notes_are_shown() -> None:
     answer = flux(size="1000x1000", guidance=3.5, batch_size=4, boundary="dynamic", passes=2)
     text = " ".join(estimate_text(answer).split())
+    assert text.index("Warning: ") < text.index("energy per image")
     assert "Warning: 1000x1000 is generated at 992x992" in text
     assert "Note: passes was given" in text
     assert "50 steps x 2 passes" in text
@@ -114,6 +128,44 @@ def test_no_line_is_too_long(name: str) -> None:
 def test_tables_are_aligned() -> None:
     lines = table(["a", "bb"], [["ccc", "1"], ["d", "222"]], right={1})
     assert lines == ["  a     bb", "  ccc    1", "  d    222"]
+
+
+@pytest.mark.parametrize("columns", [60, 72, 80, 110])
+@pytest.mark.parametrize("name", ["flux.1-dev", "sdxl", "sana1.5-4.8b"])
+def test_an_estimate_fits_the_terminal(name: str, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = estimate_text(estimate(name, "T4", batch_size=3, law=LAW), sources=True)
+    assert max(map(len, text.splitlines())) <= columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "width"),
+    [("20", 40), ("72", 72), ("400", 110), ("", None), ("0", None), ("-5", None), ("wide", None)],
+)
+def test_a_terminal_says_its_width_within_reason(
+    columns: str, width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert terminal_width() == width
+
+
+def test_ranges_stay_on_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [["a setting of many words", "1,080 to 1,980", "90 %: 18.1 s to 27.3 s"]]
+    monkeypatch.setenv("COLUMNS", "45")
+    assert table(["what", "range", "interval"], rows, right=set()) == [
+        "  what          range           interval",
+        "  a setting of  1,080 to 1,980  90 %: 18.1 s",
+        "  many words                    to 27.3 s",
+    ]
+    # no widths of the columns would do: the terminal breaks the lines
+    wide = [["a setting of many words", "1,080,000,000,000,000 to 1,980,000,000,000,000"]]
+    assert len(table(["what", "range"], wide, right=set())) == 2
+
+
+def test_a_narrow_table_goes_on_in_lines_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = table(["a", "words"], [["1", "one two three four five six seven eight"]], right={0})
+    assert lines == ["  a  words", "  1  one two three four five six seven", "     eight"]
 
 
 def test_lists_name_everything() -> None:

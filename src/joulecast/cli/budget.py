@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, LAW_HELP
+from joulecast.cli.options import ASKED, LAW_HELP, OR_STDIN, OUTPUT, json_option, print_json
 from joulecast.cli.site_options import asks_for_a_site, site_options, sites_of
 from joulecast.errors import InputError, JoulecastError
 from joulecast.units import joules_to_watt_hours
@@ -30,21 +30,26 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="the one thing to do: hold a file against its budget",
     )
     add(
-        "file", metavar="FILE", help="CSV of workloads, as for `joulecast predict`, or of predictions or runs"
+        "file",
+        metavar="FILE",
+        help="CSV of workloads, as for `joulecast predict`, or of predictions or runs" + OR_STDIN,
     )
     add("--max-g-per-image", metavar="GRAMS", help="most carbon of an image, hardware included")
     add("--max-wh-per-image", metavar="WH", help="most GPU energy of an image")
     add(
         "--bound",
+        metavar="{value,high}",
         help="what must be within the budget: value (default), or high: the range's end",
     )
     add("--law", help=LAW_HELP)
     site_options(command, columns=True)
+    json_option(command.add_argument_group(OUTPUT))
 
 
 def run(options: argparse.Namespace) -> int:
     """Print how the workloads do; 1 when one is over the budget."""
-    from joulecast.report.budget_text import budget_text
+    from joulecast.report.budget_text import budget_data, budget_text
+    from joulecast.report.origin import row_warnings
 
     budget = _budget(options)
     if budget.grams is None and (asks_for_a_site(options) or options.region_column):
@@ -52,8 +57,13 @@ def run(options: argparse.Namespace) -> int:
             "a region and the factors of a footprint are for --max-g-per-image; the Wh are the GPU's"
         )
     sites = None if budget.grams is None else sites_of(options)
-    held = list(_held_rows(_predicted(options.file, options.law, sites), budget, sites))
-    print(budget_text(held, budget, _warnings([row.grid for row in held if row.grid is not None])))
+    rows = _predicted(options.file, options.law, sites)
+    held = list(_held_rows(rows, budget, sites))
+    warnings = [*row_warnings(rows), *_warnings([row.grid for row in held if row.grid is not None])]
+    if options.json:
+        print_json(budget_data(held, budget, warnings))
+    else:
+        print(budget_text(held, budget, warnings))
     return 0 if all(row.is_within for row in held) else OVER_BUDGET
 
 
@@ -85,7 +95,7 @@ def _predicted(file: str, law: str | None, sites: Sites | None) -> list[Row]:
 
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     answers = predict(columns, law=law)
-    names = (*NUMBERS, "law", "error")
+    names = (*NUMBERS, "law", "warning", "error")
     return [{**row, **{name: answers[name][i] for name in names}} for i, row in enumerate(rows)]
 
 

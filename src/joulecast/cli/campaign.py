@@ -22,7 +22,7 @@ ACTIONS = ("predict", "run", "status", "export", "check")
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `campaign` takes."""
     add = command.add_argument_group(ASKED).add_argument
-    add("action", metavar="ACTION", help="predict, run, status, export or check")
+    add("action", metavar="{predict,run,status,export,check}", help="the step to do")
     add(
         "file",
         metavar="FILE",
@@ -30,7 +30,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "check: what predict wrote (.csv)",
     )
     add("--budget", metavar="TIME", help="run: begin nothing that would not end within it, e.g. 9m")
-    add("--boundary", default="gross", help="predict, export: gross (default) or dynamic; export: or both")
+    add(
+        "--boundary",
+        default="gross",
+        metavar="{gross,dynamic,both}",
+        help="predict, export: gross by default; both: export only",
+    )
     add("--law", help=f"predict: {LAW_HELP}")
     add("--runs", metavar="FILE", help="check: the runs that export wrote (.csv)")
     source_options(command).add_argument(
@@ -39,7 +44,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group(OUTPUT).add_argument
     add("--store", metavar="FILE", help="run: where results go; by default the plan's name with .db")
     add("--out", metavar="FILE", help="predict, export: file to write (.csv); export: more files beside it")
-    add("--json", action="store_true", help="status, check: print JSON instead of text")
+    add("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,7 +75,10 @@ def _campaign_run(options: argparse.Namespace) -> int:
         store.add(with_weights(plan.tasks, options.weights))
         (_run_on_nodes if options.fleet else _run_here)(store, plan.settings, budget, options)
         counts = store.counts()
-        print(_counted(counts))
+        if options.json:
+            print_json({"store": options.store or f"{plan.name}.db", "counts": counts})
+        else:
+            print(_counted(counts))
         if counts["pending"] and budget is not None:
             _tell_budget(store, budget)
         return UNFINISHED if counts["pending"] else 0
@@ -189,7 +197,10 @@ def _campaign_export(options: argparse.Namespace) -> int:
     from joulecast.measure.store import Store
 
     with Store(options.file, create=False) as store:
-        for path in export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu):
+        written = export(store, options.out or "runs.csv", boundary=options.boundary, gpu=options.gpu)
+        if options.json:
+            return print_json({"wrote": [str(path) for path in written]})
+        for path in written:
             print(f"wrote {path}")
     return 0
 
@@ -210,6 +221,10 @@ def _campaign_predict(options: argparse.Namespace) -> int:
     out = options.out or "predictions.csv"
     write_predictions(columns, out)
     failed = sum(map(bool, columns["error"]))
+    if options.json:
+        from joulecast.files.json_rows import json_rows
+
+        return print_json({"out": str(out), "failed": failed, "rows": list(json_rows(dict(columns)))})
     print(f"wrote {out}: {len(columns['error']) - failed} of {len(columns['error'])} runs predicted")
     return 0
 

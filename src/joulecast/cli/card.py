@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, OUTPUT, write_text
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, write_text
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
 from joulecast.errors import InputError
 
@@ -21,16 +21,25 @@ if TYPE_CHECKING:
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `card` takes."""
     asked = command.add_argument_group(ASKED).add_argument
-    asked("file", metavar="FILE", help="CSV or Parquet of measured runs or predictions, with energy_j")
+    asked(
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet of measured runs or predictions, with energy_j" + OR_STDIN,
+    )
     asked("--row", metavar="NUMBER", help="the one row to take, counted from 1; all without it")
     asked(
         "--infrastructure",
-        metavar="TYPE",
-        help="where it runs, which boamps requires: publicCloud, privateCloud, onPremise or other",
+        metavar="{publicCloud,privateCloud,onPremise,other}",
+        help="where it runs, which boamps requires",
     )
     site_options(command)
     output = command.add_argument_group(OUTPUT).add_argument
-    output("--format", default="markdown", help="markdown (default), json, huggingface or boamps")
+    output(
+        "--format",
+        default="markdown",
+        metavar="{markdown,json,huggingface,boamps}",
+        help="markdown by default",
+    )
     output("--out", metavar="FILE", help="file to write; for boamps a folder, a report for each row")
 
 
@@ -60,16 +69,17 @@ def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -
     if not rows:
         raise InputError("no row has an energy_j: there is nothing to report")
     folder = None if options.out is None else Path(options.out)
-    if len(rows) > 1 and (folder is None or not folder.is_dir()):
+    if len(rows) > 1 and (folder is None or folder.is_file()):
         raise InputError(
             f"a BoAmps report is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
-            "and a folder that is there"
+            "and a folder"
         )
     made = [boamps_report(row, options.infrastructure, at) for row in rows]
     texts = [json.dumps(report, indent=2, allow_nan=False) for report in made]
-    if folder is None or not folder.is_dir():
+    if folder is None or (len(texts) == 1 and not folder.is_dir()):
         write_text(texts[0], options.out)
         return 0
+    folder.mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(texts, 1):
         write_text(text, folder / f"boamps-{number}.json")
     print(f"{len(texts)} reports in {options.out}", file=sys.stderr)

@@ -37,7 +37,7 @@ COMMANDS: Final = {
         "Trace a pipeline that the catalogue does not know, without weights; needs the extra `trace`.",
     ),
     "models": Command("models", "The models of the catalogue."),
-    "gpus": Command("gpus", "The GPUs of the catalogue."),
+    "gpus": Command("gpus", "The GPUs of the catalogue, or one of them; as a file to change with --toml."),
     "fit": Command(
         "fit",
         "Fit a law on your runs, with the packaged ones: the packaged law adapted to your GPU and software.",
@@ -84,6 +84,9 @@ COMMANDS: Final = {
     "campaign": Command(
         "campaign",
         "Measure a plan of many runs, resumable: predict it, run it, see how far it is, export, check.",
+    ),
+    "completion": Command(
+        "completion", "A script that lets a shell complete commands, options and names: bash, zsh or fish."
     ),
 }
 

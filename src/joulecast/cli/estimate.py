@@ -28,6 +28,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     site_options(command, images=True)
     output = command.add_argument_group(OUTPUT)
     json_option(output)
+    output.add_argument(
+        "--sources", action="store_true", help="also print what was fitted on, and where the figures are from"
+    )
     chart_option(output, "where the joules of the image go")
 
 
@@ -66,11 +69,11 @@ def _print_as_json(guess: Estimate, answer: Footprint | None, options: argparse.
 def _print_as_text(guess: Estimate, answer: Footprint | None, options: argparse.Namespace) -> None:
     from joulecast.report.estimate_text import estimate_text
 
-    print(estimate_text(guess))
+    print(estimate_text(guess, options.sources))
     if answer is None:
         return
     from joulecast.report.footprint_text import footprint_text
 
-    print("\n" + footprint_text(answer))
+    print("\n" + footprint_text(answer, options.sources))
     if options.explain:
         print("\n" + answer.explain())

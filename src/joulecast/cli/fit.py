@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joulecast.cli.laws import check_forms, forms_in_words, one_thread, read_runs
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
 from joulecast.errors import InputError, shown
 
 if TYPE_CHECKING:
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `fit` takes."""
     add = command.add_argument_group(ASKED).add_argument
-    add("runs", metavar="RUNS", help="CSV of measured runs; models by name or profile file")
+    add(
+        "runs",
+        metavar="RUNS",
+        help="CSV of measured runs; models by name or profile file" + OR_STDIN,
+    )
     add(
         "--law",
         metavar="FORM",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, FAILED_ROWS, OUTPUT
+from joulecast.cli.options import ASKED, FAILED_ROWS, OR_STDIN, OUTPUT, json_option, table_writer
 from joulecast.cli.site_options import site_options, sites_of
 
 
@@ -14,12 +14,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument_group(ASKED).add_argument(
         "file",
         metavar="FILE",
-        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote",
+        help="CSV or Parquet with energy_j and duration_s, e.g. what `joulecast predict` wrote" + OR_STDIN,
     )
     site_options(command, columns=True)
-    command.add_argument_group(OUTPUT).add_argument(
+    output = command.add_argument_group(OUTPUT)
+    output.add_argument(
         "--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it"
     )
+    json_option(output)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.footprint.grid.yearly import MIXED, are_mixed
     from joulecast.footprint.tables.file import footprint_file
 
-    done = footprint_file(options.file, options.out or sys.stdout, sites_of(options))
+    write = table_writer(options.out, options.json)
+    done = footprint_file(options.file, options.out or sys.stdout, sites_of(options), write)
     print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
     if are_mixed(done.boundaries):
         print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)

@@ -1,24 +1,40 @@
-"""The GPUs of the catalogue."""
+"""The GPUs of the catalogue, or one of them; as a file to change with --toml."""
 
 from __future__ import annotations
 
 import argparse
 
-from joulecast.cli.options import OUTPUT, json_option, print_json
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
+from joulecast.errors import InputError
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `gpus` takes."""
-    json_option(command.add_argument_group(OUTPUT))
+    command.add_argument_group(ASKED).add_argument(
+        "names", metavar="NAME", nargs="*", help="names, aliases or GPU files; the whole catalogue without"
+    )
+    output = command.add_argument_group(OUTPUT)
+    json_option(output)
+    output.add_argument(
+        "--toml",
+        action="store_true",
+        help="print the one GPU as a GPU file, to change and give as --gpu FILE",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the GPUs."""
-    from joulecast.hardware import gpus
+    """List the GPUs, or print one as a file."""
+    from joulecast.hardware import gpu, gpu_toml, gpus
 
+    found = [gpu(name) for name in options.names] or list(gpus())
+    if options.toml:
+        if options.json or len(options.names) != 1:
+            raise InputError("--toml prints one GPU: joulecast gpus H100-SXM5-80GB --toml > mine.toml")
+        print(gpu_toml(found[0]), end="")
+        return 0
     if options.json:
-        return print_json([vars(gpu) for gpu in gpus()])
+        return print_json([vars(one) for one in found])
     from joulecast.report.estimate_text import gpus_text
 
-    print(gpus_text(gpus()))
+    print(gpus_text(found))
     return 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Iterable, Sequence
-from functools import cache
 
-LEAST_WIDTH, USUAL_WIDTH, MOST_WIDTH = 40, 80, 110
+from joulecast.report.lines import SPARE, terminal_width
+
+HELP_WIDTH = 80
 HELP_COLUMN = 26
 
 
@@ -16,8 +15,8 @@ class HelpFormatter(argparse.HelpFormatter):
     """Options as ``--batch, --batch-size IMAGES``, in lines that the terminal holds."""
 
     def __init__(self, prog: str) -> None:
-        width = terminal_width()  # without one, argparse would load shutil
-        super().__init__(prog, max_help_position=HELP_COLUMN, width=width)
+        # without a width, argparse would load shutil
+        super().__init__(prog, max_help_position=HELP_COLUMN, width=width())
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return names(action)
@@ -50,16 +49,11 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
     start = max(len(name) for name, _ in pairs) + 4
     lines: list[str] = []
     for name, meaning in pairs:
-        first, *rest = textwrap.wrap(meaning, terminal_width() - start)
+        first, *rest = textwrap.wrap(meaning, width() - start)
         lines += [f"  {name:<{start - 2}}{first}", *(" " * start + line for line in rest)]
     return "\n".join(lines)
 
 
-@cache
-def terminal_width() -> int:
-    """Characters of a line: of the terminal, within reason, less a margin."""
-    try:
-        given = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
-    except (AttributeError, ValueError, OSError):  # no terminal
-        given = USUAL_WIDTH
-    return min(max(given, LEAST_WIDTH), MOST_WIDTH) - 2
+def width() -> int:
+    """Characters of a line of help, less a margin."""
+    return (terminal_width() or HELP_WIDTH) - SPARE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, BATCH_HELP, OUTPUT, json_option, print_json
+from joulecast.cli.options import ASKED, BATCH_HELP, OUTPUT, PRECISIONS, json_option, print_json
 from joulecast.cli.source import source, source_options
 from joulecast.errors import InputError
 
@@ -24,13 +24,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`)")
     add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
     add("--steps", help="denoising steps; by default the model's")
-    add("--precision", help="fp16, bf16 or fp32; by default the model's")
-    add("--passes", help="denoiser passes a step: 1, or 2 with guidance")
+    add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
+    add("--passes", metavar="{1,2}", help="denoiser passes a step: 1, or 2 with guidance")
     add("--negative-prompt", action="store_true", default=None, help="with a negative prompt")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens; by default the model's")
-    add("--runtime", help="eager (default) or compiled")
-    add("--tf32", help="TF32 in fp32 work: on, off or default (torch's: convolutions, not matrix products)")
+    add("--runtime", metavar="{eager,compiled}", help="eager by default")
+    add(
+        "--tf32",
+        metavar="{on,off,default}",
+        help="TF32 in fp32 work: on, off or default (torch's: convolutions, not matrix products)",
+    )
     add("--components", action="store_true", help="measure each component alone as well")
     add("--window", type=_seconds, metavar="TIME", help="shortest window; 1s by default")
     add("--repeats", help="windows at least; 5 by default")

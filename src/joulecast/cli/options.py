@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from joulecast.errors import InputError, shown
 
 if TYPE_CHECKING:
     import altair as alt
 
+    from joulecast.files.tables import Columns
     from joulecast.question.setting import Setting
 
 # The groups of options in a command's help.
@@ -20,7 +24,12 @@ OUTPUT: Final = "output"
 
 FAILED_ROWS: Final = 1  # exit status of a table some of whose rows have no answer
 
-LAW_HELP: Final = "a packaged law or a law file; by default the package's own"
+TABLE_SUFFIXES: Final = ("", ".csv", ".txt", ".parquet", ".pq")
+OR_STDIN: Final = "; - is standard input"
+PRECISIONS: Final = "{fp16,bf16,fp32}"
+LAW_HELP: Final = (
+    "a law file (.json), or roofline (the default), paper, parameters_steps, joules_per_flop or tdp_time"
+)
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "true_cfg_scale", "negative_prompt", "passes",
     "batch_size", "text_tokens", "boundary",
@@ -38,7 +47,7 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
     add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`), or a profile file")
     add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
     add("--steps", help="denoising steps; by default the model's")
-    add("--precision", help="fp16, bf16 or fp32; by default the model's")
+    add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
     add(
         "--guidance",
         "--guidance-scale",
@@ -55,10 +64,14 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="there is a negative prompt; some pipelines guide only then",
     )
-    add("--passes", help="denoiser passes a step, 1 or 2, whatever the guidance")
+    add("--passes", metavar="{1,2}", help="denoiser passes a step, whatever the guidance")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens the denoiser attends to; by default the model's")
-    add("--boundary", help="gross (default): all the GPU board draws; dynamic: without idle")
+    add(
+        "--boundary",
+        metavar="{gross,dynamic}",
+        help="gross (default): all the GPU board draws; dynamic: without idle",
+    )
     add("--law", help=LAW_HELP)
     command.add_argument_group(WHERE).add_argument(
         "--gpu", required=True, help="name or alias (see `joulecast gpus`), or a GPU file (.toml)"
@@ -96,6 +109,32 @@ def print_json(value: object) -> int:
 
     print(json_text(value))
     return 0
+
+
+def table_writer(out: str | None, as_json: bool) -> Callable[[Iterator[Columns], Path | None], None]:
+    """What writes a table to `out`, or to standard output: CSV or Parquet, or JSON where it is asked for.
+
+    Raises InputError where both are asked for, or the name promises another kind of file.
+    """
+    from joulecast.files.json_rows import write_json
+    from joulecast.files.tables import write_blocks
+
+    if out is not None and as_json:
+        raise InputError("--json prints to standard output: give it or --out, not both")
+    if out is not None:
+        check_table_name(out)
+    return (lambda blocks, _: write_json(blocks, sys.stdout)) if as_json else write_blocks
+
+
+def check_table_name(out: str) -> None:
+    """Raise InputError for the name of a table that promises another kind of file, or a folder."""
+    suffix = Path(out).suffix.casefold()
+    if out.endswith("/"):
+        raise InputError(f"--out {shown(out)} is a folder; give a file, e.g. {shown(out + 'table.csv')}")
+    if suffix not in TABLE_SUFFIXES:
+        raise InputError(
+            f"--out {shown(out)}: a table is written as CSV or Parquet; end it in .csv or .parquet"
+        )
 
 
 def say(words: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from joulecast.cli.options import (
     ASKED,
@@ -15,6 +16,7 @@ from joulecast.cli.options import (
     OUTPUT,
     WHERE,
     chart_option,
+    check_table_name,
     draw,
     json_option,
     picture,
@@ -26,6 +28,7 @@ from joulecast.errors import InputError, UnknownNameError, shown
 
 if TYPE_CHECKING:
     from joulecast.plan.case import Case
+    from joulecast.plan.quality import Figure
     from joulecast.plan.tradeoff import Outcome
 
 # What has several values, and its option; regions are beside it.
@@ -36,7 +39,10 @@ VARIED = {
     "precision": "--precision",
     "batch_size": "--batch",
 }
+COUNTED = ("--steps", "--batch")
 USUAL_BY = "energy,latency"
+ALL = "all"
+QUALITY_EXAMPLE = "e.g. --quality sdxl=0.71 --quality sdxl,steps=20=0.68"
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -44,23 +50,34 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument_group(ASKED).add_argument
     add("models", metavar="MODEL", nargs="+", help="one or more: name, alias, hub id or profile file")
     add("--size", metavar="WIDTHxHEIGHT,...", help="pixels; by default each model's")
-    add("--steps", metavar="STEPS,...", help="denoising steps; by default each model's")
+    add(
+        "--steps",
+        metavar="STEPS,...",
+        help="denoising steps, e.g. 20,28 or 20-50:10; by default each model's",
+    )
     add("--precision", metavar="PRECISION,...", help="fp16, bf16 or fp32; by default each model's")
     add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES,...", help=BATCH_HELP)
-    add("--passes", help="denoiser passes a step, 1 or 2; by default each model's")
+    add("--passes", metavar="{1,2}", help="denoiser passes a step; by default each model's")
     add("--law", help=LAW_HELP)
     add(
         "--by",
         metavar="MEASURE,...",
         default=USUAL_BY,
-        help="what matters: energy, time (of the GPU, for an image), latency (of a batch), carbon, cost; "
-        f"{USUAL_BY} by default",
+        help="what matters: energy, time (of the GPU, for an image), latency (of a batch), carbon, cost, "
+        f"quality; {USUAL_BY} by default",
+    )
+    add(
+        "--quality",
+        metavar="WHAT=FIGURE",
+        action="append",
+        help="how good a model's pictures are, or those of a setting of it, by a figure of your own, the "
+        "higher the better, e.g. sdxl=0.71 or sdxl,steps=20=0.68; without it each model has its own front",
     )
     command.add_argument_group(WHERE).add_argument(
         "--gpu",
         required=True,
         metavar="GPU,...",
-        help="names or aliases (see `joulecast gpus`), or GPU files",
+        help="names or aliases (see `joulecast gpus`), GPU files, or all of the catalogue: all",
     )
     site_options(command)
     output = command.add_argument_group(OUTPUT)
@@ -73,43 +90,65 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the front of all combinations, and write or draw all of them."""
     from joulecast.footprint.site import CURRENCY
-    from joulecast.plan.tradeoff import measured, on_front, outcomes
+    from joulecast.plan.quality import with_quality
+    from joulecast.plan.tradeoff import fronts, measured, outcomes, possible
 
-    by, target = _measures(options.by), picture(options.chart)
-    found = outcomes(_cases(options))
+    by, target = _measures(options), picture(options.chart)
+    if options.out is not None:
+        check_table_name(options.out)
+    figures = [_figure(text) for text in options.quality or ()]
+    cases, doubts = _cases(options)
+    cases, left_out = possible(cases)
+    if not cases:
+        raise InputError(f"no setting can run: {'; '.join(left_out)}")
+    found = outcomes(cases)
+    if figures:
+        found = with_quality(found, figures)
     measured(found, by)
-    front = on_front(found, by)
-    _print(found, front, by, options)
+    front = fronts(found, by)
+    _print(Compared(found, front, by, left_out, doubts), options)
     if target is not None:
-        from joulecast.report.decisions.pictures import pareto_chart
+        from joulecast.report.decisions.front_picture import pareto_chart
 
         draw(pareto_chart(found, front, by, options.currency or CURRENCY), target)
     return 0
 
 
-def _print(
-    found: tuple[Outcome, ...], front: tuple[Outcome, ...], by: tuple[str, ...], options: argparse.Namespace
-) -> None:
+class Compared(NamedTuple):
+    """Settings that were compared, their front, by what, and what was left out or deserves doubt."""
+
+    found: tuple[Outcome, ...]
+    front: tuple[Outcome, ...]
+    by: tuple[str, ...]
+    left_out: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+def _print(compared: Compared, options: argparse.Namespace) -> None:
     from joulecast.report.decisions.tradeoff_text import outcomes_csv, pareto_text
 
+    found, front, by, left_out, doubts = compared
     if options.out:
         write_text(outcomes_csv(found, front).removesuffix("\n"), options.out)
     if options.json:
-        print_json({"by": list(by), "settings": _as_json(found, front)})
+        settings = _as_json(found, front)
+        print_json({"by": list(by), "settings": settings, "left_out": left_out, "warnings": doubts})
     else:
-        print(pareto_text(found, front, by, options.all))
+        print(pareto_text(found, front, by, options.all, left_out, doubts))
 
 
-def _cases(options: argparse.Namespace) -> list[Case]:
-    """Every combination of the values given."""
+def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
+    """Every combination of the values given, names in full; and names that could mean something else too."""
     from joulecast.plan.case import Case
     from joulecast.question.setting import Setting
 
-    asked: dict[str, Sequence[str]] = {"model": options.models}
+    asked: dict[str, Sequence[str]] = {"model": list(dict.fromkeys(map(_model_name, options.models)))}
+    doubts: list[str] = []
     for name, option in VARIED.items():
         text = getattr(options, name)
         if text is not None:
             asked[name] = _listed_values(text, option)
+    asked["gpu"] = list(dict.fromkeys(name for text in asked["gpu"] for name in _gpu_names(text, doubts)))
     regions = [None] if options.region is None else _listed_values(options.region, "--region")
     _check_count([*asked.values(), regions])
     places = places_of(options, regions)
@@ -118,7 +157,51 @@ def _cases(options: argparse.Namespace) -> list[Case]:
         for values in itertools.product(*asked.values())
         for setting in [Setting.of({**dict(zip(asked, values, strict=True)), "passes": options.passes})]
         for place in places
-    ]
+    ], tuple(doubts)
+
+
+def _model_name(text: str) -> str:
+    """A model's own name; the path of a profile file as it is."""
+    from joulecast.question.models import load_profile
+
+    profile = load_profile(text)
+    return profile.name if profile.origin == "catalogue" else text
+
+
+def _gpu_names(text: str, doubts: list[str]) -> list[str]:
+    """A GPU's own name, or those of all; the path of a GPU file as it is. What is ambiguous is told."""
+    from joulecast.hardware import gpu, gpus
+    from joulecast.question.question import ambiguous_gpu
+
+    if text.casefold() == ALL:
+        return [known.name for known in gpus()]
+    found = gpu(text)
+    if found.origin != "catalogue":
+        return [text]
+    doubts += [words for words in (ambiguous_gpu(text, found),) if words]
+    return [found.name]
+
+
+def _figure(text: str) -> Figure:
+    """``MODEL[,KEY=VALUE...]=QUALITY`` as a figure."""
+    from joulecast.plan.quality import Figure
+    from joulecast.question.setting import Setting, key_of
+
+    what, equals, number = text.rpartition("=")
+    model, *pairs = what.split(",")
+    try:
+        quality = float(number)
+    except ValueError:
+        quality = math.nan
+    if not equals or not model.strip() or not math.isfinite(quality):
+        raise InputError(f"--quality {shown(text)} is not MODEL=FIGURE, {QUALITY_EXAMPLE}")
+    given: dict[str, object] = {"model": model.strip()}
+    for pair in pairs:
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or key_of(key) is None:
+            raise InputError(f"--quality {shown(text)}: {shown(pair)} is not KEY=VALUE, {QUALITY_EXAMPLE}")
+        given[key] = value
+    return Figure(Setting.of(given), quality)
 
 
 def _check_count(choices: Sequence[Sequence[object]]) -> None:
@@ -130,22 +213,40 @@ def _check_count(choices: Sequence[Sequence[object]]) -> None:
 
 
 def _listed_values(text: str, option: str) -> list[str]:
+    """The values between commas; FIRST-LAST and FIRST-LAST:STEP are whole numbers from one to the other."""
     values = [part.strip() for part in text.split(",")]
     if not all(values):
         raise InputError(f"{option} {shown(text)} has an empty value; write e.g. 20,28,50")
+    if option in COUNTED:
+        values = [one for value in values for one in _counted(value, option)]
     return list(dict.fromkeys(values))
 
 
-def _measures(text: str) -> tuple[str, ...]:
-    from joulecast.plan.measures import MEASURES
+def _counted(value: str, option: str) -> list[str]:
+    found = re.fullmatch(r"(\d{1,6})-(\d{1,6})(?::(\d{1,6}))?", value)
+    if found is None:
+        return [value]
+    first, last, step = (int(number or 1) for number in found.groups())
+    if not first <= last or not step:
+        raise InputError(f"{option} {shown(value)} holds no number; write e.g. 20-50:10")
+    return [str(number) for number in range(first, last + 1, step)]
+
+
+def _measures(options: argparse.Namespace) -> tuple[str, ...]:
+    """The measures of --by, and quality where figures of it are given."""
+    from joulecast.plan.measures import MEASURES, QUALITY
 
     keys = {measure.option: measure.key for measure in MEASURES.values()}
-    names = _listed_values(text, "--by")
+    names = _listed_values(options.by, "--by")
     for name in names:
         if name not in keys:
             raise UnknownNameError("measure", name, keys, f"known: {', '.join(keys)}")
+    if QUALITY in names and not options.quality:
+        raise InputError(f"--by quality needs figures of your own: --quality MODEL=FIGURE, {QUALITY_EXAMPLE}")
+    if options.quality and QUALITY not in names:
+        names.append(QUALITY)
     if len(names) < 2:
-        raise InputError(f"--by {text} is one measure; a trade-off needs two, e.g. {USUAL_BY}")
+        raise InputError(f"--by {options.by} is one measure; a trade-off needs two, e.g. {USUAL_BY}")
     return tuple(keys[name] for name in names)
 
 

@@ -13,14 +13,22 @@ import argparse
 import gc
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from joulecast import __version__
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.help import HelpFormatter, listed, usage
 from joulecast.errors import InputError, JoulecastError, near_matches, shown
+from joulecast.files.streams import is_stream, streams
 
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
+# Arguments that may be the path of a file to read: `-` is standard input there.
+READ = frozenset({"file", "runs", "series", "hourly", "trace", "law", "gpu", "model", "models"})
+WORDS = {"help": "--help", "version": "--version"}  # said as commands
+ELSEWHERE = {
+    "track": "a script is tracked from Python, `with joulecast.track(pipe) as t:` (docs/measuring.md)"
+}
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 # Between two looks for garbage: what a command loads lives until it ends, and to look through it again and
@@ -61,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of what comes before a command; its help lists the commands."""
     root = Parser("joulecast", DESCRIPTION)
     root.usage = "joulecast COMMAND ... (see `joulecast COMMAND --help`)"
-    root.add_argument("--version", action="version", version=f"joulecast {__version__}")
+    root.add_argument("-V", "--version", action="version", version=f"joulecast {__version__}")
     root.epilog = "commands:\n" + listed((name, command.summary) for name, command in COMMANDS.items())
     return root
 
@@ -103,6 +111,8 @@ def _run(arguments: list[str]) -> int:
 
 def _command(arguments: list[str]) -> int:
     """Run what the arguments ask for; its exit status."""
+    if arguments and arguments[0] in WORDS:
+        arguments = [*arguments[1:2], WORDS[arguments[0]]]
     place = next((i for i, word in enumerate(arguments) if not word.startswith("-")), len(arguments))
     before, name, after = arguments[:place], arguments[place : place + 1], arguments[place + 1 :]
     try:
@@ -113,7 +123,8 @@ def _command(arguments: list[str]) -> int:
             root.print_help()
             return 0
         command = _known(name[0])
-        return load(command).run(_parse(command_parser(command), after))
+        with streams() as as_file:
+            return load(command).run(_with_files(_parse(command_parser(command), after), as_file))
     except SystemExit as done:  # how argparse ends after --help and --version
         return int(done.code or 0)
 
@@ -122,6 +133,8 @@ def _known(name: str) -> str:
     """`name` if it is a command, else InputError with a near match."""
     if name in COMMANDS:
         return name
+    if name in ELSEWHERE:
+        raise InputError(f"{name} is no command: {ELSEWHERE[name]}")
     near = near_matches(name, COMMANDS, most=1)
     better = f"did you mean {near[0]}?" if near else f"commands: {', '.join(COMMANDS)}"
     raise InputError(f"unknown command {shown(name)}; {better}")
@@ -150,6 +163,19 @@ def _better(command: argparse.ArgumentParser, unknown: str) -> str:
     near = [options[0] for options in same if options] or near_matches(name, known, most=1)
     refused = meant(WORK, name)
     return f"did you mean {near[0]}?" if near else refused.words if refused else see
+
+
+def _with_files(options: argparse.Namespace, as_file: Callable[[str], str]) -> argparse.Namespace:
+    """Options in which what comes through a pipe is a file."""
+
+    def read(text: str) -> str:
+        return ",".join(as_file(part) if is_stream(part) else part for part in text.split(","))
+
+    for name in READ & vars(options).keys():
+        value = getattr(options, name)
+        if value is not None:
+            setattr(options, name, [read(text) for text in value] if isinstance(value, list) else read(value))
+    return options
 
 
 def _tell(message: str, status: int = ERROR) -> int:

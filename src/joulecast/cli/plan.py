@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
 from joulecast.errors import check_extras
 
 STDOUT = 1  # the descriptor
@@ -21,7 +21,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add(
         "file",
         metavar="FILE",
-        help="demand, fleet, regions and limits (.toml); docs/planning.md has the keys",
+        help="demand, fleet, regions and limits (.toml); docs/planning.md has the keys" + OR_STDIN,
     )
     add("--gap", default="0.001", help="how far from the best a plan may be, as a share; 0.001 by default")
     add("--time-limit", metavar="SECONDS", default="60", help="most time for solving; 60 by default")
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         return print_json(plan.to_dict())
     from joulecast.report.decisions.plan_text import plan_text
 
-    print(plan_text(plan))
+    print(plan_text(plan, demand.today))
     return 0
 
 

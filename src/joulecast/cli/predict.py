@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 
-from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OUTPUT
+from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OR_STDIN, OUTPUT, json_option, table_writer
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `predict` takes."""
     asked = command.add_argument_group(ASKED)
     asked.add_argument(
-        "file", metavar="FILE", help="CSV or Parquet with the columns model, gpu, width, height, steps"
+        "file",
+        metavar="FILE",
+        help="CSV or Parquet with the columns model, gpu, width, height, steps" + OR_STDIN,
     )
     asked.add_argument("--law", help=LAW_HELP)
-    command.add_argument_group(OUTPUT).add_argument(
+    output = command.add_argument_group(OUTPUT)
+    output.add_argument(
         "--out", metavar="FILE", help="CSV or .parquet file to write; CSV to standard output without it"
     )
+    json_option(output)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.forecast.estimate import resolve_law
     from joulecast.forecast.predict import predict_file
 
-    summary = predict_file(options.file, options.out, resolve_law(options.law))
+    write = table_writer(options.out, options.json)
+    summary = predict_file(options.file, options.out, resolve_law(options.law), write)
     print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows", file=sys.stderr)
     if not summary.failed:
         return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from joulecast.cli.options import ASKED, OUTPUT, say
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
 from joulecast.errors import InputError, shown
 
 
@@ -15,9 +15,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument_group(ASKED).add_argument(
         "folder", metavar="FOLDER", help="a diffusers-format folder: model_index.json and configs, no weights"
     )
-    command.add_argument_group(OUTPUT).add_argument(
-        "--out", metavar="FILE", required=True, help="profile file to write (.json)"
-    )
+    output = command.add_argument_group(OUTPUT)
+    output.add_argument("--out", metavar="FILE", required=True, help="profile file to write (.json)")
+    json_option(output)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.compute.second_process import processors
     from joulecast.files.paths import replacing
     from joulecast.question.models import denoiser_pass_flop
-    from joulecast.report.estimate_text import profile_text
+    from joulecast.report.estimate_text import profile_data, profile_text
 
     if not options.out.casefold().endswith(".json"):
         raise InputError(f"--out {shown(options.out)}: a profile file ends in .json, e.g. my-model.json")
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     with replacing(Path(options.out)) as temporary:
         made = make_profile(config, progress=_progress, processes=min(2, processors()))
         write_profile(made, temporary)
+    if options.json:
+        return print_json({**profile_data(made, denoiser_pass_flop(made)), "out": options.out})
     print(profile_text(made, denoiser_pass_flop(made)))
     print(f"\nwrote {options.out}; now: joulecast estimate {options.out} --gpu H100")
     return 0

@@ -50,7 +50,8 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
     )
     add(
         "--accounting",
-        help="of --intensity or an hourly file: location-based (default), market-based or marginal",
+        metavar="{location-based,market-based,marginal}",
+        help="of --intensity or an hourly file; location-based by default",
     )
     add(
         "--live",

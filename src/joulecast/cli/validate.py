@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from joulecast.cli.laws import check_forms, one_thread, read_runs
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, say
+from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
 from joulecast.errors import InputError, check_extras, shown
 
 if TYPE_CHECKING:
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `validate` takes."""
     add = command.add_argument_group(ASKED).add_argument
-    add("--runs", metavar="FILE", help="how laws do on these runs as they are, without fitting again")
+    add(
+        "--runs",
+        metavar="FILE",
+        help="how laws do on these runs as they are, without fitting again" + OR_STDIN,
+    )
     add(
         "--law",
         metavar="LAW",

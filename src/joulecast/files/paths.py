@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from joulecast.errors import FileFormatError, InputError
+from joulecast.files.streams import stream_name
 
 
 def is_path(text: str, *suffixes: str) -> bool:
@@ -16,7 +17,12 @@ def is_path(text: str, *suffixes: str) -> bool:
 
 
 def shown_path(path: str | os.PathLike[str], most: int = 120) -> str:
-    """A path as an error may show it: quoted, on one line, a long one without its beginning."""
+    """A path as an error may show it: quoted, on one line, a long one without its beginning.
+
+    The file of a stream goes by the stream's name.
+    """
+    if stream := stream_name(path):
+        return stream
     text = repr(os.fspath(path))
     return text if len(text) <= most else "'…" + text[-most:]
 

@@ -22,6 +22,7 @@ from joulecast.forecast.predictor import Predictor, check_columns
 from joulecast.law.law import Law
 
 EXPECTED = "workloads"
+Writer = Callable[[Iterator[Columns], Path | None], None]
 
 
 @dataclass
@@ -79,7 +80,12 @@ def columns_of(table: Any) -> Columns:
     return {str(name): table[name] for name in names}
 
 
-def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] | None, law: Law) -> Summary:
+def predict_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | None,
+    law: Law,
+    write: Writer = write_blocks,
+) -> Summary:
     """Predict a file of workloads into another; None writes CSV to standard output.
 
     The target is Parquet when its name ends in ``.parquet`` or ``.pq``, else CSV, UTF-8, with numbers
@@ -96,7 +102,7 @@ def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] 
             summary.add(answers)
             yield {**block, **answers}
 
-    write_blocks(answered(), None if target is None else Path(target))
+    write(answered(), None if target is None else Path(target))
     return summary
 
 

@@ -172,8 +172,7 @@ class FittedLaw(ABC):
         """How many times beyond the fitted range each of _LABELS is, 1 inside; shape (labels, workloads)."""
         values = np.empty((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
-        of_bins = profile.rendered(workloads) if profile.size.bins else (workloads.width, workloads.height)
-        np.multiply(*of_bins, out=values[1])
+        np.multiply(*profile.rendered(workloads), out=values[1])
         values[2], values[3] = workloads.steps, workloads.batch_size
         _, low, high = self._limits
         return np.maximum(1.0, np.maximum(values / high, low / values))

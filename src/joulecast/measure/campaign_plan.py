@@ -48,6 +48,7 @@ from joulecast.errors import (
     shown,
 )
 from joulecast.files.paths import user_text
+from joulecast.files.streams import stream_name
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.protocol import Settings
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
@@ -115,7 +116,9 @@ def read_plan(source: str | Path) -> Plan:
         return parse_plan(data.read_text(names[text.removesuffix(".toml")]), text)
     if not Path(text).exists() and not text.endswith(".toml"):
         raise UnknownNameError("plan", text, names, f"packaged: {', '.join(names)}; or a .toml file")
-    return parse_plan(user_text(text, "plan", MOST_PLAN_BYTES), text)
+    return parse_plan(
+        user_text(text, "plan", MOST_PLAN_BYTES), Path(text).name if stream_name(text) else text
+    )
 
 
 def parse_plan(text: str, where: str) -> Plan:

@@ -9,7 +9,7 @@ import math
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.paths import shown_path, user_text
+from joulecast.files.streams import folder_of
 from joulecast.footprint.factors import GIVEN, Given, embodied_host, embodied_of, factor
 from joulecast.footprint.grid.reading import HourlySeries, hourly_series, read_hourly
 from joulecast.footprint.grid.yearly import given_intensity, grid_intensity
@@ -26,6 +27,7 @@ from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
+from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
@@ -39,6 +41,7 @@ _ASKED = (
     "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
     "negative_prompt", "text_tokens",
 )  # fmt: skip
+_TODAY = ("carbon_kg", "energy_kwh", "cost")
 _SOURCES = ("hourly", "file", "intensity")
 
 
@@ -60,6 +63,7 @@ class Demand:
     warnings: tuple[str, ...]
     start: datetime | None = None
     assumptions: tuple[Assumption, ...] = ()
+    today: Mapping[str, float] = field(default_factory=dict)  # what runs now, by a key of _TODAY
 
 
 class _Said:
@@ -145,7 +149,7 @@ def read_demand(path: str | os.PathLike[str]) -> Demand:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FileFormatError(f"plan file {shown_path(path)} is not TOML: {error}") from error
-    return demand_of(content, Path(path).parent)
+    return demand_of(content, folder_of(path))
 
 
 def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
@@ -153,6 +157,8 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     root = _Table(content, "")
     plan = _Table(root.take("plan") or {}, "plan")
     limits = _Table(root.take("limits") or {}, "limits")
+    now = _Table(root.take("today") or {}, "today")
+    today = {key: amount for key in _TODAY if (amount := now.number(key, 1e-9)) is not None}
     hours = plan.whole("hours", 1, MOST_HOURS, 24) or 24
     start = _start(plan.text("start"))
     minimise = plan.text("minimise", "carbon")
@@ -187,9 +193,9 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
         max_gpus=limits.whole("gpus", 0, 10**9),
         currency=plan.text("currency", "USD") or "USD",
     )
-    for table in (plan, limits, root):
+    for table in (plan, limits, now, root):
         table.done()
-    return Demand(problem, tuple(dict.fromkeys(said.warnings)), start, tuple(said.assumptions))
+    return Demand(problem, tuple(dict.fromkeys(said.warnings)), start, tuple(said.assumptions), today)
 
 
 # --- parts ---------------------------------------------------------------------------------------
@@ -272,15 +278,22 @@ def _options(
     configurations: Sequence[_Configuration], devices: Sequence[Gpu], said: _Said
 ) -> tuple[Option, ...]:
     """Every configuration on every GPU at every batch size, predicted at once."""
-    rows = [
-        (configuration, place, ask(configuration.on(device, batch)))
-        for configuration in configurations
-        for place, device in enumerate(devices)
-        if _is_possible(configuration, device, said)
-        for batch in configuration.batch_sizes
-    ]
+    rows, impossible = [], []
+    for configuration in configurations:
+        for place, device in enumerate(devices):
+            why = _why_not(configuration, device, said)
+            if why:
+                impossible.append(why)
+                continue
+            rows += [
+                (configuration, place, ask(configuration.on(device, batch)))
+                for batch in configuration.batch_sizes
+            ]
     if not rows:
-        raise InputError("no GPU on offer holds and computes in the precision of any configuration")
+        raise InputError(
+            "no GPU on offer holds and computes in the precision of any configuration: "
+            + "; ".join(dict.fromkeys(impossible))
+        )
     law = resolve_law(None)
     found = predict_questions([question for _, _, question in rows], law)
     words = f"{len(rows)} combinations of configuration, GPU and batch size"
@@ -310,22 +323,15 @@ def _options(
     return tuple(options)
 
 
-def _is_possible(configuration: _Configuration, device: Gpu, said: _Said) -> bool:
-    """Whether a GPU has the precision asked for and holds the weights; a warning says why not."""
+def _why_not(configuration: _Configuration, device: Gpu, said: _Said) -> str:
+    """Why a configuration is not planned on a GPU, which is said; empty where it is."""
     profile, given = load_profile(configuration.asked.model), configuration.asked.precision
-    if given is not None and given not in device.precisions:
-        said.warnings.append(
-            f"{profile.name} in {given} was not planned on {device.name}, which has no {given}"
-        )
-        return False
-    precision = precision_of(profile, device, given)
-    if profile.weight_bytes(precision) <= device.memory_bytes:
-        said.warnings += precision_notes(profile, device, precision) if given is None else []
-        return True
-    said.warnings.append(
-        f"{profile.name} in {precision} was not planned on {device.name}: its weights exceed the memory"
-    )
-    return False
+    why = cannot_run(profile, device, given)
+    if why:
+        said.warnings.append(f"not planned: {why}")
+    elif given is None:
+        said.warnings += precision_notes(profile, device, precision_of(profile, device))
+    return why
 
 
 def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:

@@ -28,6 +28,9 @@ def make_plan(
         host_overhead = 0.4          # of every region that states none; packaged range by default
         pue = 1.2
 
+        [today]                      # what runs now, over all hours, to compare with; may be left out
+        carbon_kg = 7000             # and energy_kwh, cost
+
         [limits]                     # over all hours; each may be left out
         carbon_kg = 5000
         cost = 20000

@@ -126,12 +126,17 @@ class Program:
     # --- solving ------------------------------------------------------------------------------------
 
     def solve(
-        self, gap: float, time_limit_s: float, whole: bool = True, scale: dict[Limit, float] | None = None
+        self,
+        gap: float,
+        time_limit_s: float,
+        whole: bool = True,
+        scale: dict[Limit, float] | None = None,
+        costs: Array | None = None,
     ) -> Solution | None:
         """The best solution within the gap, or None when there is none.
 
-        `whole` asks for whole GPUs; `scale` multiplies the amounts of limits. Raises InputError
-        when the time limit passes without a solution.
+        `whole` asks for whole GPUs; `scale` multiplies the amounts of limits; `costs` by column are minimised
+        in place of the objective. Raises InputError when the time limit passes without a solution.
         """
         try:
             from scipy.optimize import Bounds, LinearConstraint, milp
@@ -139,7 +144,7 @@ class Program:
             raise MissingExtraError("plan", "solving a plan") from error
         begun = time.perf_counter()
         matrix, low, high = self._rows(scale or {})
-        costs = self.objective() * self.units
+        costs = (self.objective() if costs is None else costs) * self.units
         unit = float(np.abs(costs).max()) or 1.0
         least, most = self._bounds(scale or {})
         left = max(time_limit_s - (time.perf_counter() - begun), SHORTEST_S)

@@ -20,14 +20,20 @@ from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import LawChoice, estimate_of
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import Gpu
+from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.case import Case
-from joulecast.plan.measures import MEASURES
+from joulecast.plan.measures import MEASURES, QUALITY
+from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import Array
+from joulecast.question.models import load_profile
 from joulecast.question.question import Question, ask
 from joulecast.uncertainty import Interval
 
 MOST_SETTINGS = 100_000
 Given = Mapping[str, object] | Case
+Quality = Sequence[
+    tuple[Mapping[str, object], float]
+]  # keys of settings, and the figure of those that have them
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,54 @@ def outcomes(settings: Sequence[Given]) -> tuple[Outcome, ...]:
     )
 
 
+def possible(settings: Sequence[Given]) -> tuple[list[Case], tuple[str, ...]]:
+    """The settings whose GPU can run them, and why the others' cannot, each reason once.
+
+    Raises what `ask` raises for a name that is not known.
+    """
+    cases: list[Case] = []
+    reasons: dict[str, None] = {}
+    for case in map(Case.of, settings):
+        why = _why_not(case)
+        if why:
+            reasons[why] = None
+        else:
+            cases.append(case)
+    return cases, tuple(reasons)
+
+
 def front(settings: Sequence[Given], by: Sequence[str] = ("energy_j", "latency_s")) -> tuple[Outcome, ...]:
-    """The outcomes of which no other is as good in every measure of `by` and better in one, best first."""
-    return on_front(outcomes(settings), by)
+    """The outcomes of which no other is as good in every measure of `by` and better in one, best first.
+
+    Settings that their GPU cannot run are left out.
+    """
+    return on_front(outcomes(possible(settings)[0]), by)
+
+
+def fronts(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
+    """The front of each model's outcomes, model by model; one front of all where `by` holds a quality.
+
+    Models make different pictures: without a figure for how good they are, the smallest would beat the rest.
+    """
+    if QUALITY in by:
+        return on_front(found, by)
+    measured(found, by)
+    models: dict[str, list[Outcome]] = {}
+    for one in found:
+        models.setdefault(str(one.setting["model"]), []).append(one)
+    return tuple(kept for own in models.values() for kept in on_front(own, by))
+
+
+def _why_not(case: Case) -> str:
+    """Why a case's GPU cannot run it; empty where nothing says so. One that has no GPU is asked later."""
+    if case.asked.gpu is None:
+        return ""
+    return cannot_run(load_profile(case.asked.model), find_gpu(case.asked.gpu), case.asked.precision)
 
 
 def on_front(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
     """Of given outcomes, those that `front` keeps: of equals, the first."""
-    points = measured(found, by)
+    points = measured(found, by) * [-1.0 if MEASURES[name].more_is_better else 1.0 for name in by]
     return tuple(found[i] for i in _front_rows(points))
 
 
@@ -107,7 +153,10 @@ def measured(found: Sequence[Outcome], by: Sequence[str]) -> Array:
             raise UnknownNameError("measure", name, MEASURES, f"known: {', '.join(MEASURES)}")
         if any(name not in one.measures for one in found):
             raise UnknownNameError(
-                "measure of these settings", name, (), "carbon needs a region, cost a price"
+                "measure of these settings",
+                name,
+                (),
+                "carbon needs a region, cost a price, quality figures of your own",
             )
     return np.array([[one.measures[name] for name in by] for one in found]).reshape(len(found), len(by))
 
@@ -192,7 +241,7 @@ def _costed(
 ) -> Outcome:
     seconds = latency / question.workload.batch_size
     ranges = {"energy_j": energy, "seconds": seconds, "latency_s": latency}
-    warnings = [warning] if warning else []
+    warnings = [*question.warnings, *([warning] if warning else [])]
     if at is not None:
         unit = of(at, question.gpu, question.boundary)
         ranges["carbon_g"] = energy * unit.carbon_per_j + unit.carbon_per_s * seconds

@@ -21,7 +21,7 @@ from joulecast.footprint.tables.row import Row, check_whole, positive, words
 from joulecast.hardware import counted
 from joulecast.hardware import gpu as find_gpu
 from joulecast.question.models import load_profile
-from joulecast.report.origin import Origin, origin_of
+from joulecast.report.origin import Origin, origin_of, row_warnings
 from joulecast.units import BYTES_PER_GIGABYTE, joules_to_kilowatt_hours
 
 FORMAT_VERSION = "1.1.0"
@@ -165,6 +165,7 @@ def _description(row: Row) -> str:
         None if is_missing(passes) else f"{passes} denoiser passes a step",
         f"{words(row, 'boundary') or 'gross'} energy of the GPU board alone, whole pipeline",
         f"one call of the pipeline makes {_batch(row)} images" if _batch(row) > 1 else None,
+        *(f"beware, {told}" for told in row_warnings([row])),
         *(f"{name} {words(row, name)}" if words(row, name) else None for name in ("runtime", "attention")),
     ]
     return "; ".join(part for part in parts if part)

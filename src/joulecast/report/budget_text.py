@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from joulecast.files.plain import Json, plain
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.estimate_text import warned
+from joulecast.report.lines import table
 
 if TYPE_CHECKING:
     from joulecast.footprint.grid.yearly import GridIntensity
@@ -45,7 +47,7 @@ class Held:
 
 
 def budget_text(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> str:
-    """A line for each workload, then how many are over the budget, and warnings."""
+    """Warnings, a line for each workload, then how many are over the budget."""
     measures = [
         *(["energy"] if budget.watt_hours is not None else []),
         *(["carbon"] if budget.grams is not None else []),
@@ -57,7 +59,28 @@ def budget_text(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -
     over = sum(not row.is_within for row in rows)
     held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
     lines += ["", f"  {held}: {told} an image, held against {ENDS[budget.bound]}"]
-    return "\n".join([*lines, *(line for words in warnings for line in paragraph("Warning", f"{words}."))])
+    return "\n".join([*warned(f"{words}." for words in warnings), *lines])
+
+
+def budget_data(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> dict[str, Json]:
+    """The same as one JSON object."""
+    limits = {"g_per_image": budget.grams, "wh_per_image": budget.watt_hours}
+    return plain({
+        "budget": {**limits, "bound": budget.bound},
+        "rows": [
+            {
+                "row": number,
+                "model": row.model,
+                "gpu": row.gpu,
+                "g_per_image": row.grams,
+                "wh_per_image": row.watt_hours,
+                "is_within": row.is_within,
+            }
+            for number, row in enumerate(rows, 1)
+        ],
+        "over": sum(not row.is_within for row in rows),
+        "warnings": list(warnings),
+    })  # fmt: skip
 
 
 def _cells(row: Held) -> Iterator[str]:

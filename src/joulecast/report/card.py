@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.files.columns import is_missing
-from joulecast.files.plain import json_text
+from joulecast.files.json_rows import json_cell
+from joulecast.files.plain import Json, json_text
 from joulecast.footprint.account import Footprint, Site
 from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.tables.row import SOURCE, WHOLE, Row, positive, row_footprint, words
-from joulecast.report.origin import origin_of
+from joulecast.report.origin import origin_of, row_warnings
 from joulecast.units import JOULES_PER_WATT_HOUR
 
 BOAMPS = "boamps"  # of one row: `boamps.boamps_report`
@@ -30,7 +31,7 @@ _BOUNDARY = {
 class Entry:
     """A row of a card; `footprint` is that of one image, None without a site and where it cannot be."""
 
-    settings: dict[str, object]  # the cells of _SETTINGS that are not empty
+    settings: dict[str, Json]  # the cells of _SETTINGS that are not empty
     energy_j: float
     energy_low_j: float | None
     energy_high_j: float | None
@@ -39,6 +40,7 @@ class Entry:
     obtained: str
     software: str | None
     source: str | None
+    warnings: tuple[str, ...]
     footprint: Footprint | None
 
     def cell(self, name: str) -> str:
@@ -80,7 +82,7 @@ def _entry(row: Row, at: Site | None) -> Entry:
     boundary, duration = words(row, "boundary") or "gross", _number(row, "duration_s")
     is_whole = boundary == "gross" and (words(row, "scope") or WHOLE) == WHOLE
     return Entry(
-        settings={name: row[name] for name in _SETTINGS if not is_missing(row.get(name))},
+        settings={name: json_cell(row[name]) for name in _SETTINGS if not is_missing(row.get(name))},
         energy_j=positive(row, "energy_j"),
         energy_low_j=_number(row, "energy_low_j"),
         energy_high_j=_number(row, "energy_high_j"),
@@ -89,6 +91,7 @@ def _entry(row: Row, at: Site | None) -> Entry:
         obtained=origin_of(row).words,
         software=words(row, "software"),
         source=words(row, "source"),
+        warnings=tuple(row_warnings([row])),
         footprint=row_footprint(row, at, 1) if at and is_whole and duration is not None else None,
     )
 
@@ -103,16 +106,24 @@ def _markdown(entries: Sequence[Entry], at: Site | None, made_by: str) -> str:
     lines = ["## Energy of an image", "", _row(head), _row(["---"] * len(head))]
     lines += [_row(_cells(entry, at is not None)) for entry in entries]
     boundaries = dict.fromkeys(entry.boundary for entry in entries)
-    lines += ["", *(f"- {_BOUNDARY.get(name, name)}." for name in boundaries)]
+    doubts = dict.fromkeys(told for entry in entries for told in entry.warnings)
+    lines += ["", *(f"- Beware: {_plain(told)}." for told in doubts)]
+    lines += [f"- {_BOUNDARY.get(name, name)}." for name in boundaries]
     if at is not None:
         lines += [
             f"- Carbon: {at.grid.accounting}, {_plain(at.grid.source)} ({at.grid.boundary}), embodied carbon "
             "included; ranges are the widest that the factors allow.",
             *(f"- {_plain(told)}." for told in _factors(entries)),
-            *(f"- Beware: {_plain(told)}." for told in at.grid.warnings),
+            *(f"- Beware: {_plain(told)}." for told in _of_footprints(entries, at)),
         ]
     lines.append(f"- Made by {made_by}.")
     return "\n".join(lines)
+
+
+def _of_footprints(entries: Sequence[Entry], at: Site) -> list[str]:
+    """What the grid and the footprints warn of, each once."""
+    of_rows = (told for entry in entries if entry.footprint for told in entry.footprint.warnings)
+    return list(dict.fromkeys([*at.grid.warnings, *of_rows]))
 
 
 def _cells(entry: Entry, with_carbon: bool) -> list[str]:
@@ -174,6 +185,7 @@ def _huggingface(entries: Sequence[Entry], at: Site | None, made_by: str) -> str
     return "\n".join(
         [
             "---",
+            *(f"# Beware: {' '.join(told.split())}" for told in first.warnings),
             "co2_eq_emissions:",
             f"  emissions: {grams!r}  # g CO2e of one image",
             f"  source: {json.dumps(made_by + ', ' + first.obtained)}",

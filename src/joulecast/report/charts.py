@@ -1,7 +1,8 @@
 """Pictures as Altair specifications, saved as SVG or PNG without a browser (extra `plot`).
 
-One specification serves files, notebooks and pages. Colours are Okabe and Ito's, which people with
-colour-blindness tell apart; shapes repeat what colours say.
+One specification serves files, notebooks and pages. A colour means one thing on a page: GPUs, regions and
+parts of the energy have colours of their own, and what is alone is grey. Those of GPUs are Okabe and Ito's,
+which people with colour-blindness tell apart; shapes and order repeat what colours say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from joulecast.errors import InputError, MissingExtraError, shown
+from joulecast.report.letters import FONT, drawable, lasting, wrapped
 
 if TYPE_CHECKING:
     import altair as alt
@@ -19,6 +21,14 @@ BLACK, GREY = "#000000", "#999999"
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9",
 )  # fmt: skip
+GPU_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+REGION_COLOURS = ("#AA4499", "#CCBB44", "#3BA7B5", "#77702C", "#F0B5C4", "#99AA55", "#77AADD")
+# Parts of the energy: browns and a slate, which no GPU and no region has.
+PART_PALETTE = ("#5B3A1E", "#A0713C", "#D2AE78", "#8FA3AD", "#7A5C48", "#E3CFA8")
+INK, PALE = "#444444", "#BBBBBB"  # of what is alone on its picture
+TITLE_SIZE = 13
+WIDTH = 620  # of a picture [pixels], without its legends
+NARROW = 330  # of a picture for a telephone [pixels], legends and all
 
 
 def check_extra() -> None:
@@ -29,8 +39,8 @@ def check_extra() -> None:
 
 def to_svg(chart: alt.TopLevelMixin) -> str:
     """A picture as SVG text. Raises MissingExtraError without the extra `plot`."""
-    text: str = _converter().vegalite_to_svg(chart.to_dict())
-    return text
+    text: str = _converter().vegalite_to_svg(drawable(chart.to_dict()))
+    return lasting(text)
 
 
 def save(chart: alt.TopLevelMixin, path: Path, suffix: str | None = None) -> None:
@@ -46,7 +56,7 @@ def save(chart: alt.TopLevelMixin, path: Path, suffix: str | None = None) -> Non
     if check_picture(path if suffix is None else Path(f"picture{suffix}")) == ".svg":
         path.write_text(to_svg(chart), encoding="utf-8")
     else:
-        path.write_bytes(_converter().vegalite_to_png(chart.to_dict(), scale=2))
+        path.write_bytes(_converter().vegalite_to_png(drawable(chart.to_dict()), scale=2))
 
 
 def check_picture(path: Path) -> str:
@@ -79,13 +89,23 @@ def chart(alt: Any, rows: Sequence[Mapping[str, object]]) -> Any:
     return alt.Chart(alt.InlineData(values=list(rows)))
 
 
-def finished(drawn: Any, title: str) -> alt.TopLevelMixin:
-    """A chart with its title and the style that all have."""
+def finished(drawn: Any, title: str, width: float = WIDTH, legend_below: bool = False) -> alt.TopLevelMixin:
+    """A chart with its title, in lines of at most `width` [pixels], and the style that all have."""
+    lines = wrapped(title, TITLE_SIZE, width, bold=True)
+    below = {"orient": "bottom", "direction": "vertical", "columns": 1, "offset": 8} if legend_below else {}
     whole: alt.TopLevelMixin = (
-        drawn.properties(title=title, background="white")
+        drawn.properties(title=lines if len(lines) > 1 else title, background="white")
+        .configure(font=FONT, padding=8)
         .configure_axis(labelFontSize=11, titleFontSize=12, titleFontWeight="normal", gridColor="#dddddd")
-        .configure_legend(labelFontSize=12, titleFontSize=12, symbolSize=90)
-        .configure_title(fontSize=13, anchor="start", subtitleFontSize=11, subtitleColor="#444444")
+        .configure_legend(labelFontSize=12, titleFontSize=12, symbolSize=90, labelLimit=260, **below)
+        .configure_title(
+            fontSize=TITLE_SIZE,
+            anchor="start",
+            frame="group",
+            subtitleFontSize=11,
+            subtitleColor=INK,
+            offset=10,
+        )
         .configure_view(stroke="#cccccc")
     )
     return whole

@@ -1,25 +1,25 @@
-"""Estimates, models, GPUs and profiles as plain text of at most about 100 columns."""
+"""Estimates, models, GPUs and profiles as plain text."""
 
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
-from joulecast.law.scores import Score, Scores
+from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
+from joulecast.report.lines import heading, paragraph, table
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
-WIDTH = 96
-
 _BOUNDARIES = {
-    "gross": "all that the GPU board draws, idle power included",
-    "dynamic": "what the GPU board draws above its idle power of {idle}",
+    "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
+    "nor cooling.",
+    "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
+    "computer, nor cooling.",
 }
 # What the law knows, and what was held out to find its error.
 _FAMILIARITY = {
@@ -31,22 +31,31 @@ _FAMILIARITY = {
 }
 
 
-def estimate_text(estimate: Estimate) -> str:
-    """An estimate: the energy first, then its parts, what it includes and where it comes from."""
+def estimate_text(estimate: Estimate, sources: bool = False) -> str:
+    """An estimate: what it is of, what to doubt, how much, where it goes; its `sources` where asked for."""
     return "\n".join(
         [
-            title(estimate.question),
+            *heading(title(estimate.question)),
             "",
+            *warned(estimate.warnings),
             *_headline(estimate),
             "",
             *_components(estimate),
             "",
-            *paragraph("Includes", _included(estimate)),
-            *paragraph("Law", _law(estimate)),
-            *(line for words in estimate.warnings for line in paragraph("Warning", words)),
+            *paragraph(
+                "Counts", _BOUNDARIES[estimate.boundary].format(idle=quantity.power(estimate.idle_power_w))
+            ),
+            *([] if sources else paragraph("Error", f"{_short_error(estimate)}.")),
             *(line for words in estimate.notes for line in paragraph("Note", words)),
+            *(_sources(estimate) if sources else []),
         ]
     )
+
+
+def warned(warnings: Iterable[str]) -> list[str]:
+    """Warnings as paragraphs, an empty line after them; nothing where there are none."""
+    lines = [line for words in dict.fromkeys(warnings) for line in paragraph("Warning", words)]
+    return [*lines, ""] if lines else []
 
 
 def models_text(models: Iterable[Model]) -> str:
@@ -112,16 +121,20 @@ def profile_text(profile: ComputeProfile, pass_flop: float) -> str:
     )
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
-    """Aligned lines, two blanks between columns; the columns in `right` are set flush right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return [
-        "  " + "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    ]  # fmt: skip
+def profile_data(profile: ComputeProfile, pass_flop: float) -> dict[str, object]:
+    """The same as one JSON object."""
+    parts = ("name", "role", "class_name", "parameters")
+    return {
+        "name": profile.name,
+        "pipeline": profile.pipeline,
+        "parameters": profile.parameters,
+        "components": [{name: getattr(part, name) for name in parts} for part in profile.components],
+        "denoiser_pass_flop": pass_flop,
+        "default_width": profile.defaults.width,
+        "default_height": profile.defaults.height,
+        "sizes": profile.size.expected(),
+        "notes": list(profile.notes),
+    }
 
 
 def title(question: Question) -> str:
@@ -175,12 +188,19 @@ def _components(estimate: Estimate) -> list[str]:
     return table(["component", "role", "calls", "TFLOP", "share", "energy"], rows, right={2, 3, 4, 5})
 
 
-def _included(estimate: Estimate) -> str:
-    words = _BOUNDARIES[estimate.boundary].format(idle=quantity.power(estimate.idle_power_w))
-    return (
-        f"{estimate.boundary} GPU energy of the whole pipeline call: {words}. "
-        "Not the rest of the computer, and not cooling."
-    )
+def _sources(estimate: Estimate) -> list[str]:
+    """Where an estimate comes from: the law's runs and errors, the GPU's figures, the model."""
+    profile, gpu = estimate.question.profile, estimate.gpu
+    figures: dict[str, list[str]] = {}
+    for name in ("tdp", "idle_power", estimate.workload.precision, "memory", "bandwidth"):
+        if name in gpu.sources:
+            figures.setdefault(gpu.sources[name], []).append(name.replace("_", " "))
+    told = "; ".join(f"{', '.join(names)}: {source}" for source, names in figures.items())
+    return [
+        *paragraph("Law", _law(estimate)),
+        *(paragraph("GPU", f"{told}.") if told else []),
+        *paragraph("Model", f"{profile.pipeline}, traced from {profile.hub_id or profile.origin}."),
+    ]
 
 
 def _law(estimate: Estimate) -> str:
@@ -193,27 +213,50 @@ def _law(estimate: Estimate) -> str:
         if names
     ) + (f", and times on {timed} more" if timed else "")
     sources = f" ({'; '.join(on.sources)})" if on.sources else ""
-    error = _error(estimate, law.error(estimate.familiarity, estimate.timed_familiarity))
-    return f"{law.name}, fitted on {on.runs} runs {counts}".rstrip() + f"{sources}; {error}."
+    return f"{law.name}, fitted on {on.runs} runs {counts}".rstrip() + f"{sources}; {_error(estimate)}."
 
 
-def _error(estimate: Estimate, errors: Scores) -> str:
+def _short_error(estimate: Estimate) -> str:
+    """What the law knows of the model and the GPU, and how far it was off on runs held out alike."""
+    case, scores = _case(estimate), _scores(estimate)
+    if not scores:
+        return f"{case}; no error on runs held out is published for this case"
+    where = {held_out for _, held_out, _ in scores}
+    if len(where) == 1:
+        told = " and ".join(f"{score.p90:.0f} % ({what})" for what, _, score in scores)
+        return f"{case}; with {where.pop()}, 9 in 10 runs were within {told}; more: --sources"
+    told = " and ".join(f"{score.p90:.0f} % ({what}, {held_out})" for what, held_out, score in scores)
+    return f"{case}; 9 in 10 runs were within {told}; more: --sources"
+
+
+def _error(estimate: Estimate) -> str:
     """What the law knows, and its published errors for that, of energies and of times."""
-    known = {"energy": estimate.familiarity, "time": estimate.timed_familiarity}
-    published = {"energy": errors.energy, "time": errors.duration}
-    scores = [
-        (what, _FAMILIARITY[known[what]][1], _score(score))
-        for what, score in published.items()
-        if score is not None and math.isfinite(score.median)
-    ]
-    case, case_of_time = (_FAMILIARITY[one][0] for one in known.values())
-    if case != case_of_time:
-        case = f"of energies, {case}; of times, {case_of_time}"
+    case, scores = _case(estimate), _scores(estimate)
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
     if len({held_out for _, held_out, _ in scores}) == 1:
-        return f"{case}. Error on {scores[0][1]}: {'; '.join(f'{what} {said}' for what, _, said in scores)}"
-    return f"{case}. Error: {'; '.join(f'{what}, on {held_out}, {said}' for what, held_out, said in scores)}"
+        told = "; ".join(f"{what} {_score(score)}" for what, _, score in scores)
+        return f"{case}. Error on {scores[0][1]}: {told}"
+    told = "; ".join(f"{what}, on {held_out}, {_score(score)}" for what, held_out, score in scores)
+    return f"{case}. Error: {told}"
+
+
+def _case(estimate: Estimate) -> str:
+    """What the law knows of the model and the GPU, in words."""
+    energy, time = (_FAMILIARITY[one][0] for one in (estimate.familiarity, estimate.timed_familiarity))
+    return energy if energy == time else f"of energies, {energy}; of times, {time}"
+
+
+def _scores(estimate: Estimate) -> list[tuple[str, str, Score]]:
+    """What a published error is of, what was held out to find it, and the error."""
+    known = {"energy": estimate.familiarity, "time": estimate.timed_familiarity}
+    errors = estimate.law.describe().error(estimate.familiarity, estimate.timed_familiarity)
+    published = {"energy": errors.energy, "time": errors.duration}
+    return [
+        (what, _FAMILIARITY[known[what]][1], score)
+        for what, score in published.items()
+        if score is not None and math.isfinite(score.median)
+    ]
 
 
 def _score(score: Score) -> str:
@@ -223,15 +266,6 @@ def _score(score: Score) -> str:
         f"median {score.median:.0f} %, 9 in 10 within {score.p90:.0f} %, worst {score.worst:.0f} % "
         f"({score.runs} runs{covered})"
     )
-
-
-def paragraph(label: str, words: str) -> list[str]:
-    """A labelled paragraph, wrapped and indented."""
-    joined = f"{label}: {words}".replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
-    lines = textwrap.wrap(
-        joined, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
-    )
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _role(role: str) -> str:

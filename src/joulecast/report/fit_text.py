@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from joulecast.law.adapt import FEWEST_FOR_INTERVAL, Adaptation
 from joulecast.law.law import FAMILIARITY
 from joulecast.report.amounts import number
-from joulecast.report.estimate_text import table
+from joulecast.report.lines import table
 from joulecast.report.validation.text import QUANTITIES
 
 _WORDS = {"energy": "energy of one image", "duration": "time of one batch"}

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 EXPLAIN = "--explain prints the sum and every source"
 
 
-def footprint_text(answer: Footprint) -> str:
-    """A footprint: each quantity with its range, then what was assumed."""
+def footprint_text(answer: Footprint, sources: bool = False) -> str:
+    """A footprint: each quantity with its range, and its factors where `sources` are asked for."""
     from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import paragraph, table
+    from joulecast.report.estimate_text import warned
+    from joulecast.report.lines import heading, paragraph, table
 
     def words(amount: float, unit: str) -> str:
         unit, slash, per = unit.partition("/")
@@ -50,8 +51,9 @@ def footprint_text(answer: Footprint) -> str:
     year = "" if answer.grid.year is None else f", {answer.grid.year}"
     return "\n".join(
         [
-            f"{count} in {answer.grid.region}, {answer.accounting}{year}",
+            *heading(f"{count} in {answer.grid.region}, {answer.accounting}{year}"),
             "",
+            *warned(f"{warning}." for warning in answer.warnings),
             *table(cells[0], cells[1:], right={1}),
             "",
             *paragraph(
@@ -59,9 +61,8 @@ def footprint_text(answer: Footprint) -> str:
                 f"{quantity.ranged(answer.grid.intensity.amount, 'g CO2e/kWh')}, {answer.grid.source}, "
                 f"{answer.grid.boundary}.",
             ),
-            *paragraph("Factors", f"{_factors_text(answer)}."),
             *paragraph("Ranges", f"the widest that the factors allow; {EXPLAIN}."),
-            *(line for warning in answer.warnings for line in paragraph("Warning", f"{warning}.")),
+            *(paragraph("Factors", f"{_factors_text(answer)}.") if sources else []),
         ]
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import table
+from joulecast.report.lines import table
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked

@@ -29,6 +29,5 @@ def _estimate(guess: Estimate) -> str:
         ["average power", amounts.power(guess.power_w), f"limit {guess.gpu.tdp_w:g} W"],
     ]
     head = [title(guess.question), f"{guess.boundary} GPU energy", "90 %"]
-    return table(head, rows, numbers={1}) + "".join(
-        paragraph(f"Warning: {words}") for words in guess.warnings
-    )
+    told = "".join(paragraph(f"Warning: {words}") for words in guess.warnings)
+    return told + table(head, rows, {1}, "estimate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from joulecast.footprint.tables.row import WHOLE, Row, words
@@ -34,3 +35,14 @@ def origin_of(row: Row) -> Origin:
     scope = words(row, "scope") or WHOLE
     part = "" if scope == WHOLE else f", {scope.replace('_', ' ')} alone"
     return Origin(f"measured, {source}{part}", is_measured=True, is_own=source.startswith(OWN))
+
+
+def row_warnings(rows: Iterable[Row]) -> list[str]:
+    """What the rows of a table say of their own doubts (column ``warning``), each with the rows it is of."""
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        warning = words(row, "warning")
+        name = " on ".join(word for word in (words(row, "model"), words(row, "gpu")) if word) or "a row"
+        if warning is not None and name not in told.setdefault(warning, []):
+            told[warning].append(name)
+    return [f"{', '.join(names)}: {warning}" for warning, names in told.items()]

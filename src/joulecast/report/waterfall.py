@@ -6,29 +6,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from joulecast.law.law import Breakdown
-from joulecast.report.charts import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    altair,
-    chart,
-    finished,
-)
+from joulecast.report.charts import BLACK, GREY, PART_PALETTE, WIDTH, altair, chart, finished
 
 if TYPE_CHECKING:
     import altair as alt
 
 PART_COLOURS = {
-    "arithmetic": BLUE, "attention scores": SKY, "memory traffic": GREEN, "static power": ORANGE,
-    "denoising": BLUE, "text encoding": VERMILLION, "decoding": GREEN,
-    "all smaller parts": GREY, "total": BLACK,
-}  # fmt: skip
-PART_PALETTE = (BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE)
+    **dict(
+        zip(("arithmetic", "attention scores", "memory traffic", "static power"), PART_PALETTE, strict=False)
+    ),
+    **dict(zip(("denoising", "text encoding", "decoding"), PART_PALETTE, strict=False)),
+    "all smaller parts": GREY,
+    "total": BLACK,
+}
 PART_TITLES = {
     "arithmetic": "arithmetic",
     "attention_scores": "attention scores",
@@ -110,7 +100,7 @@ def waterfall(steps: Sequence[Step], title: str, boundary: str = "gross") -> alt
         ),
     )
     words = base.mark_text(align="left", dx=5).encode(x="end:Q", y=y, text="words:N")
-    return finished((bars + words).properties(width=560, height=26 * len(steps)), title)
+    return finished((bars + words).properties(width=560, height=26 * len(steps)), title, WIDTH + 80)
 
 
 def _part_colours(steps: Sequence[Step]) -> dict[str, str]:

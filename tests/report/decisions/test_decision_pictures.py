@@ -9,23 +9,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
+from joulecast import Setting
 from joulecast.footprint.grid.reading import hourly_series
 from joulecast.forecast.estimate import estimate
 from joulecast.plan.case import Case
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
+from joulecast.plan.quality import Figure, with_quality
 from joulecast.plan.solve import Plan, solve
-from joulecast.plan.tradeoff import Outcome, on_front, outcomes
+from joulecast.plan.tradeoff import Outcome, fronts, on_front, outcomes
 from joulecast.report import charts
+from joulecast.report.decisions.front_picture import pareto_chart
 from joulecast.report.decisions.pictures import (
-    COLOURS,
     estimate_chart,
     fleet_chart,
     intensity_chart,
-    pareto_chart,
     plan_chart,
 )
 from joulecast.report.decisions.rows import (
@@ -38,6 +40,7 @@ from joulecast.report.decisions.rows import (
     plan_hours,
     plan_regions,
 )
+from joulecast.report.letters import words
 from joulecast.uncertainty import Interval
 
 pytestmark = pytest.mark.xdist_group("pictures")
@@ -85,7 +88,7 @@ DRAWINGS: dict[str, Callable[[tuple[Outcome, ...], Plan], Any]] = {
     "pareto": lambda found, plan: pareto_chart(found, on_front(found, BY), BY),
     "plan": lambda found, plan: plan_chart(plan, problem(), datetime(2022, 6, 1, tzinfo=UTC)),
     "plan without a beginning": lambda found, plan: plan_chart(plan, problem()),
-    "fleet": lambda found, plan: fleet_chart(plan),
+    "fleet": lambda found, plan: fleet_chart(plan, problem()),
     "intensity": lambda found, plan: intensity_chart({"here": hourly_series("US-CAL-CISO")}),
 }
 
@@ -117,7 +120,11 @@ def test_points_are_the_outcomes(found: tuple[Outcome, ...]) -> None:
     assert sum(row["on_front"] for row in rows) == len(front)
     assert {row["colour"] for row in rows} == {"L4", "H100-SXM5-80GB"}
     assert {row["shape"] for row in rows} == {"sdxl", "sd1.5"}
-    assert {row["words"] for row in rows} == {"batch 1", "batch 4", "batch 16"}
+    assert {row["words"] for row in rows} == {
+        f"{gpu}, batch {batch}" for gpu in ("L4", "H100-SXM5-80GB") for batch in (1, 4, 16)
+    }
+    for row, one in zip(rows, found, strict=True):
+        assert (row["x_low"], row["x_high"]) == (one.ranges[BY[0]].low, one.ranges[BY[0]].high)
 
 
 def test_bars_hold_every_image(plan: Plan) -> None:
@@ -136,7 +143,7 @@ def test_bars_hold_every_image(plan: Plan) -> None:
 def test_more_regions_than_colours() -> None:
     many = problem(MOST_REGIONS + 3)
     many_plan = solve(many)
-    assert len(plan_regions(many_plan, many)) == MOST_REGIONS <= len(COLOURS)
+    assert len(plan_regions(many_plan, many)) == MOST_REGIONS <= len(charts.REGION_COLOURS)
     bars, _, _ = plan_hours(many_plan, many)
     assert {bar["region"] for bar in bars} <= {*plan_regions(many_plan, many), OTHERS}
     assert "NaN" not in charts.to_svg(plan_chart(many_plan, many))
@@ -180,6 +187,56 @@ def test_measures_of_a_wide_range_are_drawn_on_a_logarithmic_scale(most: float, 
     spec = pareto_chart(made, made, BY).to_dict()
     axes = [layer["encoding"][axis] for layer in spec["layer"] for axis in "xy"]
     assert {axis["scale"].get("type") for axis in axes} == {scale}
+
+
+def layers(chart: Any, mark: str) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The layers of a kind of mark, each with its rows."""
+    spec = chart.to_dict()
+    found = [layer for layer in spec["layer"] if layer["mark"]["type"] == mark]
+    return [
+        (layer, layer["data"].get("values") or spec["datasets"][layer["data"]["name"]]) for layer in found
+    ]
+
+
+def test_a_front_names_its_gpus_and_draws_its_ranges(found: tuple[Outcome, ...]) -> None:
+    front = fronts(found, BY)
+    chart = pareto_chart(found, front, BY)
+    named = [rows[0]["words"] for _, rows in layers(chart, "text")]
+    assert len(named) >= 0.8 * len(front)
+    assert all(name.startswith(("L4, batch", "H100-SXM5-80GB, batch")) for name in named)
+    assert len(layers(chart, "rule")) == 2
+    ((line, rows),) = layers(chart, "line")
+    assert line["encoding"]["detail"]["field"] == "model"
+    assert {row["model"] for row in rows} == {"sdxl", "sd1.5"}
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_no_label_lies_on_another(count: int) -> None:
+    """Points as near as they like: what has no room has no label, and nothing is drawn twice."""
+    case = Case.of({"model": "sdxl", "gpu": "RTX 6000 Ada"})
+    made = tuple(Outcome(case, {"energy_j": 100.0 + i, "latency_s": 100.0 - i}) for i in range(count))
+    root = ElementTree.fromstring(charts.to_svg(pareto_chart(made, made, BY)))
+    drawn = [word.box(wide=True) for word in words(root) if word.text.startswith("RTX")]
+    assert drawn
+    for a, b in itertools.combinations(drawn, 2):
+        assert min(a[2], b[2]) <= max(a[0], b[0]) or min(a[3], b[3]) - max(a[1], b[1]) < 4
+
+
+def test_a_quality_is_drawn_without_a_unit(found: tuple[Outcome, ...]) -> None:
+    figures = [Figure(Setting("sdxl"), 2.0), Figure(Setting("sd1.5"), 1.0)]
+    rated = with_quality(found, figures)
+    by = ("energy_j", "quality")
+    svg = charts.to_svg(pareto_chart(rated, fronts(rated, by), by, "EUR"))
+    assert "quality of an image" in svg
+    assert "EUR" not in svg
+
+
+def test_a_region_has_one_colour_on_a_page(plan: Plan) -> None:
+    scales = [
+        json.dumps(chart.to_dict()).count(json.dumps(charts.REGION_COLOURS[0]))
+        for chart in (plan_chart(plan, problem()), fleet_chart(plan, problem()))
+    ]
+    assert all(scales)
 
 
 def test_one_specification_serves_all(found: tuple[Outcome, ...]) -> None:

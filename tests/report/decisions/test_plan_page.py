@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tomllib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from joulecast.errors import InputError
 from joulecast.plan.demand import Demand, demand_of
-from joulecast.plan.solve import Plan, solve
+from joulecast.plan.solve import Fleet, Plan, solve
+from joulecast.report import page
 from joulecast.report.decisions.plan_page import plan_data, write_plan
-from joulecast.report.page import POLICY, bullets, csv_text, page, table, write_files
+from joulecast.report.decisions.plan_text import headline
+from joulecast.report.page import POLICY, bullets, csv_text, table, write_files
+from joulecast.uncertainty import Interval
 
 pytestmark = pytest.mark.xdist_group("plan_page")
 
@@ -83,6 +90,15 @@ class Parsed(HTMLParser):
         self.text.append(data)
 
 
+PHONE = 390
+
+
+def page_of(plan: Plan, demand: Demand) -> str:
+    with TemporaryDirectory() as folder:
+        written = write_plan(plan, demand, TEXT, Path(folder) / "out")
+        return written[0].read_text()
+
+
 def test_the_page_needs_nothing_else_and_runs_nothing(made: tuple[Plan, Demand], tmp_path: Path) -> None:
     written = write_plan(*made, TEXT, tmp_path / "out")
     assert {path.name for path in written} == {
@@ -97,7 +113,7 @@ def test_the_page_needs_nothing_else_and_runs_nothing(made: tuple[Plan, Demand],
         v for n, v in found.attributes if n in ("src", "href", "xlink:href") and not str(v).startswith("#")
     ]
     assert ("content", POLICY) in found.attributes
-    assert found.tags.count("svg") == 2
+    assert found.tags.count("svg") == 4  # each of the two pictures for wide and for narrow screens
     assert "".join(found.text).count(HOSTILE) >= 4  # shown as it was written: names, and the file
     for name in ("hours.svg", "fleet.svg"):
         assert "<script" not in (tmp_path / "out" / name).read_text()
@@ -115,6 +131,118 @@ def test_the_page_says_what_matters(made: tuple[Plan, Demand], tmp_path: Path) -
         assert piece in words, piece
     for name in (use.limit.name for use in plan.limits):
         assert name in words
+
+
+def test_the_page_begins_with_what_it_comes_to_and_what_to_doubt(made: tuple[Plan, Demand]) -> None:
+    plan, demand = made
+    text = page_of(plan, demand)
+    places = [text.index(f"<{mark}") for mark in ("h1", 'p class="headline"', "section", "table", "figure")]
+    assert places == sorted(places)
+    assert "combustion alone" in text[places[2] : places[3]]
+    assert text.count("<section") == 1
+    assert page.warnings([]) == ""
+
+
+def test_the_page_is_for_telephones_for_the_dark_and_for_screen_readers() -> None:
+    demand = demand_of(tomllib.loads(TEXT.replace(QUOTED, "Oregon")))
+    text = page_of(solve(demand.problem), demand)
+    assert "prefers-color-scheme:dark" in text
+    assert "width=device-width" in text
+    figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
+    assert len(figures) == 2
+    for figure in figures:
+        wide, narrow = re.findall(r'class="scroll (\w+)" [^>]*role="img" aria-label="([^"]+)"', figure)
+        assert (wide[0], narrow[0]) == ("wide", "narrow")
+        assert wide[1] == narrow[1] != ""
+        sizes = [float(width) for width in re.findall(r'<svg [^>]*?width="([\d.]+)"', figure)]
+        assert sizes[0] > 500
+        assert sizes[1] <= PHONE
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(ids)
+    tables = re.findall(r'<div class="scroll" role="region" aria-label="([^"]+)" tabindex="0"><table>', text)
+    assert len(tables) == text.count("<table>") == len(set(tables))
+    assert not re.findall(r"<th[^>]*></th>", text)
+
+
+@pytest.mark.parametrize("kind", ["plan", "validation"])
+def test_no_cell_of_a_header_is_empty(kind: str) -> None:
+    made = page.table(("total", "amount"), [("a long cell of more than thirty letters", "1")], {1}, kind)
+    assert "<td class=long>" in made
+    assert "<td class=number>" in made
+    assert f'aria-label="{kind}"' in made
+
+
+# --- the headline --------------------------------------------------------------------------------
+
+
+def fleet(*gpus: tuple[str, str, int]) -> tuple[Fleet, ...]:
+    return tuple(Fleet(gpu, region, count, 0.5) for gpu, region, count in gpus)
+
+
+H100, L4 = "H100-SXM5-80GB", "L4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "today", "words"),
+    [
+        ({}, {}, ""),
+        ({}, {"carbon_kg": 184}, ", 31 % less than today"),
+        ({}, {"carbon_kg": 100}, ", 27 % more than today"),
+        ({}, {"carbon_kg": 127.1}, ", about as much as today"),
+        ({}, {"energy_kwh": 2000}, ", 25 % less energy than today"),
+        (
+            {},
+            {"carbon_kg": 184, "energy_kwh": 1000},
+            ", 31 % less carbon than today, 50 % more energy than today",
+        ),
+        (
+            {"cost": Interval.exact(500.0)},
+            {"cost": 1000},
+            ", 0.0001000 USD an image, 50 % less cost than today",
+        ),
+    ],
+)
+def test_a_headline_compares_with_today(
+    example: Plan, changes: dict[str, Any], today: dict[str, float], words: str
+) -> None:
+    told = "84 H100-SXM5-80GB in two regions, 25 mg CO2e an image"
+    assert headline(replace(example, **changes), today) == told + words
+
+
+@pytest.fixture
+def example(made: tuple[Plan, Demand]) -> Plan:
+    return replace(
+        made[0],
+        images=5e6,
+        fleet=fleet((H100, "US-CAL-CISO", 31), (H100, "US-NW-BPAT", 53)),
+        carbon_g=Interval(94_570, 127_000, 203_300),
+        energy_kwh=Interval(1200, 1500, 1900),
+        cost=Interval.exact(0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fleet": fleet((H100, "FR", 3))}, "3 H100-SXM5-80GB in FR, 25 mg CO2e an image"),
+        ({"fleet": fleet((H100, "FR", 1200), (L4, "FR", 2))}, "1,200 H100-SXM5-80GB and 2 L4 in FR, 25"),
+        ({"fleet": fleet(*((L4, f"r{i}", 1) for i in range(11)))}, "11 L4 in 11 regions, 25 mg"),
+        ({"carbon_g": Interval(1, 2.2e6, 3e6)}, "regions, 0.44 g CO2e an image"),
+        ({"fleet": ()}, "No GPU, for no image is asked for"),
+    ],
+)
+def test_a_headline_counts_gpus_and_regions(example: Plan, changes: dict[str, Any], words: str) -> None:
+    assert words in headline(replace(example, **changes))
+
+
+def test_what_runs_today_is_a_table_of_the_demand() -> None:
+    content = tomllib.loads(TEXT)
+    assert demand_of({**content, "today": {"carbon_kg": 7, "cost": 3}}).today == {"carbon_kg": 7, "cost": 3}
+    assert demand_of(content).today == {}
+    for today, words in (({"carbon": 7}, "carbon"), ({"carbon_kg": 0}, "carbon_kg"), ({"cost": "x"}, "cost")):
+        with pytest.raises(InputError, match=words):
+            demand_of({**content, "today": today})
 
 
 def test_the_data_is_the_plan(made: tuple[Plan, Demand], tmp_path: Path) -> None:
@@ -169,7 +297,7 @@ def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
 
 
 def test_pieces_escape_what_they_are_given() -> None:
-    made = page(HOSTILE, [table((HOSTILE,), [(HOSTILE,)]), bullets([HOSTILE])])
+    made = page.page(HOSTILE, [table((HOSTILE,), [(HOSTILE,)]), bullets([HOSTILE])])
     found = Parsed(made)
     assert not {"script", "img"} & set(found.tags)
     assert found.text.count(HOSTILE) + "".join(found.text).count(HOSTILE) >= 5

@@ -108,5 +108,5 @@ def test_measures_have_a_name_each() -> None:
     assert MEASURES["energy_j"].column == "energy [J]"
     assert MEASURES["cost"].column == "cost"
     assert [m.of_the_image for m in MEASURES.values()] == [
-        "GPU energy", "GPU time", "time of a batch", "carbon", "cost"
+        "GPU energy", "GPU time", "time of a batch", "carbon", "cost", "quality"
     ]  # fmt: skip

@@ -28,7 +28,7 @@ from joulecast.report.validation.rows import (
     law_errors,
     regimes,
 )
-from joulecast.report.waterfall import PART_COLOURS, Step, waterfall, waterfall_steps
+from joulecast.report.waterfall import Step, waterfall, waterfall_steps
 from joulecast.runs import packaged_runs
 from published_errors import published
 
@@ -128,8 +128,7 @@ def test_a_waterfall_is_whole(steps: list[Step]) -> None:
 def test_colours_are_those_that_everyone_tells_apart() -> None:
     """Okabe and Ito 2008, and grey and black."""
     palette = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#999999"}
-    used = [*pictures.CHIP_COLOURS.values(), *PART_COLOURS.values()]
-    assert set(used) <= palette
+    assert {*pictures.CHIP_COLOURS.values(), *charts.GPU_COLOURS} <= palette
     assert len(set(pictures.CHIP_COLOURS.values())) == len(pictures.CHIP_COLOURS)
     assert len(set(pictures.CHIP_SHAPES.values())) == len(pictures.CHIP_SHAPES)
 

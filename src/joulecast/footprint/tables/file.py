@@ -6,11 +6,11 @@ The columns read are those of `row`, and those of regions and times; `columns` h
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -49,7 +49,10 @@ class Summary:
 
 
 def footprint_file(
-    source: str | os.PathLike[str], target: str | os.PathLike[str] | IO[str] | None, sites: Sites
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str] | IO[str] | None,
+    sites: Sites,
+    write: Callable[[Iterator[Columns], Any], None] = write_blocks,
 ) -> Summary:
     """Write a table, CSV or Parquet, with its footprints; None writes CSV to standard output.
 
@@ -68,7 +71,7 @@ def footprint_file(
             summary.add(answers)
             yield {**block, **answers}
 
-    write_blocks(answered(), place or target)  # type: ignore[arg-type]  # a path, a file or None
+    write(answered(), place or target)
     return summary
 
 

@@ -19,7 +19,7 @@ from joulecast.plan.solve import Plan
 from joulecast.report import amounts as quantity
 from joulecast.report import page
 from joulecast.report.decisions.pictures import fleet_chart, plan_chart
-from joulecast.report.decisions.plan_text import limit_costs, limit_unit, totals
+from joulecast.report.decisions.plan_text import headline, limit_costs, limit_unit, totals
 from joulecast.report.page import Picture
 
 ASSUMED = (
@@ -44,15 +44,15 @@ def write_plan(plan: Plan, demand: Demand, text: str, folder: Path, made_by: str
     MissingExtraError
         The extra `plot` is not installed.
     """
-    drawn = [(picture, picture.svg()) for picture in pictures(plan, demand)]
+    drawn = [(picture, picture.svg(), picture.narrow_svg()) for picture in pictures(plan, demand)]
     files = {
-        page.INDEX: _page(plan, demand, text, made_by, [(picture.caption, svg) for picture, svg in drawn]),
+        page.INDEX: _page(plan, demand, text, made_by, drawn),
         "plan.json": json_text(plan_data(plan, demand)) + "\n",
         "assignments.csv": page.csv_text(assignments(plan), ASSIGNMENTS),
         "hours.csv": page.csv_text(hours(plan), HOURS),
         "demand.toml": text,
-        **{f"{picture.name}.svg": svg for picture, svg in drawn},
-        **{f"{picture.name}.vl.json": picture.spec() for picture, _ in drawn},
+        **{f"{picture.name}.svg": svg for picture, svg, _ in drawn},
+        **{f"{picture.name}.vl.json": picture.spec() for picture, *_ in drawn},
     }
     return page.write_files(folder, files)
 
@@ -65,8 +65,14 @@ def pictures(plan: Plan, demand: Demand) -> list[Picture]:
             "Above: images made in each hour, by region; the dashed line is when they were asked for. "
             "Below: the carbon intensity of each region's grid in that hour.",
             plan_chart(plan, demand.problem, demand.start),
+            plan_chart(plan, demand.problem, demand.start, is_narrow=True),
         ),
-        Picture("fleet", "GPUs in each region, and how much of their time they work.", fleet_chart(plan)),
+        Picture(
+            "fleet",
+            "GPUs in each region, and how much of their time they work.",
+            fleet_chart(plan, demand.problem),
+            fleet_chart(plan, demand.problem, is_narrow=True),
+        ),
     ]
 
 
@@ -80,7 +86,13 @@ HOURS = ("hour", "service", "configuration", "batch_size", "gpu", "region", "ima
 def plan_data(plan: Plan, demand: Demand) -> dict[str, object]:
     """A plan with what it assumes, as JSON has it."""
     start = None if demand.start is None else demand.start.isoformat()
-    return {**plan.to_dict(), "start": start, "assumptions": [vars(one) for one in demand.assumptions]}
+    return {
+        "headline": headline(plan, demand.today),
+        **plan.to_dict(),
+        "today": dict(demand.today),
+        "start": start,
+        "assumptions": [vars(one) for one in demand.assumptions],
+    }
 
 
 def assignments(plan: Plan) -> list[dict[str, object]]:
@@ -107,7 +119,7 @@ def hours(plan: Plan) -> list[dict[str, object]]:
     ]
 
 
-def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple[str, str]]) -> str:
+def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple[Picture, str, str]]) -> str:
     when = "" if demand.start is None else f" from {demand.start:%Y-%m-%d %H:%M} UTC"
     lead = (
         f"{plan.images:,.0f} images in {plan.hours} h{when}, made with the least {plan.minimise}: within "
@@ -116,17 +128,19 @@ def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple
     return page.page(
         "Deployment plan",
         [
+            page.headline(f"{headline(plan, demand.today)}."),
             page.paragraph(lead),
-            page.table(("", "", "range"), totals(plan), {1}),
-            *(page.figure(svg, caption) for caption, svg in drawn),
+            page.warnings(plan.warnings),
+            page.table(("total", "amount", "range"), totals(plan), {1}, "totals"),
+            *(page.figure(svg, picture.caption, narrow) for picture, svg, narrow in drawn),
             *_tables(plan, demand),
             page.heading("What it assumes"),
             page.table(
                 ("of", "what", "how much", "from"),
                 [(a.of, a.what, a.amount, a.source) for a in demand.assumptions],
+                name="what it assumes",
             ),
             page.bullets(ASSUMED),
-            *([page.heading("Warnings"), page.bullets(plan.warnings)] if plan.warnings else []),
             page.heading("How to redo it"),
             page.paragraph(f"{made_by}, with the file demand.toml beside this page:"),
             page.preformatted("joulecast plan demand.toml --report out"),
@@ -145,7 +159,12 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
         "electricity's carbon of an image",
         "mean quality",
     )
-    yield page.table(header, [_asked(service) for service in demand.problem.services], {1, 2, 3, 4, 5})
+    yield page.table(
+        header,
+        [_asked(service) for service in demand.problem.services],
+        {1, 2, 3, 4, 5},
+        "what was asked for",
+    )
     yield page.heading("Who makes what where")
     yield page.table(
         (
@@ -162,10 +181,11 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
             for a in plan.assignments
         ],
         {2, 5, 6, 7, 8},
+        "who makes what where",
     )  # fmt: skip
     yield page.heading("GPUs")
     fleet = [(f.gpu, f.region, f"{f.count:,}", f"{100 * f.utilisation:.0f} %") for f in plan.fleet]
-    yield page.table(("GPU", "region", "GPUs", "busy"), fleet, {2, 3})
+    yield page.table(("GPU", "region", "GPUs", "busy"), fleet, {2, 3}, "GPUs")
     yield page.heading("Limits, and what they cost")
     if not plan.limits:
         yield page.paragraph("There are none.")
@@ -176,7 +196,7 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
         unit = limit_unit(use.limit, plan.currency)
         at = [f"{x:,.6g} {unit}".rstrip() for x in (use.amount, use.used)]
         rows.append((use.limit.name, *at, "yes" if use.is_binding else "", *limit_costs(use, plan)))
-    yield page.table(header, rows, {1, 2, 4, 5})
+    yield page.table(header, rows, {1, 2, 4, 5}, "limits, and what they cost")
 
 
 def _asked(service: Service) -> tuple[str, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from joulecast.plan.problem import Limit
 from joulecast.plan.solve import LimitUse, Plan
 from joulecast.report.amounts import number
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.estimate_text import warned
+from joulecast.report.lines import heading, paragraph, table
 from joulecast.units import GRAMS_PER_KILOGRAM
 
 LIMIT_UNITS = {
@@ -14,13 +17,19 @@ LIMIT_UNITS = {
 }  # fmt: skip
 
 
-def plan_text(plan: Plan) -> str:
-    """Totals with their ranges, the fleet, who makes what where, what binds, and where doubt is due."""
+def plan_text(plan: Plan, today: Mapping[str, float] | None = None) -> str:
+    """What it comes to, totals with their ranges, the fleet, who makes what where, what binds, what to doubt.
+
+    `today` is as of `headline`.
+    """
     lines = [
+        *heading(f"{headline(plan, today)}."),
+        "",
+        *warned(plan.warnings),
         f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
         f"(within {100 * plan.gap:.2g} % of the best)",
         "",
-        *table(("", "", "range"), totals(plan), right={1}),
+        *table(("total", "amount", "range"), totals(plan), right={1}),
         "",
         *table(("GPU", "region", "GPUs", "busy"), [
             (f.gpu, f.region, f"{f.count:,}", f"{100 * f.utilisation:.0f} %") for f in plan.fleet
@@ -34,9 +43,54 @@ def plan_text(plan: Plan) -> str:
     lines += [
         "",
         *(line for use in plan.binding for line in paragraph("Binds", binding_words(use, plan))),
-        *(line for warning in plan.warnings for line in paragraph("Warning", warning)),
     ]
     return "\n".join(lines).rstrip()
+
+
+def headline(plan: Plan, today: Mapping[str, float] | None = None) -> str:
+    """A plan in one line: ``84 H100-SXM5-80GB in two regions, 25 mg CO2e an image, 31 % less than today``.
+
+    `today` is what runs now: totals over the same hours, by ``carbon_kg``, ``energy_kwh`` or ``cost``.
+    """
+    kinds: dict[str, int] = {}
+    for fleet in plan.fleet:
+        kinds[fleet.gpu] = kinds.get(fleet.gpu, 0) + fleet.count
+    if not kinds:
+        return "No GPU, for no image is asked for"
+    gpus = " and ".join(f"{count:,} {gpu}" for gpu, count in kinds.items())
+    regions = list(dict.fromkeys(fleet.region for fleet in plan.fleet))
+    where = regions[0] if len(regions) == 1 else f"{_count(len(regions))} regions"
+    told = [f"{gpus} in {where}", f"{_grams(plan.carbon_g_per_image.value)} an image"]
+    if plan.cost.high:
+        told.append(f"{quantity(plan.cost.value / plan.images, plan.currency)} an image")
+    return ", ".join([*told, *_against(plan, today or {})])
+
+
+def _against(plan: Plan, today: Mapping[str, float]) -> Iterator[str]:
+    """How the plan's totals differ from today's, in words."""
+    known = [
+        ("carbon_kg", "carbon", plan.carbon_g.value / GRAMS_PER_KILOGRAM),
+        ("energy_kwh", "energy", plan.energy_kwh.value),
+        ("cost", "cost", plan.cost.value),
+    ]
+    stated = [(word, amount / today[key] - 1) for key, word, amount in known if key in today]
+    for word, change in stated:
+        of = "" if word == "carbon" and len(stated) == 1 else f" {word}"
+        size = f"{100 * abs(change):.0f} %"
+        yield (
+            f"about as much{of} as today"
+            if size == "0 %"
+            else (f"{size} {'less' if change < 0 else 'more'}{of} than today")
+        )
+
+
+def _grams(amount_g: float) -> str:
+    return f"{number(amount_g * 1e3, 2)} mg CO2e" if amount_g < 0.1 else f"{number(amount_g, 2)} g CO2e"
+
+
+def _count(count: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return words[count] if count < len(words) else f"{count:,}"
 
 
 def binding_words(use: LimitUse, plan: Plan) -> str:

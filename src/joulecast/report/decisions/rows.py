@@ -12,10 +12,12 @@ from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
 from joulecast.law.law import Breakdown, GpuColumns
+from joulecast.plan.measures import QUALITY
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.waterfall import Step, step, waterfall_steps
+from joulecast.uncertainty import Interval
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
@@ -27,8 +29,13 @@ class SettingPoint(TypedDict):
     """A setting by two measures."""
 
     x: float
+    x_low: float
+    x_high: float
     y: float
+    y_low: float
+    y_high: float
     on_front: bool
+    model: str
     colour: str
     shape: str
     words: str
@@ -101,24 +108,31 @@ def pareto_points(
 ) -> list[SettingPoint]:
     """A row a setting: its first two measures, whether it is on the front, and its place among them.
 
-    ``colour`` is the GPU, or the first of what differs; ``shape`` the next, and ``words`` the rest.
+    ``colour`` is the GPU, or the first of what differs; ``shape`` the next, and ``words`` the GPU and what
+    else differs; ``model`` tells the fronts of models apart.
     """
     places = {id(one) for one in front}
     keys = varying(found)
     first = "gpu" if "gpu" in keys else keys[0]
     rest = [key for key in keys if key != first]
     second = next((key for key in ("model", "region", "precision") if key in rest), "")
-    rest = [key for key in rest if key != second]
+    told = list(dict.fromkeys(["gpu", *(key for key in rest if key != second)]))
+    ends = [[one.ranges.get(name) or Interval.exact(one.measures[name]) for name in by[:2]] for one in found]
     return [
         {
-            "x": one.measures[by[0]],
-            "y": one.measures[by[1]],
+            "x": x.value,
+            "x_low": x.low,
+            "x_high": x.high,
+            "y": y.value,
+            "y_low": y.low,
+            "y_high": y.high,
             "on_front": id(one) in places,
+            "model": "" if QUALITY in by else str(one.setting.get("model", "")),
             "colour": str(one.setting.get(first, "")),
             "shape": str(one.setting.get(second, "")) if second else "",
-            "words": ", ".join(_labelled(key, one.setting[key]) for key in rest if key in one.setting),
+            "words": ", ".join(_labelled(key, one.setting[key]) for key in told if key in one.setting),
         }
-        for one in found
+        for one, (x, y) in zip(found, ends, strict=True)
     ]
 
 
@@ -207,7 +221,7 @@ def fleet_rows(plan: Plan) -> list[FleetRow]:
             "region": f.region,
             "gpu": f.gpu,
             "count": f.count,
-            "words": f"{f.count:,}, {100 * f.utilisation:.0f} % busy",
+            "words": f"{f.count:,} {f.gpu}\n{f.region}, {100 * f.utilisation:.0f} % busy",
         }
         for f in plan.fleet
     ]

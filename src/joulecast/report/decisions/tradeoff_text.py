@@ -6,17 +6,28 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from joulecast.plan.measures import MEASURES
+from joulecast.plan.measures import MEASURES, QUALITY
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.amounts import number, spread
 from joulecast.report.decisions.rows import HourOfDay, differing, varying
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.lines import paragraph, table
 
-QUALITY = {"model", "size", "steps", "precision"}  # settings that change the picture, not only its cost
+PICTURE = ("model", "size", "steps", "precision")  # settings that change the picture, not only its cost
+FAVOURED = {"size": "the smallest size", "steps": "the fewest steps"}
 
 
-def pareto_text(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence[str], every: bool) -> str:
-    """The front, or all settings with the front marked: what differs between them, then the measures."""
+def pareto_text(
+    found: Sequence[Outcome],
+    front: Sequence[Outcome],
+    by: Sequence[str],
+    every: bool,
+    left_out: Sequence[str] = (),
+    doubts: Sequence[str] = (),
+) -> str:
+    """The front, or all settings with the front marked: what differs between them, then the measures.
+
+    `left_out` says what cannot run, `doubts` what else to beware of.
+    """
     places = {id(one) for one in front}
     shown = list(found) if every else list(front)
     keys = varying(found)
@@ -36,8 +47,21 @@ def pareto_text(found: Sequence[Outcome], front: Sequence[Outcome], by: Sequence
     flush_right = {i for i in range(first, len(header)) if header[i] != "range"}
     lines = table(header, rows, right=flush_right)
     measures = " and ".join(MEASURES[name].label for name in by)
-    told = f"{len(front)} of {len(found)} settings: no other is as good in {measures} and better in one."
-    return "\n".join([*lines, "", *paragraph("Front", told), *_doubts(shown)])
+    rivals = "no other" if has_one_front(found, by) else "no other of the same model"
+    told = f"{len(front)} of {len(found)} settings: {rivals} is as good in {measures} and better in one."
+    return "\n".join([
+        *lines,
+        "",
+        *paragraph("Front", told),
+        *(line for words in left_out for line in paragraph("Left out", f"{words}.")),
+        *(line for words in doubts for line in paragraph("Warning", words)),
+        *_doubts(found, shown, by),
+    ])  # fmt: skip
+
+
+def has_one_front(found: Sequence[Outcome], by: Sequence[str]) -> bool:
+    """Whether settings were compared with all others, and not with those of their model alone."""
+    return QUALITY in by or len({one.setting["model"] for one in found}) == 1
 
 
 def grid_text(rows: Sequence[HourOfDay], timezone: str, caveats: Sequence[str]) -> str:
@@ -103,15 +127,25 @@ def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
             yield spread(one.ranges[name]) if name in one.ranges else ""
 
 
-def _doubts(shown: Sequence[Outcome]) -> Iterator[str]:
+def _doubts(found: Sequence[Outcome], shown: Sequence[Outcome], by: Sequence[str]) -> Iterator[str]:
+    for warning in dict.fromkeys(w for one in shown for w in one.warnings):
+        yield from paragraph("Warning", warning)
     yield from paragraph(
         "Ranges",
         "settings of one model, GPU or place share most of their errors, so two of them may differ surely "
         "though their ranges overlap: `joulecast what-if` tells how surely.",
     )
-    if QUALITY & set(differing(shown)):
+    differ = [key for key in PICTURE if key in differing(found)]
+    if QUALITY not in by and differ:
         yield from paragraph(
-            "Quality", "these settings make different pictures; how good they are is in none of the measures."
+            "Quality", f"{_quality_words(differ)} --quality MODEL=FIGURE makes it a measure."
         )
-    for warning in dict.fromkeys(w for one in shown for w in one.warnings):
-        yield from paragraph("Warning", warning)
+
+
+def _quality_words(differ: Sequence[str]) -> str:
+    """What a front without a quality favours, where settings that change the picture differ."""
+    told = "these settings make different pictures, and how good they are is in none of the measures"
+    if "model" in differ:
+        told += ": one front of all would favour the smallest model, so each model has its own"
+    favoured = [FAVOURED[key] for key in differ if key in FAVOURED]
+    return f"{told}; a front favours {' and '.join(favoured)}." if favoured else f"{told}."

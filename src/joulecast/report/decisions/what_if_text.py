@@ -10,7 +10,8 @@ from joulecast.plan.measures import MEASURES
 from joulecast.plan.ratio import RatioError
 from joulecast.plan.whatif import Delta, WhatIf
 from joulecast.report.amounts import number, spread
-from joulecast.report.estimate_text import paragraph, table
+from joulecast.report.estimate_text import warned
+from joulecast.report.lines import heading, paragraph, table
 from joulecast.uncertainty import Ends, Interval
 
 STAYS = 0.005  # of a measure: less is no change
@@ -46,16 +47,13 @@ class WhatIfData(TypedDict):
 
 def what_if_text(found: Sequence[WhatIf], head: str, currency: str = "") -> str:
     """Changes, each with its measures before and after, their ranges, and where the change's comes from."""
-    lines = [head]
+    lines = [*heading(head), "", *warned(warning for one in found for warning in one.warnings)][:-1]
     for one in found:
         rows = [_row(delta, currency) for delta in one.deltas]
         header = ["", "before", "range", "after", "range", "change", "range"]
         lines += ["", *paragraph("Change", described(one)), "", *table(header, rows, right={1, 3})]
         lines += ["", *(line for note in notes(one) for line in paragraph("Range", note))]
-    lines += ["", *paragraph("All ranges", SHARED)]
-    warnings = dict.fromkeys(warning for one in found for warning in one.warnings)
-    lines += [line for warning in warnings for line in paragraph("Warning", warning)]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *paragraph("All ranges", SHARED)])
 
 
 def what_if_sentence(found: WhatIf) -> str:
@@ -162,7 +160,7 @@ def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
 
 def _row(delta: Delta, currency: str) -> list[str]:
     measure = MEASURES[delta.measure]
-    unit = measure.unit or currency
+    unit = measure.unit_in(currency)
     return [
         measure.label,
         f"{number(delta.before.value)} {unit}",

@@ -9,12 +9,14 @@ import numpy as np
 
 from joulecast.law.forms import title as form_title
 from joulecast.report.charts import (
+    BLACK,
     BLUE,
     GREEN,
     GREY,
+    INK,
     ORANGE,
+    PALE,
     PURPLE,
-    SKY,
     VERMILLION,
     altair,
     chart,
@@ -71,7 +73,9 @@ def predicted_against_measured(
         title = alt.TitleParams(f"Held out: {holdout}", subtitle=_summary(here))
         panels.append((line + dots).properties(width=PANEL, height=PANEL, title=title))
     what = SHORT_QUANTITIES[quantity]
-    return finished(alt.hconcat(*panels), f"The {what} that the {law} law predicts for runs it had not seen")
+    return finished(
+        alt.hconcat(*panels, spacing=30), f"The {what} that the {law} law predicts for runs it had not seen"
+    )
 
 
 def residuals_by_regime(
@@ -100,9 +104,7 @@ def residuals_by_regime(
             y=alt.Y(
                 "error:Q",
                 scale=error,
-                title=f"predicted {SHORT_QUANTITIES[quantity]} over measured, less 1 [%]"
-                if not place
-                else None,
+                title=f"error of the {SHORT_QUANTITIES[quantity]} [%]" if not place else None,
             ),
             color=_chip_colour(alt, here),
             shape=_chip_shape(alt, here),
@@ -113,6 +115,7 @@ def residuals_by_regime(
     return finished(
         alt.hconcat(*panels),
         f"Errors of the {law} law by regime, each model held out in turn ({SHORT_QUANTITIES[quantity]})",
+        len(panels) * PANEL,
     )
 
 
@@ -121,12 +124,12 @@ def interval_coverage(rows: Sequence[Coverage], law: str) -> alt.TopLevelMixin:
     alt = altair()
     own = [{**row, "what": SHORT_QUANTITIES[row["quantity"]]} for row in rows if row["law"] == law]
     order = list(HOLDOUT_TITLES.values())
-    band = chart(alt, [{"low": TARGET[0], "high": TARGET[1]}]).mark_rect(color=SKY, opacity=0.25)
+    band = chart(alt, [{"low": TARGET[0], "high": TARGET[1]}]).mark_rect(color=PALE, opacity=0.4)
     percent = alt.Scale(domain=[70, 100], zero=False, nice=False)
     aim = (
         chart(alt, [{"x": 90}]).mark_rule(color=GREY, strokeDash=[4, 3]).encode(x=alt.X("x:Q", scale=percent))
     )
-    y = alt.Y("holdout:N", sort=order, title=None, axis=alt.Axis(labelLimit=250))
+    y = alt.Y("holdout:N", sort=order, title=None, axis=alt.Axis(labelLimit=300))
     dots = (
         chart(alt, own)
         .mark_point(filled=True, size=110, opacity=0.9)
@@ -140,7 +143,7 @@ def interval_coverage(rows: Sequence[Coverage], law: str) -> alt.TopLevelMixin:
             y=y,
             yOffset=alt.YOffset("what:N", scale=alt.Scale(paddingOuter=0.6)),
             color=alt.Color(
-                "what:N", title=None, scale=alt.Scale(domain=["energy", "time"], range=[BLUE, VERMILLION])
+                "what:N", title=None, scale=alt.Scale(domain=["energy", "time"], range=[BLACK, GREY])
             ),
             shape=alt.Shape(
                 "what:N",
@@ -173,14 +176,14 @@ def errors_by_law(rows: Sequence[LawError], quantity: str = "energy") -> alt.Top
             title="absolute error [%]",
             axis=_log_axis(alt, [2, 5, 10, 20, 50, 100, 200]),
         )
-        bars = base.mark_rule(strokeWidth=3, color=BLUE, opacity=0.6).encode(x=x, x2="p90:Q", y=y)
-        median = base.mark_point(filled=True, size=90, color=BLUE).encode(x=x, y=y)
-        tail = base.mark_tick(thickness=3, size=14, color=BLUE).encode(x="p90:Q", y=y)
+        bars = base.mark_rule(strokeWidth=3, color=INK, opacity=0.6).encode(x=x, x2="p90:Q", y=y)
+        median = base.mark_point(filled=True, size=90, color=INK).encode(x=x, y=y)
+        tail = base.mark_tick(thickness=3, size=14, color=INK).encode(x="p90:Q", y=y)
         title = alt.TitleParams(f"Held out: {holdout}")
         panels.append((bars + median + tail).properties(width=PANEL, height=150, title=title))
     what = f"Error of each law on {SHORT_QUANTITIES[quantity]}"
     words = f"{what}: the dot is the median, nine in ten runs lie below the bar"
-    return finished(alt.hconcat(*panels), words)
+    return finished(alt.hconcat(*panels), words, len(panels) * PANEL)
 
 
 def _points(alt: Any, rows: Sequence[Mapping[str, object]]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from joulecast.law.reproduction import Row
 from joulecast.law.scores import Score, Scores
-from joulecast.report.estimate_text import table
+from joulecast.report.lines import table
 from joulecast.report.validation.findings import GroupScores, HeldOutReport, OwnRunsReport, RunsUsed
 
 WIDTH = 110

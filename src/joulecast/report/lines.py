@@ -1,0 +1,89 @@
+"""Lines of text: paragraphs that are wrapped and tables that are aligned, as wide as the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Sequence
+
+LEAST_WIDTH, MOST_WIDTH = 40, 110  # of a terminal, in characters: lines longer than that are hard to read
+USUAL_WIDTH = 98  # of a paragraph that goes elsewhere, e.g. into a file
+SPARE = 2
+# A blank between a figure and what belongs to it.
+_WITHIN = re.compile(r"(?<=\d) (?=[A-Za-z%])|(?<=\bto) (?=\d)")
+
+
+def terminal_width() -> int | None:
+    """Characters of a line of the terminal, or of COLUMNS, within reason; None where neither says."""
+    try:
+        told = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(sys.stdout.fileno()).columns
+    except (AttributeError, ValueError, OSError):  # no terminal
+        return None
+    return min(max(told, LEAST_WIDTH), MOST_WIDTH) if told > 0 else None
+
+
+def heading(words: str) -> list[str]:
+    """What stands above a text, wrapped."""
+    return _wrapped(words, "", "  ")
+
+
+def paragraph(label: str, words: str) -> list[str]:
+    """A labelled paragraph, wrapped and indented."""
+    return _wrapped(f"{label}: {words}", "  ", "    ")
+
+
+def _wrapped(words: str, first: str, rest: str) -> list[str]:
+    joined = words.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
+    width = (terminal_width() or USUAL_WIDTH) - SPARE
+    lines = textwrap.wrap(joined, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
+    """Aligned lines, two blanks between columns; the columns in `right` are set flush right.
+
+    On a terminal that is too narrow, cells of the widest columns of words go on in lines below, if that is
+    enough for the table to fit.
+    """
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    if (most := terminal_width()) is not None:
+        least = [
+            width if i in right else max(len(word) for cell in column for word in _glued(cell).split(" "))
+            for i, (column, width) in enumerate(zip(columns, widths, strict=True))
+        ]
+        widths = _fitting(widths, least, most - 2 * len(widths))
+    return [line for row in [header, *rows] for line in _lines(row, widths, right)]
+
+
+def _fitting(widths: Sequence[int], least: Sequence[int], most: int) -> list[int]:
+    """Widths whose sum is at most `most`, none below its `least`; as they are where that cannot be."""
+    found = list(widths)
+    while sum(found) > most and sum(least) <= most:
+        loose = [i for i in range(len(found)) if found[i] > least[i]]
+        found[max(loose, key=lambda i: found[i])] -= 1
+    return found
+
+
+def _glued(cell: str) -> str:
+    """A cell whose figures stay with their units, and ranges together: ``1,080 to 1,980``."""
+    return _WITHIN.sub("\N{NO-BREAK SPACE}", cell)
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], right: set[int]) -> list[str]:
+    """A row as one line, or as several where a cell is wider than its column."""
+    cells = [
+        [cell] if len(cell) <= width else textwrap.wrap(_glued(cell), width)
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    lines = []
+    for place in range(max(map(len, cells))):
+        parts = [cell[place] if place < len(cell) else "" for cell in cells]
+        set_out = [
+            part.rjust(width) if i in right else part.ljust(width)
+            for i, (part, width) in enumerate(zip(parts, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(set_out)).replace("\N{NO-BREAK SPACE}", " ").rstrip())
+    return lines
