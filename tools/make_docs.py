@@ -1,7 +1,6 @@
 """Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings, the
 list of tables in docs/data.md and the row counts in their README.md from the packaged tables, and the
-outputs that README.md, the quickstart and the page on planning show under a command marked
-``<!-- output: ... -->``.
+outputs that README.md and the pages of docs/ show under a command marked ``<!-- output: ... -->``.
 
     python tools/make_docs.py
 
@@ -43,10 +42,16 @@ def main() -> None:
     """Write the generated pages."""
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
-    for page in (DOCS.parent / "README.md", DOCS / "quickstart.md", DOCS / "planning.md"):
+    for page in prose():
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
     readme = PACKAGED / "README.md"
     readme.write_text(with_counts(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def prose() -> list[Path]:
+    """README.md and the pages of docs/ that people write."""
+    written = [page for page in sorted(DOCS.glob("*.md")) if MADE_BY not in page.read_text(encoding="utf-8")]
+    return [DOCS.parent / "README.md", *written]
 
 
 def with_counts(text: str) -> str:
@@ -56,6 +61,8 @@ def with_counts(text: str) -> str:
 
 def with_outputs(text: str) -> str:
     """A page with what its marked commands print now; files it marks are there when they run."""
+    if not OUTPUT.search(text):
+        return text
     with tempfile.TemporaryDirectory() as folder:
         for name, content in FILE.findall(text):
             Path(folder, name).write_text(content, encoding="utf-8")
