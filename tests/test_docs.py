@@ -7,7 +7,7 @@ In README.md and every page of docs/ that people write:
 - ```` ```python ````: run, each block by itself, for a reader may copy any one of them.
 - ``<!-- file: NAME -->`` before a block: the block is that file in the fresh folder.
 
-Other fences (```` ```sh ````, plain ones) are not run.
+Other fences (```` ```sh ````, ```` ```py ````, which need a GPU or the network, plain ones) are not run here.
 """
 
 from __future__ import annotations
@@ -190,6 +190,28 @@ def test_the_readme_begins_with_two_commands_a_picture_and_an_estimate() -> None
     assert text.count("\n") <= 120
     for page in {*PAGES} - {"README.md"}:
         assert f"]({page})" in text, page
+
+
+@pytest.mark.parametrize("page", ["choose-a-gpu", "report-carbon", "your-script", "fit-a-law"])
+def test_a_page_for_each_role(page: str) -> None:
+    """On a page or two, with outputs that are made, words explained, and what to doubt."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert text.startswith("# I ")
+    assert "\n<!-- output: " in text
+    assert "](nomenclature.md#words)" in text
+    assert text.count("\n") < 230
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_an_output_that_is_made_is_of_one_command(page: str) -> None:
+    """And has a name of its own on its page: what follows the first command of a block is made anew."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    made = re.findall(r"^<!-- output: (\w+) -->\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(made) == text.count("<!-- output: ")
+    assert len({name for name, _ in made}) == len(made)
+    for _, block in made:
+        assert block.startswith("```console\n$ joulecast ")
+        assert block.count("\n$ ") == 1
 
 
 def test_the_contents_lead_to_every_page() -> None:
