@@ -83,7 +83,7 @@ def test_an_estimate_says_all_it_must() -> None:
         "idle power included",
         "Not the rest of the computer",
         "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
-        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, the interval held 88 %)",
+        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, 88 % of them inside the interval)",
     ):
         assert words in text, words
     assert "Warning" not in text
