@@ -28,6 +28,8 @@ import pytest
 
 import joulecast
 from command import Command as InProcess
+from joulecast.cli.help import names
+from joulecast.cli.parser import commands as command_parsers
 
 ROOT = Path(__file__).parents[1]
 TOOL = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
@@ -179,6 +181,17 @@ def test_generated_pages_have_not_drifted() -> None:
     readme = (TOOL["PACKAGED"] / "README.md").read_text(encoding="utf-8")
     assert TOOL["with_counts"](readme) == readme, "row counts are out of date: python tools/make_docs.py"
     assert TOOL["with_counts"]("**`gpus.csv`** (0 rows)") != "**`gpus.csv`** (0 rows)"
+
+
+def test_every_option_is_in_its_commands_section() -> None:
+    """By name; what several commands share is described once and led to."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## joulecast ([\w -]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    for name, command in command_parsers().items():
+        for action in command._actions:
+            if action.dest != "help":
+                assert f"`{names(action)}`" in sections[name], f"{name} {names(action)}"
+    assert page.count("facility energy over IT energy") == 1
 
 
 def test_the_readme_begins_with_two_commands_a_picture_and_an_estimate() -> None:

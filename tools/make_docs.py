@@ -30,6 +30,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
 MOST_SIGNATURE = 100
+MANY_OPTIONS = 5  # of one command that another has as well
 FILE = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COUNTED = re.compile(r"^(\*\*`([\w./-]+\.csv)`\*\* \()\d+( rows)", re.MULTILINE)
 OUTPUT = re.compile(
@@ -101,19 +102,33 @@ def _cli() -> Iterator[str]:
         "campaign are left; 2 for an error, told in one line.",
         "",
     )
+    told: dict[tuple[str, str], str] = {}
     for name, command in commands().items():
         yield from (f"## joulecast {name}", "", f"    {usage(command)}", "", str(command.description), "")
-        yield from _option_tables(command)
+        yield from _option_tables(name, command, told)
 
 
-def _option_tables(command: argparse.ArgumentParser) -> Iterator[str]:
-    """A table for each group of options; what every command has is left out."""
+def _option_tables(
+    name: str, command: argparse.ArgumentParser, told: dict[tuple[str, str], str]
+) -> Iterator[str]:
+    """A table for each group of options; what every command has is left out.
+
+    Many options that were described with an earlier command are one row that leads there; `told` has
+    the command that described an option first, by names and meaning.
+    """
     for group in command._action_groups:
-        actions = [action for action in group._group_actions if action.dest != "help"]
-        if actions:
-            yield from (f"| {group.title} | meaning |", "|---|---|")
-            yield from (f"| `{names(action)}` | {_cell(action.help or '')} |" for action in actions)
-            yield ""
+        options = [(names(a), _cell(a.help or "")) for a in group._group_actions if a.dest != "help"]
+        if not options:
+            continue
+        yield from (f"| {group.title} | meaning |", "|---|---|")
+        for first in dict.fromkeys(told.setdefault(option, name) for option in options):
+            same = [option for option in options if told[option] == first]
+            if first != name and len(same) >= MANY_OPTIONS:
+                listed = ", ".join(f"`{option}`" for option, _ in same)
+                yield f"| {listed} | as with [joulecast {first}](#joulecast-{first.replace(' ', '-')}) |"
+            else:
+                yield from (f"| `{option}` | {meaning} |" for option, meaning in same)
+        yield ""
 
 
 def _cell(text: str) -> str:
