@@ -1,13 +1,13 @@
 """What the documentation shows is what happens: commands and code are run, generated pages compared.
 
-In README.md and docs/quickstart.md:
+In README.md and every page of docs/ that people write:
 
 - ```` ```console ````: lines that start with ``$ joulecast`` are run in a fresh folder and must exit
   with 0; if lines follow, they are the exact output.
-- ```` ```python ````: run, the blocks of one page in one namespace.
+- ```` ```python ````: run, each block by itself, for a reader may copy any one of them.
 - ``<!-- file: NAME -->`` before a block: the block is that file in the fresh folder.
 
-Other fences (```` ```sh ````, plain ones) are not run.
+Other fences (```` ```sh ````, ```` ```py ````, which need a GPU or the network, plain ones) are not run here.
 """
 
 from __future__ import annotations
@@ -28,17 +28,13 @@ import pytest
 
 import joulecast
 from command import Command as InProcess
+from joulecast.cli.help import names
+from joulecast.cli.parser import commands as command_parsers
 
 ROOT = Path(__file__).parents[1]
-RUN = [
-    "README.md",
-    "docs/quickstart.md",
-    "docs/footprint.md",
-    "docs/planning.md",
-    "docs/measuring.md",
-    "docs/validation.md",
-]
-SLOW = [pytest.mark.slow]  # fits a law
+TOOL = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
+RUN = [page.relative_to(ROOT).as_posix() for page in TOOL["prose"]()]
+FITS = re.compile(r"^\$ joulecast (fit|validate) ", re.MULTILINE)  # which takes seconds
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 BLOCK = re.compile(
     r"^(?:<!-- file: (?P<file>[\w.-]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -47,7 +43,8 @@ ROOMS = "|".join(module.name for module in pkgutil.iter_modules(joulecast.__path
 # `joulecast.units`, `compute.solving.solve`; not `runs.csv`
 DOTTED = re.compile(rf"(?:\bjoulecast\.|`(?=(?:{ROOMS})\.))((?:[A-Za-z]\w*\.)*[A-Za-z]\w*)")
 FILE_NAME = re.compile(r"\.(?:csv|db|json|md|toml|txt|svg)$")
-LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 class Command(NamedTuple):
@@ -102,9 +99,12 @@ def check(command: Command, done: tuple[int, str, str]) -> None:
         assert [line.rstrip() for line in printed] == [line.rstrip() for line in shown], command.line
 
 
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=SLOW if page == "docs/validation.md" else ()) for page in RUN]
-)
+def marks(page: str) -> list[pytest.MarkDecorator]:
+    """Slow where the page's commands are."""
+    return [pytest.mark.slow] if FITS.search((ROOT / page).read_text(encoding="utf-8")) else []
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=marks(page)) for page in RUN])
 def test_commands_print_what_the_page_shows(
     page: str, run: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,18 +123,32 @@ def test_commands_print_what_the_page_shows(
 @pytest.mark.parametrize("page", RUN)
 def test_python_examples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {}
     for kind, file, text in blocks(page):
         if file:
             (tmp_path / file).write_text(text, encoding="utf-8")
         elif kind == "python":
-            exec(compile(text, page, "exec"), namespace)
+            exec(compile(text, page, "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
-        assert (ROOT / page).parent.joinpath(target).exists(), target
+    for target, place in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+        file = (ROOT / page).parent / target if target else ROOT / page
+        assert file.exists(), target
+        assert not place or place in anchors(file.read_text(encoding="utf-8")), f"{target}#{place}"
+
+
+def anchors(text: str) -> set[str]:
+    """What links can name the headings of a page by, as GitHub makes it of their words."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(BLOCK.sub("", text))
+    }
+
+
+def test_places_of_a_page_are_named_by_its_headings() -> None:
+    text = "# What is it?\n```sh\n# not a heading\n```\n## `joulecast.estimate`, again\n"
+    assert anchors(text) == {"what-is-it", "joulecastestimate-again"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -161,16 +175,65 @@ def test_no_page_names_what_is_private() -> None:
 
 
 def test_generated_pages_have_not_drifted() -> None:
-    tool = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
-    for name, text in tool["pages"]().items():
+    for name, text in TOOL["pages"]().items():
         written = (ROOT / "docs" / name).read_text(encoding="utf-8")
         assert written == text, f"docs/{name} is out of date: python tools/make_docs.py"
-    readme = (tool["PACKAGED"] / "README.md").read_text(encoding="utf-8")
-    assert tool["with_counts"](readme) == readme, "row counts are out of date: python tools/make_docs.py"
-    assert tool["with_counts"]("**`gpus.csv`** (0 rows)") != "**`gpus.csv`** (0 rows)"
+    readme = (TOOL["PACKAGED"] / "README.md").read_text(encoding="utf-8")
+    assert TOOL["with_counts"](readme) == readme, "row counts are out of date: python tools/make_docs.py"
+    assert TOOL["with_counts"]("**`gpus.csv`** (0 rows)") != "**`gpus.csv`** (0 rows)"
 
 
-def test_every_command_is_in_the_quickstart() -> None:
+def test_every_option_is_in_its_commands_section() -> None:
+    """By name; what several commands share is described once and led to."""
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## joulecast ([\w -]+)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    for name, command in command_parsers().items():
+        for action in command._actions:
+            if action.dest != "help":
+                assert f"`{names(action)}`" in sections[name], f"{name} {names(action)}"
+    assert page.count("facility energy over IT energy") == 1
+
+
+def test_the_readme_begins_with_two_commands_a_picture_and_an_estimate() -> None:
+    """And is short, and leads to every page."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    order = [text.index(mark) for mark in ("scripts/demo", "scripts/test", "![", "$ joulecast estimate")]
+    assert order == sorted(order)
+    assert text[: order[-1]].count("\n") < 25
+    assert text.count("\n") <= 120
+    for page in {*PAGES} - {"README.md"}:
+        assert f"]({page})" in text, page
+
+
+@pytest.mark.parametrize("page", ["choose-a-gpu", "report-carbon", "your-script", "fit-a-law"])
+def test_a_page_for_each_role(page: str) -> None:
+    """On a page or two, with outputs that are made, words explained, and what to doubt."""
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert text.startswith("# I ")
+    assert "\n<!-- output: " in text
+    assert "](nomenclature.md#words)" in text
+    assert text.count("\n") < 230
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_an_output_that_is_made_is_of_one_command(page: str) -> None:
+    """And has a name of its own on its page: what follows the first command of a block is made anew."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    made = re.findall(r"^<!-- output: (\w+) -->\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(made) == text.count("<!-- output: ")
+    assert len({name for name, _ in made}) == len(made)
+    for _, block in made:
+        assert block.startswith("```console\n$ joulecast ")
+        assert block.count("\n$ ") == 1
+
+
+def test_the_contents_lead_to_every_page() -> None:
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for page in ROOT.glob("docs/*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in text, page.name
+
+
+def test_every_command_is_on_a_page() -> None:
     shown = " ".join((ROOT / page).read_text(encoding="utf-8") for page in RUN)
     for line in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("## joulecast "):
@@ -180,6 +243,6 @@ def test_every_command_is_in_the_quickstart() -> None:
 def test_blocks_and_commands_are_found() -> None:
     text = "$ joulecast models\nsd1.5\n$ joulecast gpus\n"
     assert commands(text) == [Command("joulecast models", "sd1.5\n"), Command("joulecast gpus", "")]
-    found = list(blocks("README.md"))
+    found = list(blocks("docs/quickstart.md"))
     assert {"console", "python", "csv"} <= {kind for kind, _, _ in found}
     assert ("csv", "workloads.csv") in {(kind, file) for kind, file, _ in found}

@@ -1,7 +1,6 @@
 """Regenerate docs/cli.md from the command line's own parsers, docs/api.md from the docstrings, the
 list of tables in docs/data.md and the row counts in their README.md from the packaged tables, and the
-outputs that README.md, the quickstart and the page on planning show under a command marked
-``<!-- output: ... -->``.
+outputs that README.md and the pages of docs/ show under a command marked ``<!-- output: ... -->``.
 
     python tools/make_docs.py
 
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import shlex
 import subprocess
@@ -31,6 +31,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
 MOST_SIGNATURE = 100
+MANY_OPTIONS = 5  # of one command that another has as well
 FILE = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COUNTED = re.compile(r"^(\*\*`([\w./-]+\.csv)`\*\* \()\d+( rows)", re.MULTILINE)
 OUTPUT = re.compile(
@@ -43,10 +44,16 @@ def main() -> None:
     """Write the generated pages."""
     for name, text in pages().items():
         (DOCS / name).write_text(text, encoding="utf-8")
-    for page in (DOCS.parent / "README.md", DOCS / "quickstart.md", DOCS / "planning.md"):
+    for page in prose():
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
     readme = PACKAGED / "README.md"
     readme.write_text(with_counts(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def prose() -> list[Path]:
+    """README.md and the pages of docs/ that people write."""
+    written = [page for page in sorted(DOCS.glob("*.md")) if MADE_BY not in page.read_text(encoding="utf-8")]
+    return [DOCS.parent / "README.md", *written]
 
 
 def with_counts(text: str) -> str:
@@ -56,6 +63,8 @@ def with_counts(text: str) -> str:
 
 def with_outputs(text: str) -> str:
     """A page with what its marked commands print now; files it marks are there when they run."""
+    if not OUTPUT.search(text):
+        return text
     with tempfile.TemporaryDirectory() as folder:
         for name, content in FILE.findall(text):
             Path(folder, name).write_text(content, encoding="utf-8")
@@ -65,6 +74,7 @@ def with_outputs(text: str) -> str:
             done = subprocess.run(
                 [sys.executable, "-m", "joulecast", *shlex.split(command)],
                 cwd=folder,
+                env={name: value for name, value in os.environ.items() if name != "COLUMNS"},
                 capture_output=True,
                 encoding="utf-8",
                 check=True,
@@ -94,19 +104,33 @@ def _cli() -> Iterator[str]:
         "campaign are left; 2 for an error, told in one line.",
         "",
     )
+    told: dict[tuple[str, str], str] = {}
     for name, command in commands().items():
         yield from (f"## joulecast {name}", "", f"    {usage(command)}", "", str(command.description), "")
-        yield from _option_tables(command)
+        yield from _option_tables(name, command, told)
 
 
-def _option_tables(command: argparse.ArgumentParser) -> Iterator[str]:
-    """A table for each group of options; what every command has is left out."""
+def _option_tables(
+    name: str, command: argparse.ArgumentParser, told: dict[tuple[str, str], str]
+) -> Iterator[str]:
+    """A table for each group of options; what every command has is left out.
+
+    Many options that were described with an earlier command are one row that leads there; `told` has
+    the command that described an option first, by names and meaning.
+    """
     for group in command._action_groups:
-        actions = [action for action in group._group_actions if action.dest != "help"]
-        if actions:
-            yield from (f"| {group.title} | meaning |", "|---|---|")
-            yield from (f"| `{names(action)}` | {_cell(action.help or '')} |" for action in actions)
-            yield ""
+        options = [(names(a), _cell(a.help or "")) for a in group._group_actions if a.dest != "help"]
+        if not options:
+            continue
+        yield from (f"| {group.title} | meaning |", "|---|---|")
+        for first in dict.fromkeys(told.setdefault(option, name) for option in options):
+            same = [option for option in options if told[option] == first]
+            if first != name and len(same) >= MANY_OPTIONS:
+                listed = ", ".join(f"`{option}`" for option, _ in same)
+                yield f"| {listed} | as with [joulecast {first}](#joulecast-{first.replace(' ', '-')}) |"
+            else:
+                yield from (f"| `{option}` | {meaning} |" for option, meaning in same)
+        yield ""
 
 
 def _cell(text: str) -> str:

@@ -41,7 +41,7 @@ from joulecast.report.validation.text import HOLDOUTS
 from joulecast.runs import packaged_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("methodology.md", "validation.md", "planning.md")
+PAGES = ("methodology.md", "validation.md")
 BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 WORST = 10
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ pytest.importorskip("torch")
 import torch
 from test_pipelines import few_threads, spec_of, subject
 
+import joulecast
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import JoulecastError, MeasureError
 from joulecast.forecast.track import _precision_of, track
@@ -68,6 +70,26 @@ def test_a_profile_file_names_a_model_that_the_catalogue_does_not_know(tmp_path:
     assert found.problem == ""
     assert found.predicted is not None
     assert found.predicted.question.profile.name == "mine"
+
+
+def test_the_documentation_s_block_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of `I have a script`, with a toy and a replayed meter in place of a GPU."""
+    page = (Path(__file__).parents[2] / "docs" / "your-script.md").read_text(encoding="utf-8")
+    (block,) = (text for text in re.findall(r"```py\n(.*?)```", page, re.DOTALL) if "track(pipe)" in text)
+    used = subject()
+    used.load(spec_of("sd1.5", size="64x64", steps=2))
+
+    def replayed_track(_pipe: object) -> object:
+        return track(used._pipeline, model="sd1.5", gpu="H100", meter=replayed())
+
+    monkeypatch.setattr(joulecast, "track", replayed_track)
+    exec(block, {"joulecast": joulecast, "pipe": lambda prompt, num_inference_steps: used.call()})
+    shown = capsys.readouterr().out
+    assert "J an image" in shown
+    assert "J predicted" in shown
+    assert re.search(r"^unet \d+ ", shown, re.MULTILINE)
 
 
 def test_an_unknown_model_and_several_sizes_are_problems() -> None:

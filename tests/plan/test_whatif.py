@@ -68,7 +68,7 @@ def test_fewer_joules(change: dict[str, object], at_least: float, at_most: float
     assert at_least < energy.ratio.value < at_most
     assert energy.ratio.low < energy.ratio.value < energy.ratio.high
     assert found.basis.energy is not None
-    assert any("nine in ten ratios" in note for note in notes(found))
+    assert any("nine in ten measured changes" in note for note in notes(found))
 
 
 def test_fp32_to_bf16() -> None:

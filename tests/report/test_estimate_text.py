@@ -94,7 +94,7 @@ def test_sources_are_told_where_they_are_asked_for() -> None:
     plain, text = (" ".join(estimate_text(answer, sources=asked).split()) for asked in (False, True))
     for words in (
         "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
-        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, the interval held 88 %)",
+        "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, 88 % of them inside the interval)",
         answer.gpu.sources["bf16"],
         "FluxPipeline, traced from black-forest-labs/FLUX.1-dev",
     ):

@@ -130,7 +130,7 @@ def parse_plan(text: str, where: str) -> Plan:
     _check_keys(content, PLAN_KEYS, f"plan {shown(where)}")
     grids = content.get("grid")
     if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):
-        raise InputError(f"plan {shown(where)} has no [[grid]]; see docs/measuring.md")
+        raise InputError(f"plan {shown(where)} has no [[grid]]; see docs/campaigns.md")
     name = content.get("name", Path(where).stem)
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name):
         raise InputError(f"plan name {shown(name)} must be letters, digits, dots and dashes, 60 at most")

@@ -261,7 +261,7 @@ def _scores(estimate: Estimate) -> list[tuple[str, str, Score]]:
 
 def _score(score: Score) -> str:
     """A published error in per cent: the median, what 9 in 10 runs stay within, the worst."""
-    covered = f", the interval held {score.coverage:.0f} %" if math.isfinite(score.coverage) else ""
+    covered = f", {score.coverage:.0f} % of them inside the interval" if math.isfinite(score.coverage) else ""
     return (
         f"median {score.median:.0f} %, 9 in 10 within {score.p90:.0f} %, worst {score.worst:.0f} % "
         f"({score.runs} runs{covered})"

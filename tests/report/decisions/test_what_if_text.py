@@ -83,14 +83,28 @@ def test_a_sentence() -> None:
 def test_where_ranges_come_from() -> None:
     known = RatioError(math.log(1.25), pairs=30, models=4, more=1)
     basis = Basis(("gpu", "batch_size"), known, None, ("combustion", "life-cycle"))
-    energy, time, grids = notes(whatif(of(1, 1, 1), basis))
+    energy, time, grids = notes(whatif(of(0.8, 1, 1.25), basis))
     assert energy == (
-        "energy: nine in ten ratios lie within a factor of 1.25, say 30 pairs of held-out runs of 4 models "
-        "that differ in GPU and batch size, and in up to one more thing"
+        "energy: of pairs of held-out runs, nine in ten measured changes were within a factor of 1.25 of the "
+        "predicted ones (30 pairs of 4 models that differ in GPU and batch size and in at most one more "
+        "setting)"
     )
     assert time.startswith("time: too few held-out pairs")
     assert "(combustion and life-cycle)" in grids
     assert len(notes(whatif(of(1, 1, 1), Basis((), RatioError(0.0), RatioError(0.0))))) == 1
+
+
+@pytest.mark.parametrize(
+    ("ratio", "narrower"),
+    [((0.8, 1, 1.25), False), ((0.5, 1, 2), False), ((0.9, 1, 1.1), True), ((0, 1, 1), False)],
+)
+def test_a_range_that_is_not_that_of_the_factor_says_so(
+    ratio: tuple[float, float, float], narrower: bool
+) -> None:
+    basis = Basis(("gpu",), RatioError(math.log(1.25), pairs=30, models=4), RatioError(math.log(9)))
+    energy, time = notes(whatif(of(*ratio), basis))
+    assert ("the range shown is narrower" in energy) is narrower
+    assert "narrower" not in time  # no range of a time is shown
 
 
 def test_a_change_as_data() -> None:

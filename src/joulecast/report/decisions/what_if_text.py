@@ -15,9 +15,10 @@ from joulecast.report.lines import heading, paragraph, table
 from joulecast.uncertainty import Ends, Interval
 
 STAYS = 0.005  # of a measure: less is no change
+NARROWER = 0.99  # of a factor: less is a range that something else sets
 SHARED = (
-    "before and after share most of their errors: what is the same on both sides is one unknown number, "
-    "not two. So the range of a change does not follow from the ranges of before and after."
+    "what is the same before and after is wrong by the same amount in both, and cancels in the change. So "
+    "the range of a change cannot be worked out from the ranges of before and after."
 )
 SAME_WORKLOAD = "the same workload on the same GPU: its energy and time are one number each"
 TAKEN_AS_INDEPENDENT = (
@@ -98,8 +99,11 @@ def notes(found: WhatIf) -> tuple[str, ...]:
     if basis.kinds == ():
         told = [SAME_WORKLOAD]
     else:
-        errors = {"energy": basis.energy, "time": basis.duration}
-        told = [f"{word}: {_counted(error, basis.kinds or ())}" for word, error in errors.items()]
+        errors = {"energy": ("energy_j", basis.energy), "time": ("latency_s", basis.duration)}
+        told = [
+            f"{word}: {_counted(error, basis.kinds or ())}{_narrower(found, measure, error)}"
+            for word, (measure, error) in errors.items()
+        ]
     if basis.intensities is not None:
         told.append(
             f"the two grid intensities count different things ({' and '.join(basis.intensities)}): their "
@@ -150,12 +154,21 @@ def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
     if error is None:
         return TAKEN_AS_INDEPENDENT
     what = " and ".join(kind.replace("gpu", "GPU").replace("_", " ") for kind in kinds)
-    others = "one more thing" if error.more == 1 else f"{error.more} more things"
-    more = f", and in up to {others}" if error.more else ""
+    others = "one more setting" if error.more == 1 else f"{error.more} more settings"
+    more = f" and in at most {others}" if error.more else ""
     return (
-        f"nine in ten ratios lie within a factor of {error.factor:.2f}, say {error.pairs} pairs of held-out "
-        f"runs of {error.models} models that differ in {what}{more}"
+        f"of pairs of held-out runs, nine in ten measured changes were within a factor of {error.factor:.2f} "
+        f"of the predicted ones ({error.pairs} pairs of {error.models} models that differ in {what}{more})"
     )
+
+
+def _narrower(found: WhatIf, measure: str, error: RatioError | None) -> str:
+    """Words where a measure's range is narrower than that factor, two predictions being surer."""
+    for delta in found.deltas:
+        factor = math.sqrt(delta.ratio.high / delta.ratio.low) if delta.ratio.low else math.inf
+        if delta.measure == measure and error is not None and factor < NARROWER * error.factor:
+            return "; the range shown is narrower: no change is less sure than two separate predictions"
+    return ""
 
 
 def _row(delta: Delta, currency: str) -> list[str]:
