@@ -25,7 +25,8 @@ from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.operators import IMAGES, MEMORY, ROLES, CallGroup, Component, OperatorTable
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
 from joulecast.compute.profile import OFF_GRID, ComputeProfile, Defaults, GuidanceRule, SizeRule, TextRule
-from joulecast.errors import FileFormatError, shown
+from joulecast.compute.profile_meaning import check_profile
+from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files import signed_json
 
 VERSION = 2
@@ -44,9 +45,14 @@ def read_profile(path: Path) -> ComputeProfile:
     Raises
     ------
     FileFormatError
-        The file is missing, truncated, edited, of another version, or no profile.
+        The file is missing, truncated, edited, of another version, no profile, or of what cannot be.
     """
-    return parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
+    profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
+    try:
+        check_profile(profile)
+    except InputError as error:
+        raise FileFormatError(f"{path} cannot be true: {error}") from None
+    return profile
 
 
 def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfile:

@@ -9,14 +9,16 @@ one of these already is refused: measured values are never overwritten.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from joulecast.errors import InputError, shown
-from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
+from joulecast.files.columns import Columns
+from joulecast.files.paths import guarding_inputs
+from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.forecast.predictor import Predictor, check_columns
 from joulecast.law.law import Law
@@ -86,17 +88,17 @@ def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] 
     in full precision and empty cells where there is none. Parameters and errors otherwise as of
     `predict`; InputError also when the target cannot be written, and nothing is left of it then.
     """
-    source = existing(Path(source), EXPECTED)
-    refuse_same(source, None if target is None else Path(target))
+    source = Path(source)
     predictor, summary = Predictor(law), Summary()
 
-    def answered() -> Iterator[Columns]:
+    def answered() -> Generator[Columns, None, None]:
         for block in blocks_of(source, check_columns, EXPECTED):
             answers = predictor.predict(block)
             summary.add(answers)
             yield {**block, **answers}
 
-    write_blocks(answered(), None if target is None else Path(target))
+    with guarding_inputs():
+        write_blocks(answered(), None if target is None else Path(target))
     return summary
 
 

@@ -6,7 +6,7 @@ The columns read are those of `row`, and those of regions and times; `columns` h
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import IO
 import numpy as np
 
 from joulecast.errors import InputError, near_matches, shown
-from joulecast.files.columns import text_of
-from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
+from joulecast.files.columns import Columns, text_of
+from joulecast.files.paths import guarding_inputs
+from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.footprint.tables.columns import OUTPUTS, Sites, footprint_columns
 from joulecast.footprint.tables.row import Row
 
@@ -53,10 +54,9 @@ def footprint_file(
     written; FileFormatError where the file is not what its name says.
     """
     place = Path(target) if isinstance(target, str | os.PathLike) else None
-    refuse_same(existing(Path(source), EXPECTED), place)
     summary = Summary()
 
-    def answered() -> Iterator[Columns]:
+    def answered() -> Generator[Columns, None, None]:
         for block in blocks_of(
             Path(source), lambda names, where: check_columns(names, where, sites), EXPECTED
         ):
@@ -64,7 +64,8 @@ def footprint_file(
             summary.add(answers)
             yield {**block, **answers}
 
-    write_blocks(answered(), place or target)  # type: ignore[arg-type]  # a path, a file or None
+    with guarding_inputs():
+        write_blocks(answered(), place or target)  # type: ignore[arg-type]  # a path, a file or None
     return summary
 
 

@@ -1,0 +1,154 @@
+"""Parquet files, by pyarrow: read block by block within bounds, and written.
+
+A file is compressed, so that a small one may hold much: sizes are looked at before anything is unpacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.errors import FileFormatError, InputError, MissingExtraError, shown, visible
+from joulecast.files.columns import Check, Columns, check_distinct
+
+MAGIC: Final = b"PAR1"
+MOST_CHUNK_BYTES: Final = 256_000_000  # of one column in one group of rows, unpacked
+MOST_CELL_BYTES: Final = 131_072  # as the CSV reader has it
+MOST_BLOCK_BYTES: Final = 64_000_000  # of the text of one column in a block
+MOST_NESTED: Final = 1_000_000  # values of a column of lists in one group of rows
+
+
+def need_pyarrow() -> None:
+    """Raise MissingExtraError where pyarrow is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("pyarrow") is None:
+        raise MissingExtraError("parquet", "reading and writing Parquet")
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def parquet_blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterator[Columns]:
+    """The columns of an open file, at most `most_rows` at a time; at least one block.
+
+    Raises FileFormatError where it is damaged, or holds more than the bounds above.
+    """
+    need_pyarrow()
+    try:
+        yield from _blocks(file, where, check, most_rows)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what pyarrow raises on damage
+        if isinstance(error, InputError | FileFormatError):
+            raise
+        words = visible(" ".join(str(error).split())[:120])
+        raise FileFormatError(f"{where} is a damaged Parquet file ({words})") from None
+
+
+def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterator[Columns]:
+    import pyarrow
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as plain:
+        schema = plain.schema_arrow
+        check_distinct(list(schema.names), where)
+        check(list(schema.names), where)
+        _check_sizes(plain.metadata, where)
+    # Text stays with its dictionary until it is known how much it would be without.
+    texts = [field.name for field in schema if _is_text(pyarrow, field.type)]
+    file.seek(0)
+    with pyarrow.parquet.ParquetFile(file, read_dictionary=texts) as packed:
+        any_rows = False
+        for batch in packed.iter_batches(batch_size=most_rows):
+            for part in _parts(batch, texts, where):
+                any_rows = True
+                yield {
+                    field.name: column.cast(field.type) if field.name in texts else column
+                    for field, column in zip(schema, part.columns, strict=True)
+                }
+        if not any_rows:
+            yield {field.name: pyarrow.array([], field.type) for field in schema}
+
+
+def _is_text(pyarrow: Any, kind: Any) -> bool:
+    is_a = pyarrow.types
+    return bool(is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_binary(kind))
+
+
+def _check_sizes(metadata: Any, where: str) -> None:
+    """What the file says of itself: bytes of each column, and values of those that hold lists."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            name = shown(column.path_in_schema)
+            if column.total_uncompressed_size > MOST_CHUNK_BYTES:
+                raise FileFormatError(
+                    f"{where}: column {name} unpacks to {column.total_uncompressed_size:,} bytes; at most "
+                    f"{MOST_CHUNK_BYTES:,} are read: write it in smaller row groups"
+                )
+            if column.num_values > max(group.num_rows, MOST_NESTED):
+                raise FileFormatError(
+                    f"{where}: column {name} has {column.num_values:,} values in lists; at most "
+                    f"{MOST_NESTED:,} are read: drop the column"
+                )
+
+
+def _parts(batch: Any, texts: list[str], where: str) -> Iterator[Any]:
+    """A batch in as many parts as keep the text of each column within its bound."""
+    import pyarrow.compute
+
+    longest = 0
+    for name in texts:
+        column = batch.column(name)
+        lengths = pyarrow.compute.binary_length(column.dictionary)
+        most = pyarrow.compute.max(lengths).as_py() or 0
+        if most > MOST_CELL_BYTES:
+            raise FileFormatError(
+                f"{where}: column {shown(name)} has a cell of {most:,} bytes; at most "
+                f"{MOST_CELL_BYTES:,} are read"
+            )
+        total = pyarrow.compute.sum(pyarrow.compute.take(lengths, column.indices)).as_py() or 0
+        longest = max(longest, total)
+    count = 1 + longest // MOST_BLOCK_BYTES
+    size = max(1, -(-batch.num_rows // count))
+    for start in range(0, batch.num_rows, size):
+        yield batch.slice(start, size)
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def write_parquet(blocks: Iterable[Columns], target: Path) -> None:
+    """Write blocks of one set of columns; in numpy columns nan, and what is masked, is no value."""
+    need_pyarrow()
+    import pyarrow
+    import pyarrow.parquet
+
+    writer = None
+    try:
+        for block in blocks:
+            table = pyarrow.table(_typed(block, _arrow_column))
+            writer = writer or pyarrow.parquet.ParquetWriter(target, table.schema)
+            writer.write_table(table.cast(writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _typed(block: Columns, typed: Callable[[NDArray[Any]], Any]) -> Columns:
+    """A block whose numpy columns have the type of their dtype, also where a block has no value at all."""
+    return {
+        name: typed(column) if isinstance(column, np.ndarray) else column for name, column in block.items()
+    }
+
+
+def _arrow_column(column: NDArray[Any]) -> Any:
+    import pyarrow
+
+    if column.dtype.kind == "f":
+        return pyarrow.array(column, mask=np.isnan(column))
+    if isinstance(column, np.ma.MaskedArray):
+        return pyarrow.array(column.data, mask=np.ma.getmaskarray(column))
+    return pyarrow.array(column.tolist(), pyarrow.string())
