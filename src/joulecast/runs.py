@@ -33,6 +33,7 @@ __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
 MOST_FILE_BYTES: Final = 50_000_000
 MOST_CELL_CHARACTERS: Final = 10_000
 MOST_COUNT: Final = 1_000_000
+MOST_MEASURED = 1e12  # of an energy [J] or a time [s]
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _BOOLEANS: Final = {"yes": True, "no": False}
 _DRY_RUN: Final = "dry run"  # how the source of an invented run begins
@@ -321,7 +322,7 @@ def _expected(column: Column) -> str:
     return {
         "text": "one line of text without spaces around it",
         "integer": f"a whole number{unit} from 1 to {MOST_COUNT:,}",
-        "number": f"a finite number{unit} above 0",
+        "number": f"a finite number{unit} above 0 and at most {MOST_MEASURED:g}",
     }[column.type]
 
 
@@ -346,7 +347,8 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and bool(0 < value <= MOST_MEASURED)  # type: ignore[operator]  # real numbers compare
 
 
 def _content(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:

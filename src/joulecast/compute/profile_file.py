@@ -26,7 +26,7 @@ from joulecast.compute.operators import IMAGES, MEMORY, ROLES, CallGroup, Compon
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
 from joulecast.compute.profile import OFF_GRID, ComputeProfile, Defaults, GuidanceRule, SizeRule, TextRule
 from joulecast.compute.profile_meaning import check_profile
-from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.errors import FileFormatError, InputError, shown, visible
 from joulecast.files import signed_json
 
 VERSION = 2
@@ -52,6 +52,8 @@ def read_profile(path: Path) -> ComputeProfile:
         check_profile(profile)
     except InputError as error:
         raise FileFormatError(f"{path} cannot be true: {error}") from None
+    except _DAMAGE as error:  # a value of a kind that no profile has
+        raise FileFormatError(f"{path} is not a whole profile ({_in_short(error)})") from None
     return profile
 
 
@@ -62,8 +64,16 @@ def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfi
         return decode_profile(content, origin)
     except FileFormatError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise FileFormatError(f"{where} is not a whole profile ({type(error).__name__}: {error})") from None
+    except _DAMAGE as error:
+        raise FileFormatError(f"{where} is not a whole profile ({_in_short(error)})") from None
+
+
+# What Python raises of values of another kind than expected.
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+def _in_short(error: BaseException) -> str:
+    return f"{type(error).__name__}: " + visible(" ".join(str(error).split())[:200])
 
 
 def has_profile(name: str) -> bool:

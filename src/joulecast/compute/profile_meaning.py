@@ -122,7 +122,7 @@ def _tables(component: Component) -> Iterator[OperatorTable]:
 
 def _check_table(table: OperatorTable) -> None:
     within(len(table.names), "the number of kinds of operators", 0, MOST_OPERATORS)
-    for text in {*table.names, *table.dtypes}:
+    for text in (*table.names, *table.dtypes):
         one_line(text, "an operator", most=100)
     for value in table.condition.values():
         within(value, "a condition", 0, 2**20)

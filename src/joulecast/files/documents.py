@@ -135,7 +135,7 @@ def _too_deep(what: str) -> NoReturn:
 def _check_depth(value: object, what: str) -> None:
     """Level by level, without recursion."""
     level = [value]
-    for _ in range(MOST_DEPTH + 1):
+    for _ in range(MOST_DEPTH):
         level = [
             item
             for one in level

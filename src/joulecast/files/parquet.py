@@ -5,6 +5,7 @@ A file is compressed, so that a small one may hold much: sizes are looked at bef
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -19,6 +20,8 @@ MAGIC: Final = b"PAR1"
 MOST_CHUNK_BYTES: Final = 256_000_000  # of one column in one group of rows, unpacked
 MOST_CELL_BYTES: Final = 131_072  # as the CSV reader has it
 MOST_BLOCK_BYTES: Final = 64_000_000  # of the text of one column in a block
+MOST_MEAN_BYTES: Final = 4_096  # of the text of one column in a row
+FEW_ROWS, MOST_ROWS_OF_A_BYTE = 4_000_000, 1_000  # rows alike take next to no room
 MOST_NESTED: Final = 1_000_000  # values of a column of lists in one group of rows
 
 
@@ -56,13 +59,14 @@ def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterato
         schema = plain.schema_arrow
         check_distinct(list(schema.names), where)
         check(list(schema.names), where)
-        _check_sizes(plain.metadata, where)
+        _check_sizes(plain.metadata, os.fstat(file.fileno()).st_size, where)
     # Text stays with its dictionary until it is known how much it would be without.
     texts = [field.name for field in schema if _is_text(pyarrow, field.type)]
     file.seek(0)
     with pyarrow.parquet.ParquetFile(file, read_dictionary=texts) as packed:
         any_rows = False
         for batch in packed.iter_batches(batch_size=most_rows):
+            batch.validate(full=True)  # damage that the reader does not see: lists without their items
             for part in _parts(batch, texts, where):
                 any_rows = True
                 yield {
@@ -74,12 +78,20 @@ def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterato
 
 
 def _is_text(pyarrow: Any, kind: Any) -> bool:
+    """Whether a column holds text or bytes of any length, with a dictionary or without."""
     is_a = pyarrow.types
-    return bool(is_a.is_string(kind) or is_a.is_large_string(kind) or is_a.is_binary(kind))
+    value = kind.value_type if is_a.is_dictionary(kind) else kind
+    return bool(is_a.is_string(value) or is_a.is_large_string(value) or is_a.is_binary(value))
 
 
-def _check_sizes(metadata: Any, where: str) -> None:
-    """What the file says of itself: bytes of each column, and values of those that hold lists."""
+def _check_sizes(metadata: Any, file_bytes: int, where: str) -> None:
+    """What the file says of itself: its rows, bytes of each column, values of those that hold lists."""
+    most_rows = max(FEW_ROWS, MOST_ROWS_OF_A_BYTE * file_bytes)
+    if metadata.num_rows > most_rows:
+        raise FileFormatError(
+            f"{where} has {metadata.num_rows:,} rows in {file_bytes:,} bytes: most must be alike; at most "
+            f"{most_rows:,} are read"
+        )
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             name = shown(column.path_in_schema)
@@ -97,24 +109,25 @@ def _check_sizes(metadata: Any, where: str) -> None:
 
 def _parts(batch: Any, texts: list[str], where: str) -> Iterator[Any]:
     """A batch in as many parts as keep the text of each column within its bound."""
-    import pyarrow.compute
-
-    longest = 0
-    for name in texts:
-        column = batch.column(name)
-        lengths = pyarrow.compute.binary_length(column.dictionary)
-        most = pyarrow.compute.max(lengths).as_py() or 0
-        if most > MOST_CELL_BYTES:
-            raise FileFormatError(
-                f"{where}: column {shown(name)} has a cell of {most:,} bytes; at most "
-                f"{MOST_CELL_BYTES:,} are read"
-            )
-        total = pyarrow.compute.sum(pyarrow.compute.take(lengths, column.indices)).as_py() or 0
-        longest = max(longest, total)
-    count = 1 + longest // MOST_BLOCK_BYTES
-    size = max(1, -(-batch.num_rows // count))
+    longest = max((_text_bytes(batch.column(name), shown(name), where) for name in texts), default=0)
+    size = max(1, -(-batch.num_rows // (1 + longest // MOST_BLOCK_BYTES)))
     for start in range(0, batch.num_rows, size):
         yield batch.slice(start, size)
+
+
+def _text_bytes(column: Any, name: str, where: str) -> int:
+    """Bytes of a column of text without its dictionary. Raises FileFormatError where cells are too long."""
+    import pyarrow.compute
+
+    lengths = pyarrow.compute.binary_length(column.dictionary)
+    most = pyarrow.compute.max(lengths).as_py() or 0
+    total: int = pyarrow.compute.sum(pyarrow.compute.take(lengths, column.indices)).as_py() or 0
+    if most > MOST_CELL_BYTES or total > max(MOST_BLOCK_BYTES, MOST_MEAN_BYTES * len(column)):
+        raise FileFormatError(
+            f"{where}: column {name} has cells of up to {most:,} bytes; at most {MOST_CELL_BYTES:,} are "
+            f"read, and {MOST_MEAN_BYTES:,} in the mean of many rows"
+        )
+    return total
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -132,6 +145,9 @@ def write_parquet(blocks: Iterable[Columns], target: Path) -> None:
             table = pyarrow.table(_typed(block, _arrow_column))
             writer = writer or pyarrow.parquet.ParquetWriter(target, table.schema)
             writer.write_table(table.cast(writer.schema))
+    except pyarrow.lib.ArrowException as error:
+        words = visible(" ".join(str(error).split())[:120])
+        raise InputError(f"the table cannot be written as Parquet ({words}); write CSV") from None
     finally:
         if writer is not None:
             writer.close()

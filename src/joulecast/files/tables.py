@@ -139,13 +139,14 @@ def values_of(column: Any) -> Any:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def write_blocks(blocks: Generator[Columns, None, None], target: Path | IO[str] | None) -> None:
+def write_blocks(blocks: Iterator[Columns], target: Path | IO[str] | None) -> None:
     """Write blocks of one set of columns as Parquet (a name that says so) or CSV; None is standard output.
 
-    `blocks` are closed. In numpy columns nan, and what is masked, is no value: an empty cell. Raises
-    InputError where the target cannot be written; nothing is left of it then.
+    In numpy columns nan, and what is masked, is no value: an empty cell. Raises InputError where the
+    target cannot be written; nothing is left of it then.
     """
-    with contextlib.closing(blocks):  # the input, whatever becomes of the output
+    # the input is let go, whatever becomes of the output
+    with contextlib.closing(blocks) if isinstance(blocks, Generator) else contextlib.nullcontext():
         first = next(blocks)  # an unreadable input fails here, before a target is touched
         every = chain([first], blocks)
         if target is None or not isinstance(target, Path):

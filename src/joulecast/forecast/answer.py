@@ -18,7 +18,9 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast import caveats
 from joulecast.law.law import GpuColumns, Law, Prediction
 
-POSSIBLE = 10.0  # rules of thumb are of one power for all boards, and off by a factor of seven on small ones
+# Of the board's power limit: rules of thumb are of one power for all, seven times the limit of small boards.
+POWER_SHARES = (1e-3, 10.0)
+PER_FLOP_J = (1e-17, 1.0)  # chips of today need 1e-12, and 1e-6 where next to nothing is computed
 DYNAMIC = BOUNDARIES.index("dynamic")
 
 Floats = NDArray[np.float64]
@@ -35,8 +37,8 @@ class Answer(NamedTuple):
     flop : of one image [FLOP].
     idle_power_w : what the dynamic boundary subtracts [W].
     component_energy_j, component_flop : of one image, by component name.
-    is_usable : where energy and time are positive, finite, and of a power that a board may draw, give or
-        take a factor of POSSIBLE; elsewhere the law has no answer.
+    is_usable : where energy and time are positive, finite and possible (`_is_possible`); elsewhere the law
+        has no answer.
     doubts : words -> where they hold, in the order in which they are told.
     """
 
@@ -86,14 +88,20 @@ def answer(
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
         is_usable=(np.minimum(energy, seconds) > 0)
         & (np.maximum(energy, seconds) < math.inf)
-        & (power < POSSIBLE * limit)
-        & (power > limit / POSSIBLE**3),
+        & _is_possible(power / limit, gross.energy_j, np.add.reduce(by_component, axis=0)),
         doubts={
             **caveats.workload_caveats(profile, workloads),
             **caveats.power_caveat(power, limit),
             **law.outside(profile, workloads, precision, gpus),
         },
     )
+
+
+def _is_possible(power_share: Floats, energy_j: Floats, flop: Floats) -> Mask:
+    """Whether a board may draw such a share of its power limit, and arithmetic take such an energy."""
+    (least, most), (least_j, most_j) = POWER_SHARES, PER_FLOP_J
+    found: Mask = (least < power_share) & (power_share < most)
+    return found & (energy_j > least_j * flop) & (energy_j < most_j * flop)
 
 
 def no_answer(law: Law) -> str:

@@ -9,7 +9,7 @@ one of these already is refused: measured values are never overwritten.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -91,7 +91,7 @@ def predict_file(source: str | os.PathLike[str], target: str | os.PathLike[str] 
     source = Path(source)
     predictor, summary = Predictor(law), Summary()
 
-    def answered() -> Generator[Columns, None, None]:
+    def answered() -> Iterator[Columns]:
         for block in blocks_of(source, check_columns, EXPECTED):
             answers = predictor.predict(block)
             summary.add(answers)

@@ -6,7 +6,7 @@ The columns read are those of `row`, and those of regions and times; `columns` h
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -56,7 +56,7 @@ def footprint_file(
     place = Path(target) if isinstance(target, str | os.PathLike) else None
     summary = Summary()
 
-    def answered() -> Generator[Columns, None, None]:
+    def answered() -> Iterator[Columns]:
         for block in blocks_of(
             Path(source), lambda names, where: check_columns(names, where, sites), EXPECTED
         ):
