@@ -86,10 +86,10 @@ def setting_of(options: argparse.Namespace) -> Setting:
 
 
 def print_json(value: object) -> int:
-    """Print a value as JSON; exit status 0."""
-    from joulecast.files.plain import json_text
+    """Print a value as JSON, null for a number that is not known; exit status 0."""
+    from joulecast.files.plain import json_text, plain
 
-    print(json_text(value))
+    print(json_text(plain(value)))
     return 0
 
 

@@ -29,7 +29,7 @@ from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
 from joulecast.question.questions import SEPARATOR
-from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runs import MOST_MEASURED, MeasuredRun, RunTable
 
 SETTINGS: Final = (
     "model", "width", "height", "steps", "passes", "batch_size", "precision", "text_tokens",
@@ -227,6 +227,8 @@ def _number(cell: str | None, where: str) -> float:
         value = float(cell)
     except ValueError:
         raise FileFormatError(f"{where}: {shown(cell)} is no number") from None
-    if not value > 0 or math.isinf(value):
-        raise FileFormatError(f"{where}: {shown(cell)} is no energy or time; expected more than 0")
+    if not 0 < value <= MOST_MEASURED:
+        raise FileFormatError(
+            f"{where}: {shown(cell)} is no energy or time; expected more than 0 and at most {MOST_MEASURED:g}"
+        )
     return value
