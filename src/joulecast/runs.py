@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from joulecast import data, hardware
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.documents import parse_csv
+from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import decoded, shown_path, user_text, write_whole
 
 __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
@@ -33,7 +34,6 @@ __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
 MOST_FILE_BYTES: Final = 50_000_000
 MOST_CELL_CHARACTERS: Final = 10_000
 MOST_COUNT: Final = 1_000_000
-MOST_MEASURED = 1e12  # of an energy [J] or a time [s]
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _BOOLEANS: Final = {"yes": True, "no": False}
 _DRY_RUN: Final = "dry run"  # how the source of an invented run begins

@@ -19,6 +19,7 @@ import numpy as np
 from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
 from joulecast.files.documents import inert, parse_csv_records
+from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import replacing, shown_path, user_text
 from joulecast.files.plain import finite
 from joulecast.forecast.predictor import OUTPUTS, Predictor
@@ -29,7 +30,7 @@ from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
 from joulecast.question.questions import SEPARATOR
-from joulecast.runs import MOST_MEASURED, MeasuredRun, RunTable
+from joulecast.runs import MeasuredRun, RunTable
 
 SETTINGS: Final = (
     "model", "width", "height", "steps", "passes", "batch_size", "precision", "text_tokens",
