@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -128,21 +129,22 @@ def test_an_output_that_cannot_be(name: str) -> None:
         check_output(Path(name))
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
-    """No file may grow beyond some bytes, as on a disk that is full."""
+    """No file may grow beyond some bytes, as on a full disk, pytest's own words included."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_leaves_the_old_file_and_nothing_else() -> None:
     Path("a").write_text("old")
-    with pytest.raises(InputError, match="the output 'a' cannot be written"):
+    with full_disk(), pytest.raises(InputError, match="the output 'a' cannot be written"):
         write_whole(Path("a"), "x" * 100_000)
     assert Path("a").read_text() == "old"
     assert [path.name for path in Path().iterdir()] == ["a"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from joulecast.architecture.workload import LIMITS, PRECISIONS, Workload, WorkloadColumns
+from joulecast.architecture.workload import LIMITS, Workload, WorkloadColumns
 from joulecast.compute.evaluation import CaseCosts
 from joulecast.compute.operators import Component, OperatorTable
 from joulecast.compute.profile import ComputeProfile
@@ -39,7 +39,7 @@ def check_profile(profile: ComputeProfile) -> None:
     problem = profile.errors(_default(profile).columns())[0]
     if problem:
         raise InputError(f"it refuses its own default: {problem}")
-    for precision in sorted(PRECISIONS):
+    for precision in profile.components[0].tables:
         _check_costs(profile, precision)
 
 
