@@ -267,6 +267,11 @@ def _gpu(name: str) -> Path:
     return Path("named.toml")
 
 
+def test_an_empty_name_is_no_file(run: Command) -> None:
+    """`validate` without runs holds out all packaged ones, which takes a minute."""
+    one_line_error(run("validate", "--runs", ""))
+
+
 # --- streams that are closed ---------------------------------------------------------------------
 
 
