@@ -17,12 +17,11 @@ from joulecast.errors import FileFormatError, InputError, MissingExtraError, sho
 from joulecast.files.columns import Check, Columns, check_distinct
 
 MAGIC: Final = b"PAR1"
-MOST_CHUNK_BYTES: Final = 256_000_000  # of one column in one group of rows, unpacked
+MOST_GROUP_BYTES: Final = 512_000_000  # of one group of rows, unpacked
 MOST_CELL_BYTES: Final = 131_072  # as the CSV reader has it
 MOST_BLOCK_BYTES: Final = 64_000_000  # of the text of one column in a block
 MOST_MEAN_BYTES: Final = 4_096  # of the text of one column in a row
 FEW_ROWS, MOST_ROWS_OF_A_BYTE = 4_000_000, 1_000  # rows alike take next to no room
-MOST_NESTED: Final = 1_000_000  # values of a column of lists in one group of rows
 
 
 def need_pyarrow() -> None:
@@ -59,6 +58,7 @@ def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterato
         schema = plain.schema_arrow
         check_distinct(list(schema.names), where)
         check(list(schema.names), where)
+        _check_types(pyarrow, schema, where)
         _check_sizes(plain.metadata, os.fstat(file.fileno()).st_size, where)
     # Text stays with its dictionary until it is known how much it would be without.
     texts = [field.name for field in schema if _is_text(pyarrow, field.type)]
@@ -66,7 +66,7 @@ def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterato
     with pyarrow.parquet.ParquetFile(file, read_dictionary=texts) as packed:
         any_rows = False
         for batch in packed.iter_batches(batch_size=most_rows):
-            batch.validate(full=True)  # damage that the reader does not see: lists without their items
+            batch.validate(full=True)  # damage that the reader does not see: text that is none
             for part in _parts(batch, texts, where):
                 any_rows = True
                 yield {
@@ -77,6 +77,15 @@ def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterato
             yield {field.name: pyarrow.array([], field.type) for field in schema}
 
 
+def _check_types(pyarrow: Any, schema: Any, where: str) -> None:
+    """A cell is one value: how many there are in a list is not known before it is unpacked."""
+    nested = [field.name for field in schema if pyarrow.types.is_nested(field.type)]
+    if nested:
+        raise FileFormatError(
+            f"{where}: column {shown(nested[0])} holds lists or records; drop it, or write it as text"
+        )
+
+
 def _is_text(pyarrow: Any, kind: Any) -> bool:
     """Whether a column holds text or bytes of any length, with a dictionary or without."""
     is_a = pyarrow.types
@@ -85,26 +94,20 @@ def _is_text(pyarrow: Any, kind: Any) -> bool:
 
 
 def _check_sizes(metadata: Any, file_bytes: int, where: str) -> None:
-    """What the file says of itself: its rows, bytes of each column, values of those that hold lists."""
+    """What the file says of itself: its rows, and the bytes of each group of them."""
     most_rows = max(FEW_ROWS, MOST_ROWS_OF_A_BYTE * file_bytes)
     if metadata.num_rows > most_rows:
         raise FileFormatError(
             f"{where} has {metadata.num_rows:,} rows in {file_bytes:,} bytes: most must be alike; at most "
             f"{most_rows:,} are read"
         )
+    # pyarrow (26) must not be asked of single columns: on some damage it ends the process.
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            name = shown(column.path_in_schema)
-            if column.total_uncompressed_size > MOST_CHUNK_BYTES:
-                raise FileFormatError(
-                    f"{where}: column {name} unpacks to {column.total_uncompressed_size:,} bytes; at most "
-                    f"{MOST_CHUNK_BYTES:,} are read: write it in smaller row groups"
-                )
-            if column.num_values > max(group.num_rows, MOST_NESTED):
-                raise FileFormatError(
-                    f"{where}: column {name} has {column.num_values:,} values in lists; at most "
-                    f"{MOST_NESTED:,} are read: drop the column"
-                )
+        if group.total_byte_size > MOST_GROUP_BYTES:
+            raise FileFormatError(
+                f"{where} has a group of rows that unpacks to {group.total_byte_size:,} bytes; at most "
+                f"{MOST_GROUP_BYTES:,} are read: write it in smaller row groups"
+            )
 
 
 def _parts(batch: Any, texts: list[str], where: str) -> Iterator[Any]:
