@@ -11,10 +11,14 @@
 
 Messages are one line: what was wrong, what was expected, what would work. The command line prints
 them and exits with status 2.
+
+Words from outside (names in files, cells, messages of other packages) may hold characters that move a
+cursor, set a title or turn a line around: `visible` shows them, `one_line` refuses them in names.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -119,3 +123,29 @@ def shown(value: object, most: int = 60) -> str:
     except RecursionError:
         text = f"a {type(value).__name__} nested too deep to show"
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+# Controls (but for tab and newline), line and paragraph separators, what turns the direction of text,
+# halves of characters, invisible tags, and the mark of a byte order.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
+    "\U000e0000-\U000e007f]"
+)
+
+
+def visible(text: str) -> str:
+    """Text as a terminal or a page may have it: what would not be seen but act is written as an escape."""
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def one_line(value: object, what: str, most: int = 200) -> str:
+    """A name or another short text of a file, without blanks around it.
+
+    Raises InputError, which calls it `what`, where it is no text, is empty, is longer than `most`
+    characters, or holds line ends or characters that are not seen.
+    """
+    if isinstance(value, str) and 0 < len(value.strip()) <= most and value.strip().isprintable():
+        return value.strip()
+    raise InputError(
+        f"{what} is {shown(value)}; expected one line of 1 to {most} characters that can be seen"
+    )

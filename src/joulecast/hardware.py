@@ -40,6 +40,8 @@ from typing import Any, Final, NamedTuple
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.files.documents import parse_toml
+from joulecast.files.numbers import within
 from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
@@ -248,7 +250,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     the file is not UTF-8 TOML, is too large, or has unknown or missing keys.
     """
     where = f"GPU file {shown_path(path)}"
-    table = _toml(user_text(path, "GPU file", MOST_FILE_BYTES), where)
+    table = parse_toml(user_text(path, "GPU file", MOST_FILE_BYTES), where, "tdp_w = 350")
     _check_keys(table, where)
     texts = {key: _text(table[key], key, where) for key in _TEXT_KEYS if key in table}
     values = {
@@ -352,16 +354,6 @@ def _process(name: str | None, where: str) -> str | None:
     raise UnknownNameError("process", name, process_nodes(), f"{where} may leave it out")
 
 
-def _toml(text: str, where: str) -> dict[str, Any]:
-    import tomllib  # takes a while to load, and few estimates are of a GPU file
-
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        problem = " ".join(str(error).split())[:120]
-        raise FileFormatError(f"{where} is not TOML: {problem}; expected lines like tdp_w = 350") from error
-
-
 def _check_keys(table: Mapping[str, Any], where: str) -> None:
     for key in table:
         if key not in _FILE_KEYS:
@@ -382,19 +374,12 @@ def _text(value: object, key: str, where: str) -> str:
 
 
 def _number(value: object, known: _Quantity, where: str) -> float:
-    number = _in_range(value, known.key, known.low, known.high, where)
+    number = within(value, f"{where}: {known.key}", known.low, known.high)
     return _whole(number, known.key, where) if known.key == "sm_count" else number
 
 
 def _year(value: object, where: str) -> int:
-    return _whole(_in_range(value, "year", 1990, 2100, where), "year", where)
-
-
-def _in_range(value: object, key: str, low: float, high: float, where: str) -> float:
-    # bool is an int to Python, and every comparison with NaN is false: both must end as errors here.
-    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-        return float(value)
-    raise InputError(f"{where}: {key} is {shown(value)}; expected a number from {low:g} to {high:g}")
+    return _whole(within(value, f"{where}: year", 1990, 2100), "year", where)
 
 
 def _whole(number: float, key: str, where: str) -> int:

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 from joulecast import data, hardware
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
+from joulecast.files.documents import parse_csv
+from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import decoded, shown_path, user_text, write_whole
 
 __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
@@ -234,7 +236,7 @@ class RunTable(Sequence[MeasuredRun]):
         is row 1) and column, when its content is not a table of runs.
         """
         text, where = _content(file)
-        rows = _rows(text, where)
+        rows = parse_csv(text, where)
         if not rows:
             raise FileFormatError(f"{where} is empty; expected a header line: {','.join(columns())}")
         header = _header(rows[0][1], where)
@@ -320,7 +322,7 @@ def _expected(column: Column) -> str:
     return {
         "text": "one line of text without spaces around it",
         "integer": f"a whole number{unit} from 1 to {MOST_COUNT:,}",
-        "number": f"a finite number{unit} above 0",
+        "number": f"a finite number{unit} above 0 and at most {MOST_MEASURED:g}",
     }[column.type]
 
 
@@ -345,7 +347,8 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and bool(0 < value <= MOST_MEASURED)  # type: ignore[operator]  # real numbers compare
 
 
 def _content(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
@@ -357,20 +360,6 @@ def _content(file: str | os.PathLike[str] | IO[Any]) -> tuple[str, str]:
     if isinstance(content, str):
         content = content.encode("utf-8", errors="surrogatepass")
     return decoded(content, where), where
-
-
-def _rows(text: str, where: str) -> list[tuple[int, list[str]]]:
-    """(row number, cells) of the lines that are not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    found: list[tuple[int, list[str]]] = []
-    number = 0
-    try:
-        for number, cells in enumerate(reader, 1):
-            if cells:
-                found.append((number, cells))
-    except csv.Error as error:
-        raise FileFormatError(f"{where}, row {number + 1} is not CSV: {error}") from error
-    return found
 
 
 def _header(cells: Sequence[str], where: str) -> list[str]:

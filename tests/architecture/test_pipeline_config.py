@@ -23,6 +23,7 @@ from joulecast.architecture.pipeline_config import (
     read_pipeline_folder,
 )
 from joulecast.errors import FileFormatError, InputError
+from joulecast.files.paths import shown_path
 from pipeline_folder import edit, write_folder
 
 MODEL = "sd1.5"
@@ -80,7 +81,7 @@ def test_schedulers_and_tokenizers_may_lack_their_file(folder: Path, part: str) 
     (folder / part).unlink()
     assert read_pipeline_folder(folder).components[Path(part).parts[0]].config == {}
     (folder / part).write_text("{")
-    assert f"{part} is not valid JSON" in refusal(folder)
+    assert f"{part}' is not valid JSON" in refusal(folder)
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
@@ -97,25 +98,27 @@ def test_a_file_in_place_of_the_folder(folder: Path) -> None:
 def test_a_folder_without_index(folder: Path) -> None:
     (folder / "model_index.json").unlink()
     message = refusal(folder, InputError)
-    assert message.startswith(f"{folder} holds no model_index.json; a diffusers-format folder has one")
+    assert message.startswith(
+        f"{shown_path(folder)} holds no model_index.json; a diffusers-format folder has one"
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "model_index.json is not valid JSON"),
-        (b"not json", "model_index.json is not valid JSON"),
-        (b'{"_class_name": "A', "model_index.json is not valid JSON"),
-        (b"\xff\xfe\x00\x80", "model_index.json is not valid JSON"),
-        (b"\x00" * 100, "model_index.json is not valid JSON"),
-        (b"[" * 100_000, "model_index.json is not valid JSON"),
-        (b"[1, 2]", "model_index.json holds list, not a JSON object"),
-        (b'"text"', "model_index.json holds str, not a JSON object"),
-        (b"null", "model_index.json holds NoneType, not a JSON object"),
-        (b"{}", "model_index.json names no pipeline (`_class_name`), e.g. FluxPipeline"),
-        (b'{"_class_name": ["A"]}', "model_index.json names no pipeline (`_class_name`), e.g. FluxPipeline"),
+        (b"", "model_index.json' is not valid JSON"),
+        (b"not json", "model_index.json' is not valid JSON"),
+        (b'{"_class_name": "A', "model_index.json' is not valid JSON"),
+        (b"\xff\xfe\x00\x80", "model_index.json' is not valid JSON"),
+        (b"\x00" * 100, "model_index.json' is not valid JSON"),
+        (b"[" * 100_000, "model_index.json' is nested deeper than"),
+        (b"[1, 2]", "model_index.json' holds list, not a JSON object"),
+        (b'"text"', "model_index.json' holds str, not a JSON object"),
+        (b"null", "model_index.json' holds NoneType, not a JSON object"),
+        (b"{}", "model_index.json' names no pipeline (`_class_name`), e.g. FluxPipeline"),
+        (b'{"_class_name": ["A"]}', "model_index.json' names no pipeline (`_class_name`), e.g. FluxPipeline"),
         (b'{"x": 1e999}', "x is inf; no architecture has a number beyond 16777216"),
-        (b" " * (MAX_CONFIG_BYTES + 1), f"is larger than {MAX_CONFIG_BYTES} bytes"),
+        (b" " * (MAX_CONFIG_BYTES + 1), f"is larger than {MAX_CONFIG_BYTES:,} bytes"),
     ],
     ids=lambda value: value[:20].decode(errors="replace") if isinstance(value, bytes) else "",
 )
@@ -152,17 +155,17 @@ def test_only_classes_of_known_libraries_are_named(folder: Path, component: list
 
 def test_a_component_without_config(folder: Path) -> None:
     (folder / "unet" / "config.json").unlink()
-    assert refusal(folder).endswith("unet/config.json is missing; each component needs its config.json")
+    assert refusal(folder).endswith("unet/config.json' does not exist; each component needs its config.json")
     shutil.rmtree(folder / "unet")
-    assert refusal(folder).endswith("unet/config.json is missing; each component needs its config.json")
+    assert refusal(folder).endswith("unet/config.json' does not exist; each component needs its config.json")
     (folder / "unet").write_text("a file")
-    assert "unet/config.json cannot be read: Not a directory" in refusal(folder)
+    assert "unet/config.json' does not exist" in refusal(folder)
 
 
 def test_a_config_that_is_a_folder(folder: Path) -> None:
     (folder / "unet" / "config.json").unlink()
     (folder / "unet" / "config.json").mkdir()
-    assert "unet/config.json cannot be read: " in refusal(folder)
+    assert "unet/config.json' is a folder" in refusal(folder)
 
 
 def test_a_config_cut_in_half(folder: Path) -> None:
@@ -170,27 +173,27 @@ def test_a_config_cut_in_half(folder: Path) -> None:
     whole = path.read_bytes()
     for size in (0, 1, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        assert "unet/config.json is not valid JSON" in refusal(folder)
+        assert "unet/config.json' is not valid JSON" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("\x00\x01\x02", "is not valid JSON"),
-        ("\ufeff{}", "is not valid JSON"),
-        ("[" * 100_000, "is not valid JSON"),
-        ('{"a":' * 100_000, "is not valid JSON"),
-        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "is not valid JSON"),
+        ("[" * 100_000, "is nested deeper than"),
+        ('{"a":' * 100_000, "is nested deeper than"),
+        ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "is nested deeper than"),
         ("[]", "holds list, not a JSON object"),
         ('{"num_layers": 1000000000}', "num_layers is 1000000000; at most 512 layers make sense"),
         ('{"num_layers": -1}', "num_layers is -1; at most 512 layers make sense"),
-        ('{"text": {"num_hidden_layers": 513}}', "config.json: text: num_hidden_layers is 513; at most 512"),
-        ('{"sample_size": NaN}', "sample_size is nan; no architecture has a number beyond 16777216"),
-        ('{"sample_size": -Infinity}', "sample_size is -inf; no architecture has a number"),
+        ('{"text": {"num_hidden_layers": 513}}', "config.json': text: num_hidden_layers is 513; at most 512"),
+        ('{"sample_size": NaN}', "NaN is no number"),
+        ('{"num_train_timesteps": 1000000000}', "num_train_timesteps is 1000000000; at most 100,000"),
+        ('{"sample_size": -Infinity}', "-Infinity is no number"),
         ('{"width": 16777217}', "width is 16777217; no architecture has a number beyond 16777216"),
         ('{"width": [1, [2, -16777217]]}', "width is -16777217; no architecture has a number"),
         ('{"width": 1e300}', r"width is 1e+300; no architecture has a number"),
-        ('{"width": ' + "9" * 4000 + "}", "…; no architecture has a number beyond 16777216"),
+        ('{"width": ' + "9" * 4000 + "}", "has a number of more than 300 digits"),
         (
             '{"blocks": [' + "1," * 19_999 + "1]}",
             "blocks is a list of 20000 items; no config has one so long",
@@ -202,13 +205,13 @@ def test_bad_config(folder: Path, content: str, message: str) -> None:
     path = folder / "unet" / "config.json"
     path.write_text(content, encoding="utf-8")
     refused = refusal(folder)
-    assert refused.startswith(str(path))
+    assert shown_path(path) in refused
     assert message in refused
 
 
 def test_a_binary_config(folder: Path) -> None:
     (folder / "unet" / "config.json").write_bytes(bytes(range(256)))
-    assert "unet/config.json is not valid JSON" in refusal(folder)
+    assert "unet/config.json' is not valid JSON" in refusal(folder)
 
 
 @pytest.mark.parametrize("part", ["unet/config.json", "scheduler/scheduler_config.json"])

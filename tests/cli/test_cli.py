@@ -477,6 +477,6 @@ def test_a_folder_that_is_no_model(run: Command, folder: Path, tmp_path: Path) -
     (folder / "vae" / "config.json").write_text(whole[: len(whole) // 2])
     refused(run("profile", str(folder), "--out", out), "vae", "not valid JSON")
     (folder / "vae" / "config.json").unlink()
-    refused(run("profile", str(folder), "--out", out), "missing")
+    refused(run("profile", str(folder), "--out", out), "does not exist")
     (folder / "model_index.json").write_bytes(b"\xff\xfe\x00")
     refused(run("profile", str(folder), "--out", out), "not valid JSON")

@@ -171,7 +171,9 @@ def test_a_truncated_file_is_refused(data: st.DataObject) -> None:
     whole = packaged_bytes()
     # Without its final line break the file is still whole.
     length = data.draw(st.integers(0, len(whole) - 2))
-    assert refusal(whole[:length]) == "some.json is not a profile file: it is not valid JSON (cut short?)"
+    message = refusal(whole[:length])
+    assert message.startswith("some.json is not valid JSON (")
+    assert message.endswith("; is it cut short?")
 
 
 @settings(deadline=None)

@@ -18,6 +18,7 @@ from joulecast.compute import profiler
 from joulecast.compute.capture import PipelineCapture
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import write_profile
+from joulecast.compute.profile_meaning import check_profile
 from joulecast.compute.profiler import make_profile
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
@@ -49,7 +50,9 @@ def profile_of(family: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     monkeypatch.setattr(profiler, "PRECISIONS", ("bf16",))
     pipeline, components, settings = FAMILIES[family]
     write_folder(folder, pipeline, components, settings)
-    return make_profile(read_pipeline_folder(folder))
+    profile = make_profile(read_pipeline_folder(folder))
+    check_profile(profile)  # whoever reads its file does
+    return profile
 
 
 @pytest.mark.parametrize("family", FAMILIES)

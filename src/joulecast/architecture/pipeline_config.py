@@ -7,14 +7,15 @@ is executed, and only classes of diffusers and transformers themselves may be na
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.errors import FileFormatError, InputError, one_line, shown
+from joulecast.files.documents import parse_json
+from joulecast.files.paths import shown_path, user_bytes
 
 LIBRARIES = ("diffusers", "transformers")
 # Modules of diffusers.pipelines that hold components of their own.
@@ -30,6 +31,8 @@ PIPELINE_MODULES = (
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
 MAX_LAYERS = 512
+# The most of what a key names: a model with more is none, and would be built all the same.
+MOST_OF: Mapping[str, int] = {"layers": MAX_LAYERS, "timesteps": 100_000}
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
 # Entries of model_index.json that never take part in generating an image.
 IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "watermarker")
@@ -76,7 +79,7 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
     index_path = folder / "model_index.json"
     if not index_path.is_file():
         raise InputError(
-            f"{folder} holds no model_index.json; a diffusers-format folder has one, "
+            f"{shown_path(folder)} holds no model_index.json; a diffusers-format folder has one, "
             "with a folder and a config.json for each component"
         )
     index = read_config_file(index_path)
@@ -92,7 +95,7 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
         if not _is_component(value) and not isinstance(value, Mapping)
     }
     return PipelineConfig(
-        name=folder.resolve().name,
+        name=one_line(folder.resolve().name, "the folder's name"),
         pipeline=_class_name(index, index_path),
         components=components,
         settings=settings,
@@ -119,28 +122,22 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises
     ------
     FileFormatError
-        The file is missing, too large, not UTF-8 JSON, not an object, or holds absurd values.
+        The file is missing, no plain file, too large, not UTF-8 JSON, not an object, or holds absurd values.
     """
+    value = _json_object(path)
+    check_sane(value, shown_path(path))
+    return value
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a small file, its numbers unchecked; errors as of `read_config_file`."""
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise FileFormatError(
-                f"{path} is larger than {MAX_CONFIG_BYTES} bytes; a config is a small JSON file"
-            )
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileFormatError(f"{path} is missing; each component needs its config.json") from None
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror}") from None
-    except FileFormatError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
+        content = user_bytes(path, "config", MAX_CONFIG_BYTES, "each component needs its config.json")
+    except InputError as error:
+        raise FileFormatError(str(error)) from None
+    value = parse_json(content, shown_path(path))
     if not isinstance(value, dict):
-        raise FileFormatError(f"{path} holds {type(value).__name__}, not a JSON object")
-    try:
-        check_sane(value, str(path))
-    except RecursionError:
-        raise FileFormatError(f"{path} is nested deeper than any config") from None
+        raise FileFormatError(f"{shown_path(path)} holds {type(value).__name__}, not a JSON object")
     return value
 
 
@@ -149,10 +146,11 @@ def check_sane(value: object, where: str) -> None:
     if isinstance(value, Mapping):
         for key, item in value.items():
             name = key if str(key).isprintable() and len(str(key)) < 60 else shown(key)
-            if "layers" in str(key) and isinstance(item, int) and not 0 <= item <= MAX_LAYERS:
-                raise FileFormatError(
-                    f"{where}: {name} is {shown(item)}; at most {MAX_LAYERS} layers make sense"
-                )
+            for what, most in MOST_OF.items():
+                if what in str(key) and isinstance(item, int) and not 0 <= item <= most:
+                    raise FileFormatError(
+                        f"{where}: {name} is {shown(item)}; at most {most:,} {what} make sense"
+                    )
             check_sane(item, f"{where}: {name}")
     elif isinstance(value, list):
         if len(value) > 10_000:
@@ -181,42 +179,35 @@ def _is_component(value: object) -> bool:
 
 
 def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConfig:
+    index = shown_path(folder / "model_index.json")
     if not _COMPONENT_NAME.fullmatch(key):
-        raise FileFormatError(f"{folder / 'model_index.json'}: {shown(key)} cannot name a component")
+        raise FileFormatError(f"{index}: {shown(key)} cannot name a component")
     library, class_name = value
     if library not in (*LIBRARIES, *PIPELINE_MODULES) or not isinstance(class_name, str):
         raise FileFormatError(
-            f"{folder / 'model_index.json'}: component {key} is {shown(value)}; only classes of "
+            f"{index}: component {key} is {shown(value)}; only classes of "
             f"{' and '.join(LIBRARIES)} can be built (code inside a model folder is never run)"
         )
     place = folder / key
     if is_tokenizer(key, class_name):
-        return ComponentConfig(library, class_name, _optional(place / "tokenizer_config.json"))
+        return ComponentConfig(library, class_name, _optional(place / "tokenizer_config.json", _json_object))
     if is_scheduler(class_name):
-        return ComponentConfig(library, class_name, _optional(place / "scheduler_config.json"))
+        return ComponentConfig(
+            library, class_name, _optional(place / "scheduler_config.json", read_config_file)
+        )
     own = place / f"{key}_config.json"  # of a component that is no module, e.g. a guider
     return ComponentConfig(
         library, class_name, read_config_file(own if own.is_file() else place / "config.json")
     )
 
 
-def _optional(path: Path) -> dict[str, Any]:
+def _optional(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """A tokenizer or scheduler may lack its file: the class defaults then stand."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not valid JSON ({_first_line(error)})") from None
-    return value if isinstance(value, dict) else {}
+    return read(path) if path.exists() else {}
 
 
 def _class_name(index: Mapping[str, Any], path: Path) -> str:
     name = index.get("_class_name")
     if not isinstance(name, str):
-        raise FileFormatError(f"{path} names no pipeline (`_class_name`), e.g. FluxPipeline")
+        raise FileFormatError(f"{shown_path(path)} names no pipeline (`_class_name`), e.g. FluxPipeline")
     return name
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0][:120] if str(error) else type(error).__name__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.cli.laws import check_forms, forms_in_words, one_thread, read_runs
 from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
-from joulecast.errors import InputError, shown
+from joulecast.errors import InputError, one_line, shown
 
 if TYPE_CHECKING:
     from joulecast.law.adapt import Adaptation
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.out.casefold().endswith(".json"):
         raise InputError(f"--out {shown(options.out)}: a law file ends in .json, e.g. my-law.json")
     one_thread()
-    from joulecast.files.paths import replacing
+    from joulecast.files.paths import check_output
     from joulecast.law.adapt import fit
     from joulecast.law.law_file import write_law
     from joulecast.law.load import default_law
@@ -47,9 +47,10 @@ def run(options: argparse.Namespace) -> int:
     form = options.law or default_law()
     check_forms([form])
     runs = read_runs(options.runs)
-    with replacing(Path(options.out)) as temporary:
-        done = fit(runs, form, Path(options.out).stem, alone=options.alone, say=say)
-        write_law(done.law, temporary)
+    check_output(Path(options.out))  # before the long work
+    name = one_line(Path(options.out).stem, "the law's name, from --out,")
+    done = fit(runs, form, name, alone=options.alone, say=say)
+    write_law(done.law, Path(options.out))
     if options.json:
         return print_json(adaptation_report(done))
     print(adaptation_text(done))

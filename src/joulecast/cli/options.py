@@ -13,7 +13,7 @@ from joulecast.errors import InputError, shown
 if TYPE_CHECKING:
     import altair as alt
 
-    from joulecast.files.tables import Columns
+    from joulecast.files.columns import Columns
     from joulecast.question.setting import Setting
 
 # The groups of options in a command's help.
@@ -104,10 +104,10 @@ def setting_of(options: argparse.Namespace) -> Setting:
 
 
 def print_json(value: object) -> int:
-    """Print a value as JSON; exit status 0."""
-    from joulecast.files.plain import json_text
+    """Print a value as JSON, null for a number that is not known; exit status 0."""
+    from joulecast.files.plain import json_text, plain
 
-    print(json_text(value))
+    print(json_text(plain(value)))
     return 0
 
 

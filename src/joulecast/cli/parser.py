@@ -19,7 +19,9 @@ from typing import NoReturn
 from joulecast import __version__
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.help import HelpFormatter, listed, usage
+from joulecast.cli.streams import visible_streams
 from joulecast.errors import InputError, JoulecastError, near_matches, shown
+from joulecast.files.paths import guarding_inputs
 from joulecast.files.streams import is_stream, streams
 
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
@@ -43,7 +45,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
-    status = _run(sys.argv[1:] if arguments is None else arguments)
+    with visible_streams(), guarding_inputs():
+        status = _run(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         gc.freeze()  # the process ends: a last walk over all it holds is for nothing
     sys.exit(status)

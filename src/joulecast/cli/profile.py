@@ -26,16 +26,16 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.compute.profile_file import write_profile
     from joulecast.compute.profiler import make_profile
     from joulecast.compute.second_process import processors
-    from joulecast.files.paths import replacing
+    from joulecast.files.paths import check_output
     from joulecast.question.models import denoiser_pass_flop
     from joulecast.report.estimate_text import profile_data, profile_text
 
     if not options.out.casefold().endswith(".json"):
         raise InputError(f"--out {shown(options.out)}: a profile file ends in .json, e.g. my-model.json")
     config = read_pipeline_folder(Path(options.folder))
-    with replacing(Path(options.out)) as temporary:
-        made = make_profile(config, progress=_progress, processes=min(2, processors()))
-        write_profile(made, temporary)
+    check_output(Path(options.out))  # before the long work
+    made = make_profile(config, progress=_progress, processes=min(2, processors()))
+    write_profile(made, Path(options.out))
     if options.json:
         return print_json({**profile_data(made, denoiser_pass_flop(made)), "out": options.out})
     print(profile_text(made, denoiser_pass_flop(made)))

@@ -38,7 +38,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the errors of laws, held out or on given runs."""
     one_thread()
-    return _validate_on(options) if options.runs else _hold_out(options)
+    return _hold_out(options) if options.runs is None else _validate_on(options)
 
 
 def _hold_out(options: argparse.Namespace) -> int:

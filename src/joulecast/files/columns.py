@@ -7,6 +7,8 @@ for each distinct value.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.errors import InputError, JoulecastError
+from joulecast.errors import FileFormatError, InputError, JoulecastError, shown
 
 BLOCK = 16_384  # cells looked at together
 MIXER = 0x9E3779B97F4A7C15  # odd, its bits well mixed: 2**64 over the golden ratio
 
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+
 Words = NDArray[np.object_]
+Columns = dict[str, Any]  # a table: its columns by name
+Check = Callable[[list[str], str], None]  # raises what is wrong with a table's names
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,15 @@ class Distinct:
 
     values: list[Any]
     index: NDArray[np.int32]
+
+
+def check_distinct(names: Sequence[str], where: str) -> None:
+    """FileFormatError where two columns of the table `where` have one name."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and _NUMBER.fullmatch(twice):
+        raise FileFormatError(f"{where}: the first line has numbers; expected the names of the columns")
+    if twice is not None:
+        raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
 
 
 def length(column: Any) -> int:

@@ -10,8 +10,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from joulecast.files.columns import Columns
 from joulecast.files.plain import Json, plain
-from joulecast.files.tables import Columns, values_of
+from joulecast.files.tables import values_of
 
 # A number as JSON writes it, of as many digits as it keeps; a longer one, or 007, is a name.
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?(?:[eE][+-]?\d{1,2})?")

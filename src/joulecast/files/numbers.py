@@ -37,6 +37,17 @@ def positive(value: object, name: str, most: float = math.inf) -> float:
     raise InputError(f"{name} must be a positive number{limit}, not {shown(value)}")
 
 
+def within(value: object, name: str, least: float, most: float) -> float:
+    """A number of a file, from `least` to `most`; InputError, which names it `name`, for anything else.
+
+    Text is none, nor is a truth value, which Python takes for 0 or 1.
+    """
+    # every comparison with nan is false
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+        return float(value)
+    raise InputError(f"{name} is {shown(value)}; expected a number from {least:g} to {most:g}")
+
+
 def _whole(value: object, name: str) -> int:
     """The whole number that a value of another type than int says."""
     try:

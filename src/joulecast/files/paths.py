@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
+from typing import BinaryIO
 
 from joulecast.errors import FileFormatError, InputError
 from joulecast.files.streams import stream_name
@@ -40,23 +43,75 @@ def not_a_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which takes the target's place when the block ends without an error.
+def guarding_inputs() -> Iterator[None]:
+    """Refuse, within the block, to write over a file that was read in it, or over one just written.
 
-    A target that is no plain file (a device, a pipe) is written to directly. Raises InputError when
-    it cannot be written; nothing is left of it then, and an older file stays as it was.
+    A command is one such block, and holds those inside it. Outside of any, a program may write what it read.
     """
-    place, where = Path(os.path.realpath(target)), f"the output {shown_path(target)}"
+    known = _MET.get()
+    token = _MET.set({} if known is None else known)
+    try:
+        yield
+    finally:
+        _MET.reset(token)
+
+
+# The files met in the block above, by device and number, and what was done with each; None outside of one.
+_MET: ContextVar[dict[tuple[int, int], str] | None] = ContextVar("_MET", default=None)
+
+
+def note_input(status: os.stat_result) -> None:
+    """Remember a file that is being read; see `guarding_inputs`."""
+    _note(status, "is the input itself")
+
+
+def _note(status: os.stat_result, words: str) -> None:
+    met = _MET.get()
+    if met is not None and stat.S_ISREG(status.st_mode):
+        met.setdefault((status.st_dev, status.st_ino), words)
+
+
+def check_output(target: Path) -> Path:
+    """The path at which an output will lie, links followed.
+
+    Raises InputError where it cannot be written: it is a folder, its folder is not there or may not be
+    written to, or it is a file that was read (see `guarding_inputs`).
+    """
+    where = f"the output {shown_path(target)}"
+    try:
+        place = Path(os.path.realpath(target))
+        status = place.stat() if place.exists() else None
+    except (OSError, ValueError) as error:  # a name too long, a NUL in it
+        raise InputError(f"{where} cannot be written: {getattr(error, 'strerror', '') or error}") from None
     if place.is_dir():
         raise InputError(f"{where} is a folder; give the name of a file")
     if not place.parent.is_dir():
         raise InputError(f"{where} cannot be written: there is no folder {shown_path(place.parent)}")
-    is_device = place.exists() and not place.is_file()
+    if status is not None:
+        words = (_MET.get() or {}).get((status.st_dev, status.st_ino))
+        if words:
+            raise InputError(f"{where} {words}; give another name")
+    if not (status and _is_device(status)) and not os.access(place.parent, os.W_OK):
+        raise InputError(f"{where} cannot be written: its folder may not be written to")
+    return place
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write to, which takes the target's place when the block ends without an error.
+
+    A target that is no plain file (a device, a pipe) is written to directly. Raises InputError when
+    it cannot be written (see `check_output`); nothing is left of it then, and an older file stays as it was.
+    """
+    place, where = check_output(target), f"the output {shown_path(target)}"
+    is_device = place.exists() and _is_device(place.stat())
     temporary = place if is_device else place.with_name(f".{place.name[:200]}.{os.getpid()}.part")
     try:
         yield temporary
         if not is_device:
+            check_output(target)  # again: it may have been read meanwhile
             temporary.replace(place)
+            _note(place.stat(), "was written by this command already")
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -66,24 +121,48 @@ def replacing(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _is_device(status: os.stat_result) -> bool:
+    return not stat.S_ISREG(status.st_mode)
+
+
 def write_whole(target: Path, text: str) -> None:
     """Write UTF-8 text to a file, whole or not at all. Raises InputError when it cannot be written."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def user_bytes(path: str | os.PathLike[str], kind: str, most_bytes: int) -> bytes:
-    """The bytes of a file the user named; parameters and errors as of `user_text`."""
-    place = Path(path)
+def opened(path: str | os.PathLike[str], what: str, expected: str = "") -> BinaryIO:
+    """A file the user named, open to be read from its beginning.
+
+    Raises InputError, which calls it `what` and says what was `expected`, when there is none, or it is no
+    plain file: a device has no end, and a pipe lets whoever opens it wait.
+    """
+    advice = expected or "give the path of a readable file"
     try:
-        problem = not_a_file(place)
-        content = b"" if problem else _first_bytes(place, most_bytes + 1)
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    if problem:
-        raise InputError(f"{kind} {shown_path(path)} {problem}; give the path of a readable file")
+        # Looked at when it is open, so that nothing else can take its place in between.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (OSError, ValueError) as error:
+        problem = not_a_file(Path(path)) or f"cannot be read ({getattr(error, 'strerror', '') or error})"
+        raise InputError(f"{what} {problem}; {advice}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        problem = "is a folder" if stat.S_ISDIR(status.st_mode) else "is not a plain file"
+        raise InputError(f"{what} {problem}; {advice}")
+    note_input(status)
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, no path
+
+
+def user_bytes(path: str | os.PathLike[str], kind: str, most_bytes: int, advice: str = "") -> bytes:
+    """The bytes of a file the user named; parameters and errors as of `user_text`."""
+    what = f"{kind} {shown_path(path)}"
+    with opened(path, what, advice) as file:
+        try:
+            content = file.read(most_bytes + 1)  # whatever size it says it has
+        except OSError as error:
+            raise InputError(f"{what} cannot be read ({error.strerror})") from None
     if len(content) > most_bytes:
-        raise FileFormatError(f"{kind} {shown_path(path)} is larger than {most_bytes:,} bytes")
+        raise FileFormatError(f"{what} is larger than {most_bytes:,} bytes")
     return content
 
 
@@ -110,8 +189,3 @@ def decoded(content: bytes, what: str) -> str:
     if "\0" in text:
         raise FileFormatError(f"{what} is a binary file; expected UTF-8 text")
     return text
-
-
-def _first_bytes(place: Path, count: int) -> bytes:
-    with place.open("rb") as file:
-        return file.read(count)

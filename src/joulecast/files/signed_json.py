@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from joulecast.errors import FileFormatError, shown
+from joulecast.files.documents import parse_json
 from joulecast.files.paths import user_bytes, write_whole
 
 MAX_FILE_BYTES = 64_000_000
@@ -20,9 +21,9 @@ def checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def read_bytes(path: Path, kind: str) -> bytes:
+def read_bytes(path: Path, kind: str, advice: str = "") -> bytes:
     """The bytes of a user's file; errors as of `joulecast.files.paths.user_text`."""
-    return user_bytes(path, kind, MAX_FILE_BYTES)
+    return user_bytes(path, kind, MAX_FILE_BYTES, advice)
 
 
 def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]:
@@ -35,10 +36,7 @@ def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]
     FileFormatError
         It is not JSON, not of this format or version, or was changed after it was written.
     """
-    try:
-        value = json.loads(content)
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        raise FileFormatError(f"{where} is not a {kind} file: it is not valid JSON (cut short?)") from None
+    value = parse_json(content, where)
     if not isinstance(value, dict) or value.get("format") != f"joulecast-{kind}":
         raise FileFormatError(f"{where} is not a joulecast {kind} file")
     if value.get("version") != version:
@@ -47,11 +45,7 @@ def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]
             f"this joulecast reads version {version}: make it again"
         )
     stated = value.pop("sha256", None)
-    try:
-        found = checksum(value)
-    except RecursionError:
-        raise FileFormatError(f"{where} is nested deeper than any {kind} file") from None
-    if stated != found:
+    if stated != checksum(value):
         raise FileFormatError(
             f"{where} was changed after it was made (its checksum does not match its content)"
         )

@@ -18,6 +18,9 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast import caveats
 from joulecast.law.law import GpuColumns, Law, Prediction
 
+# Of the board's power limit: rules of thumb are of one power for all, seven times the limit of small boards.
+POWER_SHARES = (1e-3, 10.0)
+PER_FLOP_J = (1e-17, 1.0)  # chips of today need 1e-12, and 1e-6 where next to nothing is computed
 DYNAMIC = BOUNDARIES.index("dynamic")
 
 Floats = NDArray[np.float64]
@@ -34,7 +37,8 @@ class Answer(NamedTuple):
     flop : of one image [FLOP].
     idle_power_w : what the dynamic boundary subtracts [W].
     component_energy_j, component_flop : of one image, by component name.
-    is_usable : where energy and time are positive and finite; elsewhere the law has no answer.
+    is_usable : where energy and time are positive, finite and possible (`_is_possible`); elsewhere the law
+        has no answer.
     doubts : words -> where they hold, in the order in which they are told.
     """
 
@@ -68,7 +72,9 @@ def answer(
         spread, seconds_spread = np.exp(found.log_half_width), np.exp(found.duration_log_half_width)
     energy, seconds = found.energy_j, found.duration_s
     by_component = profile.evaluation(workloads, precision).flop / batch
-    power = gross.energy_j * batch / gross.duration_s
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is then no answer
+        power = gross.energy_j * batch / gross.duration_s
+    limit = gpus.column(lambda gpu: gpu.tdp_w)
     return Answer(
         energy_j=energy,
         energy_low_j=energy / spread,
@@ -80,19 +86,28 @@ def answer(
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
-        is_usable=(np.minimum(energy, seconds) > 0) & (np.maximum(energy, seconds) < math.inf),
+        is_usable=(np.minimum(energy, seconds) > 0)
+        & (np.maximum(energy, seconds) < math.inf)
+        & _is_possible(power / limit, gross.energy_j, np.add.reduce(by_component, axis=0)),
         doubts={
             **caveats.workload_caveats(profile, workloads),
-            **caveats.power_caveat(power, gpus.column(lambda gpu: gpu.tdp_w)),
+            **caveats.power_caveat(power, limit),
             **caveats.host_caveat(gross.host_share),
             **law.outside(profile, workloads, precision, gpus),
         },
     )
 
 
+def _is_possible(power_share: Floats, energy_j: Floats, flop: Floats) -> Mask:
+    """Whether a board may draw such a share of its power limit, and arithmetic take such an energy."""
+    (least, most), (least_j, most_j) = POWER_SHARES, PER_FLOP_J
+    found: Mask = (least < power_share) & (power_share < most)
+    return found & (energy_j > least_j * flop) & (energy_j < most_j * flop)
+
+
 def no_answer(law: Law) -> str:
-    """The error of a workload for which a law's equations have no finite result."""
-    return f"the law {law.name} gives no finite energy and time for this workload"
+    """The error of a workload for which a law's equations have no finite result, or none that can be."""
+    return f"the law {law.name} gives no finite energy and time, of a power a GPU may draw, for this workload"
 
 
 def _within_boundary(gross: Prediction, is_dynamic: Mask, batch_size: NDArray[np.int64]) -> Prediction:

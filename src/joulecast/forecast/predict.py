@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from joulecast.errors import InputError, shown
-from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
+from joulecast.files.columns import Columns
+from joulecast.files.paths import guarding_inputs
+from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.forecast.predictor import Predictor, check_columns
 from joulecast.law.law import Law
@@ -92,8 +94,7 @@ def predict_file(
     in full precision and empty cells where there is none. Parameters and errors otherwise as of
     `predict`; InputError also when the target cannot be written, and nothing is left of it then.
     """
-    source = existing(Path(source), EXPECTED)
-    refuse_same(source, None if target is None else Path(target))
+    source = Path(source)
     predictor, summary = Predictor(law), Summary()
 
     def answered() -> Iterator[Columns]:
@@ -102,7 +103,8 @@ def predict_file(
             summary.add(answers)
             yield {**block, **answers}
 
-    write(answered(), None if target is None else Path(target))
+    with guarding_inputs():
+        write(answered(), None if target is None else Path(target))
     return summary
 
 

@@ -7,7 +7,6 @@ matched to measured runs by their `run_id`, which `joulecast.measure.export` mak
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,9 @@ import numpy as np
 
 from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
-from joulecast.files.paths import replacing, user_text
+from joulecast.files.documents import inert, parse_csv_records
+from joulecast.files.fields import MOST_MEASURED
+from joulecast.files.paths import replacing, shown_path, user_text
 from joulecast.files.plain import finite
 from joulecast.forecast.predictor import OUTPUTS, Predictor
 from joulecast.hardware import gpu as find_gpu
@@ -90,7 +91,7 @@ def write_predictions(columns: Mapping[str, Sequence[Any]], out: str | os.PathLi
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(inert(value))
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,8 @@ def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:
 
 
 def _read(path: str | os.PathLike[str]) -> dict[tuple[str, str], tuple[float, ...]]:
-    rows = list(csv.DictReader(io.StringIO(user_text(path, "predictions", MOST_BYTES))))
+    text = user_text(path, "predictions", MOST_BYTES)
+    rows = [row for _, row in parse_csv_records(text, f"predictions {shown_path(path)}")]
     missing = [name for name in NEEDED if not rows or name not in rows[0]]
     if missing:
         raise FileFormatError(
@@ -226,6 +228,8 @@ def _number(cell: str | None, where: str) -> float:
         value = float(cell)
     except ValueError:
         raise FileFormatError(f"{where}: {shown(cell)} is no number") from None
-    if not value > 0 or math.isinf(value):
-        raise FileFormatError(f"{where}: {shown(cell)} is no energy or time; expected more than 0")
+    if not 0 < value <= MOST_MEASURED:
+        raise FileFormatError(
+            f"{where}: {shown(cell)} is no energy or time; expected more than 0 and at most {MOST_MEASURED:g}"
+        )
     return value

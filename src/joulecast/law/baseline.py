@@ -17,6 +17,8 @@ import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import InputError, shown
+from joulecast.files.numbers import within
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, GpuColumns
 from joulecast.law.roofline import half_peak
@@ -72,6 +74,15 @@ class BaselineLaw(FittedLaw):
     def parameters_of(cls, value: Decoded) -> BaselineParameters:
         """See `FittedLaw.parameters_of`."""
         return BaselineParameters(**value)
+
+    def check(self) -> None:
+        """See `FittedLaw.check`."""
+        super().check()
+        p = self.parameters
+        if not isinstance(p.quantity, str) or p.quantity not in QUANTITIES:
+            raise InputError(f"quantity is {shown(p.quantity)}; known: {', '.join(QUANTITIES)}")
+        within(p.energy_factor, "energy_factor", 1e-18, 1e6)
+        within(p.duration_factor, "duration_factor", 1e-21, 1e6)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu, idle_power_w
+from joulecast.law import possible
 from joulecast.law.law import FAMILIARITY, Array, Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
 from joulecast.law.scores import Scores
 
@@ -100,6 +101,19 @@ class FittedLaw(ABC):
     @abstractmethod
     def parameters_of(cls, value: Decoded) -> Parameters:
         """The parameters as a law file has them; an error of any kind where they are not whole."""
+
+    def check(self) -> None:
+        """Raise InputError where what a law file says cannot be true; forms add what their parameters may be.
+
+        Names are one line, widths are not negative, ranges rise.
+        """
+        possible.check_name(self.name)
+        possible.check_fitted_on(self.fitted_on)
+        possible.check_widths(self.half_widths)
+        possible.check_widths(self.duration_half_widths)
+        possible.check_errors(self.errors)
+        if self.covariance is not None:
+            possible.check_covariance(self.covariance.parameters, self.covariance.matrix)
 
     @abstractmethod
     def gross(

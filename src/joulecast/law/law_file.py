@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, shown
+from joulecast.errors import FileFormatError, InputError, shown, visible
 from joulecast.files import signed_json
 from joulecast.law.fitted import Covariance, Decoded, FittedLaw
 from joulecast.law.forms import law_classes
@@ -20,7 +20,8 @@ VERSION = 2
 
 
 def write_law(law: FittedLaw, path: Path) -> None:
-    """Write a law file in one step."""
+    """Write a law file in one step. Raises InputError, and writes nothing, where the law cannot be true."""
+    law.check()
     content = rounded(
         {
             "form": law.form,
@@ -54,17 +55,22 @@ def parse_law(content: bytes, where: str) -> FittedLaw:
     Raises
     ------
     FileFormatError
-        It is no law file, was edited or cut, or is of another version or form.
+        It is no law file, was edited or cut, is of another version or form, or says what cannot be.
     """
     value = signed_json.parse(content, where, "law", VERSION)
     form, classes = value.pop("form", None), law_classes()
-    if form not in classes:
+    if not isinstance(form, str) or form not in classes:
         known = ", ".join(sorted(classes))
         raise FileFormatError(f"{where} holds a law of the form {shown(form)}; known: {known}")
     try:
-        return _decode(classes[form], value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileFormatError(f"{where} is not a whole law ({type(error).__name__}: {error})") from None
+        law = _decode(classes[form], value)
+        law.check()
+    except InputError as error:
+        raise FileFormatError(f"{where} cannot be true: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        words = visible(" ".join(str(error).split())[:200])
+        raise FileFormatError(f"{where} is not a whole law ({type(error).__name__}: {words})") from None
+    return law
 
 
 def _decode(law: type[FittedLaw], value: Decoded) -> FittedLaw:

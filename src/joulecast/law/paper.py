@@ -20,7 +20,10 @@ import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import InputError, one_line, shown
+from joulecast.files.numbers import within
 from joulecast.hardware import Gpu, idle_power_w
+from joulecast.law import possible
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, GpuColumns
 
@@ -94,6 +97,16 @@ class PaperLaw(FittedLaw):
         energy, duration = (Coefficients.of(value[target]) for target in ("energy", "duration"))
         return PaperParameters(energy, duration, ReferenceGpu(**value["reference_gpu"]))
 
+    def check(self) -> None:
+        """See `FittedLaw.check`."""
+        super().check()
+        reference = self.parameters.reference_gpu
+        one_line(reference.name, "reference_gpu.name")
+        within(reference.tdp_w, "reference_gpu.tdp_w", 1, 1e5)
+        within(reference.peak_flop_per_s, "reference_gpu.peak_flop_per_s", 1e9, 1e19)
+        for target in ("energy", "duration"):
+            _check_coefficients(getattr(self.parameters, target), target)
+
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
     ) -> Gross:
@@ -119,6 +132,24 @@ class PaperLaw(FittedLaw):
         )
         result: Array = regressors @ coefficients.slopes + gpu_effect
         return result
+
+
+def _check_coefficients(found: Coefficients, target: str) -> None:
+    """Raise InputError where the equation of a target cannot be of any GPU and model."""
+    if found.target != target:
+        raise InputError(f"the coefficients of {target} say that they are of {shown(found.target)}")
+    one_line(found.reference, f"{target}.reference")
+    within(found.intercept, f"{target}.intercept", -200, 200)
+    within(found.alpha, f"{target}.alpha", 0, 5)
+    for name, value in {"beta_res": found.beta_res, "beta_dtype": found.beta_dtype}.items():
+        within(value, f"{target}.{name}", -20, 20)
+    for gpu, value in found.beta_gpu.items():
+        within(value, f"{target}.beta_gpu of {shown(gpu)}", -20, 20)
+    within(found.runs, f"{target}.runs", 0, 1e9)
+    within(found.residual_sd, f"{target}.residual_sd", 0, 100)
+    if not math.isnan(found.r2):
+        within(found.r2, f"{target}.r2", -1e9, 1)
+    possible.check_covariance(found.columns, found.covariance)
 
 
 def paper_regressors(flop_per_image: Array, workloads: WorkloadColumns, precision: str) -> Array:

@@ -41,6 +41,7 @@ from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
 from joulecast.compute.operators import OperatorTable
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import CATALOGUE, Gpu, process_nodes
+from joulecast.law import possible
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, Breakdown, GpuColumns
 
@@ -312,6 +313,12 @@ class RooflineLaw(FittedLaw):
     def parameters_of(cls, value: Decoded) -> RooflineParameters:
         """See `FittedLaw.parameters_of`."""
         return RooflineParameters(**value)
+
+    def check(self) -> None:
+        """See `FittedLaw.check`."""
+        super().check()
+        p = self.parameters
+        possible.check_roofline(p.shared, p.chip_effects, p.level, p.host_spread)
 
     def gross(
         self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns

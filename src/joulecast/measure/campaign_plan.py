@@ -30,7 +30,6 @@ import dataclasses
 import itertools
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,13 +39,13 @@ from joulecast import data
 from joulecast.architecture.catalogue import find_model
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import (
-    FileFormatError,
     InputError,
     JoulecastError,
     UnknownNameError,
     near_matches,
     shown,
 )
+from joulecast.files.documents import parse_toml
 from joulecast.files.paths import user_text
 from joulecast.files.streams import stream_name
 from joulecast.hardware import gpu as find_gpu
@@ -123,10 +122,7 @@ def read_plan(source: str | Path) -> Plan:
 
 def parse_plan(text: str, where: str) -> Plan:
     """A plan from the text of its TOML file; errors as of `read_plan`."""
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"plan {shown(where)} is not TOML: {error}") from error
+    content = parse_toml(text, f"plan {shown(where)}", 'name = "my-sweep"')
     _check_keys(content, PLAN_KEYS, f"plan {shown(where)}")
     grids = content.get("grid")
     if not isinstance(grids, list) or not grids or not all(isinstance(grid, dict) for grid in grids):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.files.documents import inert
 from joulecast.files.paths import shown_path, write_whole
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpu as find_gpu
@@ -254,7 +255,7 @@ def _csv(rows: Iterable[Row], columns: tuple[str, ...]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: inert(cell) for key, cell in row.items()} for row in rows)
     return text.getvalue()
 
 

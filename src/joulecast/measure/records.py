@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from joulecast.architecture.workload import Workload
+from joulecast.files.documents import parse_json
 from joulecast.files.plain import plain
 from joulecast.measure.protocol import Idle, Settings
 
@@ -79,7 +80,7 @@ class TaskSpec:
     @classmethod
     def from_json(cls, text: str) -> TaskSpec:
         """What `to_json` wrote."""
-        return cls(**json.loads(text))
+        return cls(**parse_json(text, "a record"))
 
 
 # --- what a result depends on ---------------------------------------------------------------------
@@ -151,7 +152,7 @@ class Environment:
     @classmethod
     def from_json(cls, text: str) -> Environment:
         """What `to_json` wrote."""
-        values = json.loads(text)
+        values = parse_json(text, "a record")
         torch = _taken(TorchState, values)
         software = _taken(Software, values) | {"torch": TorchState(**torch) if torch else None}
         protocol, differs = Settings.of(values.pop("protocol")), tuple(values.pop("differs", ()))
@@ -327,7 +328,7 @@ class TaskResult:
     @classmethod
     def from_json(cls, text: str) -> TaskResult:
         """What `to_json` wrote."""
-        values = _with_tuples(json.loads(text), "warnings")
+        values = _with_tuples(parse_json(text, "a record"), "warnings")
         for name in ("idle_before", "idle_after"):
             values[name] = None if values[name] is None else Idle(**values[name])
         values["components"] = tuple(map(ComponentResult._of, values.get("components", ())))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import csv
-import io
 import itertools
 import math
 import os
@@ -14,6 +12,7 @@ from typing import Final
 
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError, shown
+from joulecast.files.documents import parse_csv_records
 from joulecast.files.paths import shown_path, user_text
 from joulecast.measure.meter import Clock, Device, Telemetry
 
@@ -76,7 +75,7 @@ def packaged_trace() -> Trace:
 
 def parse_trace(text: str, where: str) -> Trace:
     """A trace from the text of its CSV file; errors as of `read_trace`."""
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = [row for _, row in parse_csv_records(text, where)]
     if len(rows) < 2 or "time_s" not in rows[0] or not {"power_w", "energy_j"} & set(rows[0]):
         raise FileFormatError(
             f"{where} is no trace; expected columns time_s and power_w or energy_j, 2 rows at least"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import sqlite3
 import threading
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from joulecast.errors import FileFormatError, InputError, JoulecastError, MeasureError
+from joulecast.files.documents import parse_json
+from joulecast.files.fields import check_fields
 from joulecast.files.paths import shown_path
 from joulecast.measure.protocol import Repeat
 from joulecast.measure.records import Environment, TaskResult, TaskSpec, canonical
@@ -132,7 +133,7 @@ class Store:
                 unless_prepared.callback(self._db.close)
                 self._prepare()
                 unless_prepared.pop_all()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error):
                 raise self._unusable(error) from error
             if "unable to open" in str(error):
@@ -286,7 +287,7 @@ class Store:
             "order by position"
         )
         return [
-            StoredTask(**{**dict(row), "spec": self._read(TaskSpec.from_json, row["spec"])})
+            self._checked(StoredTask(**{**dict(row), "spec": self._read(TaskSpec.from_json, row["spec"])}))
             for row in rows.fetchall()
         ]
 
@@ -303,13 +304,15 @@ class Store:
             "order by position"
         )
         return [
-            StoredResult(
-                row["task"],
-                self._read(TaskSpec.from_json, row["spec"]),
-                row["attempt"],
-                self._read(Environment.from_json, row["facts"]),
-                row["finished_at"],
-                self._read(TaskResult.from_json, row["content"]),
+            self._checked(
+                StoredResult(
+                    row["task"],
+                    self._read(TaskSpec.from_json, row["spec"]),
+                    row["attempt"],
+                    self._read(Environment.from_json, row["facts"]),
+                    row["finished_at"],
+                    self._read(TaskResult.from_json, row["content"]),
+                )
             )
             for row in rows.fetchall()
         ]
@@ -324,13 +327,15 @@ class Store:
             "order by position, repeats.attempt, measured_at, part, number"
         )
         return [
-            StoredRepeat(
-                **{
-                    **dict(row),
-                    "spec": self._read(TaskSpec.from_json, row["spec"]),
-                    "repeat": self._read(_repeat_of, row["repeat"]),
-                    "in_result": bool(row["in_result"]),
-                }
+            self._checked(
+                StoredRepeat(
+                    **{
+                        **dict(row),
+                        "spec": self._read(TaskSpec.from_json, row["spec"]),
+                        "repeat": self._read(_repeat_of, row["repeat"]),
+                        "in_result": bool(row["in_result"]),
+                    }
+                )
             )
             for row in rows.fetchall()
         ]
@@ -358,12 +363,22 @@ class Store:
 
     def _read(self, parse: Callable[[str], _Record], text: str) -> _Record:
         try:
-            return parse(text)
+            found = parse(text)
+            check_fields(found)
+            return found
         except (AttributeError, KeyError, TypeError, ValueError, JoulecastError) as error:
             raise FileFormatError(
                 f"{shown_path(self.path)} holds a record that this joulecast cannot read ({error}): another "
                 "version wrote it; read it with that one, or give --store another file"
             ) from error
+
+    def _checked(self, row: _Record) -> _Record:
+        """A row of the tables, its columns of the types they should have."""
+        try:
+            check_fields(row)
+        except TypeError as error:
+            raise FileFormatError(f"{shown_path(self.path)} was changed: {error}") from None
+        return row
 
     def _prepare(self) -> None:
         self._db.execute(f"pragma busy_timeout = {int(BUSY_S * 1000)}")
@@ -465,4 +480,4 @@ def _key(task: NewTask) -> str:
 
 
 def _repeat_of(text: str) -> Repeat:
-    return Repeat(**json.loads(text))
+    return Repeat(**parse_json(text, "a repeat"))

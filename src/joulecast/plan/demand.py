@@ -5,9 +5,7 @@ The keys are in the docstring of `joulecast.plan.make.make_plan`.
 
 from __future__ import annotations
 
-import math
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.files.documents import parse_toml
+from joulecast.files.numbers import whole
 from joulecast.files.paths import shown_path, user_text
 from joulecast.files.streams import folder_of
 from joulecast.footprint.factors import GIVEN, Given, embodied_host, embodied_of, factor
@@ -37,6 +37,8 @@ from joulecast.question.vocabulary import WORK, meant
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
+LEAST_IMAGES = 1e-3  # in an hour, where there are any: less is a slip, and no solver tells it from nothing
+FIRST_YEAR, LAST_YEAR = 1990, 2200  # of a plan's start
 _ASKED = (
     "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
     "negative_prompt", "text_tokens",
@@ -145,10 +147,7 @@ def read_demand(path: str | os.PathLike[str]) -> Demand:
     or FileFormatError (no TOML).
     """
     text = user_text(path, "plan file", MOST_BYTES)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FileFormatError(f"plan file {shown_path(path)} is not TOML: {error}") from error
+    content = parse_toml(text, f"plan file {shown_path(path)}", "hours = 24")
     return demand_of(content, folder_of(path))
 
 
@@ -177,6 +176,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
         configurations += _configurations(table, s, services[-1])
         table.done()
     _distinct([service.name for service in services], "services")
+    _check_demand(services)
     if not any(service.demand.sum() for service in services):
         raise InputError("the plan asks for no image: the demand of every service is 0")
     _check_prices(kinds, places, minimise)
@@ -226,6 +226,17 @@ def _service(table: _Table, number: int, hours: int) -> Service:
     )
 
 
+def _check_demand(services: Sequence[Service]) -> None:
+    """Hours of next to no images are a slip of the unit."""
+    for service in services:
+        some = service.demand[service.demand > 0]
+        if some.size and some.min() < LEAST_IMAGES:
+            raise InputError(
+                f"the demand of {service.name} is {some.min():.3g} images in an hour; expected none, or at "
+                f"least {LEAST_IMAGES:g}"
+            )
+
+
 @dataclass(frozen=True)
 class _Configuration:
     """A way to make a service's images that is accepted: a setting without a GPU, batch sizes, quality."""
@@ -265,9 +276,7 @@ def _configuration(table: _Table, service: int) -> _Configuration:
         service=service,
         where=table.where,
         asked=asked,
-        batch_sizes=tuple(
-            int(_number(x, f"{table.where}.batch_sizes", 1, 4096)) for x in (sizes or BATCH_SIZES)
-        ),
+        batch_sizes=tuple(whole(x, f"{table.where}.batch_sizes", 1, 4096) for x in (sizes or BATCH_SIZES)),
         quality=table.number("quality", -1e9),
     )
     table.done()
@@ -464,14 +473,16 @@ def _start(text: str | None) -> datetime | None:
         raise InputError(f'plan.start {shown(text)} is no time; write e.g. "2022-06-01T00:00Z"') from None
     if moment.tzinfo is None:
         raise InputError(f'plan.start {shown(text)} has no time zone; write e.g. "2022-06-01T00:00Z"')
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise InputError(f"plan.start {shown(text)} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
     return moment.astimezone(UTC)
 
 
 def _number(value: Any, where: str, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise InputError(f"{where} must be a number, not {shown(value)}")
     if not least <= value <= most:
-        raise InputError(f"{where} must be from {least:g} to {most:g}, not {value:g}")
+        raise InputError(f"{where} must be from {least:g} to {most:g}, not {shown(value)}")
     return float(value)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from joulecast.errors import InputError, UnknownNameError
+from joulecast.errors import InputError, UnknownNameError, visible
 from joulecast.files.columns import is_missing
 from joulecast.files.json_rows import json_cell
 from joulecast.files.plain import Json, json_text
@@ -141,8 +142,12 @@ def _cells(entry: Entry, with_carbon: bool) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text of a table on one line, which begins neither a cell nor a tag of Markdown."""
-    return " ".join(text.split()).replace("|", "/").replace("<", "&lt;")
+    """Text of a table on one line, which begins neither a cell, a tag, a link nor an image of Markdown."""
+    line = visible(" ".join(text.split())).replace("|", "/").replace("<", "&lt;")
+    return _MARKDOWN.sub(r"\\\g<0>", line)
+
+
+_MARKDOWN = re.compile(r"[\\`*\[\]]|(?<=:)//|(?<=www)\.")  # also what is made a link without being marked
 
 
 def _factors(entries: Sequence[Entry]) -> list[str]:

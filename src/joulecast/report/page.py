@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from joulecast.errors import InputError
-from joulecast.files.paths import shown_path
+from joulecast.files.documents import inert
+from joulecast.files.paths import check_output, shown_path
 from joulecast.report import charts
 
 # Light or dark as the reader's system is; what is wider than the screen scrolls on its own.
@@ -186,7 +187,7 @@ def csv_text(rows: Sequence[Mapping[str, object]], header: Sequence[str] | None 
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(header or (rows[0] if rows else [])), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: inert(cell) for key, cell in row.items()} for row in rows)
     return text.getvalue()
 
 
@@ -202,6 +203,8 @@ def write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside.mkdir()
         for name, text in files.items():
+            if folder.exists():
+                check_output(folder / name)
             (aside / name).write_text(text, encoding="utf-8")
         if not folder.exists():
             aside.rename(folder)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.errors import InputError, JoulecastError
-from joulecast.files.columns import distinct, is_missing, text_of
-from joulecast.files.tables import Columns, values_of
+from joulecast.files.columns import Columns, distinct, is_missing, text_of
+from joulecast.files.tables import values_of
 from joulecast.footprint.account import DRAWN_W, power_caveats
 from joulecast.footprint.factors import Factor, embodied_of
 from joulecast.footprint.grid.yearly import GridIntensity, GridOf

@@ -15,8 +15,9 @@ from typing import IO, Any
 import numpy as np
 
 from joulecast.errors import InputError, fold, near_matches, shown
-from joulecast.files.columns import text_of
-from joulecast.files.tables import Columns, blocks_of, existing, refuse_same, values_of, write_blocks
+from joulecast.files.columns import Columns, text_of
+from joulecast.files.paths import guarding_inputs
+from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.footprint.tables.columns import OUTPUTS, READ, Sites, footprint_columns
 from joulecast.footprint.tables.row import Row
 from joulecast.question.neighbours import neighbour
@@ -60,7 +61,6 @@ def footprint_file(
     written; FileFormatError where the file is not what its name says.
     """
     place = Path(target) if isinstance(target, str | os.PathLike) else None
-    refuse_same(existing(Path(source), EXPECTED), place)
     summary = Summary()
 
     def answered() -> Iterator[Columns]:
@@ -71,7 +71,8 @@ def footprint_file(
             summary.add(answers)
             yield {**block, **answers}
 
-    write(answered(), place or target)
+    with guarding_inputs():
+        write(answered(), place or target)
     return summary
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from joulecast.files.documents import inert
 from joulecast.plan.measures import MEASURES, QUALITY
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.amounts import number, spread
@@ -110,7 +111,7 @@ def outcomes_csv(found: Sequence[Outcome], front: Sequence[Outcome]) -> str:
         row = {**one.setting, "on_front": int(id(one) in places), "warning": "; ".join(one.warnings)}
         row |= {name: value for name, value in one.measures.items() if name in names}
         row |= {_end(n, end): getattr(a, end) for n, a in one.ranges.items() for end in ("low", "high")}
-        writer.writerow(row)
+        writer.writerow({key: inert(cell) for key, cell in row.items()})
     return text.getvalue()
 
 

@@ -1,0 +1,155 @@
+"""Small files in JSON, TOML and CSV, parsed within bounds: what is deep, long or no number is an error.
+
+The parsers beneath take any nesting, any number of digits and any number of dots in a key; a small file of
+these takes minutes, or ends somewhere else in an error of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from joulecast.errors import FileFormatError, visible
+from joulecast.files.columns import check_distinct
+
+MOST_DEPTH: Final = 64  # of lists and objects within each other
+DIGITS_OF_A_NUMBER: Final = 300  # more make no floating-point number
+MOST_KEY_PARTS: Final = 32  # of a dotted TOML key, whose time to read goes with the square
+
+# Every digit as 0 and all else as a blank: numbers of too many digits are looked for ten times faster.
+_DIGITS: Final = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
+_TOO_MANY: Final = b"0" * (DIGITS_OF_A_NUMBER + 1)
+# Each begins where a number or a key does, and gives nothing back: to look for them takes time in proportion.
+_LONG_NUMBER = re.compile(rf"(?<![\w-])[0-9a-fA-FoxOX_]{{{DIGITS_OF_A_NUMBER + 1}}}")
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_KEY_PARTS}}}")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]inf|[+-]nan")
+# Strings and comments; one that nobody closes ends with the text.
+_TOML_STRINGS = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z|\\\Z)'
+    r"|'''(?:[^']|'(?!''))*+(?:'''|\Z)"
+    r'|"(?:[^"\\\n]|\\[^\n])*+(?:"|\n|\Z|\\)'
+    r"|'[^'\n]*+(?:'|\n|\Z)"
+    r"|\#[^\n]*+",
+    re.DOTALL,
+)
+
+
+def parse_json(content: bytes | str, what: str) -> Any:
+    """A value from JSON.
+
+    Raises FileFormatError, which calls the file `what`, where it is no JSON, says NaN or Infinity, has
+    numbers of more than DIGITS_OF_A_NUMBER digits, or nests deeper than MOST_DEPTH.
+    """
+    try:
+        coded = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+        if _TOO_MANY in coded.translate(_DIGITS):
+            raise FileFormatError(f"{what} has a number of more than {DIGITS_OF_A_NUMBER} digits")
+        value = json.loads(text, parse_constant=_no_number)
+    except FileFormatError:
+        raise
+    except RecursionError:
+        _too_deep(what)
+    except ValueError as error:
+        raise FileFormatError(f"{what} is not valid JSON ({_in_short(error)}); is it cut short?") from None
+    _check_depth(value, what)
+    return value
+
+
+def parse_toml(text: str, what: str, example: str = "name = 1") -> dict[str, Any]:
+    """The table that a TOML text is; `example` is a line that would be right.
+
+    Raises FileFormatError, which calls the file `what`, where it is no TOML, a key has more than
+    MOST_KEY_PARTS parts or a number more than DIGITS_OF_A_NUMBER digits, or it nests deeper than MOST_DEPTH.
+    """
+    import tomllib  # takes a while to load, and few estimates are of a TOML file
+
+    bare = _TOML_STRINGS.sub("s", text)
+    if _LONG_KEY.search(bare):
+        raise FileFormatError(f"{what} has a key of more than {MOST_KEY_PARTS} parts between dots")
+    if _LONG_NUMBER.search(bare):
+        raise FileFormatError(f"{what} has a number, or a key, of more than {DIGITS_OF_A_NUMBER} digits")
+    try:
+        value = tomllib.loads(text)
+    except RecursionError:
+        _too_deep(what)
+    except ValueError as error:
+        raise FileFormatError(
+            f"{what} is not TOML: {_in_short(error)}; expected lines like {example}"
+        ) from error
+    _check_depth(value, what)
+    return value
+
+
+def parse_csv(text: str, what: str) -> list[tuple[int, list[str]]]:
+    """(row number, cells) of the lines of a CSV text that are not blank; rows are counted from 1.
+
+    Raises FileFormatError, which calls the file `what`, where it is no CSV.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    found: list[tuple[int, list[str]]] = []
+    number = 0
+    try:
+        for number, cells in enumerate(reader, 1):
+            if cells:
+                found.append((number, cells))
+    except csv.Error as error:
+        raise FileFormatError(f"{what}, row {number + 1} is not CSV: {error}") from error
+    return found
+
+
+def parse_csv_records(text: str, what: str) -> list[tuple[int, dict[str, str]]]:
+    """(row number, cells by column) below the header; a row with fewer or more cells is an error.
+
+    Raises FileFormatError as of `parse_csv`, and where a column is named twice.
+    """
+    rows = parse_csv(text, what)
+    header = [name.strip() for name in rows[0][1]] if rows else []
+    check_distinct(header, what)
+    for number, cells in rows[1:]:
+        if len(cells) != len(header):
+            raise FileFormatError(
+                f"{what}, row {number} has {len(cells)} cells, the header {len(header)}; is the row cut off?"
+            )
+    return [(number, dict(zip(header, cells, strict=True))) for number, cells in rows[1:]]
+
+
+def inert(cell: Any) -> Any:
+    """A cell of a CSV file as a spreadsheet may have it: text that it would run as a formula is quoted.
+
+    Such text begins with one of ``=+-@`` and is no number. Other cells are as they were.
+    """
+    if not isinstance(cell, str) or len(cell) < 2 or cell[0] not in "=+-@\t\r" or _NUMBER.fullmatch(cell):
+        return cell
+    return "'" + cell
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _too_deep(what: str) -> NoReturn:
+    raise FileFormatError(f"{what} is nested deeper than {MOST_DEPTH} levels")
+
+
+def _check_depth(value: object, what: str) -> None:
+    """Level by level, without recursion."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        level = [
+            item
+            for one in level
+            if isinstance(one, dict | list)
+            for item in (one.values() if isinstance(one, dict) else one)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    _too_deep(what)
+
+
+def _in_short(error: BaseException) -> str:
+    return visible(" ".join(str(error).split())[:120])

@@ -1,0 +1,45 @@
+"""Words from outside: seen on a terminal, and one line where they are names."""
+
+from __future__ import annotations
+
+import pytest
+
+from joulecast.errors import InputError, one_line, shown, visible
+
+HOSTILE = [
+    "\x1b]0;owned\x07",
+    "\x1b[2J",
+    "\x9b2J",
+    "a\rb",
+    "\u202eabc",
+    "\u2066x",
+    "\u2028",
+    "\x00",
+    "\x7f",
+    "\ud800",
+    "\U000e0041",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_acts_is_shown(text: str) -> None:
+    assert visible(text).isprintable()
+    assert "\\" in visible(text)
+
+
+def test_what_is_seen_stays() -> None:
+    text = "naïve – 3 × 2 ≤ 7,\t“quoted”\n日本語 👩‍💻 \u00a0"
+    assert visible(text) == text
+    assert visible(visible("\x1b[2J")) == visible("\x1b[2J") == "\\x1b[2J"
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a\nb", "", "  ", "x" * 201, None, 5, ["a"], "\t\n"])
+def test_what_is_no_name(text: object) -> None:
+    with pytest.raises(InputError, match="expected one line of 1 to 200") as error:
+        one_line(text, "name")
+    assert str(error.value).isprintable()
+
+
+def test_names() -> None:
+    assert one_line(" My model é ", "name") == "My model é"
+    assert shown("a\x1b") == "'a\\x1b'"
