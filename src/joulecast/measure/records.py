@@ -166,7 +166,7 @@ class Environment:
 class ComponentEnergy:
     """A component's energy [J] and time [s]: of one call, and of all its calls for one batch.
 
-    `dynamic_j` is None where idle power was not measured.
+    `dynamic_j` is None where idle power was not measured, or the component drew no more.
     """
 
     energy_per_call_j: float

@@ -8,12 +8,14 @@ or a list that travels back from another machine.
 from __future__ import annotations
 
 import dataclasses
+import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Protocol
 
+from joulecast.boundary import measured_dynamic_j
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
 from joulecast.files.plain import finite
@@ -246,13 +248,15 @@ def result_of(whole: Measurement) -> TaskResult:
 
 def energy_of(alone: Measurement, calls: int, idle_power_w: float | None) -> ComponentEnergy:
     """A component's energy and time, of one call and of its `calls` for one batch."""
-    idle_j = None if idle_power_w is None else idle_power_w * alone.duration_s
+    above = math.nan
+    if idle_power_w is not None:
+        above = float(measured_dynamic_j(alone.energy_j, idle_power_w * alone.duration_s))
     return ComponentEnergy(
         energy_per_call_j=alone.energy_j,
         energy_half_width_j=finite(alone.energy_half_width_j),
         duration_per_call_s=alone.duration_s,
         energy_j=alone.energy_j * calls,
-        dynamic_j=None if idle_j is None else (alone.energy_j - idle_j) * calls,
+        dynamic_j=None if math.isnan(above) else above * calls,
         duration_s=alone.duration_s * calls,
         warnings=alone.warnings,
     )
