@@ -33,6 +33,7 @@ _MISSING = {
     "unseen_gpu": "no {what} on {gpu}",
     "unseen_both": "no {what} of {model} and none on {gpu}",
 }
+_UNSEEN_GPU = {"unseen_gpu", "unseen_both"}
 _HELD_OUT = {
     "same_source": "your own runs held out",
     "seen": "whole sources held out",
@@ -65,7 +66,7 @@ def known_of(law: Law, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[Kno
     """What a law knows of a model on each of some GPUs."""
     on = law.describe().fitted_on
     return [
-        Known(energy, time, _known_chip(gpu, on))
+        Known(energy, time, _known_chip(gpu, on) if {energy, time} & _UNSEEN_GPU else DATASHEET)
         for gpu, energy, time in zip(
             gpus, law.familiarity(profile, gpus), law.timed_familiarity(profile, gpus), strict=True
         )
@@ -106,7 +107,7 @@ def not_fitted_on(model: str, gpu: str, known: Known) -> str:
     """What a law was not fitted on, of energies and of times, and so what its errors are of."""
     if known.energy == known.time:
         missing = _MISSING[known.energy].format(what="run", model=model, gpu=gpu)
-        rests_on = f", {known.of_gpu}" if known.energy in ("unseen_gpu", "unseen_both") else ""
+        rests_on = f", {known.of_gpu}" if known.energy in _UNSEEN_GPU else ""
         if not missing:
             return ""
         return f"{missing} was fitted on{rests_on}: its error is of {_HELD_OUT[known.energy]}"

@@ -183,13 +183,22 @@ class FittedLaw(ABC):
         return out
 
     def _times_beyond(self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> Array:
-        """How many times beyond the fitted range each of _LABELS is, 1 inside; shape (labels, workloads)."""
+        """How many times beyond the fitted range each of _LABELS is, 1 inside; shape (labels, workloads).
+
+        Found once, then remembered with the workloads: an answer asks for its range and for its warnings.
+        """
+        asked = (self, profile, precision)  # held, so that their ids stay their own
+        known = workloads.memo.get(id(self))
+        if isinstance(known, _Beyond) and all(a is b for a, b in zip(known.asked, asked, strict=True)):
+            return known.times
         values = np.empty((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
         np.multiply(*profile.rendered(workloads), out=values[1])
         values[2], values[3] = workloads.steps, workloads.batch_size
         _, low, high = self._limits
-        return np.maximum(1.0, np.maximum(values / high, low / values))
+        times: Array = np.maximum(1.0, np.maximum(values / high, low / values))
+        workloads.memo[id(self)] = _Beyond(asked, times)
+        return times
 
     @cached_property
     def _limits(self) -> tuple[tuple[str, ...], Array, Array]:
@@ -221,6 +230,13 @@ class FittedLaw(ABC):
     def describe(self) -> LawFacts:
         """See `Law.describe`."""
         return LawFacts(self.name, self.form, self.fitted_on, self.errors)
+
+
+class _Beyond(NamedTuple):
+    """What a law found of workloads, and what it was asked: itself, a profile and a precision."""
+
+    asked: tuple[object, ...]
+    times: Array
 
 
 def _familiarity(
