@@ -34,7 +34,6 @@ from joulecast.compute.profile import (
     SizeRule,
     TextRule,
 )
-from joulecast.compute.profile_meaning import check_profile
 from joulecast.errors import FileFormatError, InputError, shown, visible
 from joulecast.files import signed_json
 
@@ -61,6 +60,8 @@ def read_profile(path: Path) -> ComputeProfile:
     FileFormatError
         The file is missing, truncated, edited, of another version, no profile, or of what cannot be.
     """
+    from joulecast.compute.profile_meaning import check_profile  # packaged profiles need it not
+
     profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
     try:
         check_profile(profile)
