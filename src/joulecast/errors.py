@@ -138,6 +138,23 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+# What Python raises where a value of a file is of another kind than expected.
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+def in_short(error: BaseException, most: int = 200) -> str:
+    """The first line of an exception's message, for another message to quote; its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return visible(" ".join(lines[0].split())[:most]) if lines else type(error).__name__
+
+
+def kind_in_short(error: BaseException) -> str:
+    """The same with the exception's kind before it: ``KeyError: 'name'``."""
+    words = in_short(error)
+    kind = type(error).__name__
+    return words if words == kind else f"{kind}: {words}"
+
+
 def one_line(value: object, what: str, most: int = 200) -> str:
     """A name or another short text of a file, without blanks around it.
 
