@@ -91,7 +91,7 @@ def test_nothing_is_said_of_what_was_measured() -> None:
     assert not any("fitted on" in words for words in estimate("sdxl", "A100-SXM4-80GB").warnings)
 
 
-def test_the_errors_beside_are_of_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_errors_beside_are_of_the_same() -> None:
     """Published errors and intervals of a time are those of what was known of times."""
     found, law = estimate("sdxl", "T4"), load_law()
     assert (found.familiarity, found.timed_familiarity) == ("unseen_gpu", "seen")

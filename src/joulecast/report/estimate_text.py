@@ -12,7 +12,7 @@ from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import heading, paragraph, table
+from joulecast.report.lines import heading, paragraph, table, warned
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
 _BOUNDARIES = {
@@ -50,12 +50,6 @@ def estimate_text(estimate: Estimate, sources: bool = False) -> str:
             *(_sources(estimate) if sources else []),
         ]
     )
-
-
-def warned(warnings: Iterable[str]) -> list[str]:
-    """Warnings as paragraphs, an empty line after them; nothing where there are none."""
-    lines = [line for words in dict.fromkeys(warnings) for line in paragraph("Warning", words)]
-    return [*lines, ""] if lines else []
 
 
 def models_text(models: Iterable[Model]) -> str:

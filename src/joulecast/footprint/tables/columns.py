@@ -35,6 +35,7 @@ from joulecast.footprint.tables.row import (
     gpu_seconds,
     row_footprint,
 )
+from joulecast.question.questions import SEPARATOR
 from joulecast.uncertainty import Interval
 
 COUNTS = ("gpu_count", "batch_size", "images")
@@ -57,7 +58,6 @@ NUMBERS = {
 }
 WORDS = ("currency", "accounting", "grid_region", "grid_boundary", "footprint_warning", "footprint_error")
 OUTPUTS = (*NUMBERS, *WORDS[:4], "grid_year", *WORDS[4:])
-SEPARATOR = "; "
 
 
 @dataclass(frozen=True)
