@@ -29,7 +29,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "T4",
-            "no energy on T4 was fitted on, times were: the error of the energy is of GPUs held out, "
+            "no energy on T4 was fitted on, times were: the error of the energy is of chips held out, "
             "that of the time of whole sources held out",
         ),
         ("sdxl", "RTX 3090", "no energy on RTX 3090 was fitted on, times were"),
@@ -48,7 +48,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "L4",
-            "no run on L4 was fitted on, only its datasheet is known: its error is of GPUs held out",
+            "no run on L4 was fitted on, only its datasheet is known: its error is of chips held out",
         ),
         (
             "sdxl",
@@ -63,7 +63,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "RTX A6000",
-            "was fitted on, its chip is known from times of RTX 3090: its error is of GPUs",
+            "was fitted on, its chip is known from times of RTX 3090: its error is of chips",
         ),
         (
             "sd3.5-medium",
