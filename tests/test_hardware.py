@@ -266,3 +266,19 @@ def test_the_documentation_names_every_key_of_a_gpu_file() -> None:
     page = (Path(__file__).parents[1] / "docs/quickstart.md").read_text(encoding="utf-8")
     for key in hardware._FILE_KEYS:
         assert f"`{key}`" in page, key
+
+
+@pytest.mark.parametrize(("stated", "name"), [("NVIDIA H100 80GB HBM3", "H100-SXM5-80GB"), ("t4", "T4")])
+def test_what_a_driver_states_is_found_in_the_catalogue(stated: str, name: str) -> None:
+    found = hardware.catalogued(stated)
+    assert found is not None
+    assert found.name == name
+
+
+def test_what_a_driver_states_is_never_a_file(tmp_path: Path) -> None:
+    """A store's names are of others: none makes a file be read."""
+    file = tmp_path / "card.toml"
+    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
+    assert hardware.gpu(str(file)).name == "my T4"
+    assert hardware.catalogued(str(file)) is None
+    assert hardware.catalogued("") is None

@@ -46,7 +46,17 @@ from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpu_toml", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
+__all__ = [
+    "PRECISIONS",
+    "Gpu",
+    "catalogued",
+    "gpu",
+    "gpu_toml",
+    "gpus",
+    "idle_power_w",
+    "load_gpu",
+    "process_nodes",
+]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
@@ -209,13 +219,18 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
     if not isinstance(name, str) or is_path(text, ".toml"):
         return load_gpu(text)
     count, single = counted(text)
-    found = _by_folded_name().get(fold(single))
+    found = catalogued(single)
     if found is None:
         is_kind = fold(single.partition(":")[0]) in KINDS
         raise UnknownNameError("GPU", text, _alike(single), KIND_HINT if is_kind else HINT)
     if count > 1:
         raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
     return found
+
+
+def catalogued(name: str) -> Gpu | None:
+    """The catalogue's GPU of a name, as a driver states it; None where it has none. It reads no file."""
+    return _by_folded_name().get(fold(name))
 
 
 def counted(text: str) -> tuple[int, str]:
@@ -277,7 +292,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
 
 def _told_apart(found: Gpu, by: str) -> Gpu:
     """A GPU as it is, unless its name is the catalogue's for another: then that name and `by`."""
-    known = _by_folded_name().get(fold(found.name))
+    known = catalogued(found.name)
     if (
         known is None
         or known is found

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from joulecast.architecture.workload import parse_size
 from joulecast.errors import InputError, fold, near_matches, shown
-from joulecast.hardware import gpu as find_gpu
+from joulecast.hardware import catalogued
 from joulecast.measure.export import is_whole
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.rows import StoredResult
@@ -126,10 +126,8 @@ def settings_of(result: StoredResult) -> dict[str, object]:
 
 def _gpu_name(stated: str) -> str:
     """The catalogue's name, or what was stated, without blanks."""
-    try:
-        return find_gpu(stated).name
-    except InputError:
-        return fold(stated)
+    found = catalogued(stated)
+    return fold(stated) if found is None else found.name
 
 
 def _value(text: str) -> bool | int | str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from joulecast.errors import InputError, in_short, shown
-from joulecast.hardware import gpu as find_gpu
+from joulecast.errors import in_short, shown
+from joulecast.hardware import catalogued
 from joulecast.measure.meter import Meter
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.protocol import Repeat, Settings
@@ -165,10 +165,8 @@ def differences(node: Node, stated: str, version: str, driver_version: str) -> I
 
 def gpu_name(stated: str) -> str | None:
     """The catalogue's name of a GPU, or None."""
-    try:
-        return find_gpu(stated).name
-    except InputError:
-        return None
+    found = catalogued(stated)
+    return None if found is None else found.name
 
 
 def known_gpu(stated: str, accelerator: str) -> str | None:
