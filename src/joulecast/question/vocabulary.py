@@ -93,4 +93,5 @@ def _is_same(value: object, known: str) -> bool:
         pass
     if known == "no":
         return text in NOTHING or fold(text) == ""
+    # samplers come with a name of their noise levels behind, "DPM++ 2M Karras", which is no other sampler
     return fold(text).removesuffix("karras").removesuffix("exponential") == fold(known)
