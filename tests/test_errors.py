@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.errors import InputError, in_short, kind_in_short, one_line, shown, visible
+from joulecast.errors import InputError, did_you_mean, in_short, kind_in_short, one_line, shown, visible
 
 HOSTILE = [
     "\x1b]0;owned\x07",
@@ -61,3 +61,9 @@ def test_an_exception_without_words_is_its_kind(error: Exception) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_an_exception_says_cannot_act(text: str) -> None:
     assert in_short(ValueError(f"a {text} b")).isprintable()
+
+
+def test_the_nearest_is_asked_for_or_all_are_told() -> None:
+    assert did_you_mean("stpes", ("steps", "size")) == "did you mean steps?"
+    assert did_you_mean("zzz", ("steps", "size")) == "known: steps, size"
+    assert did_you_mean("zzz", {"fit": 1, "plan": 2}, "commands") == "commands: fit, plan"

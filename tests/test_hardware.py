@@ -282,3 +282,13 @@ def test_what_a_driver_states_is_never_a_file(tmp_path: Path) -> None:
     assert hardware.gpu(str(file)).name == "my T4"
     assert hardware.catalogued(str(file)) is None
     assert hardware.catalogued("") is None
+
+
+def test_a_gpu_file_whose_path_has_a_line_end_is_a_file_again(tmp_path: Path) -> None:
+    """The path is the source of its figures, and a comment in the file that is made of it."""
+    file = tmp_path / "a\nbandwidth_gb_per_s = 1\x1b.toml"
+    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
+    again = tmp_path / "again.toml"
+    again.write_text(hardware.gpu_toml(hardware.gpu(str(file))))
+    found = hardware.gpu(str(again))
+    assert (found.name, found.bandwidth_byte_per_s) == ("my my T4", hardware.gpu("T4").bandwidth_byte_per_s)

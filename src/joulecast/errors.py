@@ -19,7 +19,7 @@ cursor, set a title or turn a line around: `visible` shows them, `one_line` refu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 
@@ -106,6 +106,12 @@ def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     near = [folded[match] for match in difflib.get_close_matches(wanted, folded, n=most, cutoff=0.6)]
     contained = [choice for key, choice in folded.items() if len(wanted) >= 3 and wanted in key]
     return list(dict.fromkeys(near + contained))[:most]
+
+
+def did_you_mean(name: str, choices: Collection[str], otherwise: str = "known") -> str:
+    """The nearest of some names as a question, ``did you mean steps?``, or all: ``known: steps, size``."""
+    near = near_matches(name, choices, most=1)
+    return f"did you mean {near[0]}?" if near else f"{otherwise}: {', '.join(choices)}"
 
 
 @lru_cache(maxsize=4096)

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from joulecast import data
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, did_you_mean, fold, shown
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
 from joulecast.files.paths import is_path, shown_path, user_text
@@ -319,9 +319,8 @@ def gpu_toml(gpu: Gpu) -> str:
     for name, known in _QUANTITIES.items():
         value = getattr(gpu, known.attribute)
         if value is not None:
-            lines.append(
-                f"{known.key} = {value / known.factor:.12g}  # {gpu.sources.get(name, '')}".rstrip(" #")
-            )
+            source = "".join(c if c.isprintable() else " " for c in gpu.sources.get(name, ""))
+            lines.append(f"{known.key} = {value / known.factor:.12g}  # {source}".rstrip(" #"))
     return "\n".join(lines) + "\n"
 
 
@@ -372,8 +371,7 @@ def _process(name: str | None, where: str) -> str | None:
 def _check_keys(table: Mapping[str, Any], where: str) -> None:
     for key in table:
         if key not in _FILE_KEYS:
-            near = near_matches(key, _FILE_KEYS, most=1)
-            better = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(_FILE_KEYS)}"
+            better = did_you_mean(key, _FILE_KEYS, "known keys")
             raise FileFormatError(f"{where} has the unknown key {shown(key)}; {better}")
     missing = [key for key in _REQUIRED_KEYS if key not in table]
     if missing:

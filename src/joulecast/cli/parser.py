@@ -20,7 +20,7 @@ from joulecast import __version__
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.help import HelpFormatter, listed, usage
 from joulecast.cli.streams import visible_streams
-from joulecast.errors import InputError, JoulecastError, near_matches, shown
+from joulecast.errors import InputError, JoulecastError, did_you_mean, near_matches, shown
 
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
 # Arguments that may be the path of a file to read: `-` is standard input there.
@@ -139,9 +139,7 @@ def _known(name: str) -> str:
         return name
     if name in ELSEWHERE:
         raise InputError(f"{name} is no command: {ELSEWHERE[name]}")
-    near = near_matches(name, COMMANDS, most=1)
-    better = f"did you mean {near[0]}?" if near else f"commands: {', '.join(COMMANDS)}"
-    raise InputError(f"unknown command {shown(name)}; {better}")
+    raise InputError(f"unknown command {shown(name)}; {did_you_mean(name, COMMANDS, 'commands')}")
 
 
 def _parse(command: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:

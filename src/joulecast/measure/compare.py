@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from joulecast.architecture.workload import parse_size
-from joulecast.errors import InputError, fold, near_matches, shown
+from joulecast.errors import InputError, did_you_mean, fold, shown
 from joulecast.hardware import catalogued
 from joulecast.measure.export import is_whole
 from joulecast.measure.records import TaskSpec
@@ -105,9 +105,7 @@ def selection(text: str) -> dict[str, object]:
     for item in text.replace(",", " ").split():
         key, equals, value = item.partition("=")
         if not equals or key not in known:
-            near = near_matches(key, known, most=1)
-            better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise InputError(f"{shown(item)} is not key=value; {better}")
+            raise InputError(f"{shown(item)} is not key=value; {did_you_mean(key, known)}")
         if key == "size":
             found["width"], found["height"] = parse_size(value)
         elif key in ("gpu", "weights"):
