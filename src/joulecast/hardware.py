@@ -241,9 +241,17 @@ def counted(text: str) -> tuple[int, str]:
 
 def _alike(name: str) -> list[str]:
     """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
-    number = model_number(name)
-    known = [choice for one in gpus() for choice in (one.name, *one.aliases)]
-    return [choice for choice in known if number and model_number(choice) == number]
+    return _by_number().get(model_number(name), [])
+
+
+@cache
+def _by_number() -> Mapping[str, list[str]]:
+    """The names of the catalogue that say a model number, by that number."""
+    found: dict[str, list[str]] = {}
+    for name in (choice for one in gpus() for choice in (one.name, *one.aliases)):
+        if number := model_number(name):
+            found.setdefault(number, []).append(name)
+    return found
 
 
 def model_number(name: str) -> str:
