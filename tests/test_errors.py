@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.errors import InputError, one_line, shown, visible
+from joulecast.errors import InputError, did_you_mean, in_short, kind_in_short, one_line, shown, visible
 
 HOSTILE = [
     "\x1b]0;owned\x07",
@@ -43,3 +43,27 @@ def test_what_is_no_name(text: object) -> None:
 def test_names() -> None:
     assert one_line(" My model é ", "name") == "My model é"
     assert shown("a\x1b") == "'a\\x1b'"
+
+
+def test_an_exception_is_quoted_by_its_first_line() -> None:
+    error = RuntimeError("\n  shapes   do not fit\nTraceback of another language")
+    assert in_short(error) == "shapes do not fit"
+    assert kind_in_short(error) == "RuntimeError: shapes do not fit"
+    assert in_short(ValueError("x" * 999)) == "x" * 200
+    assert in_short(ValueError("x" * 999), 20) == "x" * 20
+
+
+@pytest.mark.parametrize("error", [KeyError(), ValueError(" "), AssertionError("")])
+def test_an_exception_without_words_is_its_kind(error: Exception) -> None:
+    assert in_short(error) == kind_in_short(error) == type(error).__name__
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_an_exception_says_cannot_act(text: str) -> None:
+    assert in_short(ValueError(f"a {text} b")).isprintable()
+
+
+def test_the_nearest_is_asked_for_or_all_are_told() -> None:
+    assert did_you_mean("stpes", ("steps", "size")) == "did you mean steps?"
+    assert did_you_mean("zzz", ("steps", "size")) == "known: steps, size"
+    assert did_you_mean("zzz", {"fit": 1, "plan": 2}, "commands") == "commands: fit, plan"

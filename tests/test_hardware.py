@@ -266,3 +266,29 @@ def test_the_documentation_names_every_key_of_a_gpu_file() -> None:
     page = (Path(__file__).parents[1] / "docs/quickstart.md").read_text(encoding="utf-8")
     for key in hardware._FILE_KEYS:
         assert f"`{key}`" in page, key
+
+
+@pytest.mark.parametrize(("stated", "name"), [("NVIDIA H100 80GB HBM3", "H100-SXM5-80GB"), ("t4", "T4")])
+def test_what_a_driver_states_is_found_in_the_catalogue(stated: str, name: str) -> None:
+    found = hardware.catalogued(stated)
+    assert found is not None
+    assert found.name == name
+
+
+def test_what_a_driver_states_is_never_a_file(tmp_path: Path) -> None:
+    """A store's names are of others: none makes a file be read."""
+    file = tmp_path / "card.toml"
+    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
+    assert hardware.gpu(str(file)).name == "my T4"
+    assert hardware.catalogued(str(file)) is None
+    assert hardware.catalogued("") is None
+
+
+def test_a_gpu_file_whose_path_has_a_line_end_is_a_file_again(tmp_path: Path) -> None:
+    """The path is the source of its figures, and a comment in the file that is made of it."""
+    file = tmp_path / "a\nbandwidth_gb_per_s = 1\x1b.toml"
+    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
+    again = tmp_path / "again.toml"
+    again.write_text(hardware.gpu_toml(hardware.gpu(str(file))))
+    found = hardware.gpu(str(again))
+    assert (found.name, found.bandwidth_byte_per_s) == ("my my T4", hardware.gpu("T4").bandwidth_byte_per_s)

@@ -27,11 +27,20 @@ from joulecast.compute.polynomial import parse_monomial
 from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.compute.solving import _values_of_hints
 from joulecast.errors import JoulecastError
+from joulecast.files.documents import parse_json, parse_toml
+from joulecast.files.fields import check_fields
 from joulecast.files.tables import blocks_of
+from joulecast.footprint.account import power_caveats
+from joulecast.forecast.answer import _is_possible
 from joulecast.forecast.caveats import Known, host_caveat, pair_caveats, power_caveat, workload_caveats
 from joulecast.hardware import gpu
+from joulecast.plan.demand import _check_demand, _start
+from joulecast.plan.problem import Service
+from joulecast.question.table import keys_of
+from joulecast.report import page
 from joulecast.report.amounts import number
 from joulecast.report.decisions.front_picture import _Scale
+from joulecast.report.decisions.plan_text import _grams
 from joulecast.report.decisions.rows import bar_hours, plan_regions
 
 SD15, H100 = packaged_profile("sd1.5"), gpu("H100-SXM5-80GB")
@@ -96,7 +105,63 @@ def is_no_hint(value: int) -> bool:
     return not _values_of_hints([{"batch": value}], [{"batch": 1}])
 
 
+@dataclasses.dataclass
+class Measured:
+    energy_j: float
+
+
+def is_no_record(energy_j: float) -> bool:
+    try:
+        check_fields(Measured(energy_j))
+    except TypeError:
+        return True
+    return False
+
+
+def cannot_be(power_share: float = 1.0, per_flop_j: float = 1e-12) -> bool:
+    """Of an answer for one operation."""
+    return not _is_possible(np.array([power_share]), np.array([per_flop_j]), np.array([1.0]))[0]
+
+
+def asks_for_less(images: float) -> None:
+    _check_demand([Service("studio", demand=np.array([0.0, images]))])
+
+
+def not_toml(text: str, words: str) -> bool:
+    return refuses(parse_toml, words)(text, "a file")
+
+
+def not_json(text: str, words: str) -> bool:
+    return refuses(parse_json, words)(text, "a file")
+
+
 THRESHOLDS = {
+    "power that no GPU draws": Threshold(lambda w: bool(power_caveats(w, 1.0)), 3000.0, 3001.0),
+    "power that no GPU idles at": Threshold(lambda w: bool(power_caveats(w, 1.0)), 3.0, 2.99),
+    "most of a power limit in an answer": Threshold(cannot_be, 9.99, 10.01),
+    "least of a power limit in an answer": Threshold(cannot_be, 0.00101, 0.00099),
+    "most energy of an operation": Threshold(lambda joules: cannot_be(1.0, joules), 0.99, 1.01),
+    "least energy of an operation": Threshold(lambda joules: cannot_be(1.0, joules), 1.01e-17, 0.99e-17),
+    "most that was ever measured": Threshold(is_no_record, 1e12, 1.01e12),
+    "least that was ever measured": Threshold(is_no_record, 0.0, -1e-9),
+    "images of an hour": Threshold(refuses(asks_for_less, "or at least 0.001"), 0.001, 0.00099),
+    "no image of an hour": Threshold(refuses(asks_for_less, "or at least 0.001"), 0.0, 1e-9),
+    "first year of a plan": Threshold(refuses(_start, "years"), "1990-01-01T00:00Z", "1989-12-31T23:59Z"),
+    "last year of a plan": Threshold(refuses(_start, "years"), "2200-12-31T23:59Z", "2201-01-01T00:00Z"),
+    "levels of JSON": Threshold(
+        lambda levels: not_json("[" * levels + "]" * levels, "nested deeper"), 64, 65
+    ),
+    "levels of TOML": Threshold(
+        lambda levels: not_toml(f"a = {'[' * (levels - 1)}{']' * (levels - 1)}", "nested deeper"), 64, 65
+    ),
+    "digits in JSON": Threshold(lambda digits: not_json("9" * digits, "digits"), 300, 301),
+    "digits in TOML": Threshold(lambda digits: not_toml(f"a = {'9' * digits}", "digits"), 300, 301),
+    "parts of a key": Threshold(lambda parts: not_toml(".".join("a" * parts) + " = 1", "parts"), 32, 33),
+    "letters of a short cell": Threshold(lambda letters: page._length("x" * letters) == "long", 30, 31),
+    "grams that are milligrams": Threshold(lambda grams: "mg" in _grams(grams), 0.1, 0.0999),
+    # alike to 0.77 and 0.80; to 0.86 and 0.90 where `timesteps`, another's name for it, is meant
+    "a slip in a key": Threshold(refuses(keys_of, "is the column"), ["xxxsteps"], ["stesp"]),
+    "a slip in another's name": Threshold(refuses(keys_of, "the steps"), ["xxxtimesteps"], ["xxtimesteps"]),
     "power over the board's limit": Threshold(power_w, 734.9, 735.1),
     "a host that sets the time": Threshold(is_host_bound, 0.5, 0.501),
     "weights over the memory": Threshold(fits_no_weights, 0, -1),

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from joulecast.law.load import load_law
     from joulecast.measure.once import measure_once
     from joulecast.plan.case import Case
+    from joulecast.plan.infeasible import InfeasiblePlanError
     from joulecast.plan.make import make_plan
-    from joulecast.plan.solve import InfeasiblePlanError, Plan
+    from joulecast.plan.solve import Plan
     from joulecast.plan.tradeoff import Outcome, front, outcomes
     from joulecast.plan.whatif import WhatIf, what_if
     from joulecast.question.models import Model, load_profile, models
@@ -64,7 +65,7 @@ _HOMES = {
     "Form": "law.forms",
     "Gpu": "hardware",
     "InputError": "errors",
-    "InfeasiblePlanError": "plan.solve",
+    "InfeasiblePlanError": "plan.infeasible",
     "Interval": "uncertainty",
     "JoulecastError": "errors",
     "Law": "law.law",

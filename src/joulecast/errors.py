@@ -19,7 +19,7 @@ cursor, set a title or turn a line around: `visible` shows them, `one_line` refu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 
@@ -108,6 +108,12 @@ def near_matches(name: str, choices: Iterable[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys(near + contained))[:most]
 
 
+def did_you_mean(name: str, choices: Collection[str], otherwise: str = "known") -> str:
+    """The nearest of some names as a question, ``did you mean steps?``, or all: ``known: steps, size``."""
+    near = near_matches(name, choices, most=1)
+    return f"did you mean {near[0]}?" if near else f"{otherwise}: {', '.join(choices)}"
+
+
 @lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """The form in which names are compared: lower case, letters and digits only."""
@@ -136,6 +142,23 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     """Text as a terminal or a page may have it: what would not be seen but act is written as an escape."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+# What Python raises where a value of a file is of another kind than expected.
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+def in_short(error: BaseException, most: int = 200) -> str:
+    """The first line of an exception's message, for another message to quote; its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return visible(" ".join(lines[0].split())[:most]) if lines else type(error).__name__
+
+
+def kind_in_short(error: BaseException) -> str:
+    """The same with the exception's kind before it: ``KeyError: 'name'``."""
+    words = in_short(error)
+    kind = type(error).__name__
+    return words if words == kind else f"{kind}: {words}"
 
 
 def one_line(value: object, what: str, most: int = 200) -> str:

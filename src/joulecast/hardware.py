@@ -39,14 +39,24 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from joulecast import data
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, near_matches, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, did_you_mean, fold, shown
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
 from joulecast.files.paths import is_path, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
-__all__ = ["PRECISIONS", "Gpu", "gpu", "gpu_toml", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
+__all__ = [
+    "PRECISIONS",
+    "Gpu",
+    "catalogued",
+    "gpu",
+    "gpu_toml",
+    "gpus",
+    "idle_power_w",
+    "load_gpu",
+    "process_nodes",
+]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
@@ -209,13 +219,18 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
     if not isinstance(name, str) or is_path(text, ".toml"):
         return load_gpu(text)
     count, single = counted(text)
-    found = _by_folded_name().get(fold(single))
+    found = catalogued(single)
     if found is None:
         is_kind = fold(single.partition(":")[0]) in KINDS
         raise UnknownNameError("GPU", text, _alike(single), KIND_HINT if is_kind else HINT)
     if count > 1:
         raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
     return found
+
+
+def catalogued(name: str) -> Gpu | None:
+    """The catalogue's GPU of a name, as a driver states it; None where it has none. It reads no file."""
+    return _by_folded_name().get(fold(name))
 
 
 def counted(text: str) -> tuple[int, str]:
@@ -226,9 +241,17 @@ def counted(text: str) -> tuple[int, str]:
 
 def _alike(name: str) -> list[str]:
     """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
-    number = model_number(name)
-    known = [choice for one in gpus() for choice in (one.name, *one.aliases)]
-    return [choice for choice in known if number and model_number(choice) == number]
+    return _by_number().get(model_number(name), [])
+
+
+@cache
+def _by_number() -> Mapping[str, list[str]]:
+    """The names of the catalogue that say a model number, by that number."""
+    found: dict[str, list[str]] = {}
+    for name in (choice for one in gpus() for choice in (one.name, *one.aliases)):
+        if number := model_number(name):
+            found.setdefault(number, []).append(name)
+    return found
 
 
 def model_number(name: str) -> str:
@@ -277,7 +300,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
 
 def _told_apart(found: Gpu, by: str) -> Gpu:
     """A GPU as it is, unless its name is the catalogue's for another: then that name and `by`."""
-    known = _by_folded_name().get(fold(found.name))
+    known = catalogued(found.name)
     if (
         known is None
         or known is found
@@ -304,9 +327,8 @@ def gpu_toml(gpu: Gpu) -> str:
     for name, known in _QUANTITIES.items():
         value = getattr(gpu, known.attribute)
         if value is not None:
-            lines.append(
-                f"{known.key} = {value / known.factor:.12g}  # {gpu.sources.get(name, '')}".rstrip(" #")
-            )
+            source = "".join(c if c.isprintable() else " " for c in gpu.sources.get(name, ""))
+            lines.append(f"{known.key} = {value / known.factor:.12g}  # {source}".rstrip(" #"))
     return "\n".join(lines) + "\n"
 
 
@@ -357,8 +379,7 @@ def _process(name: str | None, where: str) -> str | None:
 def _check_keys(table: Mapping[str, Any], where: str) -> None:
     for key in table:
         if key not in _FILE_KEYS:
-            near = near_matches(key, _FILE_KEYS, most=1)
-            better = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(_FILE_KEYS)}"
+            better = did_you_mean(key, _FILE_KEYS, "known keys")
             raise FileFormatError(f"{where} has the unknown key {shown(key)}; {better}")
     missing = [key for key in _REQUIRED_KEYS if key not in table]
     if missing:

@@ -488,6 +488,9 @@ def test_boamps_reports(run: Command) -> None:
     made = [json.loads(Path("reports", f"boamps-{i}.json").read_text()) for i in (1, 2)]
     assert [m["task"]["algorithms"][0]["foundationModelName"] for m in made] == ["flux.1-dev", "sd3.5-large"]
     assert made[0]["header"]["reportId"] != made[1]["header"]["reportId"]
+    for folder in ("fresh", "two/levels", "of.2026"):
+        assert run("card", "p.parquet", *BOAMPS, "--out", folder).status == 0
+        assert len(list(Path(folder).iterdir())) == 2
     assert run("card", "p.parquet", *BOAMPS, "--row", "1", "--out", "one.json").status == 0
     answer = estimate("flux.1-dev", "H100-SXM5-80GB", size="1024x1024", steps=50, precision="bf16")
     error = max(answer.energy_high_j / answer.energy_j - 1, 1 - answer.energy_low_j / answer.energy_j)
@@ -537,6 +540,8 @@ def test_rows_without_an_energy_are_told(run: Command) -> None:
         (("--format", "boamp"), "did you mean boamps?"),
         (BOAMPS, "a BoAmps report is of one task and the table has 2 rows"),
         ((*BOAMPS, "--out", "w.csv"), "the table has 2 rows"),
+        ((*BOAMPS, "--out", "both.json"), "the table has 2 rows"),
+        ((*BOAMPS, "--out", "no/Both.JSON"), "--out and a folder"),
         ((*BOAMPS, "--row", "3"), "--row 3: the table has 2 rows"),
         ((*BOAMPS, "--row", "none"), "--row must be a whole number"),
         ((*BOAMPS[:2], "--row", "1"), "says on what infrastructure"),

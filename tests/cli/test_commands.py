@@ -10,10 +10,18 @@ from pathlib import Path
 import pytest
 
 from command import Command
+from joulecast.architecture import workload
+from joulecast.boundary import BOUNDARIES
 from joulecast.cli import help as layout
+from joulecast.cli.campaign import ACTIONS
 from joulecast.cli.commands import COMMANDS, load
-from joulecast.cli.options import ASKED, CARBON, OUTPUT, WHERE
+from joulecast.cli.options import ASKED, CARBON, LAW_HELP, OUTPUT, WHERE
 from joulecast.cli.parser import command_parser
+from joulecast.footprint.grid.yearly import ACCOUNTING
+from joulecast.law.load import law_names, load_law
+from joulecast.measure.campaign_plan import RUNTIMES, TF32
+from joulecast.report import boamps, card
+from joulecast.report.budget_text import ENDS
 from joulecast.report.lines import MOST_WIDTH
 
 TITLES = {"positional arguments", "options", "what changes", ASKED, WHERE, CARBON, OUTPUT}
@@ -66,8 +74,46 @@ def test_an_estimate_does_without() -> None:
     assert "joulecast.forecast.estimate" in loaded
     assert not loaded & {
         "difflib", "importlib.metadata", "importlib.resources", "concurrent.futures", "inspect", "shutil",
-        "subprocess", "tempfile", "tomllib", "zipfile",
+        "subprocess", "tempfile", "tomllib", "zipfile", "joulecast.compute.profile_meaning",
+        "joulecast.files.columns", "joulecast.files.tables", "joulecast.forecast.predictor",
+        "joulecast.question.neighbours",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_what_reads_no_file_loads_no_reader(word: str) -> None:
+    loaded = loaded_by(word)
+    assert "joulecast.cli.parser" in loaded
+    assert not {name for name in loaded if name.startswith("joulecast.files")}
+
+
+CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("estimate", "--precision"): workload.PRECISIONS,
+    ("measure", "--precision"): workload.PRECISIONS,
+    ("estimate", "--boundary"): BOUNDARIES,
+    ("campaign", "--boundary"): (*BOUNDARIES, "both"),
+    ("footprint", "--accounting"): ACCOUNTING,
+    ("card", "--format"): (*card.FORMATS, card.BOAMPS),
+    ("card", "--infrastructure"): boamps.INFRASTRUCTURES,
+    ("budget", "--bound"): tuple(ENDS),
+    ("measure", "--runtime"): RUNTIMES,
+    ("measure", "--tf32"): TF32,
+    ("campaign", "action"): ACTIONS,
+    **{(name, "--passes"): ("1", "2") for name in ("estimate", "measure", "pareto")},
+}
+
+
+@pytest.mark.parametrize(("command", "option"), CHOICES)
+def test_choices_in_help_are_those_that_are_taken(command: str, option: str) -> None:
+    """Written out in the help, so that no command loads what knows them."""
+    actions = command_parser(command)._actions
+    (metavar,) = (str(one.metavar) for one in actions if option in (*one.option_strings, one.dest))
+    assert sorted(metavar.strip("{}").split(",")) == sorted(CHOICES[command, option])
+
+
+def test_laws_in_help_are_those_that_are_packaged() -> None:
+    assert all(name in LAW_HELP for name in law_names())
+    assert f"{load_law().name} (the default)" in LAW_HELP
 
 
 @pytest.mark.parametrize("steps", ["20", "20.0", "2e1", "2_0"])

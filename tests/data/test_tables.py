@@ -42,6 +42,17 @@ def test_every_figure_has_unit_source_and_status() -> None:
         assert row["status"] != "inferred" or row["note"] or "ratio" in row["source"], row
 
 
+# Tables whose figures are elsewhere, or are made of others: names of GPUs, predictions of runs, a format.
+WITHOUT_SOURCE = {"gpus.csv", "held_out.csv", "runs/columns.csv"}
+
+
+@pytest.mark.parametrize("name", sorted({*data.names("", ".csv"), *RUN_FILES} - WITHOUT_SOURCE))
+def test_every_row_has_its_source(name: str) -> None:
+    """Of a name of others, whose it is."""
+    column = "of" if name == "vocabulary.csv" else "source"
+    assert all(row[column].strip() for row in data.read_table(name))
+
+
 def test_figures_and_gpus_name_each_other_once() -> None:
     pairs = [(row["gpu"], row["quantity"]) for row in FIGURES]
     assert len(set(pairs)) == len(pairs)

@@ -191,6 +191,16 @@ def test_a_power_that_no_gpu_draws_is_told(energy_j: float, duration_s: float, w
     assert words in footprint_of_energy(energy_j, duration_s, exact_site()).warnings[-1]
 
 
+@pytest.mark.parametrize(
+    ("power_w", "unit"),
+    [(3034, ""), (9_990, ""), (10_010, "mJ"), (0.00277, ""), (0.00279, "Wh"), (0.9, "kJ")],
+)
+def test_a_unit_is_meant_where_a_gpu_at_work_draws_what_it_gives(power_w: float, unit: str) -> None:
+    """Ten watts at least: 3,034 W are no slip of millijoules."""
+    told = footprint_of_energy(power_w, 1.0, exact_site()).warnings[-1]
+    assert (f"; as {unit} it would be" in told) if unit else ("; as" not in told)
+
+
 @pytest.mark.parametrize("power_w", [3.0, 70.0, 1400.0, 3000.0])
 def test_powers_of_gpus_are_not(power_w: float) -> None:
     assert footprint_of_energy(power_w, 1.0, exact_site()).warnings == ()

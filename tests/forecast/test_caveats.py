@@ -29,7 +29,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "T4",
-            "no energy on T4 was fitted on, times were: the error of the energy is of GPUs held out, "
+            "no energy on T4 was fitted on, times were: the error of the energy is of chips held out, "
             "that of the time of whole sources held out",
         ),
         ("sdxl", "RTX 3090", "no energy on RTX 3090 was fitted on, times were"),
@@ -48,7 +48,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "L4",
-            "no run on L4 was fitted on, only its datasheet is known: its error is of GPUs held out",
+            "no run on L4 was fitted on, only its datasheet is known: its error is of chips held out",
         ),
         (
             "sdxl",
@@ -63,7 +63,7 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "RTX A6000",
-            "was fitted on, its chip is known from times of RTX 3090: its error is of GPUs",
+            "was fitted on, its chip is known from times of RTX 3090: its error is of chips",
         ),
         (
             "sd3.5-medium",
@@ -91,7 +91,7 @@ def test_nothing_is_said_of_what_was_measured() -> None:
     assert not any("fitted on" in words for words in estimate("sdxl", "A100-SXM4-80GB").warnings)
 
 
-def test_the_errors_beside_are_of_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_errors_beside_are_of_the_same() -> None:
     """Published errors and intervals of a time are those of what was known of times."""
     found, law = estimate("sdxl", "T4"), load_law()
     assert (found.familiarity, found.timed_familiarity) == ("unseen_gpu", "seen")

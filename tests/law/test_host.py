@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from joulecast import estimate
-from joulecast.law.adapt import fit
+from joulecast.forecast.caveats import host_caveat
+from joulecast.law.adapt import FEWEST_FOR_INTERVAL, fit
 from joulecast.law.dataset import Dataset
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.load import load_law
@@ -85,3 +86,8 @@ def test_laws_that_know_no_host_say_nothing_of_it() -> None:
     for law in ("paper", "joules_per_flop"):
         found = estimate(*SDXL, law=law)
         assert not any("host" in words for words in found.warnings)
+
+
+def test_how_many_runs_narrow_a_range_is_one_number() -> None:
+    (words,) = host_caveat(np.array([1.0]))
+    assert f"{FEWEST_FOR_INTERVAL} or more runs of your own" in words

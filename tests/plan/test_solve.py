@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from joulecast.errors import InputError
+from joulecast.plan.infeasible import InfeasiblePlanError, explain_infeasible
 from joulecast.plan.milp import OutOfTimeError, Program, Solution
 from joulecast.plan.problem import GpuType, Option, Place, Problem, Service
-from joulecast.plan.solve import InfeasiblePlanError, Plan, explain_infeasible, solve
+from joulecast.plan.solve import Plan, solve
 from joulecast.report.decisions.plan_text import plan_text
 from joulecast.uncertainty import Interval
 

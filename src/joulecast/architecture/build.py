@@ -25,7 +25,7 @@ from joulecast.architecture.pipeline_config import (
     is_scheduler,
     is_tokenizer,
 )
-from joulecast.errors import MissingExtraError, TraceError, UnknownNameError, shown
+from joulecast.errors import MissingExtraError, TraceError, UnknownNameError, kind_in_short, shown
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 try:
@@ -175,7 +175,7 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
             pipeline = traced(**parts, **optional, **settings)
         except Exception as error:
             raise TraceError(
-                f"{config.pipeline} cannot be built from these components: {one_line(error)}"
+                f"{config.pipeline} cannot be built from these components: {kind_in_short(error)}"
             ) from error
         for part in _with_inner_pipelines(pipeline, diffusers.DiffusionPipeline):
             part.__class__ = _on_processor(type(part))
@@ -204,12 +204,6 @@ def quiet() -> Iterator[None]:
     finally:
         diffusers_logging.set_verbosity(levels[0])
         transformers_logging.set_verbosity(levels[1])
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an exception, short enough for an error message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 def class_of(library: str, name: str) -> Any:
@@ -300,7 +294,7 @@ def build_component(name: str, part: ComponentConfig, precision: str) -> Any:
             return found.from_config(config)
         return _build_module(found, config, TORCH_DTYPES[precision])
     except Exception as error:
-        cause = str(error) if isinstance(error, TraceError) else one_line(error)
+        cause = str(error) if isinstance(error, TraceError) else kind_in_short(error)
         raise TraceError(f"component {name} ({part.class_name}) cannot be built: {cause}") from error
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT, print_json, say
 from joulecast.cli.source import check_trace, source, source_options, trace_of
-from joulecast.errors import InputError, JoulecastError, UnknownNameError
+from joulecast.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
@@ -87,11 +87,12 @@ def _campaign_run(options: argparse.Namespace) -> int:
 def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
     from joulecast.hardware import gpu as find_gpu
     from joulecast.measure.campaign import run_campaign, waiting
+    from joulecast.measure.node import gpu_name
 
     named = None if options.gpu is None else find_gpu(options.gpu).name
     subject, meter = source(options)
     try:
-        known = named or _catalogue_name(meter.device.gpu)
+        known = named or gpu_name(meter.device.gpu)
         for gpu, count in waiting(store, {known}).items():
             say(
                 f"{count} task{'s' if count > 1 else ''} for a {gpu}; this is {known or meter.device.gpu}: "
@@ -125,15 +126,6 @@ def _check_kind(store: Store, options: argparse.Namespace) -> None:
     if known != kind and is_begun:
         raise InputError(f"the store holds {known} results; give --store another file for {kind} ones")
     store.note("kind", kind)
-
-
-def _catalogue_name(gpu: str) -> str | None:
-    from joulecast.hardware import gpu as find_gpu
-
-    try:
-        return find_gpu(gpu).name
-    except JoulecastError:
-        return None
 
 
 def _tell(progress: Progress) -> None:

@@ -69,7 +69,7 @@ def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -
     if not rows:
         raise InputError("no row has an energy_j: there is nothing to report")
     folder = None if options.out is None else Path(options.out)
-    if len(rows) > 1 and (folder is None or folder.is_file()):
+    if len(rows) > 1 and (folder is None or _is_file_name(folder)):
         raise InputError(
             f"a BoAmps report is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
             "and a folder"
@@ -84,6 +84,11 @@ def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -
         write_text(text, folder / f"boamps-{number}.json")
     print(f"{len(texts)} reports in {options.out}", file=sys.stderr)
     return 0
+
+
+def _is_file_name(path: Path) -> bool:
+    """Whether a path is a file's, or would be by its ending."""
+    return not path.is_dir() and (path.exists() or path.suffix.casefold() == ".json")
 
 
 def _chosen(rows: list[Row], number: str | None) -> list[Row]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 
-from joulecast.report.lines import SPARE, terminal_width
-
 HELP_WIDTH = 80
 HELP_COLUMN = 26
 
@@ -56,4 +54,6 @@ def listed(rows: Iterable[tuple[str, str]]) -> str:
 
 def width() -> int:
     """Characters of a line of help, less a margin."""
+    from joulecast.report.lines import SPARE, terminal_width  # where there is help to print, not before
+
     return (terminal_width() or HELP_WIDTH) - SPARE

@@ -20,9 +20,7 @@ from joulecast import __version__
 from joulecast.cli.commands import COMMANDS, load
 from joulecast.cli.help import HelpFormatter, listed, usage
 from joulecast.cli.streams import visible_streams
-from joulecast.errors import InputError, JoulecastError, near_matches, shown
-from joulecast.files.paths import guarding_inputs
-from joulecast.files.streams import is_stream, streams
+from joulecast.errors import InputError, JoulecastError, did_you_mean, near_matches, shown
 
 DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
 # Arguments that may be the path of a file to read: `-` is standard input there.
@@ -45,7 +43,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no reason to fail
-    with visible_streams(), guarding_inputs():
+    with visible_streams():
         status = _run(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:
         gc.freeze()  # the process ends: a last walk over all it holds is for nothing
@@ -125,8 +123,11 @@ def _command(arguments: list[str]) -> int:
         if not name:
             root.print_help()
             return 0
+        from joulecast.files.paths import guarding_inputs  # --help and --version read no file
+        from joulecast.files.streams import streams
+
         command = _known(name[0])
-        with streams() as as_file:
+        with guarding_inputs(), streams() as as_file:
             return load(command).run(_with_files(_parse(command_parser(command), after), as_file))
     except SystemExit as done:  # how argparse ends after --help and --version
         return int(done.code or 0)
@@ -138,9 +139,7 @@ def _known(name: str) -> str:
         return name
     if name in ELSEWHERE:
         raise InputError(f"{name} is no command: {ELSEWHERE[name]}")
-    near = near_matches(name, COMMANDS, most=1)
-    better = f"did you mean {near[0]}?" if near else f"commands: {', '.join(COMMANDS)}"
-    raise InputError(f"unknown command {shown(name)}; {better}")
+    raise InputError(f"unknown command {shown(name)}; {did_you_mean(name, COMMANDS, 'commands')}")
 
 
 def _parse(command: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
@@ -170,6 +169,7 @@ def _better(command: argparse.ArgumentParser, unknown: str) -> str:
 
 def _with_files(options: argparse.Namespace, as_file: Callable[[str], str]) -> argparse.Namespace:
     """Options in which what comes through a pipe is a file."""
+    from joulecast.files.streams import is_stream
 
     def read(text: str) -> str:
         return ",".join(as_file(part) if is_stream(part) else part for part in text.split(","))

@@ -16,14 +16,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from joulecast.architecture.build import (
-    PROMPT,
-    StandInTokenizer,
-    build_pipeline,
-    count_parameters,
-    one_line,
-    quiet,
-)
+from joulecast.architecture.build import PROMPT, StandInTokenizer, build_pipeline, count_parameters, quiet
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
@@ -34,7 +27,7 @@ from joulecast.compute.tracer import (
     check_attention_count,
 )
 from joulecast.compute.values import UnknownValuesError
-from joulecast.errors import TraceError
+from joulecast.errors import TraceError, kind_in_short
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
@@ -171,7 +164,7 @@ class PipelineCapture:
                 asked += [request.size] if request.width else []
                 asked.append(f"{request.steps} steps")
                 raise TraceError(
-                    f"{type(self.pipeline).__name__} refuses {', '.join(asked)}: {one_line(error)}"
+                    f"{type(self.pipeline).__name__} refuses {', '.join(asked)}: {kind_in_short(error)}"
                 ) from error
 
     def guidance_parameter(self) -> str | None:

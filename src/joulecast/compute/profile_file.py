@@ -34,8 +34,7 @@ from joulecast.compute.profile import (
     SizeRule,
     TextRule,
 )
-from joulecast.compute.profile_meaning import check_profile
-from joulecast.errors import FileFormatError, InputError, shown, visible
+from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
 from joulecast.files import signed_json
 
 VERSION = 2
@@ -61,13 +60,15 @@ def read_profile(path: Path) -> ComputeProfile:
     FileFormatError
         The file is missing, truncated, edited, of another version, no profile, or of what cannot be.
     """
+    from joulecast.compute.profile_meaning import check_profile  # packaged profiles need it not
+
     profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
     try:
         check_profile(profile)
     except InputError as error:
         raise FileFormatError(f"{path} cannot be true: {error}") from None
-    except _DAMAGE as error:  # a value of a kind that no profile has
-        raise FileFormatError(f"{path} is not a whole profile ({_in_short(error)})") from None
+    except DAMAGE as error:  # a value of a kind that no profile has
+        raise FileFormatError(f"{path} is not a whole profile ({kind_in_short(error)})") from None
     return profile
 
 
@@ -78,16 +79,8 @@ def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfi
         return decode_profile(content, origin)
     except FileFormatError:
         raise
-    except _DAMAGE as error:
-        raise FileFormatError(f"{where} is not a whole profile ({_in_short(error)})") from None
-
-
-# What Python raises of values of another kind than expected.
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-
-
-def _in_short(error: BaseException) -> str:
-    return f"{type(error).__name__}: " + visible(" ".join(str(error).split())[:200])
+    except DAMAGE as error:
+        raise FileFormatError(f"{where} is not a whole profile ({kind_in_short(error)})") from None
 
 
 def has_profile(name: str) -> bool:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.architecture.build import one_line
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.capture import PipelineCapture, Request
@@ -37,7 +36,7 @@ from joulecast.compute.solving import (
     sequences,
     solve,
 )
-from joulecast.errors import JoulecastError, TraceError
+from joulecast.errors import JoulecastError, TraceError, kind_in_short
 
 Point = tuple[int, int, int, int]  # batch, height and width in size units, text length
 Tables = dict[str, tuple[OperatorTable, ...]]
@@ -90,7 +89,7 @@ def make_profile(
         except JoulecastError:
             raise
         except Exception as error:
-            raise TraceError(f"{config.pipeline} cannot be profiled: {one_line(error)}") from error
+            raise TraceError(f"{config.pipeline} cannot be profiled: {kind_in_short(error)}") from error
 
 
 class _Profiler:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
-from joulecast.architecture.build import one_line
-from joulecast.errors import JoulecastError, TraceError
+from joulecast.errors import JoulecastError, TraceError, kind_in_short
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 
@@ -64,7 +63,7 @@ def _send(work: Callable[[], object], connection: Connection, other_end: Connect
     try:
         answer = work(), None
     except Exception as error:
-        answer = None, str(error) if isinstance(error, JoulecastError) else one_line(error)
+        answer = None, str(error) if isinstance(error, JoulecastError) else kind_in_short(error)
     with contextlib.suppress(BrokenPipeError):
         connection.send(answer)
 

@@ -20,6 +20,7 @@ from joulecast.uncertainty import Ends, Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR
 
 DRAWN_W = (3.0, 3000.0)  # what GPUs draw: laptops' idle ones, and twice the boards of 2026
+LEAST_AT_WORK_W = 10.0  # of the smallest GPUs while they make pictures: a unit that gives less is not meant
 _ENERGY_UNITS = {"kWh": JOULES_PER_KILOWATT_HOUR, "Wh": JOULES_PER_KILOWATT_HOUR / 1e3, "kJ": 1e3, "mJ": 1e-3}
 
 __all__ = ["Footprint", "Site", "footprint_of", "footprint_of_energy", "power_caveats", "site"]
@@ -240,7 +241,8 @@ def power_caveats(energy_j: float, duration_s: float) -> tuple[str, ...]:
         f"({least:g} to {most:,g} W)"
     )
     unit, size = next(
-        ((unit, size) for unit, size in _ENERGY_UNITS.items() if least <= power * size <= most), ("", 0.0)
+        ((unit, size) for unit, size in _ENERGY_UNITS.items() if LEAST_AT_WORK_W <= power * size <= most),
+        ("", 0.0),
     )
     return (
         told + (f"; as {unit} it would be {_watts(power * size)}: energies are in joules" if unit else ""),

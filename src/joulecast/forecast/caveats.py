@@ -17,7 +17,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpus as catalogue
-from joulecast.law.law import FittedOn, Law
+from joulecast.law.law import HELD_OUT, FittedOn, Law
 from joulecast.units import BYTES_PER_GIGABYTE
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
@@ -25,7 +25,7 @@ POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their st
 DATASHEET = "only its datasheet is known"
 HOST_BOUND = 0.5  # of the time's following the host, from which it is said that the host sets it
 
-# What was not fitted on, and what was held out to find the error.
+# What was not fitted on.
 _MISSING = {
     "same_source": "",
     "seen": "",
@@ -34,13 +34,6 @@ _MISSING = {
     "unseen_both": "no {what} of {model} and none on {gpu}",
 }
 _UNSEEN_GPU = {"unseen_gpu", "unseen_both"}
-_HELD_OUT = {
-    "same_source": "your own runs held out",
-    "seen": "whole sources held out",
-    "unseen_model": "models held out",
-    "unseen_gpu": "GPUs held out",
-    "unseen_both": "both held out",
-}
 _FIGURES = {
     "tdp": "power limit",
     "bandwidth": "memory bandwidth",
@@ -110,7 +103,7 @@ def not_fitted_on(model: str, gpu: str, known: Known) -> str:
         rests_on = f", {known.of_gpu}" if known.energy in _UNSEEN_GPU else ""
         if not missing:
             return ""
-        return f"{missing} was fitted on{rests_on}: its error is of {_HELD_OUT[known.energy]}"
+        return f"{missing} was fitted on{rests_on}: its error is of {HELD_OUT[known.energy]}"
     energy = _MISSING[known.energy].format(what="energy", model=model, gpu=gpu)
     time = _MISSING[known.time].format(what="time", model=model, gpu=gpu)
     missing = f"{energy} and {time}" if energy and time else energy or time
@@ -118,8 +111,8 @@ def not_fitted_on(model: str, gpu: str, known: Known) -> str:
         return ""
     others = "" if energy and time else f", {'times' if energy else 'energies'} were"
     return (
-        f"{missing} was fitted on{others}: the error of the energy is of {_HELD_OUT[known.energy]}, "
-        f"that of the time of {_HELD_OUT[known.time]}"
+        f"{missing} was fitted on{others}: the error of the energy is of {HELD_OUT[known.energy]}, "
+        f"that of the time of {HELD_OUT[known.time]}"
     )
 
 

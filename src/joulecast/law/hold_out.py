@@ -24,12 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from joulecast.boundary import dynamic_j
+from joulecast.compute.operators import DENOISER
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
 from joulecast.hardware import gpu
-from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
+from joulecast.law.dataset import Dataset, Group
+from joulecast.law.fitted import NORMAL_90, FittedLaw, Gross, widened
 from joulecast.law.forms import fit_law, known_forms, register_forms
 from joulecast.law.law import FAMILIARITY, Array
 from joulecast.law.own_runs import usable
@@ -193,28 +194,31 @@ def _kept(holdout: str, runs: RunTable, inside: Sequence[int]) -> RunTable:
 
 
 def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array, Array]:
-    """Energy of one image and time of a batch within each run's boundary and scope, and the spreads.
+    """Energy of one image and time of a batch within each run's boundary and scope, and the spreads."""
+    size = len(dataset.runs)
+    energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
+    for group in dataset.groups:
+        gross = law.gross(group.profile, group.workloads, group.precision, group.gpus)
+        energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
+        spread[group.rows], duration_spread[group.rows] = gross.energy_spread, gross.duration_spread
+    return energy, duration, spread, duration_spread
+
+
+def as_measured(dataset: Dataset, group: Group, gross: Gross) -> tuple[Array, Array]:
+    """A law's answer for a group of runs as energy of one image and time of a batch, within each run's
+    boundary and scope.
 
     For a run of the denoising loop alone, the time is the whole pipeline's times the denoiser's
     share of the energy.
     """
-    size = len(dataset.runs)
-    energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
-    for group in dataset.groups:
-        parts, seconds, e_spread, d_spread = law.gross(
-            group.profile, group.workloads, group.precision, group.gpus
-        )
-        gross = sum(parts.values(), np.zeros(len(group.rows)))
-        roles = {component.name: component.role for component in group.profile.components}
-        denoising = sum(
-            (e for name, e in parts.items() if roles[name] == "denoiser"), np.zeros(len(group.rows))
-        )
-        loop = np.where(dataset.loop_only[group.rows], denoising / gross, 1.0)
-        idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
-        energy[group.rows] = np.where(dataset.is_dynamic[group.rows], dynamic_j(gross, idle), gross) * loop
-        duration[group.rows] = seconds * loop
-        spread[group.rows], duration_spread[group.rows] = e_spread, d_spread
-    return energy, duration, spread, duration_spread
+    parts, seconds = gross.component_energy_j, gross.duration_s
+    whole = sum(parts.values(), np.zeros(len(group.rows)))
+    roles = {component.name: component.role for component in group.profile.components}
+    denoising = sum((e for name, e in parts.items() if roles[name] == DENOISER), np.zeros(len(group.rows)))
+    loop = np.where(dataset.loop_only[group.rows], denoising / whole, 1.0)
+    idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
+    energy = np.where(dataset.is_dynamic[group.rows], dynamic_j(whole, idle), whole) * loop
+    return energy, seconds * loop
 
 
 def breakdowns(runs: RunTable) -> Iterator[tuple[str, str, Array]]:

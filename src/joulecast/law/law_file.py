@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, InputError, shown, visible
+from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
 from joulecast.files import signed_json
 from joulecast.law.fitted import Covariance, Decoded, FittedLaw
 from joulecast.law.forms import law_classes
@@ -67,9 +67,8 @@ def parse_law(content: bytes, where: str) -> FittedLaw:
         law.check()
     except InputError as error:
         raise FileFormatError(f"{where} cannot be true: {error}") from None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        words = visible(" ".join(str(error).split())[:200])
-        raise FileFormatError(f"{where} is not a whole law ({type(error).__name__}: {words})") from None
+    except DAMAGE as error:
+        raise FileFormatError(f"{where} is not a whole law ({kind_in_short(error)})") from None
     return law
 
 

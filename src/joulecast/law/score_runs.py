@@ -8,7 +8,7 @@ import numpy as np
 
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import predict_runs
+from joulecast.law.hold_out import as_measured
 from joulecast.law.law import Array
 from joulecast.law.scores import Score, Scores, log_of_call, score_errors
 from joulecast.runs import RunTable
@@ -66,12 +66,14 @@ class OnRuns:
 
 def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
     """Predict every run of a dataset with a law as it is."""
-    energy, duration = predict_runs(law, dataset)[:2]
+    energy, duration = (np.full(len(dataset.runs), np.nan) for _ in range(2))
     widths = np.empty((2, len(dataset.runs)))
     known, timed = [""] * len(dataset.runs), [""] * len(dataset.runs)
     for group in dataset.groups:
         asked = group.profile, group.workloads, group.precision, group.gpus
-        widths[:, group.rows] = law.interval(*asked, law.gross(*asked))
+        gross = law.gross(*asked)
+        energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
+        widths[:, group.rows] = law.interval(*asked, gross)
         gpus = [dataset.gpus[row] for row in group.rows]
         for row, of_energy, of_time in zip(
             group.rows,

@@ -42,7 +42,7 @@ from joulecast.errors import (
     InputError,
     JoulecastError,
     UnknownNameError,
-    near_matches,
+    did_you_mean,
     shown,
 )
 from joulecast.files.documents import parse_toml
@@ -162,9 +162,7 @@ def parse_duration(text: object) -> float:
 def _check_keys(table: Iterable[str], known: Sequence[str], where: str) -> None:
     for key in table:
         if key not in known:
-            near = near_matches(key, known, most=1)
-            better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise InputError(f"unknown key {shown(key)} in {where}; {better}")
+            raise InputError(f"unknown key {shown(key)} in {where}; {did_you_mean(key, known)}")
 
 
 # --- grids ----------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from joulecast.architecture.workload import parse_size
-from joulecast.errors import InputError, fold, near_matches, shown
-from joulecast.hardware import gpu as find_gpu
+from joulecast.errors import InputError, did_you_mean, fold, shown
+from joulecast.hardware import catalogued
 from joulecast.measure.export import is_whole
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.rows import StoredResult
@@ -105,9 +105,7 @@ def selection(text: str) -> dict[str, object]:
     for item in text.replace(",", " ").split():
         key, equals, value = item.partition("=")
         if not equals or key not in known:
-            near = near_matches(key, known, most=1)
-            better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise InputError(f"{shown(item)} is not key=value; {better}")
+            raise InputError(f"{shown(item)} is not key=value; {did_you_mean(key, known)}")
         if key == "size":
             found["width"], found["height"] = parse_size(value)
         elif key in ("gpu", "weights"):
@@ -126,10 +124,8 @@ def settings_of(result: StoredResult) -> dict[str, object]:
 
 def _gpu_name(stated: str) -> str:
     """The catalogue's name, or what was stated, without blanks."""
-    try:
-        return find_gpu(stated).name
-    except InputError:
-        return fold(stated)
+    found = catalogued(stated)
+    return fold(stated) if found is None else found.name
 
 
 def _value(text: str) -> bool | int | str:

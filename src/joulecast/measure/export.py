@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.files.documents import inert
 from joulecast.files.paths import shown_path, write_whole
-from joulecast.hardware import Gpu
+from joulecast.hardware import Gpu, catalogued
 from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TaskResult, TaskSpec
 from joulecast.measure.rows import StoredRepeat, StoredResult
@@ -94,15 +94,15 @@ def device_of(stated: str, gpu: str | None) -> Gpu:
     Raises InputError when the driver's is not known and there is no other, UnknownNameError when the other
     is not known either.
     """
-    try:
-        return find_gpu(stated)
-    except UnknownNameError:
-        if gpu is None:
-            raise InputError(
-                f"the catalogue does not know the GPU of these runs, {shown(stated)}: say which it is with "
-                "--gpu, a name of `joulecast gpus` or a GPU file (.toml)"
-            ) from None
-        return find_gpu(gpu)
+    found = catalogued(stated)
+    if found is not None:
+        return found
+    if gpu is None:
+        raise InputError(
+            f"the catalogue does not know the GPU of these runs, {shown(stated)}: say which it is with "
+            "--gpu, a name of `joulecast gpus` or a GPU file (.toml)"
+        )
+    return find_gpu(gpu)
 
 
 def runtime_of(spec: TaskSpec) -> str:

@@ -20,20 +20,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from joulecast.errors import InputError, MeasureError, MissingExtraError, shown
+from joulecast.errors import InputError, MeasureError, MissingExtraError, in_short, shown
 from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
-from joulecast.measure.node import (
-    ACCELERATOR,
-    Answer,
-    Node,
-    Source,
-    gpu_name,
-    introduce,
-    known_gpu,
-    one_line,
-    run_task,
-)
+from joulecast.measure.node import ACCELERATOR, Answer, Node, Source, gpu_name, introduce, known_gpu, run_task
 from joulecast.measure.protocol import Settings
 from joulecast.measure.store import Claim, LostError, Store, StoreError
 from joulecast.measure.task import Outcome, own_version
@@ -324,7 +314,7 @@ def connected(address: str) -> Iterator[Any]:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:
         raise MeasureError(
-            f"no Ray cluster can be used at {shown(address)} ({one_line(error)}); start one with "
+            f"no Ray cluster can be used at {shown(address)} ({in_short(error)}); start one with "
             "`ray start --head --disable-usage-stats` and run this on one of its machines"
         ) from error
     try:
@@ -343,7 +333,7 @@ def _check_address(address: str) -> None:
     try:
         reply = _greet(host, int(port))
     except (OSError, OverflowError) as error:
-        raise MeasureError(f"nothing answers at {address} ({one_line(error)}); {_EXPECTED}") from error
+        raise MeasureError(f"nothing answers at {address} ({in_short(error)}); {_EXPECTED}") from error
     if reply[3:4] != _SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
         raise MeasureError(f"what answers at {address} is not Ray; {_EXPECTED}")
 
@@ -396,5 +386,5 @@ def _what_happened(ray: Any, error: Exception) -> str:
     if isinstance(error, exceptions.OutOfMemoryError):
         return "its process was ended as the machine ran out of memory"
     if isinstance(error, exceptions.RayTaskError):
-        return one_line(error.cause if isinstance(error.cause, Exception) else error)
-    return one_line(error)
+        return in_short(error.cause if isinstance(error.cause, Exception) else error)
+    return in_short(error)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from joulecast.errors import InputError, shown
-from joulecast.hardware import gpu as find_gpu
+from joulecast.errors import in_short, shown
+from joulecast.hardware import catalogued
 from joulecast.measure.meter import Meter
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.protocol import Repeat, Settings
@@ -120,7 +120,7 @@ def introduce(source: Source, accelerator: str) -> Answer:
     try:
         _, meter = source(accelerator)
     except Exception as error:
-        return Answer(problem=one_line(error))
+        return Answer(problem=in_short(error))
     try:
         return Answer(stated=meter.device.gpu, version=own_version())
     finally:
@@ -139,7 +139,7 @@ def run_task(
     try:
         subject, meter = source(node.accelerator)
     except Exception as error:
-        return Answer(problem=one_line(error))
+        return Answer(problem=in_short(error))
     try:
         stated = meter.device.gpu
         if asked_gpu is not None and known_gpu(stated, node.accelerator) != asked_gpu:
@@ -165,17 +165,10 @@ def differences(node: Node, stated: str, version: str, driver_version: str) -> I
 
 def gpu_name(stated: str) -> str | None:
     """The catalogue's name of a GPU, or None."""
-    try:
-        return find_gpu(stated).name
-    except InputError:
-        return None
+    found = catalogued(stated)
+    return None if found is None else found.name
 
 
 def known_gpu(stated: str, accelerator: str) -> str | None:
     """The catalogue's name of a GPU as the driver states it, or else as Ray does."""
     return gpu_name(stated) or gpu_name(accelerator)
-
-
-def one_line(error: BaseException) -> str:
-    """What went wrong, without more."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from joulecast.architecture.build import TORCH_DTYPES, StandInTokenizer, one_line, quiet
+from joulecast.architecture.build import TORCH_DTYPES, StandInTokenizer, quiet
 from joulecast.architecture.build_random import random_pipeline
 from joulecast.architecture.catalogue import model_entry
 from joulecast.architecture.pipeline_config import PipelineConfig, pipeline_config_from_catalogue
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.errors import InputError, MeasureError, shown
+from joulecast.errors import InputError, MeasureError, kind_in_short, shown
 from joulecast.measure.dissect import denoising_steps, distinct, recorded_calls
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.records import RANDOM, TRAINED, Output, Software, TaskSpec, TorchState
@@ -194,7 +194,7 @@ def loaded_pipeline(config: PipelineConfig, weights: str, precision: str, device
                 safety_checker=None,
             )
     except Exception as error:
-        raise InputError(f"weights {shown(weights)} cannot be loaded: {one_line(error)}") from error
+        raise InputError(f"weights {shown(weights)} cannot be loaded: {kind_in_short(error)}") from error
     if type(pipeline).__name__ != config.pipeline:
         raise InputError(
             f"weights {shown(weights)} are of a {type(pipeline).__name__}; "

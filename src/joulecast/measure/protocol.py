@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Final
 
 from joulecast.boundary import measured_dynamic_j
-from joulecast.errors import InputError, MeasureError, near_matches, shown
+from joulecast.errors import InputError, MeasureError, did_you_mean, shown
 from joulecast.measure.doubts import doubts
 from joulecast.measure.meter import Meter
 from joulecast.measure.statistics import drift, half_width_95, standard_deviation
@@ -73,9 +73,7 @@ class Settings:
         known = [field.name for field in dataclasses.fields(cls)]
         for key in values:
             if key not in known:
-                near = near_matches(key, known, most=1)
-                better = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-                raise InputError(f"unknown key {shown(key)} in {where}; {better}")
+                raise InputError(f"unknown key {shown(key)} in {where}; {did_you_mean(key, known)}")
         return cls(**values)  # type: ignore[arg-type]
 
 

@@ -29,10 +29,10 @@ from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
 from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
+from joulecast.plan.table import Table, number_of, whole_of
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
-from joulecast.question.setting import Setting, key_of
-from joulecast.question.vocabulary import WORK, meant
+from joulecast.question.setting import Setting
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
@@ -79,67 +79,6 @@ class _Said:
         self.assumptions.append(Assumption(of, what, amount, source))
 
 
-class _Table:
-    """A TOML table whose keys are taken one by one; `done` refuses those that nobody took."""
-
-    def __init__(self, content: Any, where: str) -> None:
-        if not isinstance(content, Mapping):
-            raise InputError(f"{where} must be a table, not {shown(content)}")
-        self.content, self.where, self.known = content, where, [""]
-
-    def take(self, key: str) -> Any:
-        self.known.append(key)
-        return self.content.get(key)
-
-    def text(self, key: str, default: str | None = None) -> str | None:
-        value = self.take(key)
-        if value is None:
-            return default
-        if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise InputError(f"{self.where}.{key} must be text on one line, not {shown(value)}")
-        return value.strip()
-
-    def number(
-        self, key: str, least: float, most: float = 1e15, default: float | None = None
-    ) -> float | None:
-        value = self.take(key)
-        return default if value is None else _number(value, f"{self.where}.{key}", least, most)
-
-    def whole(self, key: str, least: int, most: int, default: int | None = None) -> int | None:
-        value = self.number(key, least, most, default)
-        if value is not None and value != int(value):
-            raise InputError(f"{self.where}.{key} must be a whole number, not {value:g}")
-        return None if value is None else int(value)
-
-    def tables(self, key: str, needed: bool = True) -> list[_Table]:
-        value = self.take(key) or []
-        if not isinstance(value, list) or (needed and not value):
-            raise InputError(f"{self.where or 'the plan'} needs [[{key}]], at least one")
-        return [
-            _Table(item, f"{key}[{i}]" if not self.where else f"{self.where}.{key}[{i}]")
-            for i, item in enumerate(value)
-        ]
-
-    def given(self, key: str) -> Given | None:
-        value: Given | None = self.take(key)
-        if isinstance(value, list):
-            return ":".join(str(item) for item in value)
-        return value
-
-    def asked(self, keys: Sequence[str]) -> dict[str, Any]:
-        """What is asked under `keys`, or under others' names for them, or for work that may be refused."""
-        self.known += keys
-        names = [key for key in self.content if (key_of(key) or key) in keys or meant(WORK, key)]
-        return {name: self.take(name) for name in names}
-
-    def done(self) -> None:
-        for key in self.content:
-            if key not in self.known:
-                known = [name for name in self.known if name]
-                kind = f"key of {self.where}" if self.where else "table of the plan"
-                raise UnknownNameError(kind, key, known, f"known: {', '.join(known)}")
-
-
 def read_demand(path: str | os.PathLike[str]) -> Demand:
     """The problem that a demand file states; the keys are those of `make_plan`.
 
@@ -153,10 +92,10 @@ def read_demand(path: str | os.PathLike[str]) -> Demand:
 
 def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     """The problem that the content of a demand file states; `folder` is where its files lie."""
-    root = _Table(content, "")
-    plan = _Table(root.take("plan") or {}, "plan")
-    limits = _Table(root.take("limits") or {}, "limits")
-    now = _Table(root.take("today") or {}, "today")
+    root = Table(content, "")
+    plan = Table(root.take("plan") or {}, "plan")
+    limits = Table(root.take("limits") or {}, "limits")
+    now = Table(root.take("today") or {}, "today")
     today = {key: amount for key in _TODAY if (amount := now.number(key, 1e-9)) is not None}
     hours = plan.whole("hours", 1, MOST_HOURS, 24) or 24
     start = _start(plan.text("start"))
@@ -201,7 +140,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
 # --- parts ---------------------------------------------------------------------------------------
 
 
-def _service(table: _Table, number: int, hours: int) -> Service:
+def _service(table: Table, number: int, hours: int) -> Service:
     name = table.text("name", f"service{number}") or ""
     per_day = table.number("images_per_day", 0)
     by_hour = table.take("images_by_hour")
@@ -215,7 +154,7 @@ def _service(table: _Table, number: int, hours: int) -> Service:
             raise InputError(
                 f"{table.where}.images_by_hour needs a number for each of {hours} hours, not {count}"
             )
-        demand = np.array([_number(x, f"{table.where}.images_by_hour", 0, 1e15) for x in by_hour])
+        demand = np.array([number_of(x, f"{table.where}.images_by_hour", 0, 1e15) for x in by_hour])
     return Service(
         name=name,
         demand=demand,
@@ -252,7 +191,7 @@ class _Configuration:
         return replace(self.asked, gpu=device, batch_size=batch_size)
 
 
-def _configurations(table: _Table, number: int, service: Service) -> list[_Configuration]:
+def _configurations(table: Table, number: int, service: Service) -> list[_Configuration]:
     found = [_configuration(t, number) for t in table.tables("configurations")]
     without = [c.where for c in found if c.quality is None]
     if service.min_quality is not None and without:
@@ -260,7 +199,7 @@ def _configurations(table: _Table, number: int, service: Service) -> list[_Confi
     return found
 
 
-def _configuration(table: _Table, service: int) -> _Configuration:
+def _configuration(table: Table, service: int) -> _Configuration:
     model = table.text("model")
     if model is None:
         raise InputError(f'{table.where} needs a model, e.g. model = "sdxl"')
@@ -343,7 +282,7 @@ def _why_not(configuration: _Configuration, device: Gpu, said: _Said) -> str:
     return why
 
 
-def _gpu(table: _Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
+def _gpu(table: Table, folder: Path, said: _Said) -> tuple[GpuType, Gpu]:
     name = table.text("name")
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
@@ -379,7 +318,7 @@ def _find_gpu(name: str, folder: Path) -> Gpu:
 
 
 def _place(
-    table: _Table,
+    table: Table,
     kinds: tuple[GpuType, ...],
     hours: int,
     start: datetime | None,
@@ -399,7 +338,7 @@ def _place(
         said.warnings += grid.warnings
         intensity, source = np.full(hours, grid.intensity.amount.value), f"{grid.source}, {grid.boundary}"
     elif stated == ["intensity"]:
-        stated_g = _number(given["intensity"], f"{table.where}.intensity", 0, 3000)
+        stated_g = number_of(given["intensity"], f"{table.where}.intensity", 0, 3000)
         said.warnings += given_intensity(stated_g, region=name).warnings
         intensity, source = np.full(hours, stated_g), GIVEN
     else:
@@ -433,7 +372,7 @@ def _place(
     return found
 
 
-def _counts(table: _Table, kinds: tuple[GpuType, ...], folder: Path) -> tuple[int | None, ...]:
+def _counts(table: Table, kinds: tuple[GpuType, ...], folder: Path) -> tuple[int | None, ...]:
     offered = table.take("gpus")
     if offered is None:
         return ()
@@ -448,7 +387,7 @@ def _counts(table: _Table, kinds: tuple[GpuType, ...], folder: Path) -> tuple[in
             raise InputError(f"{table.where}.gpus has {shown(text)}, which is not in [[gpus]]")
         if name in found:
             raise InputError(f"{table.where}.gpus has {name} twice")
-        found[name] = None if count is None else int(_number(count, f"{table.where}.gpus.{text}", 0, 1e9))
+        found[name] = None if count is None else whole_of(count, f"{table.where}.gpus.{text}", 0, 10**9)
     return tuple(found.get(kind.name, 0) for kind in kinds)
 
 
@@ -476,14 +415,6 @@ def _start(text: str | None) -> datetime | None:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise InputError(f"plan.start {shown(text)} is not in the years {FIRST_YEAR} to {LAST_YEAR}")
     return moment.astimezone(UTC)
-
-
-def _number(value: Any, where: str, least: float, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise InputError(f"{where} must be a number, not {shown(value)}")
-    if not least <= value <= most:
-        raise InputError(f"{where} must be from {least:g} to {most:g}, not {shown(value)}")
-    return float(value)
 
 
 def _distinct(names: Sequence[str], where: str) -> None:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 
 from joulecast.plan.demand import Demand, demand_of, read_demand
-from joulecast.plan.solve import GAP, TIME_LIMIT_S, Plan, solve
+from joulecast.plan.milp import GAP, TIME_LIMIT_S
+from joulecast.plan.solve import Plan, solve
 
 
 def make_plan(

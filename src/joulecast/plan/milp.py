@@ -25,6 +25,8 @@ Index = NDArray[np.integer[Any]]
 # and GPU-hours in an hour, they are counted one by one, beyond in larger units.
 EXACT_IMAGES = 1e8
 EXACT_GPU_HOURS = 1e4
+GAP = 0.001  # how far from the best a plan may be, as a share
+TIME_LIMIT_S = 60.0  # for a plan, and for finding out why there is none
 TIMED_OUT, INFEASIBLE = 1, 2  # of scipy's `milp`
 SHORTEST_S = 0.1  # given to the solver, however late it is
 

@@ -31,9 +31,6 @@ from joulecast.uncertainty import Interval
 
 MOST_SETTINGS = 100_000
 Given = Mapping[str, object] | Case
-Quality = Sequence[
-    tuple[Mapping[str, object], float]
-]  # keys of settings, and the figure of those that have them
 
 
 @dataclass(frozen=True)

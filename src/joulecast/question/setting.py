@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from joulecast.architecture.workload import PRECISIONS, check_precision, parse_size, whole_number
 from joulecast.boundary import check_boundary
 from joulecast.errors import InputError, UnknownNameError, fold, shown
-from joulecast.question.vocabulary import PRECISION, WORK, key_meant, meant
+from joulecast.question.vocabulary import NOTHING, PRECISION, WORK, key_meant, meant
 
 if TYPE_CHECKING:
     from joulecast.compute.profile import ComputeProfile
@@ -26,7 +26,7 @@ MOST_GUIDANCE: Final = 1000.0
 DTYPE_PREFIXES: Final = ("torch.", "numpy.", "np.", "jax.numpy.", "jnp.", "mlx.core.", "mx.")
 _WORDS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("yes", "true", "1", "on"), True),
-    **dict.fromkeys(("no", "false", "0", "off", "none"), False),
+    **dict.fromkeys(NOTHING, False),
 }
 
 

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, fold, shown
 from joulecast.files.columns import Column, Words, distinct, is_missing, length, look_up, text_of
 from joulecast.files.paths import is_path
+from joulecast.hardware import catalogued
 from joulecast.hardware import gpu as find_gpu
-from joulecast.hardware import gpus
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.numbers import whole_numbers
 from joulecast.question.question import (
@@ -375,13 +374,8 @@ def _is_listed_model(name: str) -> bool:
     return is_path(name, ".json") or catalogue_name(name) is not None
 
 
-@cache
-def _folded_gpu_names() -> frozenset[str]:
-    return frozenset(fold(name) for known in gpus() for name in (known.name, *known.aliases))
-
-
 def _is_listed_gpu(name: str) -> bool:
-    return is_path(name, ".toml") or fold(name) in _folded_gpu_names()
+    return is_path(name, ".toml") or catalogued(name) is not None
 
 
 def _device(name: str) -> Device:

@@ -13,7 +13,6 @@ from typing import Final
 
 from joulecast import data
 from joulecast.errors import fold, shown
-from joulecast.files.columns import is_missing
 
 TABLE: Final = "vocabulary.csv"
 KEY, LABEL, WORK, PRECISION, MODEL, PART, RUN = "key", "label", "work", "precision", "model", "part", "run"
@@ -40,6 +39,8 @@ class Name:
 
     def refusal(self, value: object) -> str:
         """Why a value of this name is refused, or an empty string. A missing value never is."""
+        from joulecast.files.columns import is_missing  # few estimates ask
+
         if is_missing(value):
             return ""
         known = self.harmful or self.harmless
@@ -92,4 +93,5 @@ def _is_same(value: object, known: str) -> bool:
         pass
     if known == "no":
         return text in NOTHING or fold(text) == ""
+    # samplers come with a name of their noise levels behind, "DPM++ 2M Karras", which is no other sampler
     return fold(text).removesuffix("karras").removesuffix("exponential") == fold(known)

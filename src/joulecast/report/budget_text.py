@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.files.plain import Json, plain
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import warned
-from joulecast.report.lines import table
+from joulecast.report.lines import table, warned
 
 if TYPE_CHECKING:
     from joulecast.footprint.grid.yearly import GridIntensity

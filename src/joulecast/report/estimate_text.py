@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
+from joulecast.law.law import HELD_OUT
 from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import heading, paragraph, table
+from joulecast.report.lines import heading, paragraph, table, warned
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
 _BOUNDARIES = {
@@ -21,13 +22,13 @@ _BOUNDARIES = {
     "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
     "computer, nor cooling.",
 }
-# What the law knows, and what was held out to find its error.
+# What the law knows.
 _FAMILIARITY = {
-    "same_source": ("you measured this model and GPU", "your runs held out"),
-    "seen": ("this model and this GPU were each measured by others", "whole sources held out"),
-    "unseen_model": ("this model was not fitted on", "models held out of sources that were not"),
-    "unseen_gpu": ("this GPU was not fitted on", "chips held out"),
-    "unseen_both": ("neither this model nor this GPU was fitted on", "models and chips held out"),
+    "same_source": "you measured this model and GPU",
+    "seen": "this model and this GPU were each measured by others",
+    "unseen_model": "this model was not fitted on",
+    "unseen_gpu": "this GPU was not fitted on",
+    "unseen_both": "neither this model nor this GPU was fitted on",
 }
 
 
@@ -50,12 +51,6 @@ def estimate_text(estimate: Estimate, sources: bool = False) -> str:
             *(_sources(estimate) if sources else []),
         ]
     )
-
-
-def warned(warnings: Iterable[str]) -> list[str]:
-    """Warnings as paragraphs, an empty line after them; nothing where there are none."""
-    lines = [line for words in dict.fromkeys(warnings) for line in paragraph("Warning", words)]
-    return [*lines, ""] if lines else []
 
 
 def models_text(models: Iterable[Model]) -> str:
@@ -243,7 +238,7 @@ def _error(estimate: Estimate) -> str:
 
 def _case(estimate: Estimate) -> str:
     """What the law knows of the model and the GPU, in words."""
-    energy, time = (_FAMILIARITY[one][0] for one in (estimate.familiarity, estimate.timed_familiarity))
+    energy, time = (_FAMILIARITY[one] for one in (estimate.familiarity, estimate.timed_familiarity))
     return energy if energy == time else f"of energies, {energy}; of times, {time}"
 
 
@@ -253,7 +248,7 @@ def _scores(estimate: Estimate) -> list[tuple[str, str, Score]]:
     errors = estimate.law.describe().error(estimate.familiarity, estimate.timed_familiarity)
     published = {"energy": errors.energy, "time": errors.duration}
     return [
-        (what, _FAMILIARITY[known[what]][1], score)
+        (what, HELD_OUT[known[what]], score)
         for what, score in published.items()
         if score is not None and math.isfinite(score.median)
     ]

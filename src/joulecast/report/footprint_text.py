@@ -14,8 +14,7 @@ EXPLAIN = "--explain prints the sum and every source"
 def footprint_text(answer: Footprint, sources: bool = False) -> str:
     """A footprint: each quantity with its range, and its factors where `sources` are asked for."""
     from joulecast.report import amounts as quantity
-    from joulecast.report.estimate_text import warned
-    from joulecast.report.lines import heading, paragraph, table
+    from joulecast.report.lines import heading, paragraph, table, warned
 
     def words(amount: float, unit: str) -> str:
         unit, slash, per = unit.partition("/")

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 LEAST_WIDTH, MOST_WIDTH = 40, 110  # of a terminal, in characters: lines longer than that are hard to read
 USUAL_WIDTH = 98  # of a paragraph that goes elsewhere, e.g. into a file
@@ -32,6 +32,12 @@ def heading(words: str) -> list[str]:
 def paragraph(label: str, words: str) -> list[str]:
     """A labelled paragraph, wrapped and indented."""
     return _wrapped(f"{label}: {words}", "  ", "    ")
+
+
+def warned(warnings: Iterable[str]) -> list[str]:
+    """Warnings as paragraphs, an empty line after them; nothing where there are none."""
+    lines = [line for words in dict.fromkeys(warnings) for line in paragraph("Warning", words)]
+    return [*lines, ""] if lines else []
 
 
 def _wrapped(words: str, first: str, rest: str) -> list[str]:

@@ -35,6 +35,7 @@ from joulecast.footprint.tables.row import (
     gpu_seconds,
     row_footprint,
 )
+from joulecast.question.questions import SEPARATOR
 from joulecast.uncertainty import Interval
 
 COUNTS = ("gpu_count", "batch_size", "images")
@@ -57,7 +58,6 @@ NUMBERS = {
 }
 WORDS = ("currency", "accounting", "grid_region", "grid_boundary", "footprint_warning", "footprint_error")
 OUTPUTS = (*NUMBERS, *WORDS[:4], "grid_year", *WORDS[4:])
-SEPARATOR = "; "
 
 
 @dataclass(frozen=True)
@@ -267,10 +267,11 @@ class _Block:
 
     def _warn(self, rows: NDArray[np.int64], told: NDArray[np.object_]) -> None:
         """Add what must be said of each row's GPU, and of its power where no GPU draws that."""
-        for place, card in enumerate(self.cards):
-            here = rows[self.embodied[rows] == place] if card.warnings else rows[:0]
-            for said in set(told[here].tolist()):
-                told[here[told[here] == said]] = SEPARATOR.join(filter(None, (said, *card.warnings)))
+        of_cards = np.array([SEPARATOR.join(card.warnings) for card in self.cards], dtype=object)
+        of_gpu = of_cards[self.embodied]
+        here = rows[of_gpu[rows] != ""]
+        pairs = zip(told[here], of_gpu[here], strict=True)
+        told[here] = [SEPARATOR.join(filter(None, pair)) for pair in pairs]
         energy = self.cells["energy_j"]
         gpus, batch, time = (self.cells[name] for name in ("gpu_count", "batch_size", "duration_s"))
         with np.errstate(all="ignore"):

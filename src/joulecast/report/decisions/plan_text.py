@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from joulecast.plan.problem import Limit
 from joulecast.plan.solve import LimitUse, Plan
 from joulecast.report.amounts import number
-from joulecast.report.estimate_text import warned
-from joulecast.report.lines import heading, paragraph, table
+from joulecast.report.lines import heading, paragraph, table, warned
 from joulecast.units import GRAMS_PER_KILOGRAM
 
 LIMIT_UNITS = {

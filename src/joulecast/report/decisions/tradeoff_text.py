@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from joulecast.files.documents import inert
 from joulecast.plan.measures import MEASURES, QUALITY
 from joulecast.plan.tradeoff import Outcome
+from joulecast.question.questions import SEPARATOR
 from joulecast.report.amounts import number, spread
 from joulecast.report.decisions.rows import HourOfDay, differing, varying
 from joulecast.report.lines import paragraph, table
@@ -108,7 +109,7 @@ def outcomes_csv(found: Sequence[Outcome], front: Sequence[Outcome]) -> str:
     writer = csv.DictWriter(text, [*keys, "on_front", *columns, "warning"], lineterminator="\n")
     writer.writeheader()
     for one in found:
-        row = {**one.setting, "on_front": int(id(one) in places), "warning": "; ".join(one.warnings)}
+        row = {**one.setting, "on_front": int(id(one) in places), "warning": SEPARATOR.join(one.warnings)}
         row |= {name: value for name, value in one.measures.items() if name in names}
         row |= {_end(n, end): getattr(a, end) for n, a in one.ranges.items() for end in ("low", "high")}
         writer.writerow({key: inert(cell) for key, cell in row.items()})

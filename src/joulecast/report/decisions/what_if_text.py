@@ -10,8 +10,7 @@ from joulecast.plan.measures import MEASURES
 from joulecast.plan.ratio import RatioError
 from joulecast.plan.whatif import Delta, WhatIf
 from joulecast.report.amounts import number, spread
-from joulecast.report.estimate_text import warned
-from joulecast.report.lines import heading, paragraph, table
+from joulecast.report.lines import heading, paragraph, table, warned
 from joulecast.uncertainty import Ends, Interval
 
 STAYS = 0.005  # of a measure: less is no change
@@ -48,13 +47,13 @@ class WhatIfData(TypedDict):
 
 def what_if_text(found: Sequence[WhatIf], head: str, currency: str = "") -> str:
     """Changes, each with its measures before and after, their ranges, and where the change's comes from."""
-    lines = [*heading(head), "", *warned(warning for one in found for warning in one.warnings)][:-1]
+    lines = [*heading(head), "", *warned(warning for one in found for warning in one.warnings)]
     for one in found:
         rows = [_row(delta, currency) for delta in one.deltas]
         header = ["", "before", "range", "after", "range", "change", "range"]
-        lines += ["", *paragraph("Change", described(one)), "", *table(header, rows, right={1, 3})]
-        lines += ["", *(line for note in notes(one) for line in paragraph("Range", note))]
-    return "\n".join([*lines, "", *paragraph("All ranges", SHARED)])
+        lines += [*paragraph("Change", described(one)), "", *table(header, rows, right={1, 3}), ""]
+        lines += [*(line for note in notes(one) for line in paragraph("Range", note)), ""]
+    return "\n".join([*lines, *paragraph("All ranges", SHARED)])
 
 
 def what_if_sentence(found: WhatIf) -> str:
