@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.errors import InputError, one_line, shown, visible
+from joulecast.errors import InputError, as_name, one_line, shown, visible
 
 HOSTILE = [
     "\x1b]0;owned\x07",
@@ -43,3 +43,19 @@ def test_what_is_no_name(text: object) -> None:
 def test_names() -> None:
     assert one_line(" My model é ", "name") == "My model é"
     assert shown("a\x1b") == "'a\\x1b'"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("FR", "FR"),
+        ("Île-de-France", "Île-de-France"),
+        ("a" * 60, "a" * 60),
+        ("a" * 61, "'" + "a" * 58 + "…"),
+        ("a\nb", "'a\\nb'"),
+        ("\x1b[2J", "'\\x1b[2J'"),
+        ("\u202eabc", "'\\u202eabc'"),
+    ],
+)
+def test_names_from_outside_in_words(name: str, words: str) -> None:
+    assert as_name(name) == words

@@ -138,6 +138,11 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def as_name(text: str, most: int = 60) -> str:
+    """A name from outside as words may hold it: bare where it is short and is seen, else as `shown`."""
+    return text if text.isprintable() and len(text) <= most else shown(text, most)
+
+
 def one_line(value: object, what: str, most: int = 200) -> str:
     """A name or another short text of a file, without blanks around it.
 

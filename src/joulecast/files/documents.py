@@ -37,18 +37,19 @@ _TOML_STRINGS = re.compile(
 )
 
 
-def parse_json(content: bytes | str, what: str) -> Any:
+def parse_json(content: bytes | str, what: str, *, takes_nan: bool = False) -> Any:
     """A value from JSON.
 
-    Raises FileFormatError, which calls the file `what`, where it is no JSON, says NaN or Infinity, has
-    numbers of more than DIGITS_OF_A_NUMBER digits, or nests deeper than MOST_DEPTH.
+    Raises FileFormatError, which calls the file `what`, where it is no JSON, says NaN or Infinity (but where
+    it `takes_nan`: other tools write it for what is not known), has numbers of more than DIGITS_OF_A_NUMBER
+    digits, or nests deeper than MOST_DEPTH.
     """
     try:
         coded = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         if _TOO_MANY in coded.translate(_DIGITS):
             raise FileFormatError(f"{what} has a number of more than {DIGITS_OF_A_NUMBER} digits")
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=float if takes_nan else _no_number)
     except FileFormatError:
         raise
     except RecursionError:
@@ -84,12 +85,12 @@ def parse_toml(text: str, what: str, example: str = "name = 1") -> dict[str, Any
     return value
 
 
-def parse_csv(text: str, what: str) -> list[tuple[int, list[str]]]:
+def parse_csv(text: str, what: str, separator: str = ",") -> list[tuple[int, list[str]]]:
     """(row number, cells) of the lines of a CSV text that are not blank; rows are counted from 1.
 
     Raises FileFormatError, which calls the file `what`, where it is no CSV.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     found: list[tuple[int, list[str]]] = []
     number = 0
     try:

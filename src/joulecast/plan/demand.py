@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError, one_line, shown
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import whole
 from joulecast.files.paths import shown_path, user_text
@@ -36,6 +36,7 @@ from joulecast.question.vocabulary import WORK, meant
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
+MOST_TEXT = 4096  # of a text: a model may be a path
 BATCH_SIZES = (1, 2, 4, 8, 16)
 LEAST_IMAGES = 1e-3  # in an hour, where there are any: less is a slip, and no solver tells it from nothing
 FIRST_YEAR, LAST_YEAR = 1990, 2200  # of a plan's start
@@ -95,9 +96,7 @@ class _Table:
         value = self.take(key)
         if value is None:
             return default
-        if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise InputError(f"{self.where}.{key} must be text on one line, not {shown(value)}")
-        return value.strip()
+        return one_line(value, f"{self.where}.{key}", most=MOST_TEXT)
 
     def number(
         self, key: str, least: float, most: float = 1e15, default: float | None = None

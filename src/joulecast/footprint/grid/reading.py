@@ -16,7 +16,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, as_name, fold, shown
 from joulecast.files.paths import shown_path, user_text
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
@@ -131,12 +131,12 @@ def read_hourly(
         notes = (f"its intensities are {accounted}, as the file says", *notes)
     label = os.path.splitext(os.path.basename(os.fspath(path)))[0]  # noqa: PTH122, PTH119
     return HourlySeries(
-        names[0] if names else _printable(label),
+        names[0] if names else as_name(label),
         start,
         values,
         _accounting(accounting, accounted, where),
         _boundary(table, said, table.header[value_at], where),
-        f"{said.name} {shown_path(path)}, column {_printable(table.header[value_at])}",
+        f"{said.name} {shown_path(path)}, column {as_name(table.header[value_at])}",
         tuple(names[1:]),
         notes,
     )
@@ -231,7 +231,7 @@ def _zone_names(table: Records, where: str) -> list[str]:
     told = [*found, *([str(meta)] if isinstance(meta, str) else [])]
     if not told and publisher_of(table.header).name == "UK Carbon Intensity":
         told = ["GB"]
-    return list(dict.fromkeys(_printable(name) for name in told if name))
+    return list(dict.fromkeys(as_name(name) for name in told if name))
 
 
 def _boundary(table: Records, said: Publisher, name: str, where: str) -> str:
@@ -252,8 +252,3 @@ def _accounting(given: str | None, said: str, where: str) -> str:
     if given is not None and said and check_accounting(given) != said:
         raise InputError(f"{where} holds {said} intensities, not {given} ones")
     return check_accounting(given or said or LOCATION_BASED)
-
-
-def _printable(name: str) -> str:
-    """A name of a file as it may be printed: on one line, not too long, nothing that a terminal obeys."""
-    return name if name.isprintable() and len(name) <= 60 else shown(name)
