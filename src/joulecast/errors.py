@@ -143,6 +143,11 @@ def as_name(text: str, most: int = 60) -> str:
     return text if text.isprintable() and len(text) <= most else shown(text, most)
 
 
+def in_short(error: object, most: int = 120) -> str:
+    """What another package says of an error, on one line, cut when long."""
+    return visible(" ".join(str(error).split())[:most])
+
+
 def one_line(value: object, what: str, most: int = 200) -> str:
     """A name or another short text of a file, without blanks around it.
 

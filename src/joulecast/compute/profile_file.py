@@ -35,7 +35,7 @@ from joulecast.compute.profile import (
     TextRule,
 )
 from joulecast.compute.profile_meaning import check_profile
-from joulecast.errors import FileFormatError, InputError, shown, visible
+from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
 
 VERSION = 2
@@ -62,32 +62,16 @@ def read_profile(path: Path) -> ComputeProfile:
         The file is missing, truncated, edited, of another version, no profile, or of what cannot be.
     """
     profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
-    try:
+    with signed_json.understanding(str(path), "profile"):
         check_profile(profile)
-    except InputError as error:
-        raise FileFormatError(f"{path} cannot be true: {error}") from None
-    except _DAMAGE as error:  # a value of a kind that no profile has
-        raise FileFormatError(f"{path} is not a whole profile ({_in_short(error)})") from None
     return profile
 
 
 def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfile:
     """A profile from the bytes of its file; see `read_profile`."""
     content = signed_json.parse(content_bytes, where, "profile", VERSION)
-    try:
+    with signed_json.understanding(where, "profile"):
         return decode_profile(content, origin)
-    except FileFormatError:
-        raise
-    except _DAMAGE as error:
-        raise FileFormatError(f"{where} is not a whole profile ({_in_short(error)})") from None
-
-
-# What Python raises of values of another kind than expected.
-_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-
-
-def _in_short(error: BaseException) -> str:
-    return f"{type(error).__name__}: " + visible(" ".join(str(error).split())[:200])
 
 
 def has_profile(name: str) -> bool:

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from joulecast.errors import FileFormatError, visible
+from joulecast.errors import FileFormatError, in_short
 from joulecast.files.columns import check_distinct
 
 MOST_DEPTH: Final = 64  # of lists and objects within each other
@@ -55,7 +55,7 @@ def parse_json(content: bytes | str, what: str, *, takes_nan: bool = False) -> A
     except RecursionError:
         _too_deep(what)
     except ValueError as error:
-        raise FileFormatError(f"{what} is not valid JSON ({_in_short(error)}); is it cut short?") from None
+        raise FileFormatError(f"{what} is not valid JSON ({in_short(error)}); is it cut short?") from None
     _check_depth(value, what)
     return value
 
@@ -79,7 +79,7 @@ def parse_toml(text: str, what: str, example: str = "name = 1") -> dict[str, Any
         _too_deep(what)
     except ValueError as error:
         raise FileFormatError(
-            f"{what} is not TOML: {_in_short(error)}; expected lines like {example}"
+            f"{what} is not TOML: {in_short(error)}; expected lines like {example}"
         ) from error
     _check_depth(value, what)
     return value
@@ -150,7 +150,3 @@ def _check_depth(value: object, what: str) -> None:
         if not level:
             return
     _too_deep(what)
-
-
-def _in_short(error: BaseException) -> str:
-    return visible(" ".join(str(error).split())[:120])

@@ -23,6 +23,7 @@ from typing import Any, Final
 from joulecast.errors import InputError, MeasureError, MissingExtraError, shown
 from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
+from joulecast.measure.database import StoreError
 from joulecast.measure.node import (
     ACCELERATOR,
     Answer,
@@ -35,7 +36,7 @@ from joulecast.measure.node import (
     run_task,
 )
 from joulecast.measure.protocol import Settings
-from joulecast.measure.store import Claim, LostError, Store, StoreError
+from joulecast.measure.store import Claim, LostError, Store
 from joulecast.measure.task import Outcome, own_version
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined
