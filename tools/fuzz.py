@@ -25,13 +25,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fuzz_files import FORMATS, STORE, Case, case_of
+from fuzz_files import FORMATS, LIVE_S, STDIN, STORE, Case, case_of
 from joulecast.errors import JoulecastError, visible
 
 MOST_S: Final = 5.0  # of processor time
@@ -39,6 +39,7 @@ PATIENCE_S: Final = 40.0  # by the clock, on a machine that others use too
 MOST_BYTES: Final = 1_000_000_000
 HARD_LIMIT: Final = 8_000_000_000  # of addresses: libraries reserve more than they use
 CASES_OF_A_WORKER: Final = 4_000
+MOST_INTENSITY: Final = 3_000  # [g/kWh]
 POWER_MARGIN: Final = 1.05  # beyond it an answer must say so itself
 
 
@@ -77,21 +78,47 @@ def run_case(case: Case) -> Outcome:
 
 
 def _status_of(case: Case) -> int:
-    if case.command[0] == "READ FOLDER":  # tracing what is still whole would take a minute
-        from joulecast.architecture.pipeline_config import read_pipeline_folder
-
+    if case.command[0] in READERS:
         try:
-            read_pipeline_folder(Path(case.command[1]))
+            READERS[case.command[0]](case.command[1])
         except JoulecastError as error:
             print("error: " + " ".join(visible(str(error)).split()), file=sys.stderr)
             return 2
         return 0
     from joulecast.cli import main
 
-    try:
-        main(list(case.command))
-    except SystemExit as ended:
-        return int(ended.code or 0)
+    before = sys.stdin
+    with Path(STDIN if STDIN in case.files else os.devnull).open(errors="replace") as sys.stdin:
+        try:
+            main(list(case.command))
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        finally:
+            sys.stdin = before
+
+
+def _read_folder(name: str) -> None:
+    """A model's folder, without tracing it: what is still whole would take a minute."""
+    from joulecast.architecture.pipeline_config import read_pipeline_folder
+
+    read_pipeline_folder(Path(name))
+
+
+def _read_live(region: str) -> None:
+    """An answer that the cache keeps; where it is of no use, an address is asked that nobody has."""
+    from joulecast.footprint.grid.live import live_intensity
+
+    nobody = "http://127.0.0.1:9"
+    asked = {"FR": "carbon-intensity/latest?zone=FR", "GB": "intensity"}[region]
+    kept = "".join(letter if letter.isalnum() else "_" for letter in f"127.0.0.1:9/{asked}")
+    Path("answer.json").rename(f"intensity_{kept}.json")
+    key = "k" if region == "FR" else None
+    found = live_intensity(region, key=key, url=nobody, cache=Path(), now=lambda: LIVE_S + 60.0)
+    if not 0 <= found.intensity.amount.value <= MOST_INTENSITY:
+        raise AssertionError(f"an intensity of {found.intensity}")
+
+
+READERS: Final[Mapping[str, Callable[[str], None]]] = {"READ FOLDER": _read_folder, "READ LIVE": _read_live}
 
 
 def _problem(case: Case, status: int, out: str, err: str) -> str:

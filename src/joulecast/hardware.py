@@ -51,7 +51,7 @@ from joulecast.errors import (
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
 from joulecast.files.paths import is_path, shown_path, user_text
-from joulecast.files.streams import stream_name
+from joulecast.files.streams import as_given
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
 __all__ = ["PRECISIONS", "Gpu", "gpu", "gpu_toml", "gpus", "idle_power_w", "load_gpu", "process_nodes"]
@@ -267,7 +267,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         if known.key in table
     }
     _check_together(values, where)
-    origin = stream_name(path) or os.fspath(path)
+    origin = as_given(path)
     source = texts.get("source", origin)
     found = Gpu(
         name=texts["name"],

@@ -37,6 +37,7 @@ from joulecast.compute.profile import (
 from joulecast.compute.profile_meaning import check_profile
 from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
+from joulecast.files.paths import shown_path
 
 VERSION = 2
 FAMILIES = ("gemm", "convolution", "attention", MEMORY)
@@ -61,8 +62,9 @@ def read_profile(path: Path) -> ComputeProfile:
     FileFormatError
         The file is missing, truncated, edited, of another version, no profile, or of what cannot be.
     """
-    profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
-    with signed_json.understanding(str(path), "profile"):
+    where = shown_path(path)
+    profile = parse_profile(signed_json.read_bytes(path, "profile"), where, origin=str(path))
+    with signed_json.understanding(where, "profile"):
         check_profile(profile)
     return profile
 

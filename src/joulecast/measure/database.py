@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from joulecast.errors import FileFormatError, InputError, MeasureError, in_short
+from joulecast.errors import FileFormatError, InputError, MeasureError, in_short, shown
 from joulecast.files.paths import shown_path
 
 BUSY_S: Final = 60.0  # how long to wait for another process's transaction
-_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FACTS: Final = "create table if not exists facts (name text primary key, value text not null)"
 
 
@@ -54,7 +53,7 @@ class Database:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if "unable to open" in str(error):
                 raise InputError(f"the store {self._name} cannot be opened; is its folder there?") from None
-            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+            if isinstance(error, sqlite3.OperationalError) or _code(error) == sqlite3.SQLITE_CORRUPT:
                 raise self._unusable(error) from error
             raise FileFormatError(f"{self._name} is no campaign store ({in_short(error)})") from error
 
@@ -115,7 +114,7 @@ class Database:
             execute("insert or ignore into facts values ('format', ?)", (form,))
         (found,) = execute("select value from facts where name = 'format'").fetchone()
         if found != form:
-            raise sqlite3.DatabaseError(f"its format is {found}, not {form}")
+            raise sqlite3.DatabaseError(f"its format is {shown(found)}, not {form}")
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -124,7 +123,7 @@ class Database:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
-    def _unusable(self, error: sqlite3.Error) -> StoreError:
+    def _unusable(self, error: Exception) -> StoreError:
         if _is_damage(error):
             return StoreError(
                 f"the store {self._name} is damaged ({in_short(error)}); put a copy of it from before in its "
@@ -138,5 +137,10 @@ class Database:
 
 def _is_damage(error: Exception) -> bool:
     """Whether an error says that bytes of the file are not what was written."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where
-    return code in _DAMAGE or "decode to UTF-8" in str(error)
+    return _code(error) == sqlite3.SQLITE_CORRUPT or "decode to UTF-8" in str(error)
+
+
+def _code(error: Exception) -> int:
+    """Of what kind an error of sqlite is; 0 for others."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF  # the rest says where

@@ -18,6 +18,7 @@ from typing import TypedDict, Unpack
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, as_name, fold, shown
 from joulecast.files.paths import shown_path, user_text
+from joulecast.files.streams import stream_name
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
     AS_GIVEN,
@@ -129,7 +130,7 @@ def read_hourly(
     accounted = table.accounting or said.accounting
     if accounted and accounting is None:
         notes = (f"its intensities are {accounted}, as the file says", *notes)
-    label = os.path.splitext(os.path.basename(os.fspath(path)))[0]  # noqa: PTH122, PTH119
+    label = stream_name(path) or Path(path).stem
     return HourlySeries(
         names[0] if names else as_name(label),
         start,
