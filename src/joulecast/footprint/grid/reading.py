@@ -36,10 +36,9 @@ from joulecast.footprint.grid.headers import (
     value_column,
     zone_columns,
 )
-from joulecast.footprint.grid.places import series_of
 from joulecast.footprint.grid.records import LIST, Records, records_of
 from joulecast.footprint.grid.regular import Stamp, regular
-from joulecast.footprint.grid.series import HourlySeries, authority, hourly_series, packaged_regions
+from joulecast.footprint.grid.series import HourlySeries, hourly_series, packaged_name, packaged_regions
 from joulecast.footprint.grid.times import HOUR, stamp_of, zone_of
 from joulecast.footprint.grid.yearly import LOCATION_BASED, check_accounting
 
@@ -68,7 +67,7 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
     if not name.strip():
         raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
     place = Path(name)
-    known = _packaged(name)
+    known = packaged_name(name)
     if known and not place.is_file():
         is_accounted = (reading.get("accounting") or LOCATION_BASED) != LOCATION_BASED
         if is_accounted or reading.get("column") is not None:
@@ -81,12 +80,6 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
         hint = f"packaged: {', '.join(packaged_regions())}; or give a file, e.g. fr.csv"
         raise UnknownNameError("hourly series", name, packaged_regions(), hint)
     return read_hourly(place, **reading)
-
-
-def _packaged(name: str) -> str:
-    """The packaged series of a name, its balancing authority or a place in its grid, or ``""``."""
-    by_name = {fold(n): known for known in packaged_regions() for n in (known, authority(known))}
-    return by_name.get(fold(name)) or series_of(name)
 
 
 def read_hourly(
