@@ -39,6 +39,7 @@ PATIENCE_S: Final = 40.0  # by the clock, on a machine that others use too
 MOST_BYTES: Final = 1_000_000_000
 HARD_LIMIT: Final = 8_000_000_000  # of addresses: libraries reserve more than they use
 CASES_OF_A_WORKER: Final = 4_000
+FIGURES: Final = ("_j", "_s", "_w", "_kwh", "_g", "_kg", "flop")  # ends of names: never below 0
 MOST_INTENSITY: Final = 3_000  # [g/kWh]
 POWER_MARGIN: Final = 1.05  # beyond it an answer must say so itself
 
@@ -134,7 +135,7 @@ def _problem(case: Case, status: int, out: str, err: str) -> str:
         return "" if last.startswith("error: ") else "an error without its line"
     if "--json" in case.command:
         return _problem_of_json(case, out)
-    if case.command[0] in ("predict", "campaign") and Path("o.csv").exists():
+    if case.command[0] in ("predict", "campaign", "footprint") and Path("o.csv").exists():
         return _problem_of_table(Path("o.csv"))
     return ""
 
@@ -172,7 +173,7 @@ def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(value, list):
         for item in value:
             yield from _figures(item, name)
-    elif isinstance(value, float | int) and name.endswith(("_j", "_s", "_w", "_kwh", "_g", "_kg", "flop")):
+    elif isinstance(value, float | int) and name.endswith(FIGURES):
         yield name, value
 
 
@@ -180,16 +181,21 @@ def _problem_of_table(path: Path) -> str:
     csv.field_size_limit(10**9)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            cell = row.get("energy_j") or ""
-            if row.get("error") and cell:
-                return "a row with an energy and an error"
-            try:
-                number = float(cell or 1)
-            except ValueError:
-                continue  # the user's own
-            if not 0 < number < 1e30:
-                return f"an energy of {cell} J"
+            words = row.get("error") or row.get("footprint_error")
+            given = ("carbon_g",) if "footprint_error" in row else ("energy_j",)
+            if words and any(row.get(name) for name in given):
+                return "a row with an answer and an error"
+            for name, cell in row.items():
+                if not words and cell and str(name).endswith(FIGURES) and not _is_figure(cell):
+                    return f"{name} = {cell}"
     return ""
+
+
+def _is_figure(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) < 1e30
+    except ValueError:
+        return False
 
 
 # --- workers -----------------------------------------------------------------------------------------

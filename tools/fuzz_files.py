@@ -218,7 +218,9 @@ def _campaign(draw: random.Random) -> Case:
 
 def _workloads(draw: random.Random) -> Case:
     return Case(
-        "workloads", {"t.csv": mangled(WORKLOADS, draw, change_csv)}, ("predict", "t.csv", "--out", "o.csv")
+        "workloads",
+        {"t.csv": mangled(WORKLOADS, draw, change_csv)},
+        ("predict", "t.csv", *draw.choice((("--json",), ("--out", "o.csv")))),
     )
 
 
@@ -227,7 +229,7 @@ def _budget(draw: random.Random) -> Case:
     return Case(
         "budget",
         {"t.csv": mangled(text, draw, change_csv)},
-        ("budget", "check", "t.csv", "--max-wh-per-image", "1"),
+        ("budget", "check", "t.csv", "--max-wh-per-image", "1", *_json(draw)),
     )
 
 

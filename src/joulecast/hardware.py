@@ -43,6 +43,7 @@ from joulecast.errors import (
     FileFormatError,
     InputError,
     UnknownNameError,
+    as_name,
     fold,
     near_matches,
     one_line,
@@ -280,7 +281,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=origin,
         **_attributes(values),
     )
-    return _told_apart(found, "".join(filter(str.isprintable, Path(path).name))[:60])
+    return _told_apart(found, as_name(Path(origin).name))
 
 
 def _told_apart(found: Gpu, by: str) -> Gpu:
