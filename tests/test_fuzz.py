@@ -150,3 +150,11 @@ def test_what_is_not_changed_is_right(name: str, tmp_path: Path, monkeypatch: py
         assert "MB" in outcome.problem or not outcome.problem  # this process has run other tests
         ends.append(outcome.status)
     assert sum(status < 2 for status in ends) >= 2
+
+
+def test_tables_of_any_form_are_changed() -> None:
+    for text in ("", "\n", "a\n", "a,b\n1\n", "a;b\n1;2\n"):
+        for seed in range(200):
+            draw, changed = random.Random(seed), text
+            for _ in range(4):
+                changed = fuzz_changes.change_csv(changed, draw)

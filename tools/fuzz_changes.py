@@ -161,8 +161,10 @@ def change_toml(text: str, draw: random.Random) -> str:
 def change_csv(text: str, draw: random.Random) -> str:
     """Change one cell, a column or a row of a CSV text."""
     rows = list(csv.reader(io.StringIO(text)))
-    row = draw.randrange(len(rows))
-    column = draw.randrange(len(rows[0]))
+    columns = min(map(len, rows), default=0)
+    if not columns:  # blank lines, or an earlier change took the last column
+        return text
+    row, column = draw.randrange(len(rows)), draw.randrange(columns)
     how = draw.randrange(10)
     if how < 6:
         value = value_of(draw)
