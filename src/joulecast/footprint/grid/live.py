@@ -29,7 +29,7 @@ from joulecast.files.paths import user_bytes
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import factor_type_boundary
 from joulecast.footprint.grid.places import located
-from joulecast.footprint.grid.times import stamp_of
+from joulecast.footprint.grid.times import MOST_SECONDS, stamp_of
 from joulecast.footprint.grid.yearly import (
     LOCATION_BASED,
     GridIntensity,
@@ -47,7 +47,6 @@ KEY_VARIABLE = "ELECTRICITYMAPS_API_KEY"
 MOST_BYTES = 100_000
 MOST_AGE_S = 6 * SECONDS_PER_HOUR  # of an answer's own time
 CACHE_S = 900.0
-MOST_SECONDS = 1e11  # since 1970, of any answer
 
 
 # an answer's value [g/kWh], its time, and what it counts
