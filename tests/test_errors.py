@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.errors import InputError, did_you_mean, in_short, kind_in_short, one_line, shown, visible
+from joulecast.errors import (
+    InputError,
+    as_name,
+    did_you_mean,
+    in_short,
+    kind_in_short,
+    one_line,
+    shown,
+    visible,
+)
 
 HOSTILE = [
     "\x1b]0;owned\x07",
@@ -67,3 +76,19 @@ def test_the_nearest_is_asked_for_or_all_are_told() -> None:
     assert did_you_mean("stpes", ("steps", "size")) == "did you mean steps?"
     assert did_you_mean("zzz", ("steps", "size")) == "known: steps, size"
     assert did_you_mean("zzz", {"fit": 1, "plan": 2}, "commands") == "commands: fit, plan"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("FR", "FR"),
+        ("Île-de-France", "Île-de-France"),
+        ("a" * 60, "a" * 60),
+        ("a" * 61, "'" + "a" * 58 + "…"),
+        ("a\nb", "'a\\nb'"),
+        ("\x1b[2J", "'\\x1b[2J'"),
+        ("\u202eabc", "'\\u202eabc'"),
+    ],
+)
+def test_names_from_outside_in_words(name: str, words: str) -> None:
+    assert as_name(name) == words

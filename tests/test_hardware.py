@@ -136,7 +136,7 @@ def test_a_file_with_a_catalogues_name_is_told_apart(tmp_path: Path) -> None:
     assert gpu(same).name == "H100-SXM5-80GB"
     odd = write(tmp_path, TEMPLATE.replace("My GPU", "A100"))
     odd = odd.rename(tmp_path / "a\x1b[31m.toml")
-    assert load_gpu(odd).name == "A100 (a[31m.toml)"
+    assert load_gpu(odd).name == "A100 ('a\\x1b[31m.toml')"
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fuzz_files import FORMATS, STORE, Case, case_of
+from fuzz_files import FORMATS, LIVE_S, STDIN, STORE, Case, case_of
 from joulecast.errors import JoulecastError, visible
 
 MOST_S: Final = 5.0  # of processor time
@@ -39,6 +39,8 @@ PATIENCE_S: Final = 40.0  # by the clock, on a machine that others use too
 MOST_BYTES: Final = 1_000_000_000
 HARD_LIMIT: Final = 8_000_000_000  # of addresses: libraries reserve more than they use
 CASES_OF_A_WORKER: Final = 4_000
+FIGURES: Final = ("_j", "_s", "_w", "_kwh", "_g", "_kg", "flop")  # ends of names: never below 0
+MOST_INTENSITY: Final = 3_000  # [g/kWh]
 POWER_MARGIN: Final = 1.05  # beyond it an answer must say so itself
 
 
@@ -77,21 +79,47 @@ def run_case(case: Case) -> Outcome:
 
 
 def _status_of(case: Case) -> int:
-    if case.command[0] == "READ FOLDER":  # tracing what is still whole would take a minute
-        from joulecast.architecture.pipeline_config import read_pipeline_folder
-
+    if case.command[0] in READERS:
         try:
-            read_pipeline_folder(Path(case.command[1]))
+            READERS[case.command[0]](case.command[1])
         except JoulecastError as error:
             print("error: " + " ".join(visible(str(error)).split()), file=sys.stderr)
             return 2
         return 0
     from joulecast.cli import main
 
-    try:
-        main(list(case.command))
-    except SystemExit as ended:
-        return int(ended.code or 0)
+    before = sys.stdin
+    with Path(STDIN if STDIN in case.files else os.devnull).open(errors="replace") as sys.stdin:
+        try:
+            main(list(case.command))
+        except SystemExit as ended:
+            return int(ended.code or 0)
+        finally:
+            sys.stdin = before
+
+
+def _read_folder(name: str) -> None:
+    """A model's folder, without tracing it: what is still whole would take a minute."""
+    from joulecast.architecture.pipeline_config import read_pipeline_folder
+
+    read_pipeline_folder(Path(name))
+
+
+def _read_live(region: str) -> None:
+    """An answer that the cache keeps; where it is of no use, an address is asked that nobody has."""
+    from joulecast.footprint.grid.live import live_intensity
+
+    nobody = "http://127.0.0.1:9"
+    asked = {"FR": "carbon-intensity/latest?zone=FR", "GB": "intensity"}[region]
+    kept = "".join(letter if letter.isalnum() else "_" for letter in f"127.0.0.1:9/{asked}")
+    Path("answer.json").rename(f"intensity_{kept}.json")
+    key = "k" if region == "FR" else None
+    found = live_intensity(region, key=key, url=nobody, cache=Path(), now=lambda: LIVE_S + 60.0)
+    if not 0 <= found.intensity.amount.value <= MOST_INTENSITY:
+        raise AssertionError(f"an intensity of {found.intensity}")
+
+
+READERS: Final[Mapping[str, Callable[[str], None]]] = {"READ FOLDER": _read_folder, "READ LIVE": _read_live}
 
 
 def _problem(case: Case, status: int, out: str, err: str) -> str:
@@ -107,7 +135,7 @@ def _problem(case: Case, status: int, out: str, err: str) -> str:
         return "" if last.startswith("error: ") else "an error without its line"
     if "--json" in case.command:
         return _problem_of_json(case, out)
-    if case.command[0] in ("predict", "campaign") and Path("o.csv").exists():
+    if case.command[0] in ("predict", "campaign", "footprint") and Path("o.csv").exists():
         return _problem_of_table(Path("o.csv"))
     return ""
 
@@ -145,7 +173,7 @@ def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
     elif isinstance(value, list):
         for item in value:
             yield from _figures(item, name)
-    elif isinstance(value, float | int) and name.endswith(("_j", "_s", "_w", "_kwh", "_g", "_kg", "flop")):
+    elif isinstance(value, float | int) and name.endswith(FIGURES):
         yield name, value
 
 
@@ -153,16 +181,21 @@ def _problem_of_table(path: Path) -> str:
     csv.field_size_limit(10**9)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            cell = row.get("energy_j") or ""
-            if row.get("error") and cell:
-                return "a row with an energy and an error"
-            try:
-                number = float(cell or 1)
-            except ValueError:
-                continue  # the user's own
-            if not 0 < number < 1e30:
-                return f"an energy of {cell} J"
+            words = row.get("error") or row.get("footprint_error")
+            given = ("carbon_g",) if "footprint_error" in row else ("energy_j",)
+            if words and any(row.get(name) for name in given):
+                return "a row with an answer and an error"
+            for name, cell in row.items():
+                if not words and cell and str(name).endswith(FIGURES) and not _is_figure(cell):
+                    return f"{name} = {cell}"
     return ""
+
+
+def _is_figure(cell: str) -> bool:
+    try:
+        return 0 <= float(cell) < 1e30
+    except ValueError:
+        return False
 
 
 # --- workers -----------------------------------------------------------------------------------------

@@ -12,15 +12,19 @@ import io
 import json
 import random
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parent))
+from fuzz_changes import Json, change, change_csv, change_toml, changed_json, damage, mangled, value_of
 from joulecast import data
 from joulecast.files import signed_json
 
-Json = Any
+LAYOUTS = Path(__file__).parents[1] / "tests" / "footprint" / "grid" / "layouts"  # of files of intensities
+STDIN: Final = "-"  # the file of this name is the command's standard input
 
 
 class Case(NamedTuple):
@@ -31,72 +35,7 @@ class Case(NamedTuple):
     command: tuple[str, ...]
 
 
-# --- what takes the place of a value -----------------------------------------------------------------
-
-NUMBERS: Final = (
-    0, 1, -1, 2, 0.5, 1.9, -0.0, 1e-300, 1e300, -1e300, 10**15, 10**30, 10**400, 2**31, 2**63, 8192, -(10**9),
-    4097,
-)  # fmt: skip
-TEXTS: Final = (
-    "", " ", "x", "\x1b]0;owned\x07", "\x1b[2J", "sd2\non H100: 1 J", "=cmd|' /C calc'!A0", "\u202eabc",
-    "\ud800", "[a](javascript:alert(1))", "![a](http://x.invalid/a)", "<script>", "../../etc/passwd", "nan",
-    "inf", "-1",
-    "0001-01-01T00:00+14:00", "9999-12-31T23:00-12:00", "9" * 400, "9" * 5000, "a" * 200_000, "fp16", "batch",
-    "sd2", "H100", "\0", "1e400", "0x10", "１２", "a,b", '"',
-)  # fmt: skip
-
-
-def _value(draw: random.Random) -> Json:
-    """Something that is seldom right."""
-    kind = draw.randrange(8)
-    if kind < 3:
-        return draw.choice(NUMBERS)
-    if kind < 5:
-        return draw.choice(TEXTS)
-    if kind == 5:
-        return draw.choice((None, True, False, float("nan"), float("inf")))
-    if kind == 6:
-        return draw.choice(([], {}, [[]], [None], {"x": 1}, [1, 2], [1] * 3000, "batch*height^4*width^4"))
-    deep: Json = 0
-    for _ in range(draw.choice((3, 70, 300))):
-        deep = [deep]
-    return deep
-
-
-# --- changes of a structure --------------------------------------------------------------------------
-
-
-def _places(value: Json) -> Iterator[tuple[Any, Any]]:
-    """(container, key) of everything in a structure."""
-    level = [value]
-    while level:
-        one = level.pop()
-        items = one.items() if isinstance(one, dict) else enumerate(one) if isinstance(one, list) else ()
-        for key, item in items:
-            yield one, key
-            if isinstance(item, dict | list):
-                level.append(item)
-
-
-def change(value: Json, draw: random.Random) -> None:
-    """Change one thing of a structure: what is there, its sign or size, its place, its key, its number."""
-    places = list(_places(value))
-    # The few keys near the top matter as much as the thousands of coefficients beneath.
-    one, key = draw.choice(places[: draw.choice((len(places), 60))])
-    old, how = one[key], draw.randrange(10)
-    if isinstance(old, int | float) and not isinstance(old, bool) and how < 5:
-        one[key] = (
-            old * draw.choice((-1, 0, 2, 0.5, 1e3, 1e-3, 1e9, 1e-9)) if how else old + draw.choice((-1, 1))
-        )
-    elif how < 7:
-        one[key] = _value(draw)
-    elif how == 7:
-        del one[key]
-    elif isinstance(one, list):
-        one.insert(draw.randrange(len(one) + 1), old)
-    else:
-        other, place = draw.choice(places)
-        one[key], other[place] = other[place], one[key]  # may lie in itself: then it cannot be written
+# --- right files -------------------------------------------------------------------------------------
 
 
 def _negated(content: Json, draw: random.Random) -> None:
@@ -107,113 +46,6 @@ def _negated(content: Json, draw: random.Random) -> None:
             for table in tables:
                 for row in table["operators"]:
                     row[5:] = [[[i, c * factor] for i, c in cost] if factor else [] for cost in row[5:]]
-
-
-# --- changes of bytes and lines ----------------------------------------------------------------------
-
-
-def damage(content: bytes, draw: random.Random) -> bytes:
-    """Bytes flipped, cut, doubled, put in."""
-    if not content:
-        return b"\0"
-    start = draw.randrange(len(content))
-    end = min(len(content), start + draw.choice((1, 2, 10, 1000)))
-    put_in = draw.choice(
-        (
-            b"\0",
-            b"\xff",
-            b"[" * 5000,
-            b"a." * 50_000,
-            b"9" * 5000,
-            b"\r",
-            b"\n",
-            b'"',
-            b"\xef\xbb\xbf",
-            b"\x1b[2J",
-            b",",
-        )
-    )
-    how = draw.randrange(5)
-    if how == 0:
-        return content[:start] + bytes([draw.randrange(256)]) + content[start + 1 :]
-    if how == 1:
-        return content[:start] + content[end:]
-    if how == 2:
-        return content[:end] + content[start:end] * draw.choice((1, 20)) + content[end:]
-    return content[:start] + put_in + content[start if how == 3 else end :]
-
-
-def _toml_value(value: Json) -> str:
-    if isinstance(value, str):
-        return json.dumps(value.encode("utf-8", "replace").decode()).replace("\\u007f", "\\u007F")
-    if isinstance(value, float):
-        return repr(value).replace("e+", "e")
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    if isinstance(value, int) and abs(value) > 10**30:
-        return "9" * _digits(value)
-    return "{}" if value is None or isinstance(value, dict) else str(value)
-
-
-def _digits(value: int) -> int:
-    """Digits of a number, which Python may refuse to print."""
-    return 1 + int(value.bit_length() * 0.30103)
-
-
-def change_toml(text: str, draw: random.Random) -> str:
-    """Change one line of a TOML text: its value, its key, its place, or whether it is there."""
-    lines = text.splitlines()
-    place = draw.randrange(len(lines))
-    key, equals, old = lines[place].partition("=")
-    how = draw.randrange(8)
-    if equals and how < 5:
-        value = old.strip()
-        scaled = draw.choice(
-            ("-" + value, value + "0" * draw.choice((1, 9, 400)), f"[{value}]", f"[{value}, {value}]")
-        )
-        lines[place] = f"{key}= {scaled if how == 0 else _toml_value(_value(draw))}"
-    elif how == 5:
-        del lines[place]
-    elif how == 6:
-        lines.insert(draw.randrange(len(lines)), lines[place])
-    else:
-        lines.insert(
-            place,
-            draw.choice(
-                ("a" + ".a" * 50_000 + " = 1", "x = " + "[" * 5000, "x = " + "9" * 5000, "[[x]]", "y = 1")
-            ),
-        )
-    return "\n".join(lines) + "\n"
-
-
-def change_csv(text: str, draw: random.Random) -> str:
-    """Change one cell, a column or a row of a CSV text."""
-    rows = list(csv.reader(io.StringIO(text)))
-    row = draw.randrange(len(rows))
-    column = draw.randrange(len(rows[0]))
-    how = draw.randrange(10)
-    if how < 6:
-        value = _value(draw)
-        short = not isinstance(value, int) or abs(value) < 10**300
-        rows[row][column] = str(value) if short else "9" * _digits(value)
-    elif how == 6:
-        rows = [cells[:column] + cells[column + 1 :] for cells in rows]
-    elif how == 7:
-        rows = [[*cells, cells[column]] for cells in rows]
-    elif how == 8:
-        rows.insert(draw.randrange(len(rows)), rows[row])
-    else:
-        rows[0][column] = draw.choice(
-            ("", "dtype", "batch", "frames", "energy_j", "\x1b[2J", "=1+1", "error")
-        )
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue()
-
-
-# --- right files -------------------------------------------------------------------------------------
 
 
 @cache
@@ -239,15 +71,6 @@ def _changed(name: str, draw: random.Random, *also: Callable[[Json, random.Rando
         return _signed(content, draw)
     except (RecursionError, ValueError):  # it holds itself, or is too deep to be written
         return b"[" * 2000
-
-
-def _mangled(text: str, draw: random.Random, changed: Callable[[str, random.Random], str]) -> bytes:
-    """A text changed in its own way, or in one case of four as bytes."""
-    if draw.randrange(4) == 0:
-        return damage(text.encode(), draw)
-    for _ in range(draw.choice((1, 1, 2))):
-        text = changed(text, draw)
-    return text.encode("utf-8", "surrogatepass")
 
 
 GPU = """name = "My GPU"
@@ -336,6 +159,20 @@ EXPECTED = """run_id,boundary,energy_j,energy_low_j,energy_high_j,duration_s
 r1,gross,290,250,340,0.7
 r2,gross,2100,1500,2600,6
 """
+STORE_PLAN = 'name = "s"\n[[grid]]\nmodel = "sd2"\nsize = "256x256"\nsteps = [5, 6, 7]\n'
+LIVE_S, LIVE_AT = 1_772_366_400, "2026-03-01T12:00:00Z"
+NEIGHBOURS: Final = {
+    "emissions.csv": "duration,gpu_energy,ram_energy,energy_consumed,gpu_model\n1,2,3,4,T4\n2,3,4,5,T4",
+    "zeus.csv": "start_time,window_name,elapsed_time,gpu0_energy,gpu1_energy\n1,w,2,3,4\n2,w,3,4,5",
+    "tokens.csv": "model_id,energy_per_token_joules\na,1\nb,2",
+    "images.csv": "model_id,gpu_model,batch_size,energy_per_image_joules,batch_latency\nsdxl,H100,1,500,2",
+    "zeus.json": '{"time": 3.5, "energy": 4, "gpu_energy": {"0": 1500.0}, "cpu_energy": null}',
+    "benchmark_report.json": (
+        '{"config": {}, "report": {"call": {"latency": {"mean": 2}, "energy": {"unit": "kWh", "cpu": 1, '
+        '"ram": 1, "gpu": 1, "total": 3}, "efficiency": {"unit": "images/kWh", "value": 3}}}}'
+    ),
+    "boamps.json": '{"header": {}, "task": {"nbRequest": 1}, "measures": [{"powerConsumption": 0.1}]}',
+}
 GPUS: Final = ("H100", "A100-SXM4-80GB", "T4", "MI300X", "RTX 3090", "L4")
 
 
@@ -362,26 +199,28 @@ def _law(draw: random.Random) -> Case:
 
 
 def _gpu(draw: random.Random) -> Case:
-    files = {"g.toml": _mangled(GPU, draw, change_toml)}
+    files = {"g.toml": mangled(GPU, draw, change_toml)}
     return Case("gpu", files, ("estimate", draw.choice(("sd2", "sdxl")), "--gpu", "g.toml", *_json(draw)))
 
 
 def _plan(draw: random.Random) -> Case:
     return Case(
         "plan",
-        {"p.toml": _mangled(PLAN, draw, change_toml)},
+        {"p.toml": mangled(PLAN, draw, change_toml)},
         ("plan", "p.toml", "--time-limit", "2", *_json(draw)),
     )
 
 
 def _campaign(draw: random.Random) -> Case:
-    files = {"c.toml": _mangled(CAMPAIGN, draw, change_toml)}
+    files = {"c.toml": mangled(CAMPAIGN, draw, change_toml)}
     return Case("campaign", files, ("campaign", "predict", "c.toml", "--gpu", "H100", "--out", "o.csv"))
 
 
 def _workloads(draw: random.Random) -> Case:
     return Case(
-        "workloads", {"t.csv": _mangled(WORKLOADS, draw, change_csv)}, ("predict", "t.csv", "--out", "o.csv")
+        "workloads",
+        {"t.csv": mangled(WORKLOADS, draw, change_csv)},
+        ("predict", "t.csv", *draw.choice((("--json",), ("--out", "o.csv")))),
     )
 
 
@@ -389,13 +228,13 @@ def _budget(draw: random.Random) -> Case:
     text = draw.choice((WORKLOADS, PREDICTED))
     return Case(
         "budget",
-        {"t.csv": _mangled(text, draw, change_csv)},
-        ("budget", "check", "t.csv", "--max-wh-per-image", "1"),
+        {"t.csv": mangled(text, draw, change_csv)},
+        ("budget", "check", "t.csv", "--max-wh-per-image", "1", *_json(draw)),
     )
 
 
 def _footprint(draw: random.Random) -> Case:
-    files = {"t.csv": _mangled(PREDICTED, draw, change_csv)}
+    files = {"t.csv": mangled(PREDICTED, draw, change_csv)}
     commands = (
         ("footprint", "t.csv", "--region-column", "region", "--out", "o.csv"),
         ("footprint", "t.csv", "--region", "FR", "--out", "o.csv"),
@@ -432,38 +271,75 @@ def _parquet(draw: random.Random) -> Case:
 def _runs(draw: random.Random) -> Case:
     return Case(
         "runs",
-        {"r.csv": _mangled(RUNS, draw, change_csv)},
+        {"r.csv": mangled(RUNS, draw, change_csv)},
         ("validate", "--runs", "r.csv", "--law", "roofline", *_json(draw)),
     )
 
 
 def _hourly(draw: random.Random) -> Case:
     if draw.randrange(2):
-        return Case("hourly", {"h.csv": _mangled(HOURLY, draw, change_csv)}, ("grid", "h.csv", *_json(draw)))
+        return Case("hourly", {"h.csv": mangled(HOURLY, draw, change_csv)}, ("grid", "h.csv", *_json(draw)))
     hours = [
         {"zone": "X", "datetime": f"2022-06-01T{h:02}:00:00Z", "carbonIntensity": 300 + h} for h in range(24)
     ]
-    content: Json = {"zone": "X", "history": hours}
-    change(content, draw)
-    try:
-        text = json.dumps(content).encode("utf-8", "surrogatepass")
-    except (RecursionError, ValueError):
-        text = b"[" * 100_000
-    return Case(
-        "hourly",
-        {"h.json": damage(text, draw) if draw.randrange(4) == 0 else text},
-        ("grid", "h.json", *_json(draw)),
+    content = changed_json({"zone": "X", "history": hours}, draw)
+    return Case("hourly", {"h.json": content}, ("grid", "h.json", *_json(draw)))
+
+
+def _layout(draw: random.Random) -> Case:
+    """A file as a publisher of intensities lays it out."""
+    path = draw.choice([path for path in sorted(LAYOUTS.iterdir()) if path.name != "layouts.csv"])
+    text = path.read_text(encoding="utf-8")
+    is_json = path.suffix == ".json"
+    content = changed_json(json.loads(text), draw) if is_json else mangled(text, draw, change_csv)
+    name = f"h{path.suffix}"
+    commands = (
+        ("grid", name, *_json(draw)),
+        ("footprint", "t.csv", "--hourly", name, "--allow-gaps", "--out", "o.csv"),
+        ("estimate", "sd2", "--gpu", "H100", "--hourly", name, *_json(draw)),
     )
+    return Case("layout", {name: content, "t.csv": PREDICTED.encode()}, draw.choice(commands))
+
+
+def _live(draw: random.Random) -> Case:
+    """What an API may answer, as the cache keeps it; what is not taken from there is asked of nobody."""
+    answers: dict[str, Json] = {
+        "FR": {"zone": "FR", "carbonIntensity": 31, "datetime": LIVE_AT, "emissionFactorType": "direct"},
+        "GB": {"data": [{"from": LIVE_AT, "intensity": {"forecast": 90, "actual": None, "index": "low"}}]},
+    }
+    region = draw.choice(list(answers))
+    kept = changed_json({"at": LIVE_S, "answer": answers[region]}, draw)
+    return Case("live", {"answer.json": kept}, ("READ LIVE", region))
+
+
+def _neighbour(draw: random.Random) -> Case:
+    """A file of another tool, given for a table."""
+    name, text = draw.choice(list(NEIGHBOURS.items()))
+    is_json = name.endswith(".json")
+    content = changed_json(json.loads(text), draw) if is_json else mangled(text, draw, change_csv)
+    command = draw.choice((("predict", name), ("footprint", name, "--region", "FR"), ("card", name)))
+    return Case("neighbour", {name: content}, command)
+
+
+def _stream(draw: random.Random) -> Case:
+    """A file of any format through a pipe, its name unknown."""
+    while True:
+        case = FORMATS[draw.choice([name for name in FORMATS if name != "stream"])](draw)
+        named = [name for name in case.files if name in case.command]
+        if named and case.command[0] != "READ FOLDER":
+            chosen = draw.choice(named)
+            files = {STDIN if name == chosen else name: content for name, content in case.files.items()}
+            return Case("stream", files, tuple(STDIN if word == chosen else word for word in case.command))
 
 
 def _trace(draw: random.Random) -> Case:
-    files = {"t.csv": _mangled(TRACE, draw, change_csv)}
+    files = {"t.csv": mangled(TRACE, draw, change_csv)}
     command = ("measure", "sd2", "--dry-run", "--trace", "t.csv", "--steps", "5", *_json(draw))
     return Case("trace", files, command)
 
 
 def _check(draw: random.Random) -> Case:
-    files = {"e.csv": _mangled(EXPECTED, draw, change_csv), "r.csv": RUNS.encode()}
+    files = {"e.csv": mangled(EXPECTED, draw, change_csv), "r.csv": RUNS.encode()}
     return Case("predictions", files, ("campaign", "check", "e.csv", "--runs", "r.csv", *_json(draw)))
 
 
@@ -477,17 +353,9 @@ def _folder(draw: random.Random) -> Case:
         file = f"{kind}_config.json" if kind in ("scheduler", "tokenizer") else "config.json"
         files[f"m/{name}/{file}"] = part["config"]
     files["m/model_index.json"] = index
-    chosen = draw.choice(list(files))
-    if files[chosen]:
-        change(files[chosen], draw)
-    written: dict[str, bytes] = {}
-    for name, content in files.items():
-        try:
-            written[name] = json.dumps(content).encode("utf-8", "surrogatepass")
-        except (RecursionError, ValueError):
-            written[name] = b"{" * 5000
-    if draw.randrange(4) == 0:
-        written[chosen] = damage(written[chosen], draw)
+    written = {name: json.dumps(content).encode() for name, content in files.items()}
+    chosen = draw.choice([name for name, content in files.items() if content])
+    written[chosen] = changed_json(files[chosen], draw)
     return Case("folder", written, ("READ FOLDER", "m"))
 
 
@@ -497,7 +365,7 @@ def _store_bytes(folder: str) -> bytes:
     from joulecast.cli import main
 
     plan = Path(folder) / "store-plan.toml"
-    plan.write_text('name = "s"\n[[grid]]\nmodel = "sd2"\nsize = "256x256"\nsteps = [5, 6]\n')
+    plan.write_text(STORE_PLAN)
     store = Path(folder) / "seed.db"
     with (
         contextlib.suppress(SystemExit),
@@ -513,8 +381,9 @@ def _store_bytes(folder: str) -> bytes:
 
 def _store(draw: random.Random, folder: str) -> Case:
     content = _store_bytes(folder)
-    if draw.randrange(3) == 0:
-        content = damage(content, draw)
+    if draw.randrange(2) == 0:
+        for _ in range(draw.choice((1, 3, 100))):
+            content = damage(content, draw)
     else:
         content = _changed_store(content, draw, Path(folder) / "changed.db")
     command = draw.choice(
@@ -522,9 +391,11 @@ def _store(draw: random.Random, folder: str) -> Case:
             ("campaign", "status", "s.db"),
             ("campaign", "status", "s.db", "--json"),
             ("campaign", "export", "s.db", "--out", "o.csv", "--gpu", "H100"),
+            ("campaign", "run", "c.toml", "--dry-run", "--store", "s.db"),
+            ("compare", "s.db", "--a", "steps=5", "--b", "steps=6", *_json(draw)),
         )
     )
-    return Case("store", {"s.db": content}, command)
+    return Case("store", {"s.db": content, "c.toml": STORE_PLAN.encode()}, command)
 
 
 def _changed_store(content: bytes, draw: random.Random, place: Path) -> bytes:
@@ -541,14 +412,9 @@ def _changed_store(content: bytes, draw: random.Random, place: Path) -> bytes:
     table = draw.choice(list(cells))
     column = draw.choice(cells[table])
     old = connection.execute(f"select {column} from {table} limit 1").fetchone()
-    new = _value(draw)
+    new = value_of(draw)
     if old and isinstance(old[0], str) and old[0].startswith("{") and draw.randrange(4):
-        inner = json.loads(old[0])
-        change(inner, draw)
-        try:
-            new = json.dumps(inner)
-        except (RecursionError, ValueError):
-            new = "{" * 5000
+        new = changed_json(json.loads(old[0]), draw).decode("utf-8", "replace")
     if isinstance(new, list | dict) or (isinstance(new, int) and abs(new) >= 2**63):
         new = "[" * 3000
     if isinstance(new, str):
@@ -580,6 +446,10 @@ FORMATS: Final[Mapping[str, Callable[[random.Random], Case]]] = {
     "trace": _trace,
     "predictions": _check,
     "folder": _folder,
+    "layout": _layout,
+    "live": _live,
+    "neighbour": _neighbour,
+    "stream": _stream,
 }
 STORE: Final = "store"
 

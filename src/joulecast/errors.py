@@ -148,8 +148,8 @@ def visible(text: str) -> str:
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
-def in_short(error: BaseException, most: int = 200) -> str:
-    """The first line of an exception's message, for another message to quote; its kind where it has none."""
+def in_short(error: object, most: int = 200) -> str:
+    """The first line of what an exception or a package says, for another message to quote; else its kind."""
     lines = str(error).strip().splitlines()
     return visible(" ".join(lines[0].split())[:most]) if lines else type(error).__name__
 
@@ -159,6 +159,11 @@ def kind_in_short(error: BaseException) -> str:
     words = in_short(error)
     kind = type(error).__name__
     return words if words == kind else f"{kind}: {words}"
+
+
+def as_name(text: str, most: int = 60) -> str:
+    """A name from outside as words may hold it: bare where it is short and is seen, else as `shown`."""
+    return text if text.isprintable() and len(text) <= most else shown(text, most)
 
 
 def one_line(value: object, what: str, most: int = 200) -> str:

@@ -39,11 +39,20 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from joulecast import data
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, did_you_mean, fold, shown
+from joulecast.errors import (
+    FileFormatError,
+    InputError,
+    UnknownNameError,
+    as_name,
+    did_you_mean,
+    fold,
+    one_line,
+    shown,
+)
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
 from joulecast.files.paths import is_path, shown_path, user_text
-from joulecast.files.streams import stream_name
+from joulecast.files.streams import as_given
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
 __all__ = [
@@ -275,14 +284,14 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     where = f"GPU file {shown_path(path)}"
     table = parse_toml(user_text(path, "GPU file", MOST_FILE_BYTES), where, "tdp_w = 350")
     _check_keys(table, where)
-    texts = {key: _text(table[key], key, where) for key in _TEXT_KEYS if key in table}
+    texts = {key: one_line(table[key], f"{where}: {key}") for key in _TEXT_KEYS if key in table}
     values = {
         quantity: _number(table[known.key], known, where)
         for quantity, known in _QUANTITIES.items()
         if known.key in table
     }
     _check_together(values, where)
-    origin = stream_name(path) or os.fspath(path)
+    origin = as_given(path)
     source = texts.get("source", origin)
     found = Gpu(
         name=texts["name"],
@@ -295,7 +304,7 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=origin,
         **_attributes(values),
     )
-    return _told_apart(found, "".join(filter(str.isprintable, Path(path).name))[:60])
+    return _told_apart(found, as_name(Path(origin).name))
 
 
 def _told_apart(found: Gpu, by: str) -> Gpu:
@@ -386,12 +395,6 @@ def _check_keys(table: Mapping[str, Any], where: str) -> None:
         raise FileFormatError(f"{where} lacks {', '.join(missing)}; required: {', '.join(_REQUIRED_KEYS)}")
     if not any(key in table for key in _PEAK_KEYS):
         raise FileFormatError(f"{where} states no peak; give at least one of {', '.join(_PEAK_KEYS)}")
-
-
-def _text(value: object, key: str, where: str) -> str:
-    if not isinstance(value, str) or not value.isprintable() or not 0 < len(value.strip()) <= 200:
-        raise InputError(f"{where}: {key} is {shown(value)}; expected one line of 1 to 200 characters")
-    return value.strip()
 
 
 def _number(value: object, known: _Quantity, where: str) -> float:

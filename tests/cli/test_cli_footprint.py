@@ -590,7 +590,7 @@ def test_cards_that_cannot_be_made(run: Command, options: tuple[str, ...], words
         (("footprint", "w.csv", "--region", "FR"), "no column energy_j"),
         (("footprint", "none.csv", "--region", "FR"), "does not exist"),
         (("card", "w.csv"), "no column energy_j"),
-        (("card", "bad.csv"), "energy_j must be a positive number, not 'much'"),
+        (("card", "bad.csv"), "energy_j must be a positive number of at most 1e+12, not 'much'"),
         (("budget", "check", "bad.csv", "--max-wh-per-image", "1"), "energy_j must be a positive number"),
     ],
 )

@@ -219,8 +219,8 @@ def test_a_full_disk_is_an_error_and_not_a_campaign_unfinished(
     real = getattr(Store, step)
 
     def full(self: Store, *arguments: Any, **options: Any) -> Any:
-        (pages,) = self._db.execute("pragma page_count").fetchone()
-        self._db.execute(f"pragma max_page_count = {pages}")
+        [(pages,)] = self._db.rows("pragma page_count")
+        self._db.change(f"pragma max_page_count = {pages}")
         for _ in range(10_000):  # until there is no room left
             self.note(os.urandom(16).hex(), "x" * 500)
         return real(self, *arguments, **options)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from command import Command
+from joulecast import data
 from joulecast.files import streams
 
 TABLE = "model,gpu,width,height,steps\nsdxl,A100-SXM4-80GB,1024,1024,30\n"
@@ -94,7 +95,7 @@ def test_other_files(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     hours = "\n".join(["datetime_utc,g", *(f"2022-06-01T{h:02}:00,{100 + h}" for h in range(24))])
     piped(monkeypatch, hours)
     made = json.loads(run("grid", "-", "--json").out)["hours"]
-    assert {row["region"] for row in made} == {"standard-input"}
+    assert {row["region"] for row in made} == {"standard input"}
     assert len(made) == 24
     Path("mine.toml").write_text(GPU)
     Path("here.csv").write_text(hours)
@@ -102,6 +103,32 @@ def test_other_files(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("plan", "-")
     assert done.status == 0, done.err
     assert "mine" in done.out
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments"),
+    [
+        ("profiles/sd2.json", ("estimate", "-", "--gpu", "H100")),
+        ("profiles/sd2.json", ("pareto", "-", "--gpu", "H100")),
+        ("profiles/sd2.json", ("what-if", "-", "--gpu", "H100", "--to", "steps=5")),
+        ("laws/roofline.json", ("what-if", "sd2", "--gpu", "H100", "--law", "-", "--to", "steps=5")),
+        (GPU, ("pareto", "sd2", "--gpu", "-")),
+        (GPU, ("what-if", "sd2", "--gpu", "-", "--to", "steps=5")),
+        ("laws/roofline.json", ("estimate", "-", "--gpu", "H100")),
+        ("profiles/sd2.json", ("estimate", "sd2", "--gpu", "H100", "--law", "-")),
+        ('{"format": "joulecast-profile", "version": 2}', ("estimate", "-", "--gpu", "H100")),
+        ('{"format": "joulecast-law", "version": 1}', ("estimate", "sd2", "--gpu", "H100", "--law", "-")),
+    ],
+)
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_stream_goes_by_its_name_and_never_by_that_of_a_file(
+    run: Command, monkeypatch: pytest.MonkeyPatch, content: str, arguments: tuple[str, ...], form: tuple[str]
+) -> None:
+    piped(monkeypatch, data.read_text(content) if content.endswith(".json") else content)
+    done = run(*arguments, *form)
+    assert "standard-input" not in done.out + done.err
+    if form or done.status:
+        assert "standard input" in done.out + done.err
 
 
 def test_a_pipe_of_the_shell(tmp_path: Path) -> None:

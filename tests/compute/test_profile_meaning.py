@@ -148,7 +148,7 @@ def test_what_no_profile_says(
     with pytest.raises(FileFormatError) as error:
         read_profile(write(change))
     assert words in str(error.value)
-    assert str(error.value).startswith("p.json ")
+    assert str(error.value).startswith("'p.json' ")
     assert str(error.value).isprintable()
 
 

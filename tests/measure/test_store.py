@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 from task_samples import ENVIRONMENT, RESULT, numbered_spec, repeat_of
 
-from joulecast.errors import FileFormatError, InputError
+from joulecast.errors import FileFormatError, InputError, visible
 from joulecast.measure import store as stores
+from joulecast.measure.database import Database, StoreError
 from joulecast.measure.protocol import Idle
 from joulecast.measure.records import (
     ComponentEnergy,
@@ -33,7 +34,7 @@ from joulecast.measure.records import (
     TaskSpec,
     TorchState,
 )
-from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store, StoreError
+from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store
 from joulecast.measure.worker import is_dead, worker_name
 
 WORKER = Path(__file__).with_name("crashing_worker.py")
@@ -280,8 +281,8 @@ def test_killed_at_random_moments_nothing_is_lost_or_twice(tmp_path: Path) -> No
 
 def fill(store: Store) -> None:
     """Leave the store's disk no room, as sqlite sees it."""
-    (pages,) = store._db.execute("pragma page_count").fetchone()
-    store._db.execute(f"pragma max_page_count = {pages}")
+    [(pages,)] = store._db.rows("pragma page_count")
+    store._db.change(f"pragma max_page_count = {pages}")
 
 
 def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
@@ -307,16 +308,85 @@ def test_any_error_of_the_database_is_told(tmp_path: Path) -> None:
         pytest.raises(StoreError, match=r"s\.db' cannot be used \(no such table: elsewhere\)"),
         Store(tmp_path / "s.db") as store,
     ):
-        store._db.execute("select * from elsewhere")
+        store._db.rows("select * from elsewhere")
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Store) -> None:
+    def full(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Store, "_prepare", full)
+    monkeypatch.setattr(Database, "_prepare", full)
     with pytest.raises(StoreError, match=r"s\.db' cannot be used \(disk I/O error\)"):
         Store(tmp_path / "s.db")
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a store with tasks, a result and repeats."""
+    path = tmp_path_factory.mktemp("whole") / "s.db"
+    with Store(path) as store:
+        store.add(numbered(40))
+        claim, environment = claimed(store), store.environment(ENVIRONMENT)
+        for number in range(20):
+            store.record(claim, "pipeline", number, repeat_of(1.0), environment)
+        store.finish(claim, RESULT, environment, 3.0)
+    return path.read_bytes()
+
+
+def reads(store: Store) -> tuple[Callable[[], object], ...]:
+    return (
+        store.tasks, store.counts, store.results, store.repeats, store.environments, store.facts,
+        lambda: store.is_dry_run, store.claim, lambda: store.add(numbered(50)), lambda: store.note("a", "b"),
+    )  # fmt: skip
+
+
+def test_whatever_bytes_are_damaged_is_told_in_a_line(whole: bytes, tmp_path: Path) -> None:
+    """Each way to read or write a store, within `with` or not, of stores with bytes that were changed."""
+    told: Counter[str] = Counter()
+    for seed in range(60):
+        draw, content = random.Random(seed), bytearray(whole)
+        for _ in range(draw.choice((1, 10, 300))):
+            content[draw.randrange(100, len(content))] = draw.randrange(256)
+        for left in tmp_path.iterdir():
+            left.unlink()
+        (tmp_path / "s.db").write_bytes(content)
+        try:
+            store = Store(tmp_path / "s.db")
+        except (StoreError, FileFormatError) as error:
+            told[str(error)] += 1
+            continue
+        with store:
+            for read in reads(store):
+                with contextlib.suppress(StoreError, FileFormatError):  # any other error fails
+                    read()
+                    told["read"] += 1
+    assert told.pop("read") > 100
+    assert all("\n" not in words and visible(words) == words and len(words) < 500 for words in told)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_damaged_store_is_not_told_to_go_on(whole: bytes, tmp_path: Path, place: int) -> None:
+    """Every page but the first `place` is blank."""
+    page = int.from_bytes(whole[16:18], "big")
+    (tmp_path / "s.db").write_bytes(whole[: place * page].ljust(len(whole), b"\0"))
+    with (
+        pytest.raises(StoreError, match=r"s\.db' is damaged \(.*malformed") as error,
+        Store(tmp_path / "s.db") as store,
+    ):
+        store.tasks()
+    assert "goes on where it ended" not in str(error.value)
+
+
+def test_text_that_is_no_text_is_damage(whole: bytes, tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(whole.replace(b'"model"', b'"mod\xffl"'))
+    with (
+        Store(tmp_path / "s.db") as store,
+        pytest.raises(StoreError, match=r"s\.db' is damaged \(Could not decode .*; put a copy of it"),
+    ):
+        store.tasks()
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, LostError])
@@ -324,8 +394,8 @@ def test_an_interrupted_transaction_leaves_the_store_usable(
     tmp_path: Path, interruption: type[BaseException]
 ) -> None:
     with Store(tmp_path / "s.db") as store:
-        with pytest.raises(interruption), store._transaction():  # noqa: PT012
-            store._db.execute("insert into facts values ('half', 'done')")
+        with pytest.raises(interruption), store._db.transaction():  # noqa: PT012
+            store._db.change("insert into facts values ('half', 'done')")
             raise interruption
         assert "half" not in store.facts()
         store.note("whole", "done")

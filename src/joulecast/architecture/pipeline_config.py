@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, InputError, one_line, shown
+from joulecast.errors import FileFormatError, InputError, as_name, one_line, shown
 from joulecast.files.documents import parse_json
 from joulecast.files.paths import shown_path, user_bytes
 
@@ -145,7 +145,7 @@ def check_sane(value: object, where: str) -> None:
     """Refuse numbers no architecture has: huge dimensions, thousands of layers, lists without end."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            name = key if str(key).isprintable() and len(str(key)) < 60 else shown(key)
+            name = as_name(str(key))
             for what, most in MOST_OF.items():
                 if what in str(key) and isinstance(item, int) and not 0 <= item <= most:
                     raise FileFormatError(

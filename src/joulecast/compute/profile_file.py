@@ -34,8 +34,9 @@ from joulecast.compute.profile import (
     SizeRule,
     TextRule,
 )
-from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
+from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
+from joulecast.files.paths import shown_path
 
 VERSION = 2
 FAMILIES = ("gemm", "convolution", "attention", MEMORY)
@@ -62,25 +63,18 @@ def read_profile(path: Path) -> ComputeProfile:
     """
     from joulecast.compute.profile_meaning import check_profile  # packaged profiles need it not
 
-    profile = parse_profile(signed_json.read_bytes(path, "profile"), str(path), origin=str(path))
-    try:
+    where = shown_path(path)
+    profile = parse_profile(signed_json.read_bytes(path, "profile"), where, origin=str(path))
+    with signed_json.understanding(where, "profile"):
         check_profile(profile)
-    except InputError as error:
-        raise FileFormatError(f"{path} cannot be true: {error}") from None
-    except DAMAGE as error:  # a value of a kind that no profile has
-        raise FileFormatError(f"{path} is not a whole profile ({kind_in_short(error)})") from None
     return profile
 
 
 def parse_profile(content_bytes: bytes, where: str, origin: str) -> ComputeProfile:
     """A profile from the bytes of its file; see `read_profile`."""
     content = signed_json.parse(content_bytes, where, "profile", VERSION)
-    try:
+    with signed_json.understanding(where, "profile"):
         return decode_profile(content, origin)
-    except FileFormatError:
-        raise
-    except DAMAGE as error:
-        raise FileFormatError(f"{where} is not a whole profile ({kind_in_short(error)})") from None
 
 
 def has_profile(name: str) -> bool:

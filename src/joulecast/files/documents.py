@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
-from joulecast.errors import FileFormatError, visible
+from joulecast.errors import FileFormatError, in_short
 
 MOST_DEPTH: Final = 64  # of lists and objects within each other
 DIGITS_OF_A_NUMBER: Final = 300  # more make no floating-point number
@@ -36,24 +36,25 @@ _TOML_STRINGS = re.compile(
 )
 
 
-def parse_json(content: bytes | str, what: str) -> Any:
+def parse_json(content: bytes | str, what: str, *, takes_nan: bool = False) -> Any:
     """A value from JSON.
 
-    Raises FileFormatError, which calls the file `what`, where it is no JSON, says NaN or Infinity, has
-    numbers of more than DIGITS_OF_A_NUMBER digits, or nests deeper than MOST_DEPTH.
+    Raises FileFormatError, which calls the file `what`, where it is no JSON, says NaN or Infinity (but where
+    it `takes_nan`: other tools write it for what is not known), has numbers of more than DIGITS_OF_A_NUMBER
+    digits, or nests deeper than MOST_DEPTH.
     """
     try:
         coded = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         if _TOO_MANY in coded.translate(_DIGITS):
             raise FileFormatError(f"{what} has a number of more than {DIGITS_OF_A_NUMBER} digits")
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=float if takes_nan else _no_number)
     except FileFormatError:
         raise
     except RecursionError:
         _too_deep(what)
     except ValueError as error:
-        raise FileFormatError(f"{what} is not valid JSON ({_in_short(error)}); is it cut short?") from None
+        raise FileFormatError(f"{what} is not valid JSON ({in_short(error)}); is it cut short?") from None
     _check_depth(value, what)
     return value
 
@@ -77,18 +78,18 @@ def parse_toml(text: str, what: str, example: str = "name = 1") -> dict[str, Any
         _too_deep(what)
     except ValueError as error:
         raise FileFormatError(
-            f"{what} is not TOML: {_in_short(error)}; expected lines like {example}"
+            f"{what} is not TOML: {in_short(error)}; expected lines like {example}"
         ) from error
     _check_depth(value, what)
     return value
 
 
-def parse_csv(text: str, what: str) -> list[tuple[int, list[str]]]:
+def parse_csv(text: str, what: str, separator: str = ",") -> list[tuple[int, list[str]]]:
     """(row number, cells) of the lines of a CSV text that are not blank; rows are counted from 1.
 
     Raises FileFormatError, which calls the file `what`, where it is no CSV.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     found: list[tuple[int, list[str]]] = []
     number = 0
     try:
@@ -105,10 +106,11 @@ def parse_csv_records(text: str, what: str) -> list[tuple[int, dict[str, str]]]:
 
     Raises FileFormatError as of `parse_csv`, and where a column is named twice.
     """
-    from joulecast.files.columns import check_distinct  # JSON and TOML need no columns
 
     rows = parse_csv(text, what)
     header = [name.strip() for name in rows[0][1]] if rows else []
+    from joulecast.files.columns import check_distinct  # numpy, which JSON and TOML need not
+
     check_distinct(header, what)
     for number, cells in rows[1:]:
         if len(cells) != len(header):
@@ -152,7 +154,3 @@ def _check_depth(value: object, what: str) -> None:
         if not level:
             return
     _too_deep(what)
-
-
-def _in_short(error: BaseException) -> str:
-    return visible(" ".join(str(error).split())[:120])

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.errors import FileFormatError, InputError, MissingExtraError, shown, visible
+from joulecast.errors import FileFormatError, InputError, MissingExtraError, in_short, shown
 from joulecast.files.columns import Check, Columns, check_distinct
 
 MAGIC: Final = b"PAR1"
@@ -46,8 +46,7 @@ def parquet_blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> 
     except (OSError, ValueError, RuntimeError, KeyError) as error:  # what pyarrow raises on damage
         if isinstance(error, InputError | FileFormatError):
             raise
-        words = visible(" ".join(str(error).split())[:120])
-        raise FileFormatError(f"{where} is a damaged Parquet file ({words})") from None
+        raise FileFormatError(f"{where} is a damaged Parquet file ({in_short(error)})") from None
 
 
 def _blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> Iterator[Columns]:
@@ -149,8 +148,7 @@ def write_parquet(blocks: Iterable[Columns], target: Path) -> None:
             writer = writer or pyarrow.parquet.ParquetWriter(target, table.schema)
             writer.write_table(table.cast(writer.schema))
     except pyarrow.lib.ArrowException as error:
-        words = visible(" ".join(str(error).split())[:120])
-        raise InputError(f"the table cannot be written as Parquet ({words}); write CSV") from None
+        raise InputError(f"the table cannot be written as Parquet ({in_short(error)}); write CSV") from None
     finally:
         if writer is not None:
             writer.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import FileFormatError, shown
+from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
 from joulecast.files.documents import parse_json
 from joulecast.files.paths import user_bytes, write_whole
 
@@ -50,6 +51,23 @@ def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]
             f"{where} was changed after it was made (its checksum does not match its content)"
         )
     return value
+
+
+@contextlib.contextmanager
+def understanding(where: str, kind: str) -> Iterator[None]:
+    """What goes wrong within the block, where content is taken for a `kind` that it is not, in one line.
+
+    Raises FileFormatError: for InputError, that it cannot be true; for what Python raises of values of
+    another kind than expected, that it is not whole.
+    """
+    try:
+        yield
+    except FileFormatError:
+        raise
+    except InputError as error:
+        raise FileFormatError(f"{where} cannot be true: {error}") from None
+    except DAMAGE as error:
+        raise FileFormatError(f"{where} is not a whole {kind} ({kind_in_short(error)})") from None
 
 
 def write(content: Mapping[str, Any], kind: str, version: int, path: Path, text: Any = json.dumps) -> None:

@@ -34,6 +34,11 @@ def stream_name(path: str | os.PathLike[str]) -> str | None:
     return _names.get(os.fspath(path))
 
 
+def as_given(path: str | os.PathLike[str]) -> str:
+    """A path as the user gave it: the file of a stream goes by the stream's name."""
+    return stream_name(path) or os.fspath(path)
+
+
 def folder_of(path: str | os.PathLike[str]) -> Path:
     """The folder that a file's own paths are of: a stream's is where the program runs."""
     return Path(path).parent if stream_name(path) is None else Path()

@@ -60,9 +60,8 @@ def blocks_of(source: Path, check: Check, expected: str) -> Iterator[Columns]:
         if not beginning.strip():
             raise FileFormatError(f"{where} is empty; expected a header line and rows of {expected}")
         if beginning.lstrip().startswith((b"{", b"[")):
-            check(
-                _JSON_KEY.findall(beginning.decode(errors="replace")), where
-            )  # whose it is, if that is known
+            keys = dict.fromkeys(_JSON_KEY.findall(beginning.decode(errors="replace")))
+            check(list(keys), where)  # whose it is, if that is known
             raise FileFormatError(f"{where} is JSON; expected a CSV or Parquet file of {expected}")
         if b"\0" in beginning:
             raise FileFormatError(f"{where} is a binary file or UTF-16 text; expected a CSV file in UTF-8")

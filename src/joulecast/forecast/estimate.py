@@ -13,6 +13,7 @@ from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.errors import InputError
 from joulecast.files.plain import plain
+from joulecast.files.streams import as_given
 from joulecast.forecast import caveats
 from joulecast.forecast.answer import Answer, answer, no_answer
 from joulecast.hardware import Gpu
@@ -265,7 +266,7 @@ def _workload_record(guess: Estimate) -> dict[str, object]:
         "model": profile.name,
         "hub_id": profile.hub_id,
         "pipeline": profile.pipeline,
-        "origin": profile.origin,
+        "origin": as_given(profile.origin),
         "parameters": profile.parameters,
         **dataclasses.asdict(guess.workload),
         "text_tokens": guess.text_tokens,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
+from joulecast.errors import FileFormatError, shown
 from joulecast.files import signed_json
 from joulecast.law.fitted import Covariance, Decoded, FittedLaw
 from joulecast.law.forms import law_classes
@@ -62,13 +62,9 @@ def parse_law(content: bytes, where: str) -> FittedLaw:
     if not isinstance(form, str) or form not in classes:
         known = ", ".join(sorted(classes))
         raise FileFormatError(f"{where} holds a law of the form {shown(form)}; known: {known}")
-    try:
+    with signed_json.understanding(where, "law"):
         law = _decode(classes[form], value)
         law.check()
-    except InputError as error:
-        raise FileFormatError(f"{where} cannot be true: {error}") from None
-    except DAMAGE as error:
-        raise FileFormatError(f"{where} is not a whole law ({kind_in_short(error)})") from None
     return law
 
 

@@ -23,9 +23,10 @@ from typing import Any, Final
 from joulecast.errors import InputError, MeasureError, MissingExtraError, in_short, shown
 from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
+from joulecast.measure.database import StoreError
 from joulecast.measure.node import ACCELERATOR, Answer, Node, Source, gpu_name, introduce, known_gpu, run_task
 from joulecast.measure.protocol import Settings
-from joulecast.measure.store import Claim, LostError, Store, StoreError
+from joulecast.measure.store import Claim, LostError, Store
 from joulecast.measure.task import Outcome, own_version
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined

@@ -12,18 +12,18 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from joulecast.errors import FileFormatError, InputError, JoulecastError, MeasureError
+from joulecast.errors import FileFormatError, InputError, JoulecastError
 from joulecast.files.documents import parse_json
 from joulecast.files.fields import check_fields
 from joulecast.files.paths import shown_path
+from joulecast.measure.database import Database, StoreError
 from joulecast.measure.protocol import Repeat
 from joulecast.measure.records import Environment, TaskResult, TaskSpec, canonical
 from joulecast.measure.rows import StoredRepeat, StoredResult, StoredTask
@@ -32,14 +32,12 @@ from joulecast.measure.worker import is_dead, worker_name
 FORMAT: Final = "joulecast store 1"
 LEASE_S: Final = 120.0
 DRY_RUN: Final = "dry run"  # the noted kind of a store whose results a replayed trace gave
-BUSY_S: Final = 60.0  # how long to wait for another process's transaction
 STATES: Final = ("pending", "running", "done", "too_large", "failed", "refused")
 MOST_ATTEMPTS: Final = 3  # of a task that fails; a worker that dies is no failure of the task
 
 _Record = TypeVar("_Record")
 
 _SCHEMA: Final = """
-create table if not exists facts (name text primary key, value text not null);
 create table if not exists tasks (
     id integer primary key,
     key text not null unique,
@@ -98,10 +96,6 @@ class Claim:
     gpu: str | None = None
 
 
-class StoreError(MeasureError):
-    """The store cannot be read or written any more: the disk is full, it is locked, or it is gone."""
-
-
 class LostError(StoreError):
     """The task is no longer this worker's: its lease ended and another took it over."""
 
@@ -124,31 +118,13 @@ class Store:
         self.worker = worker or worker_name()
         if not create and not self.path.is_file():
             raise InputError(f"there is no store {shown_path(path)}; `joulecast campaign run` makes one")
-        try:
-            self._db = sqlite3.connect(
-                self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-            )
-            self._db.row_factory = sqlite3.Row
-            with contextlib.ExitStack() as unless_prepared:
-                unless_prepared.callback(self._db.close)
-                self._prepare()
-                unless_prepared.pop_all()
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            if isinstance(error, sqlite3.OperationalError) and "unable to open" not in str(error):
-                raise self._unusable(error) from error
-            if "unable to open" in str(error):
-                raise InputError(
-                    f"the store {shown_path(path)} cannot be opened; is its folder there?"
-                ) from None
-            raise FileFormatError(f"{shown_path(path)} is no campaign store ({error})") from error
+        self._db = Database(self.path, FORMAT, _SCHEMA)
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
-        if isinstance(error, sqlite3.Error):
-            raise self._unusable(error) from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -159,10 +135,10 @@ class Store:
     def add(self, tasks: Iterable[NewTask]) -> int:
         """Queue tasks in order; those already there are left alone. Returns how many were new."""
         added = 0
-        with self._transaction():
-            (last,) = self._db.execute("select coalesce(max(position), 0) from tasks").fetchone()
+        with self._db.transaction():
+            [(last,)] = self._db.rows("select coalesce(max(position), 0) from tasks")
             for place, task in enumerate(tasks, last + 1):
-                added += self._db.execute(
+                added += self._db.change(
                     "insert or ignore into tasks (key, spec, position, cost_s, gpu, state, message) "
                     "values (?, ?, ?, ?, ?, ?, ?)",
                     (
@@ -174,7 +150,7 @@ class Store:
                         "refused" if task.refused else "pending",
                         task.refused or None,
                     ),
-                ).rowcount
+                )
         return added
 
     def claim(
@@ -183,16 +159,17 @@ class Store:
         """Take the next task, or None: the first in order that is free, fits the GPU, is none of
         `but_not`, and whose expected time is at most `most_s` [s]."""
         marks = ", ".join("?" * len(but_not))
-        with self._transaction():
+        with self._db.transaction():
             self._free_abandoned()
-            row = self._db.execute(
+            found = self._db.rows(
                 "select id, attempt, spec, cost_s, gpu from tasks where state = 'pending' "
                 f"and (gpu is null or gpu = ?) and cost_s <= ? and id not in ({marks}) "
                 "order by position limit 1",
                 (gpu, float("inf") if most_s is None else most_s, *but_not),
-            ).fetchone()
-            if row is None:
+            )
+            if not found:
                 return None
+            (row,) = found
             claim = Claim(
                 row["id"],
                 row["attempt"] + 1,
@@ -200,7 +177,7 @@ class Store:
                 row["cost_s"],
                 row["gpu"],
             )
-            self._db.execute(
+            self._db.change(
                 "update tasks set state = 'running', attempt = attempt + 1, worker = ?, lease_until = ? "
                 "where id = ?",
                 (self.worker, time.time() + LEASE_S, claim.task),
@@ -209,14 +186,14 @@ class Store:
 
     def renew(self, claim: Claim) -> None:
         """Extend the lease. Raises LostError when another holds the task."""
-        with self._transaction():
+        with self._db.transaction():
             self._hold(claim)
 
     def release(self, claim: Claim) -> None:
         """Give the task back unfinished."""
-        with self._transaction():
+        with self._db.transaction():
             self._hold(claim)
-            self._db.execute(
+            self._db.change(
                 "update tasks set state = 'pending', worker = null, lease_until = null where id = ?",
                 (claim.task,),
             )
@@ -227,8 +204,8 @@ class Store:
         """Record an environment once; returns its id."""
         text = environment.to_json()
         identity = hashlib.sha256(text.encode()).hexdigest()[:16]
-        with self._transaction():
-            self._db.execute("insert or ignore into environments values (?, ?)", (identity, text))
+        with self._db.transaction():
+            self._db.change("insert or ignore into environments values (?, ?)", (identity, text))
         return identity
 
     def record(self, claim: Claim, part: str, number: int, repeat: Repeat, environment: str) -> None:
@@ -236,9 +213,9 @@ class Store:
 
         Raises LostError when another holds the task.
         """
-        with self._transaction():
+        with self._db.transaction():
             self._hold(claim)
-            self._db.execute(
+            self._db.change(
                 "insert into repeats values (?, ?, ?, ?, ?, ?, ?)",
                 (
                     claim.task,
@@ -253,9 +230,9 @@ class Store:
 
     def finish(self, claim: Claim, result: TaskResult, environment: str, took_s: float) -> None:
         """Record a task's result. Raises LostError when another holds the task."""
-        with self._transaction():
+        with self._db.transaction():
             self._hold(claim)
-            self._db.execute(
+            self._db.change(
                 "insert into results values (?, ?, ?, ?, ?)",
                 (claim.task, claim.attempt, environment, time.time(), result.to_json()),
             )
@@ -264,16 +241,14 @@ class Store:
     def fail(self, claim: Claim, message: str, *, state: str = "failed", took_s: float = 0.0) -> None:
         """Record that a task cannot be done: ``too_large`` for the memory, ``refused``, or
         ``failed``, which is tried again a few times. Raises LostError when another holds the task."""
-        with self._transaction():
+        with self._db.transaction():
             self._hold(claim)
-            (failures,) = self._db.execute(
-                "select failures + 1 from tasks where id = ?", (claim.task,)
-            ).fetchone()
+            [(failures,)] = self._db.rows("select failures + 1 from tasks where id = ?", (claim.task,))
             again = state == "failed" and failures < MOST_ATTEMPTS
-            self._db.execute("update tasks set failures = ? where id = ?", (failures, claim.task))
+            self._db.change("update tasks set failures = ? where id = ?", (failures, claim.task))
             self._end(claim, "pending" if again else state, message, took_s)
             if again:  # behind the others: a failure that repeats itself must not stop the campaign
-                self._db.execute(
+                self._db.change(
                     "update tasks set position = (select max(position) + 1 from tasks) where id = ?",
                     (claim.task,),
                 )
@@ -282,23 +257,23 @@ class Store:
 
     def tasks(self) -> list[StoredTask]:
         """Every task in order."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "select id as task, spec, state, attempt, cost_s, took_s, message, gpu, worker from tasks "
             "order by position"
         )
         return [
             self._checked(StoredTask(**{**dict(row), "spec": self._read(TaskSpec.from_json, row["spec"])}))
-            for row in rows.fetchall()
+            for row in rows
         ]
 
     def counts(self) -> dict[str, int]:
         """Tasks by state, all states named."""
-        found = dict(self._db.execute("select state, count(*) from tasks group by state").fetchall())
+        found = dict(map(tuple, self._db.rows("select state, count(*) from tasks group by state")))
         return {state: int(found.get(state, 0)) for state in STATES}
 
     def results(self) -> list[StoredResult]:
         """Every finished task in order."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "select tasks.id as task, spec, results.attempt, facts, finished_at, content from results "
             "join tasks on tasks.id = results.task join environments on environments.id = environment "
             "order by position"
@@ -314,12 +289,12 @@ class Store:
                     self._read(TaskResult.from_json, row["content"]),
                 )
             )
-            for row in rows.fetchall()
+            for row in rows
         ]
 
     def repeats(self) -> list[StoredRepeat]:
         """Every repeat ever recorded, in the order of tasks, attempts and time."""
-        rows = self._db.execute(
+        rows = self._db.rows(
             "select repeats.task, spec, repeats.attempt, part, number, repeats.environment, measured_at, "
             "repeats.content as repeat, coalesce(results.attempt = repeats.attempt, 0) as in_result "
             "from repeats join tasks on tasks.id = repeats.task "
@@ -337,17 +312,17 @@ class Store:
                     }
                 )
             )
-            for row in rows.fetchall()
+            for row in rows
         ]
 
     def environments(self) -> dict[str, Environment]:
         """Environments by id."""
-        rows = self._db.execute("select id, facts from environments").fetchall()
+        rows = self._db.rows("select id, facts from environments")
         return {row["id"]: self._read(Environment.from_json, row["facts"]) for row in rows}
 
     def facts(self) -> dict[str, str]:
         """What is noted of the store as a whole."""
-        return dict(self._db.execute("select name, value from facts").fetchall())
+        return self._db.facts()
 
     @property
     def is_dry_run(self) -> bool:
@@ -356,8 +331,7 @@ class Store:
 
     def note(self, name: str, value: str) -> None:
         """Note a fact of the store as a whole."""
-        with self._transaction():
-            self._db.execute("insert or replace into facts values (?, ?)", (name, value))
+        self._db.note(name, value)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -380,73 +354,28 @@ class Store:
             raise FileFormatError(f"{shown_path(self.path)} was changed: {error}") from None
         return row
 
-    def _prepare(self) -> None:
-        self._db.execute(f"pragma busy_timeout = {int(BUSY_S * 1000)}")
-        for _ in range(100):  # changing to WAL needs the file alone, and does not wait for that
-            try:
-                self._db.execute("pragma journal_mode = wal")
-                break
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
-                    raise
-                time.sleep(0.02)
-        self._db.execute("pragma synchronous = full")
-        existing = self._db.execute("select name from sqlite_master where name = 'facts'").fetchone()
-        anything = self._db.execute("select count(*) from sqlite_master").fetchone()[0]
-        if anything and not existing:
-            raise sqlite3.DatabaseError("its tables are not ours")
-        with self._transaction():
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute("insert or ignore into facts values ('format', ?)", (FORMAT,))
-        if self.facts()["format"] != FORMAT:
-            raise sqlite3.DatabaseError(f"its format is {self.facts()['format']}, not {FORMAT}")
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Whole or not at all, also when it is interrupted."""
-        try:
-            self._db.execute("begin immediate")
-            yield
-            self._db.execute("commit")
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                if self._db.in_transaction:  # a full disk ends it by itself
-                    self._db.execute("rollback")
-            if isinstance(error, sqlite3.Error):
-                raise self._unusable(error) from error
-            raise
-
-    def _unusable(self, error: sqlite3.Error) -> StoreError:
-        return StoreError(
-            f"the store {shown_path(self.path)} cannot be used ({error}); with room on the disk and access "
-            "to the file, the same command goes on where it ended"
-        )
-
     def _hold(self, claim: Claim) -> None:
         """Extend the lease of a claim that is still valid."""
-        changed = self._db.execute(
+        changed = self._db.change(
             "update tasks set lease_until = ? "
             "where id = ? and attempt = ? and state = 'running' and worker = ?",
             (time.time() + LEASE_S, claim.task, claim.attempt, self.worker),
-        ).rowcount
+        )
         if changed != 1:
             raise LostError("another worker took this task over; nothing more is recorded for it here")
 
     def _end(self, claim: Claim, state: str, message: str | None, took_s: float) -> None:
-        self._db.execute(
+        self._db.change(
             "update tasks set state = ?, message = ?, took_s = ?, worker = null, lease_until = null "
             "where id = ?",
             (state, message, took_s, claim.task),
         )
 
     def _free_abandoned(self) -> None:
-        running = self._db.execute(
-            "select id, worker, lease_until from tasks where state = 'running'"
-        ).fetchall()
+        running = self._db.rows("select id, worker, lease_until from tasks where state = 'running'")
         for task, worker, lease_until in running:
             if lease_until < time.time() or is_dead(worker):
-                self._db.execute("update tasks set state = 'pending', worker = null where id = ?", (task,))
+                self._db.change("update tasks set state = 'pending', worker = null where id = ?", (task,))
 
 
 class Heartbeat:

@@ -19,6 +19,7 @@ from joulecast.boundary import measured_dynamic_j
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
 from joulecast.files.plain import finite
+from joulecast.measure.database import StoreError
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Measurement, Repeat, Settings, is_resolved, measure
 from joulecast.measure.records import (
@@ -32,7 +33,6 @@ from joulecast.measure.records import (
     TaskSpec,
     part_name,
 )
-from joulecast.measure.store import StoreError
 
 WHOLE: Final = "pipeline"  # the part that is the whole pipeline call
 COMPONENT_REPEATS: Final = 3

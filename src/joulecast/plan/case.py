@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Final
 
 from joulecast.errors import InputError
+from joulecast.files.streams import as_given
 from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.place import PLACE_KEYS, Place
 from joulecast.forecast.estimate import LawChoice
@@ -61,13 +62,20 @@ class Case:
         law = {} if self.law is None else {"law": self.law}
         return {**self.asked.given(), **self.place.given(), **law}
 
+    @cached_property
+    def named(self) -> Mapping[str, object]:
+        """The same as it is shown: streams by their names."""
+        return {
+            key: as_given(value) if isinstance(value, str) else value for key, value in self.given.items()
+        }
+
     def to_dict(self) -> dict[str, object]:
-        """The same for JSON; a grid that was given whole is the intensity that it has."""
+        """What was given, for JSON; a grid that was given whole is the intensity that it has."""
         intensity = self.place.intensity
         number = (
             {"intensity": intensity.intensity.amount.value} if isinstance(intensity, GridIntensity) else {}
         )
-        return {**self.given, **number}
+        return {**self.named, **number}
 
     def changed(self, change: Mapping[str, object]) -> Case:
         """The case after a change; a new place takes the old one's.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.errors import InputError, MissingExtraError
+from joulecast.errors import InputError, MissingExtraError, in_short
 from joulecast.plan.problem import Array, Limit, Option, Problem, above_idle, useful
 from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR, WATTS_PER_KILOWATT
 
@@ -319,6 +319,6 @@ def _check_infeasible(result: Any) -> None:
         )
     if result.status != INFEASIBLE and "infeasible" not in str(result.message):
         raise InputError(
-            f"the solver gave up on this plan ({' '.join(str(result.message).split())}); its numbers may lie "
+            f"the solver gave up on this plan ({in_short(' '.join(result.message.split()))}); its numbers may lie "
             "too far apart: plan for a share of the demand, or for services of one size together"
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, UnknownNameError, one_line, shown
 from joulecast.footprint.factors import Given
 from joulecast.question.setting import key_of
 from joulecast.question.vocabulary import WORK, meant
+
+MOST_TEXT = 4096  # of a text: a model may be a path
 
 
 class Table:
@@ -32,9 +34,7 @@ class Table:
         value = self.take(key)
         if value is None:
             return default
-        if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise InputError(f"{self.where}.{key} must be text on one line, not {shown(value)}")
-        return value.strip()
+        return one_line(value, f"{self.where}.{key}", most=MOST_TEXT)
 
     def number(
         self, key: str, least: float, most: float = 1e15, default: float | None = None

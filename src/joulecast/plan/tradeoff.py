@@ -48,7 +48,7 @@ class Outcome:
     @property
     def setting(self) -> Mapping[str, object]:
         """What was given of the case, by key."""
-        return self.case.given
+        return self.case.named
 
 
 def outcome(setting: Given) -> Outcome:

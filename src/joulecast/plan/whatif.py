@@ -101,10 +101,10 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
         deltas.append(pair.carbon(before.place, after.place))
         if before.place.money.low > 0 and after.place.money.low > 0:
             deltas.append(pair.cost(before.place, after.place))
-    changed = {key: after.case.given.get(key) for key in changed_keys(change)}
+    changed = {key: after.case.named.get(key) for key in changed_keys(change)}
     keys = tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed)
     warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
-    return WhatIf(case.given, changed, keys, tuple(deltas), basis, warnings)
+    return WhatIf(case.named, changed, keys, tuple(deltas), basis, warnings)
 
 
 @dataclass(frozen=True)
@@ -329,7 +329,7 @@ def _facts(guess: Estimate) -> Facts:
 
 def _value(key: str, side: _Side) -> object:
     """The value of a key: what was given, else what the model has, or None."""
-    guess, given = side.guess, side.case.given.get(key)
+    guess, given = side.guess, side.case.named.get(key)
     if key == "size":
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":

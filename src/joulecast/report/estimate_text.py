@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
+from joulecast.files.streams import as_given
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
 from joulecast.law.law import HELD_OUT
@@ -194,7 +195,7 @@ def _sources(estimate: Estimate) -> list[str]:
     return [
         *paragraph("Law", _law(estimate)),
         *(paragraph("GPU", f"{told}.") if told else []),
-        *paragraph("Model", f"{profile.pipeline}, traced from {profile.hub_id or profile.origin}."),
+        *paragraph("Model", f"{profile.pipeline}, traced from {profile.hub_id or as_given(profile.origin)}."),
     ]
 
 

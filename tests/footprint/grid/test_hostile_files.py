@@ -32,20 +32,24 @@ def refused(path: Path, content: str, **options: str) -> str:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[" * 100_000, "not JSON|nested too deep"),
-        ('{"a":' * 100_000, "not JSON|nested too deep"),
+        ("[" * 100_000, "nested deeper than 64 levels"),
+        ('{"a":' * 100_000, "nested deeper than 64 levels"),
+        ("[" * 65 + "]" * 65, "nested deeper than 64 levels"),
         ("[[[1]]]", "no list of hours"),
         ('{"history": []}', "no list of hours"),
         ('{"history": [1, {"datetime": 2}]}', "something other than objects"),
         (json.dumps([{f"k{i}": 1} for i in range(2000)]), "2,000 different fields"),
-        (HOUR + "1" + "0" * 400 + "}]}", "grid intensity"),
-        (HOUR + "1" + "0" * 5000 + "}]}", "not JSON"),
+        (HOUR + "1" + "0" * 200 + "}]}", "grid intensity"),
+        (HOUR + "1" + "0" * 400 + "}]}", "a number of more than 300 digits"),
+        (HOUR + "1" + "0" * 5000 + "}]}", "a number of more than 300 digits"),
+        (HOUR + "Infinity}]}", "grid intensity"),
+        (HOUR + "NaN}]}", "no value for 1 time"),
         (HOUR + "true}]}", "grid intensity"),
         ('{"history": [{"datetime": {"a": 1}, "carbonIntensity": 3}]}', "no column of times|is no time"),
         ('{"history": [{"datetime": [1], "carbonIntensity": 3}]}', "no column of times"),
         ('{"history": [{"datetime": null, "carbonIntensity": 3}]}', "is no time"),
     ],
-    ids=range(12),
+    ids=range(16),
 )  # fmt: skip
 def test_json(tmp_path: Path, content: str, words: str) -> None:
     said = refused(tmp_path / "x.json", content)
@@ -80,6 +84,25 @@ def test_json(tmp_path: Path, content: str, words: str) -> None:
 )
 def test_csv(tmp_path: Path, rows: list[str], words: str) -> None:
     assert words in refused(tmp_path / "x.csv", "\n".join(["datetime,g", *rows]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("datetime,g,g", "two columns named 'g'"),
+        ("datetime,datetime,g", "two columns named 'datetime'"),
+        ('datetime,g,"n"ote', "not CSV"),
+        ('datetime,g,"note', "not CSV"),
+        ("datetime;zone;g;zone", "two columns named 'zone'"),
+    ],
+)
+def test_headers(tmp_path: Path, header: str, words: str) -> None:
+    assert words in refused(tmp_path / "x.csv", f"{header}\n2022-01-01T00:00Z,1,2\n")
+
+
+def test_a_header_may_end_in_columns_without_a_name(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("datetime,carbon_intensity,,\n2022-01-01T00:00Z,300,,\n")
+    assert read_hourly(tmp_path / "x.csv").values.tolist() == [300]
 
 
 @pytest.mark.parametrize(

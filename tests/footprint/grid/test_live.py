@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -157,6 +158,10 @@ def test_the_longest_answer(server: Server, size: int, is_read: bool) -> None:
         (france(zone="DE"), "answered for 'DE', not for FR"),
         (france(at="2025-03-01T11:00:00Z"), "not of now"),
         (france(at="soon"), "no time"),
+        (france(at=""), "no time"),
+        (france(at="0001-01-01T00:00+14:00"), "a year from 1880 to 2200"),
+        (france(at="9999-12-31T23:00-12:00"), "a year from 1880 to 2200"),
+        (france(10**299), "cannot be"),
         ([1, 2], "another form"),
         ("x" * 200_000, "more than"),
     ],
@@ -169,11 +174,61 @@ def test_lies_are_not_believed(server: Server, answer: object, words: str) -> No
     assert "the packaged yearly, life-cycle figure of 2024 was taken" in found.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("[" * 50_000, "nested deeper than 64 levels"),
+        ('{"zone": "FR", "carbonIntensity": ' + "9" * 400 + "}", "a number of more than 300 digits"),
+        ('{"zone": "FR", "carbonIntensity": ' + "9" * 5000 + "}", "a number of more than 300 digits"),
+        ('{"zone": "FR", "carbonIntensity": NaN}', "NaN is no number"),
+        ("\xff\xfe", "not valid JSON"),
+        ("<html>", "not valid JSON"),
+    ],
+    ids=range(6),
+)
+def test_answers_that_are_no_json_are_not_believed(server: Server, body: str, words: str) -> None:
+    server.body = body.encode("latin-1")
+    found = live_intensity("FR", key="k", url=server.url, now=lambda: NOW)
+    assert found.intensity.amount.value == 44.18
+    assert words in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "[" * 50_000, "[]", "{}", '{"at": "now", "answer": 1}', '{"at": 1}', '{"at": null, "answer": 1}',
+        '{"at": ' + "9" * 299 + ', "answer": 1}', "\0", '{"at": true, "answer": 1}',
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_a_damaged_cache_asks_again(server: Server, tmp_path: Path, kept: str) -> None:
+    server.answer(france())
+    live_intensity("FR", key="k", url=server.url, cache=tmp_path, now=lambda: NOW)
+    next(tmp_path.iterdir()).write_text(kept)
+    found = live_intensity("FR", key="k", url=server.url, cache=tmp_path, now=lambda: NOW)
+    assert found.intensity.amount.value == 31
+    assert len(server.asked) == 2
+
+
+def test_a_cache_that_is_no_file_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    server.answer(france())
+    live_intensity("FR", key="k", url=server.url, cache=tmp_path, now=lambda: NOW)
+    kept = next(tmp_path.iterdir())
+    kept.unlink()
+    os.mkfifo(kept)
+    reader = os.open(kept, os.O_RDWR)  # or to write to it would wait
+    try:
+        found = live_intensity("FR", key="k", url=server.url, cache=tmp_path, now=lambda: NOW)
+    finally:
+        os.close(reader)
+    assert found.intensity.amount.value == 31
+
+
 def test_errors_time_outs_and_dead_servers_fall_back_and_say_so(server: Server) -> None:
     server.status = 401
     assert "answered 401" in live_intensity("FR", key="k", url=server.url).warnings[0]
     server.status, server.body = 200, b"<html>"
-    assert "not JSON" in live_intensity("FR", key="k", url=server.url).warnings[0]
+    assert "not valid JSON" in live_intensity("FR", key="k", url=server.url).warnings[0]
     server.delay_s = 0.5
     late = live_intensity("FR", key="k", url=server.url, timeout_s=0.1)
     assert "could not be reached" in late.warnings[0]

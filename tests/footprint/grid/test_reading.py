@@ -106,7 +106,7 @@ def test_electricity_maps_json(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no list of hours"):
         read_hourly(path)
     path.write_text("{")
-    with pytest.raises(FileFormatError, match="not JSON"):
+    with pytest.raises(FileFormatError, match="not valid JSON"):
         read_hourly(path)
 
 
@@ -170,7 +170,7 @@ def test_utc_hours_said_to_be_local(tmp_path: Path) -> None:
     ("lines", "header", "words"),
     [
         (["yesterday,1"], "datetime,g", "no time; expected"),
-        (["2022-01-01T00:00Z,-4"], "datetime,g", "line 2: grid intensity .* not '-4'"),
+        (["2022-01-01T00:00Z,-4"], "datetime,g", "row 2: grid intensity .* not '-4'"),
         (["2022-01-01T00:00Z,4000"], "datetime,g", "grid intensity"),
         (["2022-01-01T00:00Z,high"], "datetime,g", "grid intensity"),
         (["2022-01-01T00:00Z,1,2"], "datetime,a,b", "name one of: 'a', 'b'"),

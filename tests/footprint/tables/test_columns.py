@@ -314,3 +314,16 @@ def test_a_gpu_that_is_not_known_is_any_gpu_with_a_warning() -> None:
     assert found["footprint_error"].tolist() == [""] * 6
     doubts = ["the GPU 'MTT S4000' is not known" in words for words in found["footprint_warning"]]
     assert doubts == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("duration_s", "1e300"), ("energy_j", "1.1e12"), ("energy_high_j", "1e200"), ("batch_size", "1e16")],
+)
+def test_what_nobody_measures_is_no_answer(column: str, cell: str) -> None:
+    row = {"energy_j": "300", "duration_s": "1", column: cell}
+    columns = {name: [row[name], "300" if name.endswith("_j") else "1"] for name in row}
+    found = footprint_columns(columns, Sites(site("FR")))
+    assert f"{column} must be a positive number of at most 1e+1" in found["footprint_error"][0]
+    assert np.isnan(found["carbon_g"][0])
+    assert found["carbon_g"][1] > 0

@@ -11,8 +11,6 @@ from joulecast.errors import InputError
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.footprint.grid.times import parse_window, zone_of
 from joulecast.footprint.grid.yearly import GridIntensity
-from joulecast.footprint.quantity import Quantity
-from joulecast.uncertainty import Interval
 
 TAIL = 0.05  # of the days, left out at either end of the range
 _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):00")
@@ -52,16 +50,5 @@ def _of_the_day(found: HourlySeries, hour: int, timezone: str | None) -> GridInt
     if not len(values):
         raise InputError(f"the hourly series of {found.region} has no value for {hour}:00 on any day")
     low, high = (float(np.quantile(values, q)) for q in (TAIL, 1 - TAIL))
-    mean = float(np.clip(values.mean(), low, high))
-    return GridIntensity(
-        intensity=Quantity(Interval(low, mean, high), "g/kWh"),
-        region=found.region,
-        accounting=found.accounting,
-        year=found.start.year,
-        boundary=found.boundary,
-        source=(
-            f"{found.source}, {found.region}, {hour}:00 {timezone or 'UTC'}, mean of {len(values)} days, "
-            "range of nine in ten"
-        ),
-        warnings=found.caveats(),
-    )
+    what = f"{hour}:00 {timezone or 'UTC'}, mean of {len(values)} days, range of nine in ten"
+    return found.mean_of(values, (low, high), found.start.year, what)

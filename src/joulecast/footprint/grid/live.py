@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,10 +22,14 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from joulecast.errors import InputError, shown
+from joulecast.errors import FileFormatError, InputError, JoulecastError, shown
+from joulecast.files.documents import parse_json
+from joulecast.files.numbers import within
+from joulecast.files.paths import user_bytes
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import factor_type_boundary
 from joulecast.footprint.grid.places import located
+from joulecast.footprint.grid.times import MOST_SECONDS, stamp_of
 from joulecast.footprint.grid.yearly import (
     LOCATION_BASED,
     GridIntensity,
@@ -184,10 +189,10 @@ def _cached(
         safe = "".join(c if c.isalnum() else "_" for c in address.partition("://")[2])
         place = Path(cache) / f"intensity_{safe}.json"
         try:
-            kept = json.loads(place.read_text(encoding="utf-8"))
-            if 0 <= now() - float(kept["at"]) < CACHE_S:
+            kept = parse_json(user_bytes(place, "the answer kept in", 2 * MOST_BYTES), "it")
+            if 0 <= now() - within(kept["at"], "its time", 0, MOST_SECONDS) < CACHE_S:
                 return kept["answer"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (JoulecastError, KeyError, TypeError):
             pass  # no cache, or a damaged one: ask again
     answer = _ask(address, key, timeout_s)
     if place is not None:
@@ -219,9 +224,9 @@ def _ask(address: str, key: str | None, timeout_s: float) -> Any:
     if len(content) > MOST_BYTES:
         raise _UnusableError(f"the API answered with more than {MOST_BYTES:,} bytes")
     try:
-        return json.loads(content)
-    except ValueError as error:
-        raise _UnusableError("the API's answer is not JSON") from error
+        return parse_json(content, "the API's answer")
+    except FileFormatError as error:
+        raise _UnusableError(str(error).partition(";")[0]) from None  # without what would mend a file
 
 
 def _maps(zone: str) -> Callable[[Any], Said]:
@@ -255,10 +260,9 @@ def _checked(
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise _UnusableError(f"the API states {shown(value)} g/kWh, which cannot be")
     try:
-        moment = datetime.fromisoformat(str(text))
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except ValueError as error:
-        raise _UnusableError(f"the API states {shown(text)}, which is no time") from error
+        moment = stamp_of(text, UTC, None, "the API's answer", Counter())
+    except JoulecastError as error:
+        raise _UnusableError(str(error)) from None
     age = now() - moment.timestamp()
     if abs(age) > MOST_AGE_S:
         raise _UnusableError(f"the API's value is of {moment:%Y-%m-%dT%H:%MZ}, not of now")

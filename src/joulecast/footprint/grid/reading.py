@@ -16,8 +16,9 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from joulecast.errors import FileFormatError, InputError, UnknownNameError, fold, shown
+from joulecast.errors import FileFormatError, InputError, UnknownNameError, as_name, fold, shown
 from joulecast.files.paths import shown_path, user_text
+from joulecast.files.streams import stream_name
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
     AS_GIVEN,
@@ -35,10 +36,9 @@ from joulecast.footprint.grid.headers import (
     value_column,
     zone_columns,
 )
-from joulecast.footprint.grid.places import series_of
 from joulecast.footprint.grid.records import LIST, Records, records_of
 from joulecast.footprint.grid.regular import Stamp, regular
-from joulecast.footprint.grid.series import HourlySeries, authority, hourly_series, packaged_regions
+from joulecast.footprint.grid.series import HourlySeries, hourly_series, packaged_name, packaged_regions
 from joulecast.footprint.grid.times import HOUR, stamp_of, zone_of
 from joulecast.footprint.grid.yearly import LOCATION_BASED, check_accounting
 
@@ -67,7 +67,7 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
     if not name.strip():
         raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
     place = Path(name)
-    known = _packaged(name)
+    known = packaged_name(name)
     if known and not place.is_file():
         is_accounted = (reading.get("accounting") or LOCATION_BASED) != LOCATION_BASED
         if is_accounted or reading.get("column") is not None:
@@ -80,12 +80,6 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
         hint = f"packaged: {', '.join(packaged_regions())}; or give a file, e.g. fr.csv"
         raise UnknownNameError("hourly series", name, packaged_regions(), hint)
     return read_hourly(place, **reading)
-
-
-def _packaged(name: str) -> str:
-    """The packaged series of a name, its balancing authority or a place in its grid, or ``""``."""
-    by_name = {fold(n): known for known in packaged_regions() for n in (known, authority(known))}
-    return by_name.get(fold(name)) or series_of(name)
 
 
 def read_hourly(
@@ -129,14 +123,14 @@ def read_hourly(
     accounted = table.accounting or said.accounting
     if accounted and accounting is None:
         notes = (f"its intensities are {accounted}, as the file says", *notes)
-    label = os.path.splitext(os.path.basename(os.fspath(path)))[0]  # noqa: PTH122, PTH119
+    label = stream_name(path) or Path(path).stem
     return HourlySeries(
-        names[0] if names else _printable(label),
+        names[0] if names else as_name(label),
         start,
         values,
         _accounting(accounting, accounted, where),
         _boundary(table, said, table.header[value_at], where),
-        f"{said.name} {shown_path(path)}, column {_printable(table.header[value_at])}",
+        f"{said.name} {shown_path(path)}, column {as_name(table.header[value_at])}",
         tuple(names[1:]),
         notes,
     )
@@ -231,7 +225,7 @@ def _zone_names(table: Records, where: str) -> list[str]:
     told = [*found, *([str(meta)] if isinstance(meta, str) else [])]
     if not told and publisher_of(table.header).name == "UK Carbon Intensity":
         told = ["GB"]
-    return list(dict.fromkeys(_printable(name) for name in told if name))
+    return list(dict.fromkeys(as_name(name) for name in told if name))
 
 
 def _boundary(table: Records, said: Publisher, name: str, where: str) -> str:
@@ -252,8 +246,3 @@ def _accounting(given: str | None, said: str, where: str) -> str:
     if given is not None and said and check_accounting(given) != said:
         raise InputError(f"{where} holds {said} intensities, not {given} ones")
     return check_accounting(given or said or LOCATION_BASED)
-
-
-def _printable(name: str) -> str:
-    """A name of a file as it may be printed: on one line, not too long, nothing that a terminal obeys."""
-    return name if name.isprintable() and len(name) <= 60 else shown(name)

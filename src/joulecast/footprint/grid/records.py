@@ -6,13 +6,12 @@ are the table's facts (the zone, WattTime's ``meta``).
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from joulecast.errors import FileFormatError
+from joulecast.files.columns import check_distinct
+from joulecast.files.documents import parse_csv, parse_json
 from joulecast.footprint.grid.headers import MARGINAL, boundary_of
 
 MOST_FIELDS = 500  # of the objects of JSON; grid operators have up to about 60
@@ -31,14 +30,14 @@ class Records:
     header : names of the columns.
     rows : the number in the file of each row, and its cells; None is an empty one.
     facts : keys of JSON beside its list, those of ``meta`` among them.
-    counted : what each row is called in messages: ``line`` or ``item``.
+    counted : what each row is called in messages: ``row`` or ``item``.
     is_decimal_comma : whether numbers may be written ``1,5``.
     """
 
     header: list[str]
     rows: Sequence[tuple[int, Sequence[object]]]
     facts: Mapping[str, object] = field(default_factory=dict)
-    counted: str = "line"
+    counted: str = "row"
     is_decimal_comma: bool = False
 
     def fact(self, *names: str) -> str:
@@ -70,18 +69,15 @@ def records_of(text: str, where: str) -> Records:
 
 def _from_csv(text: str, where: str) -> Records:
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        lines = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise FileFormatError(f"{where}, line {reader.line_num}: not CSV ({error})") from None
+    lines = parse_csv(text, where, separator)
     if len(lines) < 2:
         raise FileFormatError(f"{where} has no rows; expected a header line and a line for each hour")
     header = [name.strip() for name in lines[0][1]]
+    check_distinct([name for name in header if name], where)
     filled = [(number, row) for number, row in lines[1:] if any(cell.strip() for cell in row)]
     uneven = next(((number, row) for number, row in filled if len(row) != len(header)), None)
     if uneven is not None:
-        raise FileFormatError(f"{where}, line {uneven[0]} has {len(uneven[1])} cells; expected {len(header)}")
+        raise FileFormatError(f"{where}, row {uneven[0]} has {len(uneven[1])} cells; expected {len(header)}")
     return Records(header, filled, is_decimal_comma=separator != ",")
 
 
@@ -89,13 +85,7 @@ def _from_csv(text: str, where: str) -> Records:
 
 
 def _from_json(text: str, where: str) -> Records:
-    try:
-        content = json.loads(text)
-    except RecursionError:
-        raise FileFormatError(f"{where} is nested too deep to be a list of hours") from None
-    except ValueError as error:
-        raise FileFormatError(f"{where} is not JSON: {error}") from None
-    items, facts = _list_of_hours(content)
+    items, facts = _list_of_hours(parse_json(text, where, takes_nan=True))
     if not items:
         raise FileFormatError(
             f"{where} has no list of hours; expected objects with a time and an intensity, as of "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError, fold
+from joulecast.files.documents import parse_csv
 from joulecast.footprint.grid.places import series_of
 from joulecast.footprint.grid.times import HOUR, Window, hour_text, in_utc
 from joulecast.footprint.grid.yearly import (
@@ -81,21 +81,37 @@ class HourlySeries:
         known = self._known() if hours is None else self.window(start, hours)
         begin = self.start if whole or start is None else in_utc(start)
         last = self.end - HOUR if hours is None else begin + (hours - 1) * HOUR
-        low, high = float(known.min()), float(known.max())
-        mean = min(max(float(known.mean()), low), high)
         what = (
             hour_text(begin)
             if len(known) == 1
             else f"mean of {_hours(len(known))} from {hour_text(begin)}, range least to most"
         )
+        year = begin.year if begin.year == last.year else None
+        ends = float(known.min()), float(known.max())
+        return self.mean_of(known, ends, year, what, self._whole_caveats() if whole else ())
+
+    def mean_of(
+        self,
+        values: NDArray[np.float64],
+        ends: tuple[float, float],
+        year: int | None,
+        what: str,
+        warnings: Iterable[str] = (),
+    ) -> GridIntensity:
+        """The mean of some of its values [g/kWh] as a grid intensity, within the `ends` of its range.
+
+        `what` says in words which they are.
+        """
+        low, high = ends
+        mean = min(max(float(values.mean()), low), high)
         return GridIntensity(
             intensity=Quantity(Interval(low, mean, high), "g/kWh"),
             region=self.region,
             accounting=self.accounting,
-            year=begin.year if begin.year == last.year else None,
+            year=year,
             boundary=self.boundary,
             source=f"{self.source}, {self.region}, {what}",
-            warnings=(*self.caveats(), *(self._whole_caveats() if whole else ())),
+            warnings=(*self.caveats(), *warnings),
         )
 
     def at(self, window: Window | None) -> GridIntensity:
@@ -105,14 +121,17 @@ class HourlySeries:
     def caveats(self) -> tuple[str, ...]:
         """Where the series deserves doubt."""
         told = boundary_caveats(self.region, self.boundary) + tuple(f"{self.region}: {n}" for n in self.notes)
-        known = self.values[~np.isnan(self.values)]
+        known = self._all_known()
         if not len(known):
             return told
         mean = Quantity(Interval.exact(float(known.mean())), "g/kWh")
         return told + value_caveats(self.region, mean, self.boundary, self.accounting)
 
+    def _all_known(self) -> NDArray[np.float64]:
+        return self.values[~np.isnan(self.values)]
+
     def _known(self) -> NDArray[np.float64]:
-        known = self.values[~np.isnan(self.values)]
+        known = self._all_known()
         if not len(known):
             raise InputError(f"the hourly series of {self.region} has no value for any hour")
         return known
@@ -137,12 +156,17 @@ class HourlySeries:
 
 def hourly_series(region: str) -> HourlySeries:
     """A packaged series: its name, balancing authority, or a place in its grid. Raises UnknownNameError."""
-    full = {fold(name): known for known in packaged_regions() for name in (known, authority(known))}
-    name = full.get(fold(str(region))) or series_of(str(region))
+    name = packaged_name(str(region))
     if not name:
         names = [name for known in packaged_regions() for name in (known, authority(known))]
         raise UnknownNameError("hourly region", region, names, f"packaged: {', '.join(packaged_regions())}")
     return _packaged_series()[name]
+
+
+def packaged_name(name: str) -> str:
+    """The packaged series of a name, its balancing authority or a place in its grid, or ``""``."""
+    by_name = {fold(n): known for known in packaged_regions() for n in (known, authority(known))}
+    return by_name.get(fold(name)) or series_of(name)
 
 
 def packaged_regions() -> tuple[str, ...]:
@@ -157,12 +181,12 @@ def authority(name: str) -> str:
 
 @cache
 def _packaged_series() -> dict[str, HourlySeries]:
-    rows = list(csv.reader(io.StringIO(gzip.decompress(data.read_bytes(PACKAGED)).decode("ascii"))))
-    table = np.array([[float(cell) if cell else math.nan for cell in row[1:]] for row in rows[1:]])
+    rows = parse_csv(gzip.decompress(data.read_bytes(PACKAGED)).decode("ascii"), PACKAGED)
+    table = np.array([[float(cell) if cell else math.nan for cell in row[1:]] for _, row in rows[1:]])
     start = datetime(2022, 1, 1, tzinfo=UTC)
     return {
         name: HourlySeries(name, start, table[:, i], "location-based", "combustion", PACKAGED_SOURCE)
-        for i, name in enumerate(rows[0][1:])
+        for i, name in enumerate(rows[0][1][1:])
     }
 
 

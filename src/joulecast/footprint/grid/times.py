@@ -19,7 +19,7 @@ DAY = timedelta(days=1)
 YEARS = range(1880, 2201)  # since the first power stations
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"\d{9,13}(\.\d+)?")
-_MOST_SECONDS = 1e11  # of a time in seconds; more are thousandths
+MOST_SECONDS = 1e11  # of a time in seconds; more are thousandths
 _DATE_CHARACTERS = 10
 _EXAMPLES = "e.g. 2022-06-01T13:00Z, a window 2022-06-01T00:00Z/2022-06-02T00:00Z, or a day and its time zone"
 
@@ -117,7 +117,7 @@ def _written(text: str, where: str) -> datetime:
     """A time as it is written, with its zone where it says one."""
     if _is_epoch(text):
         seconds = float(text)
-        seconds = seconds / 1e3 if seconds > _MOST_SECONDS else seconds
+        seconds = seconds / 1e3 if seconds > MOST_SECONDS else seconds
         return _of_a_grid(EPOCH + timedelta(seconds=seconds), text, where)
     is_utc = text.upper().endswith((" UTC", " GMT"))
     try:

@@ -33,6 +33,7 @@ from joulecast.footprint.tables.row import (
     card_of,
     checked,
     gpu_seconds,
+    most_of,
     row_footprint,
 )
 from joulecast.question.questions import SEPARATOR
@@ -175,7 +176,7 @@ class _Block:
     def _read(self, name: str, default: Floats | None) -> NDArray[np.bool_]:
         """Fill in the numbers of a column; False where they are not plain."""
         self.cells[name], good = _positive_numbers(self.columns.get(name), default, len(self.error))
-        return good
+        return good & (self.cells[name] <= most_of(name))
 
     def _matches(self, name: str, accepted: tuple[str, ...]) -> NDArray[np.bool_]:
         if name not in self.columns:

@@ -7,12 +7,14 @@ ranges (``energy_low_j``, ``energy_high_j``, ``duration_low_s``, ``duration_high
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.files import numbers
 from joulecast.files.columns import is_missing, text_of
+from joulecast.files.fields import MOST_MEASURED
+from joulecast.files.numbers import MOST_WHOLE
 from joulecast.footprint.account import Footprint, check_gross, check_images, footprint_of_energy
 from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.site import Site
@@ -113,13 +115,12 @@ def positive(row: Row, name: str, default: float | None = None) -> float:
         if default is None:
             raise InputError(f"{name} is missing")
         return default
-    try:
-        value = math.nan if isinstance(cell, bool) else float(cell)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise InputError(f"{name} must be a positive number, not {shown(cell)}")
-    return value
+    return numbers.positive(cell, name, most_of(name))
+
+
+def most_of(name: str) -> float:
+    """The largest number that a column may hold: an energy [J], a time [s], a count."""
+    return MOST_MEASURED if name.endswith(("_j", "_s")) else MOST_WHOLE
 
 
 def words(row: Row, name: str) -> str | None:
