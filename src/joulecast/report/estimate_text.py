@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast.estimate import Estimate
@@ -12,7 +12,8 @@ from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import heading, paragraph, table
+from joulecast.report.lines import aligned, heading, paragraph, table
+from joulecast.report.merged import merged
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
 _BOUNDARIES = {
@@ -21,14 +22,22 @@ _BOUNDARIES = {
     "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
     "computer, nor cooling.",
 }
-# What the law knows, and what was held out to find its error.
+# What the law has seen, and on what it was tested to find its error: what was held out of its fit.
 _FAMILIARITY = {
-    "same_source": ("you measured this model and GPU", "your runs held out"),
-    "seen": ("this model and this GPU were each measured by others", "whole sources held out"),
-    "unseen_model": ("this model was not fitted on", "models held out of sources that were not"),
-    "unseen_gpu": ("this GPU was not fitted on", "chips held out"),
-    "unseen_both": ("neither this model nor this GPU was fitted on", "models and chips held out"),
+    "same_source": ("you measured this model and GPU", "runs of yours that it had not seen"),
+    "seen": ("this model and this GPU were each measured by others", "sources that it had not seen"),
+    "unseen_model": (
+        "the law has seen no run of this model",
+        "models that it had not seen, of known sources",
+    ),
+    "unseen_gpu": ("the law has seen no run on this GPU", "chips that it had not seen"),
+    "unseen_both": (
+        "the law has seen no run of this model, nor on this GPU",
+        "models and chips that it had not seen",
+    ),
 }
+# A range that is as many times wider than the published error is not explained by it.
+_MUCH_WIDER = 2.0
 
 
 def estimate_text(estimate: Estimate, sources: bool = False) -> str:
@@ -53,8 +62,8 @@ def estimate_text(estimate: Estimate, sources: bool = False) -> str:
 
 
 def warned(warnings: Iterable[str]) -> list[str]:
-    """Warnings as paragraphs, an empty line after them; nothing where there are none."""
-    lines = [line for words in dict.fromkeys(warnings) for line in paragraph("Warning", words)]
+    """Warnings as paragraphs, an empty line after them, alike ones as one; nothing where there are none."""
+    lines = [line for words in merged(warnings) for line in paragraph("Warning", words)]
     return [*lines, ""] if lines else []
 
 
@@ -155,22 +164,19 @@ def _headline(estimate: Estimate) -> list[str]:
             "energy per image",
             quantity.energy(estimate.energy_j),
             quantity.energy_wh(estimate.energy_j),
-            _interval(quantity.energy, estimate.energy_low_j, estimate.energy_high_j),
+            f"90 %: {quantity.energy(estimate.energy_low_j)} to {quantity.energy(estimate.energy_high_j)}",
         ],
         [
             "time per image" if batch == 1 else f"time per batch of {batch}",
             quantity.duration(estimate.duration_s),
             "",
-            _interval(quantity.duration, estimate.duration_low_s, estimate.duration_high_s),
+            "90 %: "
+            + quantity.duration_range(estimate.duration_low_s, estimate.duration_s, estimate.duration_high_s),
         ],
         ["average power", quantity.power(estimate.power_w), "", f"power limit {estimate.gpu.tdp_w:g} W"],
         ["compute per image", quantity.teraflop(estimate.flop), "", ""],
     ]
-    return table(rows[0], rows[1:], right={1, 2})
-
-
-def _interval(words: Callable[[float], str], low: float, high: float) -> str:
-    return f"90 %: {words(low)} to {words(high)}"
+    return aligned(rows, right={1, 2})
 
 
 def _components(estimate: Estimate) -> list[str]:
@@ -221,12 +227,31 @@ def _short_error(estimate: Estimate) -> str:
     case, scores = _case(estimate), _scores(estimate)
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
-    where = {held_out for _, held_out, _ in scores}
+    where = {tested_on for _, tested_on, _ in scores}
     if len(where) == 1:
         told = " and ".join(f"{score.p90:.0f} % ({what})" for what, _, score in scores)
-        return f"{case}; with {where.pop()}, 9 in 10 runs were within {told}; more: --sources"
-    told = " and ".join(f"{score.p90:.0f} % ({what}, {held_out})" for what, held_out, score in scores)
-    return f"{case}; 9 in 10 runs were within {told}; more: --sources"
+        told = f"the law was tested on {where.pop()}: 9 in 10 runs were within {told}"
+    else:
+        listed = " and ".join(f"{score.p90:.0f} % ({what}, on {on})" for what, on, score in scores)
+        told = f"the law was tested: 9 in 10 runs were within {listed}"
+    return f"{case}; {told}{_why_wider(estimate, scores)}; more: --sources"
+
+
+def _why_wider(estimate: Estimate, scores: Sequence[tuple[str, str, Score]]) -> str:
+    """Words where a range printed above is much wider than the published error beside it."""
+    ranges = {"energy": estimate.energy, "time": estimate.duration}
+    wide = [
+        what
+        for what, _, score in scores
+        if ranges[what].high / ranges[what].value - 1 > _MUCH_WIDER * score.p90 / 100
+    ]
+    if not wide:
+        return ""
+    whose = f"the range of the {wide[0]} is" if len(wide) == 1 else "the ranges here are"
+    return (
+        f"; {whose} wider, for this workload is less sure than most of those: the host sets part of its "
+        "time, or it lies beyond what was measured"
+    )
 
 
 def _error(estimate: Estimate) -> str:
@@ -237,7 +262,7 @@ def _error(estimate: Estimate) -> str:
     if len({held_out for _, held_out, _ in scores}) == 1:
         told = "; ".join(f"{what} {_score(score)}" for what, _, score in scores)
         return f"{case}. Error on {scores[0][1]}: {told}"
-    told = "; ".join(f"{what}, on {held_out}, {_score(score)}" for what, held_out, score in scores)
+    told = "; ".join(f"{what}, on {tested_on}, {_score(score)}" for what, tested_on, score in scores)
     return f"{case}. Error: {told}"
 
 
@@ -248,7 +273,7 @@ def _case(estimate: Estimate) -> str:
 
 
 def _scores(estimate: Estimate) -> list[tuple[str, str, Score]]:
-    """What a published error is of, what was held out to find it, and the error."""
+    """What a published error is of, what the law was tested on to find it, and the error."""
     known = {"energy": estimate.familiarity, "time": estimate.timed_familiarity}
     errors = estimate.law.describe().error(estimate.familiarity, estimate.timed_familiarity)
     published = {"energy": errors.energy, "time": errors.duration}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import table
+from joulecast.report.lines import aligned, table
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
@@ -26,7 +26,7 @@ def measured_text(measured: StoredResult) -> str:
     lines = [
         f"{describe(spec)} on {environment.gpu}, weights: {environment.software.weights}",
         "",
-        *table(rows[0], rows[1:], right={1, 2}),
+        *aligned(rows, right={1, 2}),
         "",
         f"  {steadiness(result.spread, result.drift)}; {environment.reading}"
         + (f", driver {environment.driver}" if environment.driver else ""),

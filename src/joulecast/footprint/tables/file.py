@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,12 +22,21 @@ from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.footprint.tables.columns import OUTPUTS, READ, Sites, footprint_columns
 from joulecast.footprint.tables.row import Row
 from joulecast.question.neighbours import neighbour
-from joulecast.question.setting import key_of
+from joulecast.question.setting import key_of, read_size
 from joulecast.question.vocabulary import RUN, meant
 
 EXPECTED = "runs or predictions"
 UNITS = {"energy_j": "J of one image (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
 REQUIRED = tuple(UNITS)
+SETTINGS = (
+    "model",
+    "size",
+    "width",
+    "height",
+    "steps",
+    "passes",
+    "precision",
+)  # told of a row, not reckoned with
 
 
 @dataclass
@@ -76,21 +86,36 @@ def footprint_file(
     return summary
 
 
-def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED) -> list[Row]:
-    """The rows of a CSV or Parquet file, cells by column. Raises InputError or FileFormatError."""
+def read_rows(
+    source: str | os.PathLike[str], required: Sequence[str] = REQUIRED, stated: Sequence[str] = ()
+) -> list[Row]:
+    """The rows of a CSV or Parquet file, cells by column; those of `stated` by our names, sides too.
 
+    Raises InputError or FileFormatError.
+    """
     called: dict[str, str] = {}  # by its name in the file
 
     def check(names: list[str], where: str) -> None:
         _require(names, where, required)
-        called.update({name: ours for ours, name in columns_read(names).items() if name not in required})
+        read = columns_read(names, (*READ, *stated))
+        called.update({name: ours for ours, name in read.items() if name not in required})
 
     def rows_of(block: Columns) -> Iterator[Row]:
         block = {called.get(name, name): column for name, column in block.items()}
         columns = [map(text_of, values_of(column)) for column in block.values()]
-        return (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
+        rows = (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
+        return map(with_sides, rows) if stated else rows
 
     return list(chain.from_iterable(map(rows_of, blocks_of(Path(source), check, EXPECTED))))
+
+
+def with_sides(row: dict[str, object]) -> dict[str, object]:
+    """A row whose ``size``, where it is one, is its width and height [pixels] too."""
+    size = row.get("size")
+    if isinstance(size, str) and not {"width", "height"} & row.keys():
+        with suppress(InputError):  # a size that is none is the user's own
+            row["width"], row["height"] = read_size(size)
+    return row
 
 
 def named(block: Columns, sites: Sites) -> Columns:
@@ -99,17 +124,17 @@ def named(block: Columns, sites: Sites) -> Columns:
     return {ours: block[name] for ours, name in columns_read(block).items()} | kept
 
 
-def columns_read(names: Collection[str]) -> dict[str, str]:
-    """The column that is read as each of `row`'s, whatever its case and punctuation, or others' name for it.
+def columns_read(names: Collection[str], wanted: Collection[str] = READ) -> dict[str, str]:
+    """The column that is read as each of `wanted`, whatever its case and punctuation, or others' name for it.
 
     A column of the very name goes before others.
     """
-    found = {name: name for name in names if name in (*READ, "error")}
-    folded = {fold(name): name for name in READ}
+    found = {name: name for name in names if name in (*wanted, "error")}
+    folded = {fold(name): name for name in wanted}
     for name in names:
         other = meant(RUN, name)
         ours = folded.get(fold(name)) or (other.means if other else key_of(name))
-        if ours in READ and name not in found:
+        if ours is not None and ours in wanted and name not in found:
             found.setdefault(ours, name)
     return found
 

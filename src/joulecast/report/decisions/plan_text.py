@@ -26,8 +26,10 @@ def plan_text(plan: Plan, today: Mapping[str, float] | None = None) -> str:
         *heading(f"{headline(plan, today)}."),
         "",
         *warned(plan.warnings),
-        f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
-        f"(within {100 * plan.gap:.2g} % of the best)",
+        *heading(
+            f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
+            f"(within {100 * plan.gap:.2g} % of the best)"
+        ),
         "",
         *table(("total", "amount", "range"), totals(plan), right={1}),
         "",
