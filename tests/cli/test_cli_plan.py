@@ -26,7 +26,7 @@ def test_what_if(run: Command) -> None:
     assert told == [
         "Change: steps 50 to 28", "Change: region PL to FR", "Change: steps 50 to 28, region PL to FR"
     ]  # fmt: skip
-    assert "models that differ in steps" in " ".join(done.out.split())
+    assert "models, which differ in steps" in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) < 130
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
@@ -38,6 +39,7 @@ _FAMILIARITY = {
 }
 # A range that is as many times wider than the published error is not explained by it.
 _MUCH_WIDER = 2.0
+_SAYS_WIDER = re.compile("the range is wider|hence the wide range")  # of a warning
 
 
 def estimate_text(estimate: Estimate, sources: bool = False) -> str:
@@ -248,10 +250,8 @@ def _why_wider(estimate: Estimate, scores: Sequence[tuple[str, str, Score]]) -> 
     if not wide:
         return ""
     whose = f"the range of the {wide[0]} is" if len(wide) == 1 else "the ranges here are"
-    return (
-        f"; {whose} wider, for this workload is less sure than most of those: the host sets part of its "
-        "time, or it lies beyond what was measured"
-    )
+    is_said = any(_SAYS_WIDER.search(words) for words in estimate.warnings)
+    return f"; {whose} wider{': see the warnings' if is_said else ', as the host sets part of the time'}"
 
 
 def _error(estimate: Estimate) -> str:

@@ -77,7 +77,7 @@ def found_text(result: TaskResult, batch: int) -> str:
     )
     idle = result.idle_power_w
     parts = [
-        " ".join(filter(None, [energy, "per image", interval])),
+        f"{energy} per image" + (f" ({interval})" if interval else ""),
         quantity.duration(result.duration_s) + ("" if batch == 1 else " a batch"),
         steadiness(result.spread, result.drift),
         "idle not measured" if idle is None else f"idle {quantity.power(idle)}",

@@ -314,3 +314,20 @@ def test_a_gpu_that_is_not_known_is_any_gpu_with_a_warning() -> None:
     assert found["footprint_error"].tolist() == [""] * 6
     doubts = ["the GPU 'MTT S4000' is not known" in words for words in found["footprint_warning"]]
     assert doubts == [False, False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("model,energy_kwh", "energy_j [J of one image] is 'energy_kwh' x 3,600,000"),
+        ("model,Energy_Wh", "'Energy_Wh' x 3,600, divided by the images"),
+        ("ram_energy_kwh,gpu_energy_kwh", "'gpu_energy_kwh' x 3,600,000"),
+        ("model,total_energy_kj", "'total_energy_kj' x 1,000"),
+        ("model,cpu_energy_wh", "found: 'model'"),
+    ],
+)
+def test_energies_in_another_unit_say_how_to_make_ours(tmp_path: Path, header: str, words: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n1,2\n")
+    with pytest.raises(InputError) as refused:
+        read_rows(tmp_path / "t.csv")
+    assert words in str(refused.value)

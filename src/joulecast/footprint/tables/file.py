@@ -28,6 +28,7 @@ from joulecast.question.vocabulary import RUN, meant
 EXPECTED = "runs or predictions"
 UNITS = {"energy_j": "J of one image (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
 REQUIRED = tuple(UNITS)
+JOULES_IN = {"wh": 3_600, "kwh": 3_600_000, "kj": 1_000, "joules": 1}
 SETTINGS = (
     "model",
     "size",
@@ -156,8 +157,22 @@ def _require(names: list[str], where: str, required: Sequence[str]) -> None:
     other = neighbour(names)
     if other:
         raise InputError(f"{what}: {other}")
+    if "energy_j" in missing and (told := _other_unit(names)):
+        raise InputError(f"{what}; {told}")
     unit = missing[0].rpartition("_")[2] if missing[0] in UNITS else ""
     near = [name for name in near_matches(missing[0], names) if name.casefold().endswith(unit)]
     better = f"is it {shown(near[0])}?" if near else f"found: {', '.join(map(shown, names[:8]))}"
     units = "".join(f"; {name} is {words}" for name, words in UNITS.items() if name in missing)
     raise InputError(f"{what}; {better}{units}")
+
+
+def _other_unit(names: Collection[str]) -> str:
+    """How to make `energy_j` of a column that has energies in another unit; empty without one."""
+    for name in names:
+        what, _, unit = name.casefold().rpartition("_")
+        if "energy" in what and unit in JOULES_IN and not {"cpu", "ram"} & set(what.split("_")):
+            return (
+                f"energy_j [J of one image] is {shown(name)} x {JOULES_IN[unit]:,}, divided by the images "
+                "where it is of several; duration_s is s of one batch"
+            )
+    return ""
