@@ -180,3 +180,23 @@ def test_a_card_leaves_a_size_that_is_not_stated_empty(run: Command) -> None:
 def test_a_budget_takes_a_size(run: Command) -> None:
     Path("sized.csv").write_text("model,gpu,size,steps\nsdxl,L4,512x512,20\n")
     assert run("budget", "check", "sized.csv", "--max-wh-per-image", "9").status == 0
+
+
+# --- doubts are not silent ------------------------------------------------------------------------
+
+
+def test_rows_with_doubts_are_counted(run: Command) -> None:
+    Path("d.csv").write_text(
+        "model,gpu\nsdxl,L4\nsdxl,A100-SXM4-80GB\nsdxl,nothing\nflux.1-dev,A100-SXM4-80GB\n"
+    )
+    told = run("predict", "d.csv", "--out", "d2.csv").err
+    assert told.splitlines()[0] == "predicted 3 of 4 rows, 1 with a doubt: see the column `warning`"
+    Path("e.csv").write_text(
+        "model,gpu,energy_j,duration_s\na,T4,700,20\na,L4,700,20\na,T4,0.0001,20\na,T4,-1,20\n"
+    )
+    told = run("footprint", "e.csv", "--region", "FR", "--out", "e2.csv").err
+    assert (
+        told.splitlines()[0]
+        == "footprints of 3 of 4 rows, 2 with a doubt: see the column `footprint_warning`"
+    )
+    assert run("predict", "w.csv", "--out", "w2.csv").err.startswith("predicted 2 of 2 rows, 1 with a doubt")

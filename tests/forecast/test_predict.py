@@ -240,8 +240,8 @@ def test_no_finite_answer_is_a_row_s_error() -> None:
         (table() | {"width": 512}, "list or a one-dimensional array"),
         (table() | {"width": np.ones((1, 1))}, "one-dimensional"),
         (table() | {"width": "512"}, "list or a one-dimensional array"),
-        ([1, 2], "mapping of columns or the path"),
-        (7, "mapping of columns or the path"),
+        ([1, 2], "a table is a mapping of columns, e.g. "),
+        (7, "a table is a mapping of columns, e.g. "),
     ],
 )
 def test_what_is_no_table(given: Any, words: str) -> None:

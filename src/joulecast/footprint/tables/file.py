@@ -42,10 +42,14 @@ SETTINGS = (
 
 @dataclass
 class Summary:
-    """What became of a table: rows, rows without a footprint, the first one's reason, boundaries met."""
+    """What became of a table: rows, rows without a footprint, the first one's reason, boundaries met.
+
+    `warned` counts the rows with a footprint that deserves doubt.
+    """
 
     rows: int = 0
     failed: int = 0
+    warned: int = 0
     first_failure: str = ""
     boundaries: set[str] = field(default_factory=set)
 
@@ -57,6 +61,7 @@ class Summary:
             self.first_failure = f"data row {self.rows + int(bad[0]) + 1}: {error[bad[0]]}"
         self.rows += len(error)
         self.failed += len(bad)
+        self.warned += int(np.count_nonzero((answers["footprint_warning"] != "") & (error == "")))
         self.boundaries |= set(answers["grid_boundary"].tolist()) - {""}
 
 
