@@ -260,6 +260,35 @@ def test_what_is_warned_of(given: dict[str, Any], words: str) -> None:
     assert warned(answer, words), answer.warnings
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"model": "sdxl", "true_cfg_scale": 4},
+            ["the pipeline of sdxl has no true_cfg_scale: it was read as"],
+        ),
+        (
+            {"model": "sdxl", "true_cfg_scale": 4, "guidance": 1},
+            ["no true_cfg_scale: guidance_scale was taken"],
+        ),
+        ({"model": "sd3-medium", "true_cfg_scale": 1}, ["the pipeline of sd3-medium has no true_cfg_scale"]),
+        ({"model": "flux.1-dev", "true_cfg_scale": 1}, []),
+        ({"model": "qwen-image", "true_cfg_scale": 1}, []),
+    ],
+)
+def test_a_scale_that_the_pipeline_does_not_have_is_told(given: dict[str, Any], words: list[str]) -> None:
+    told = [note for note in estimate(gpu="H100-SXM5-80GB", law=LAW, **given).notes if "no true_cfg" in note]
+    assert len(told) == len(words)
+    assert all(one in note for one, note in zip(words, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(1, "1024x1024, 1 step x 2 passes,"), (2, "2 steps x 2 passes,"), (21, "21 steps x")]
+)
+def test_one_step_is_one(steps: int, words: str) -> None:
+    assert words in str(estimate("sdxl", "H100-SXM5-80GB", steps=steps, law=LAW)).splitlines()[0]
+
+
 def test_the_rendered_size_is_told() -> None:
     answer = flux(size="1000x1000")
     assert (answer.workload.width, answer.rendered_width, answer.rendered_height) == (1000, 992, 992)

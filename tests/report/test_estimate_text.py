@@ -191,6 +191,8 @@ def test_a_profile_in_short() -> None:
         ({"model": "sd1.5", "gpu": "A100-SXM4-80GB", "size": "4096x4096"}, "the ranges here are wider"),
         ({"model": "flux.1-dev", "gpu": "A100-SXM4-80GB"}, None),
         ({"model": "sdxl", "gpu": "L4"}, None),
+        ({"model": "sdxl", "gpu": "L4", "law": "paper"}, None),
+        ({"model": "sdxl", "gpu": "A100-SXM4-80GB", "law": "joules_per_flop"}, None),
     ],
 )
 def test_a_range_that_the_published_error_does_not_explain(given: dict[str, str], words: str | None) -> None:

@@ -34,6 +34,7 @@ from joulecast.question.question import ask, precision_notes, precision_of, work
 from joulecast.question.questions import SEPARATOR
 from joulecast.question.setting import Setting, key_of
 from joulecast.question.vocabulary import WORK, meant
+from joulecast.units import counted
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
@@ -317,8 +318,8 @@ def _options(
             told = found.warning[i].split(SEPARATOR)
             said.warnings += [one if question.gpu.name in one else f"{on}: {one}" for one in told]
         w, seconds = question.workload, found.duration_s(i).value
-        guided = f" x {w.passes} passes" if w.passes > 1 else ""
-        label = f"{question.profile.name} {w.width}x{w.height}, {w.steps} steps{guided}, {w.precision}"
+        steps = counted(w.steps, "step") + (f" x {w.passes} passes" if w.passes > 1 else "")
+        label = f"{question.profile.name} {w.width}x{w.height}, {steps}, {w.precision}"
         options.append(
             Option(
                 configuration.service,

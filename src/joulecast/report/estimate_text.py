@@ -15,7 +15,7 @@ from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
 from joulecast.report.lines import aligned, heading, paragraph, table
 from joulecast.report.merged import merged
-from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
+from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP, counted
 
 _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
@@ -37,8 +37,9 @@ _FAMILIARITY = {
         "models and chips that it had not seen",
     ),
 }
-# A range that is as many times wider than the published error is not explained by it.
-_MUCH_WIDER = 2.0
+# A range that is, in logarithms, as many times wider than the published error is not explained by it.
+_MUCH_WIDER = 1.5
+_LOPSIDED = 50.0  # [%]: larger errors lie more to one side than a range shows
 _SAYS_WIDER = re.compile("the range is wider|hence the wide range")  # of a warning
 
 
@@ -155,7 +156,7 @@ def title(question: Question) -> str:
     batch = f", batch {w.batch_size}" if w.batch_size != 1 else ""
     return (
         f"{question.profile.name} on {question.gpu.name}: {w.width}x{w.height}, "
-        f"{w.steps} steps{passes}, {w.precision}{batch}"
+        f"{counted(w.steps, 'step')}{passes}, {w.precision}{batch}"
     )
 
 
@@ -245,13 +246,15 @@ def _why_wider(estimate: Estimate, scores: Sequence[tuple[str, str, Score]]) -> 
     wide = [
         what
         for what, _, score in scores
-        if ranges[what].high / ranges[what].value - 1 > _MUCH_WIDER * score.p90 / 100
+        if score.p90 < _LOPSIDED
+        and math.log(ranges[what].high / ranges[what].value) > -_MUCH_WIDER * math.log1p(-score.p90 / 100)
     ]
     if not wide:
         return ""
     whose = f"the range of the {wide[0]} is" if len(wide) == 1 else "the ranges here are"
     is_said = any(_SAYS_WIDER.search(words) for words in estimate.warnings)
-    return f"; {whose} wider{': see the warnings' if is_said else ', as the host sets part of the time'}"
+    why = ": see the warnings" if is_said else ", as this workload is less sure than most"
+    return f"; {whose} wider{why}"
 
 
 def _error(estimate: Estimate) -> str:

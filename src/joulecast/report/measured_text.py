@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.report import amounts as quantity
 from joulecast.report.lines import aligned, table
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
@@ -139,7 +140,7 @@ def describe(spec: TaskSpec) -> str:
     weights = "" if spec.weights == "random" else f", weights {spec.weights}"
     tf32 = "" if spec.tf32 == "default" else f" (tf32 {spec.tf32})"
     return (
-        f"{spec.model}: {spec.width}x{spec.height}, {spec.steps} steps{passes}, "
+        f"{spec.model}: {spec.width}x{spec.height}, {counted(spec.steps, 'step')}{passes}, "
         f"{spec.precision}{tf32}{batch}{runtime}{weights}"
     )
 
