@@ -161,8 +161,8 @@ def test_ranges_stay_on_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = [["a setting of many words", "1,080,000,000,000,000 to 1,980,000,000,000,000", "x"]]
     assert table(["what", "range", "mark"], wide, right=set()) == [
         "  a setting of many words",
-        "    range 1,080,000,000,000,000 to",
-        "    1,980,000,000,000,000; mark x",
+        "    range: 1,080,000,000,000,000 to",
+        "    1,980,000,000,000,000; mark: x",
     ]
 
 
@@ -216,10 +216,10 @@ def test_a_marked_row_keeps_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [["*", "L4", "661", "487 to 896", "1,080 to 1,980"], ["", "T4", "", "1 to 2", "2 to 3"]]
     assert table(header, rows, right=set()) == [
         "  * L4",
-        "    energy [J] 661; a range that is",
-        "    wide 487 to 896; another that is",
-        "    wide 1,080 to 1,980",
+        "    energy [J]: 661; a range that is",
+        "    wide: 487 to 896; another that is",
+        "    wide: 1,080 to 1,980",
         "  T4",
-        "    a range that is wide 1 to 2;",
-        "    another that is wide 2 to 3",
+        "    a range that is wide: 1 to 2;",
+        "    another that is wide: 2 to 3",
     ]

@@ -13,7 +13,7 @@ from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import aligned, heading, paragraph, table
+from joulecast.report.lines import aligned, heading, paragraph, sentence, table
 from joulecast.report.merged import merged
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP, counted
 
@@ -86,9 +86,8 @@ def models_text(models: Iterable[Model]) -> str:
     ]
     header = ["model", "params", "size", "steps", "passes", "dtype", "also"]
     lines = table(header, rows, right={1, 3, 4})
-    return "\n".join(
-        [*lines, "", "  Size, steps, passes and dtype are defaults. Hub ids and all names: --json."]
-    )
+    told = "Size, steps, passes and dtype are defaults. Hub ids and all names: --json."
+    return "\n".join([*lines, "", *sentence(told)])
 
 
 def gpus_text(gpus: Iterable[Gpu]) -> str:
@@ -108,9 +107,8 @@ def gpus_text(gpus: Iterable[Gpu]) -> str:
     ]
     header = ["GPU", "TDP W", "idle W", "TFLOP/s", "GB", "GB/s", "year", "also"]
     lines = table(header, rows, right={1, 2, 3, 4, 5, 6})
-    return "\n".join(
-        [*lines, "", "  TFLOP/s: dense, 16 bit. All figures with their sources, and all names: --json."]
-    )
+    told = "TFLOP/s: dense, 16 bit. All figures with their sources, and all names: --json."
+    return "\n".join([*lines, "", *sentence(told)])
 
 
 def profile_text(profile: ComputeProfile, pass_flop: float) -> str:

@@ -35,6 +35,11 @@ def paragraph(label: str, words: str) -> list[str]:
     return _wrapped(f"{label}: {words}", "  ", "    ")
 
 
+def sentence(words: str) -> list[str]:
+    """A paragraph without a label, wrapped and indented."""
+    return _wrapped(words, "  ", "    ")
+
+
 def _wrapped(words: str, first: str, rest: str) -> list[str]:
     joined = words.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its unit stay together
     width = (terminal_width() or USUAL_WIDTH) - SPARE
@@ -45,8 +50,8 @@ def _wrapped(words: str, first: str, rest: str) -> list[str]:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
     """Aligned lines, two blanks between columns; the columns in `right` are set flush right.
 
-    On a terminal that is too narrow, cells of the widest columns of words go on in lines below; where that
-    is not enough for the table to fit, each row is a paragraph of its own.
+    On a terminal that is too narrow, cells of the widest columns of words go on in lines below; where half
+    their width is not enough for the table to fit, each row is a paragraph of its own.
     """
     return _set_out([header, *rows], right) or [line for row in rows for line in _told(header, row)]
 
@@ -62,7 +67,9 @@ def _set_out(rows: Sequence[Sequence[str]], right: set[int]) -> list[str]:
     widths = [max(map(len, column)) for column in columns]
     if (most := terminal_width()) is not None:
         least = [
-            width if i in right else max(len(word) for cell in column for word in _glued(cell).split(" "))
+            width
+            if i in right
+            else max(width // 2, *(len(word) for cell in column for word in _glued(cell).split(" ")))
             for i, (column, width) in enumerate(zip(columns, widths, strict=True))
         ]
         if sum(least) > most - 2 * len(widths):
@@ -77,7 +84,7 @@ def _told(header: Sequence[str], row: Sequence[str]) -> list[str]:
     first = 2 if len(told[0][1]) < 2 and len(told) > 1 else 1
     title = " ".join(cell for _, cell in told[:first]).strip()
     whole = [(words, _glued(cell) if len(cell) < _GLUED else cell) for words, cell in told[first:] if cell]
-    others = "; ".join(f"{words} {cell}".strip() for words, cell in whole)
+    others = "; ".join(f"{words}: {cell}" if words else cell for words, cell in whole)
     return [*_wrapped(title, "  ", "    "), *_wrapped(others, "    ", "    ")]
 
 
