@@ -603,7 +603,8 @@ def test_errors_are_one_line(run: Command, arguments: tuple[str, ...], words: st
 @pytest.mark.parametrize(
     ("where", "images"),
     [(("--region", "FR"), 1), (("--region", "PL"), 1), (("--region", "FR"), 1_000),
-     (("--region", "NO"), 60_000), (("--intensity", "300"), 1_000_000), (("--hourly", "US-CAL-CISO"), 12_000)],
+     (("--region", "NO"), 60_000), (("--intensity", "300"), 1_000_000),
+     (("--hourly", "US-CAL-CISO"), 12_000)],
 )  # fmt: skip
 def test_a_quantity_and_its_range_have_one_unit(run: Command, where: tuple[str, str], images: int) -> None:
     """And the parts of the carbon have that of their sum."""

@@ -413,3 +413,15 @@ def test_what_is_printed_after_a_plan_is_seen(capfd: pytest.CaptureFixture[str],
     assert out.startswith("before\n")
     assert "H100-SXM5-80GB" in out
     assert out.endswith("after\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("negative-prompt=yes", "Change: negative prompt no to yes"),
+        ("gpu=H100-SXM5-80GB", "Change: GPU A100-SXM4-80GB to H100-SXM5-80GB"),
+        ("batch=4", "Change: batch size 1 to 4"),
+    ],
+)
+def test_a_change_is_told_in_words(run: Command, change: str, words: str) -> None:
+    assert words in run("what-if", "flux.1-dev", "--gpu", "A100-SXM4-80GB", "--to", change).out

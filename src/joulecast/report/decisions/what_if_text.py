@@ -89,7 +89,8 @@ def what_if_data(found: WhatIf) -> WhatIfData:
 def described(found: WhatIf) -> str:
     """What changes, from what to what: ``steps 50 to 28, region PL to FR``."""
     return ", ".join(
-        f"{one.key.replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}" for one in found.keys
+        f"{one.key.replace('gpu', 'GPU').replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}"
+        for one in found.keys
     )
 
 
@@ -186,4 +187,6 @@ def _row(delta: Delta, currency: str) -> list[str]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
