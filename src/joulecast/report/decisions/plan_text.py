@@ -125,7 +125,7 @@ def quantity(amount: float, unit: str) -> str:
 
 
 def totals(plan: Plan) -> list[tuple[str, str, str]]:
-    """Name, amount and range of every total of a plan."""
+    """Name, amount and range of every total of a plan; no range of what is exact."""
     rows = [
         ("carbon", plan.carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
         ("  of the electricity", plan.operational_carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
@@ -143,7 +143,7 @@ def totals(plan: Plan) -> list[tuple[str, str, str]]:
         (
             name,
             f"{number(a.value / size, 4)} {unit}",
-            f"{number(a.low / size, 4)} to {number(a.high / size, 4)}",
+            "" if a.is_exact else f"{number(a.low / size, 4)} to {number(a.high / size, 4)}",
         )
         for name, a, size, unit in rows
     ]
