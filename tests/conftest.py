@@ -15,6 +15,7 @@ from joulecast.law.own_runs import usable
 from joulecast.runs import RunTable, packaged_runs
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("COLUMNS", None)  # xdist gives its processes a narrow terminal: text must not depend on that
 settings.register_profile("busy", deadline=None)  # a machine at work elsewhere makes no test fail
 settings.load_profile("busy")
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")

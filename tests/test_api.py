@@ -245,9 +245,9 @@ def test_a_plain_estimate_has_no_warning() -> None:
         ({"size": "1000x1000"}, "1000x1000 is generated at 992x992"),
         ({"model": "pixart-sigma", "size": "1008x1008"}, "generated at 1024x1024"),
         ({"steps": 101}, "steps are more than 100"),
-        ({"model": "sdxl"}, "no run of sdxl was fitted on"),
-        ({"gpu": "H100-SXM5-80GB"}, "no run on H100-SXM5-80GB was fitted on"),
-        ({"model": "sdxl", "gpu": "L40S"}, "no run of sdxl and none on L40S"),
+        ({"model": "sdxl"}, "the law has seen no run of sdxl"),
+        ({"gpu": "H100-SXM5-80GB"}, "the law has seen no run on H100-SXM5-80GB"),
+        ({"model": "sdxl", "gpu": "L40S"}, "no run of sdxl, nor on L40S"),
         ({"size": "128x128"}, "sides outside the 256 to 2048 pixels"),
         ({"gpu": "RTX 4090"}, "do not fit the 24 GB"),
         ({"precision": "fp32", "gpu": "RTX 6000 Ada"}, "67.5 GB in fp32"),
@@ -258,6 +258,35 @@ def test_a_plain_estimate_has_no_warning() -> None:
 def test_what_is_warned_of(given: dict[str, Any], words: str) -> None:
     answer = estimate(**{"model": "flux.1-dev", "gpu": "A100-SXM4-80GB", "law": LAW, **given})
     assert warned(answer, words), answer.warnings
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"model": "sdxl", "true_cfg_scale": 4},
+            ["the pipeline of sdxl has no true_cfg_scale: it was read as"],
+        ),
+        (
+            {"model": "sdxl", "true_cfg_scale": 4, "guidance": 1},
+            ["no true_cfg_scale: guidance_scale was taken"],
+        ),
+        ({"model": "sd3-medium", "true_cfg_scale": 1}, ["the pipeline of sd3-medium has no true_cfg_scale"]),
+        ({"model": "flux.1-dev", "true_cfg_scale": 1}, []),
+        ({"model": "qwen-image", "true_cfg_scale": 1}, []),
+    ],
+)
+def test_a_scale_that_the_pipeline_does_not_have_is_told(given: dict[str, Any], words: list[str]) -> None:
+    told = [note for note in estimate(gpu="H100-SXM5-80GB", law=LAW, **given).notes if "no true_cfg" in note]
+    assert len(told) == len(words)
+    assert all(one in note for one, note in zip(words, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"), [(1, "1024x1024, 1 step x 2 passes,"), (2, "2 steps x 2 passes,"), (21, "21 steps x")]
+)
+def test_one_step_is_one(steps: int, words: str) -> None:
+    assert words in str(estimate("sdxl", "H100-SXM5-80GB", steps=steps, law=LAW)).splitlines()[0]
 
 
 def test_the_rendered_size_is_told() -> None:

@@ -24,6 +24,7 @@ def test_the_surface_is_sorted_and_all_of_it_is_there() -> None:
     for name in joulecast.__all__:
         assert getattr(joulecast, name) is not None, name
     assert set(joulecast.__all__) <= set(dir(joulecast))
+    assert not {name for name in dir(joulecast) if not name.startswith("__")} - set(joulecast.__all__)
     with pytest.raises(AttributeError, match="nothing_like_it"):
         joulecast.nothing_like_it  # noqa: B018
 

@@ -18,6 +18,11 @@ HERTZ_PER_MEGAHERTZ = 1e6
 WATTS_PER_KILOWATT = 1000.0
 
 
+def counted(count: int | str, noun: str) -> str:
+    """A count and what it is of: ``1 step``, ``50 steps``."""
+    return f"{count} {noun}{'' if str(count) == '1' else 's'}"
+
+
 def joules_to_watt_hours(energy_j: float) -> float:
     """Energy [J] as energy [Wh]."""
     return energy_j / JOULES_PER_WATT_HOUR

@@ -283,7 +283,7 @@ def test_a_file_of_good_rows(run: Command, tmp_path: Path) -> None:
     source, target = tmp_path / "w.csv", tmp_path / "out.csv"
     source.write_text(f"{HEADER},id\nsd1.5,a100,512,512,20,7\nflux,h100,1024,1024,4,8\n")
     done = run("predict", str(source), "--out", str(target))
-    assert done == (0, "", "predicted 2 of 2 rows\n")
+    assert done == (0, "", "predicted 2 of 2 rows, 2 with a doubt: see the column `warning`\n")
     rows = list(csv.DictReader(target.read_text().splitlines()))
     assert [row["id"] for row in rows] == ["7", "8"]
     flux = ["estimate", "flux", "--gpu", "h100", "--size", "1024x1024", "--steps", "4"]
@@ -295,7 +295,7 @@ def test_rows_that_fail_set_the_status(run: Command, tmp_path: Path) -> None:
     source.write_text(f"{HEADER}\nsd1.5,a100,512,512,20\nsd1.5,a100,512,512,zero\n")
     done = run("predict", str(source))
     assert done.status == 1
-    assert done.err.splitlines()[0] == "predicted 1 of 2 rows"
+    assert done.err.splitlines()[0] == "predicted 1 of 2 rows, 1 with a doubt: see the column `warning`"
     assert "data row 2: steps must be a whole number" in done.err
     rows = list(csv.DictReader(done.out.splitlines()))
     assert [bool(row["error"]) for row in rows] == [False, True]

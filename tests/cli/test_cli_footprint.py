@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import urllib.error
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -599,3 +600,31 @@ def test_errors_are_one_line(run: Command, arguments: tuple[str, ...], words: st
     assert done.status == 2
     assert words in done.err
     assert done.err.count("\n") == 1
+
+
+# --- units of a line ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "images"),
+    [(("--region", "FR"), 1), (("--region", "PL"), 1), (("--region", "FR"), 1_000),
+     (("--region", "NO"), 60_000), (("--intensity", "300"), 1_000_000),
+     (("--hourly", "US-CAL-CISO"), 12_000)],
+)  # fmt: skip
+def test_a_quantity_and_its_range_have_one_unit(run: Command, where: tuple[str, str], images: int) -> None:
+    """And the parts of the carbon have that of their sum."""
+    out = run(*ESTIMATE, *where, "--images", str(images)).out
+    lines = out[out.index("energy, with host") :].splitlines()[:6]
+    units = [re.findall(r"(?<=\d )[A-Za-z]\S*(?: CO2e\S*)?", line) for line in lines]
+    assert all(len(found) == 3 and len(set(found)) == 1 for found in units), lines
+    assert len({found[0] for line, found in zip(lines, units, strict=True) if "carbon of the" in line}) == 1
+    assert units[1][0] == units[3][0]
+
+
+def test_an_intensity_that_was_given_is_no_place(run: Command) -> None:
+    out = run(*ESTIMATE, "--intensity", "300").out
+    assert "1 image at the given intensity, location-based" in out
+    assert "given by the user, whether life-cycle or combustion alone is not said" in " ".join(out.split())
+    assert (
+        "1 image in site 7, location-based" in run(*ESTIMATE, "--intensity", "300", "--region", "site 7").out
+    )

@@ -57,7 +57,7 @@ def test_a_campaign_from_plan_to_comparison(folder: Path, capsys: pytest.Capture
     assert "plan: 4 done" in status
     assert status.endswith("  Dry run: replayed numbers, not a measurement.\n")
     for result in (status.splitlines()[1], told.err.splitlines()[-1]):  # with every result
-        for words in ("J per image 95 %: +-", "repeats differ by", "drift", "idle 75.0 W"):
+        for words in ("J per image (95 %: +-", "repeats differ by", "drift", "idle 75.0 W"):
             assert words in result
     assert run("campaign", "status", "runs.db", "--json") == 0
     assert json.loads(capsys.readouterr().out)["counts"]["done"] == 4

@@ -26,7 +26,7 @@ def test_what_if(run: Command) -> None:
     assert told == [
         "Change: steps 50 to 28", "Change: region PL to FR", "Change: steps 50 to 28, region PL to FR"
     ]  # fmt: skip
-    assert "models that differ in steps" in " ".join(done.out.split())
+    assert "models, which differ in steps" in " ".join(done.out.split())
     assert max(map(len, done.out.splitlines())) < 130
 
 
@@ -178,11 +178,11 @@ def test_bad_qualities(run: Command, arguments: tuple[str, ...], words: str) -> 
 @pytest.mark.parametrize(
     ("model", "gpus", "precision", "reason"),
     [
-        ("flux.1-dev", "L4,A100-SXM4-80GB", "bf16", "its weights, 33.7 GB, exceed the memory, 24 GB"),
-        ("flux.1-dev", "T4,H100", "fp16", "exceed the memory, 16 GB"),
-        ("qwen-image", "RTX 4090,H200", "bf16", "exceed the memory, 24 GB"),
-        ("sdxl", "T4,L4", "bf16", "T4, which has no bf16"),
-        ("sdxl", "V100-SXM2,H100", "bf16", "V100-SXM2, which has no bf16"),
+        ("flux.1-dev", "L4,A100-SXM4-80GB", "bf16", "L4 (24 GB): its weights alone are 33.7 GB"),
+        ("flux.1-dev", "T4,H100", "fp16", "T4 (16 GB): its weights alone are"),
+        ("qwen-image", "RTX 4090,H200", "bf16", "RTX 4090 (24 GB): its weights alone are"),
+        ("sdxl", "T4,L4", "bf16", "T4, for want of bf16 arithmetic"),
+        ("sdxl", "V100-SXM2,H100", "bf16", "V100-SXM2, for want of bf16"),
     ],
 )
 def test_what_cannot_run_is_on_no_front(
@@ -413,3 +413,15 @@ def test_what_is_printed_after_a_plan_is_seen(capfd: pytest.CaptureFixture[str],
     assert out.startswith("before\n")
     assert "H100-SXM5-80GB" in out
     assert out.endswith("after\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("negative-prompt=yes", "Change: negative prompt no to yes"),
+        ("gpu=H100-SXM5-80GB", "Change: GPU A100-SXM4-80GB to H100-SXM5-80GB"),
+        ("batch=4", "Change: batch size 1 to 4"),
+    ],
+)
+def test_a_change_is_told_in_words(run: Command, change: str, words: str) -> None:
+    assert words in run("what-if", "flux.1-dev", "--gpu", "A100-SXM4-80GB", "--to", change).out

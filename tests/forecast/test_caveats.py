@@ -29,57 +29,57 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "T4",
-            "no energy on T4 was fitted on, times were: the error of the energy is of chips held out, "
-            "that of the time of whole sources held out",
+            "the law has seen no energy on T4, but times: the range of the energy is that for GPUs it has "
+            "not seen, the range of the time that for what others measured",
         ),
-        ("sdxl", "RTX 3090", "no energy on RTX 3090 was fitted on, times were"),
-        ("sdxl", "V100-SXM2", "no energy on V100-SXM2 was fitted on, times were"),
+        ("sdxl", "RTX 3090", "no energy on RTX 3090, but times"),
+        ("sdxl", "V100-SXM2", "no energy on V100-SXM2, but times"),
         (
             "sd2",
             "A100-SXM4-80GB",
-            "no time of sd2 was fitted on, energies were: the error of the energy is of whole",
+            "no time of sd2, but energies: the range of the energy is that for what others measured",
         ),
-        ("sd2", "T4", "no energy on T4 and no time of sd2 was fitted on"),
+        ("sd2", "T4", "no energy on T4 and no time of sd2: "),
         (
             "sd3.5-medium",
             "T4",
-            "no energy of sd3.5-medium and none on T4 and no time of sd3.5-medium was fitted on",
+            "no energy of sd3.5-medium, nor on T4 and no time of sd3.5-medium: ",
         ),
         (
             "sdxl",
             "L4",
-            "no run on L4 was fitted on, only its datasheet is known: its error is of chips held out",
+            "the law has seen no run on L4, only datasheet figures: the range is that for GPUs it has not",
         ),
         (
             "sdxl",
             "A100-PCIe-80GB",
-            "was fitted on, its chip is known from A100-SXM4-40GB and A100-SXM4-80GB: its",
+            "no run on A100-PCIe-80GB, only runs on A100-SXM4-40GB and A100-SXM4-80GB, of the same chip: ",
         ),
         (
             "sdxl",
             "H200",
-            "no run on H200-SXM-141GB was fitted on, its chip is known from H100-SXM5-80GB: its",
+            "no run on H200-SXM-141GB, only runs on H100-SXM5-80GB, of the same chip: the range is that",
         ),
         (
             "sdxl",
             "RTX A6000",
-            "was fitted on, its chip is known from times of RTX 3090: its error is of chips",
+            "no run on RTX A6000, only times on RTX 3090, of the same chip: the range is that for GPUs",
         ),
         (
             "sd3.5-medium",
             "A100-SXM4-80GB",
-            "no run of sd3.5-medium was fitted on: its error is of models held out",
+            "no run of sd3.5-medium: the range is that for models it has not seen",
         ),
         (
             "sd3.5-medium",
             "L4",
-            "no run of sd3.5-medium and none on L4 was fitted on, only its datasheet is known",
+            "no run of sd3.5-medium, nor on L4, only datasheet figures: the range is that for models and",
         ),
     ],
 )
 def test_what_was_not_fitted_on(model: str, gpu: str, words: str) -> None:
     found = estimate(model, gpu)
-    (told,) = [one for one in found.warnings if "was fitted on" in one]
+    (told,) = [one for one in found.warnings if "the law has seen no" in one]
     assert words in told
     row = predict({"model": [model], "gpu": [gpu], "width": [1024], "height": [1024], "steps": [20]})
     assert words in row["warning"][0]
@@ -88,7 +88,7 @@ def test_what_was_not_fitted_on(model: str, gpu: str, words: str) -> None:
 def test_nothing_is_said_of_what_was_measured() -> None:
     for known in (Known("seen", "seen"), Known("same_source", "seen"), Known("seen", "same_source")):
         assert not_fitted_on("sdxl", "H100", known) == ""
-    assert not any("fitted on" in words for words in estimate("sdxl", "A100-SXM4-80GB").warnings)
+    assert not any("has seen" in words for words in estimate("sdxl", "A100-SXM4-80GB").warnings)
 
 
 def test_the_errors_beside_are_of_the_same() -> None:
@@ -98,11 +98,16 @@ def test_the_errors_beside_are_of_the_same() -> None:
     error = found.to_dict()["law"]["held_out_error"]
     assert error["energy"] == law.errors["unseen_gpu"].to_dict()["energy"]
     assert error["duration"] == law.errors["seen"].to_dict()["duration"]
-    assert "(energy, chips held out) and 20 % (time, whole sources" in " ".join(estimate_text(found).split())
+    assert "(energy, on chips that it had not seen) and 20 % (time, on sources that" in " ".join(
+        estimate_text(found).split()
+    )
     text = " ".join(estimate_text(found, sources=True).split())
-    assert "of energies, this GPU was not fitted on; of times, this model and this GPU were each" in text
-    assert "energy, on chips held out, median" in text
-    assert "time, on whole sources held out, median" in text
+    assert (
+        "of energies, the law has seen no run on this GPU; of times, this model and this GPU were each"
+        in text
+    )
+    assert "energy, on chips that it had not seen, median" in text
+    assert "time, on sources that it had not seen, median" in text
     assert "on 3 GPUs, and times on 3 more" in text
 
 
@@ -113,7 +118,7 @@ def test_a_file_is_not_the_catalogues_gpu_by_its_name(tmp_path: Path) -> None:
     found = estimate("sdxl", str(file))
     assert (found.familiarity, found.timed_familiarity) == ("unseen_gpu", "unseen_gpu")
     assert found.gpu.name == "H100-SXM5-80GB (card.toml)"
-    assert any("its chip is known from" in words or "only its datasheet" in words for words in found.warnings)
+    assert any("of the same chip" in words or "only datasheet figures" in words for words in found.warnings)
 
 
 def test_a_file_under_its_own_name_says_nothing_of_others(tmp_path: Path) -> None:
@@ -121,4 +126,4 @@ def test_a_file_under_its_own_name_says_nothing_of_others(tmp_path: Path) -> Non
     file.write_text(H100_FILE.replace("H100-SXM5-80GB", "My H100"))
     found = estimate("sdxl", str(file))
     assert found.gpu.name == "My H100"
-    assert any("its chip is known from H100-SXM5-80GB" in words for words in found.warnings)
+    assert any("only runs on H100-SXM5-80GB, of the same chip" in words for words in found.warnings)

@@ -156,7 +156,7 @@ def test_models_that_do_not_fit_are_not_planned() -> None:
     assert any(re.search("not planned: flux.1-dev in .* on L4", warning) for warning in demand.warnings)
     content["gpus"], content["regions"] = [{"name": "L4"}], [{"name": "FR"}]
     with pytest.raises(
-        InputError, match=r"no GPU on offer holds .*flux.1-dev in bf16 .* L4: its weights, 33.7 GB"
+        InputError, match=r"no GPU on offer holds .*flux.1-dev in bf16 .* L4 \(24 GB\): its weights alone"
     ):
         demand_of(content)
 
@@ -264,3 +264,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         main(["plan", str(path)])
     assert ended.value.code == 2
     assert "no plan meets these limits together: limits.gpus" in capsys.readouterr().err
+
+
+def test_each_doubt_is_a_warning_of_its_own_and_names_what_it_is_of() -> None:
+    content = changed("services.0.configurations.0.model", "flux.1-schnell")
+    content["services"][0]["configurations"][0]["steps"] = 4
+    content["gpus"] = [{"name": "L40S"}, {"name": "H100"}]
+    told = demand_of(content).warnings
+    assert any(words.startswith("the law has seen no run of flux.1-schnell, nor on L40S") for words in told)
+    assert (
+        "flux.1-schnell on H100-SXM5-80GB: steps outside the fitted 10 to 50, so the range is wider" in told
+    )
+    assert not any("; " in words for words in told)

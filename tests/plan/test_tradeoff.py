@@ -106,3 +106,15 @@ def test_what_cannot_be() -> None:
         outcome({**SDXL, "at": "12:00"})
     with pytest.raises(InputError, match="too many"):
         outcomes([SDXL] * 100_001)
+
+
+def test_settings_warn_of_carbon_of_the_hardware_that_nobody_published() -> None:
+    """As one setting alone does, and as `plan` does."""
+    given = {"model": "sdxl", "region": "FR"}
+    settings = [{**given, "gpu": gpu} for gpu in ("RTX 4090", "T4", "L4", "A100-SXM4-80GB")]
+    for found, setting in zip(outcomes(settings), settings, strict=True):
+        alone = outcome(setting)
+        assert sorted(found.warnings) == sorted(alone.warnings)
+        assert any("embodied carbon" in words for words in found.warnings) == (
+            setting["gpu"] in ("RTX 4090", "T4")
+        )

@@ -68,7 +68,7 @@ def test_fewer_joules(change: dict[str, object], at_least: float, at_most: float
     assert at_least < energy.ratio.value < at_most
     assert energy.ratio.low < energy.ratio.value < energy.ratio.high
     assert found.basis.energy is not None
-    assert any("nine in ten measured changes" in note for note in notes(found))
+    assert any("nine in ten changes between two runs" in note for note in notes(found))
 
 
 def test_fp32_to_bf16() -> None:
@@ -205,6 +205,9 @@ def test_bad_times(at: str | None, zone: str | None, words: str) -> None:
         ({}, "at least one change"),
         ({"step": 3}, "did you mean steps"),
         ({"precision": "fp16"}, "nothing changes"),
+        ({"batch_size": 1}, "batch_size=1 is what the setting has already"),
+        ({"size": "1024x1024", "steps": 50}, "nothing changes"),
+        ({"gpu": "A100 SXM"}, "nothing changes"),
         ({"boundary": "dynamic", "region": None}, "compared with none"),
         ({"law": "paper"}, "two laws"),
         ({"accounting": "marginal"}, "location-based"),

@@ -91,8 +91,8 @@ def test_a_table_of_ml_energy_is_read(run: Command) -> None:
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("energy_kwh,duration_s", "energy_j is J of one image (1 kWh is 3,600,000 J)"),
-        ("energy_wh,duration_s", "energy_j is J of one image"),
+        ("energy_kwh,duration_s", "energy_j [J of one image] is 'energy_kwh' x 3,600,000"),
+        ("energy_wh,duration_s", "energy_j [J of one image] is 'energy_wh' x 3,600,"),
         ("energy_j,duration_min", "duration_s is s of one batch"),
         ("enrgy_j,duration_s", "is it 'enrgy_j'?"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.report.amounts import duration, energy_wh, number, parameters, spread
+from joulecast.report.amounts import duration, duration_range, energy_wh, number, parameters, spread
 from joulecast.uncertainty import Interval
 
 
@@ -39,3 +39,16 @@ def test_units_of_energy_and_parameters() -> None:
 def test_ends() -> None:
     assert spread(Interval(1, 2, 3000)) == "1.00 to 3,000"
     assert spread(Interval.exact(2)) == ""
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "told"),
+    [
+        (485, 960, 1_890, "8.08 min to 31.5 min"),
+        (0.623, 1.33, 2.84, "0.623 s to 2.84 s"),
+        (0.4, 0.9, 2.0, "400 ms to 2,000 ms"),
+        (13_560, 68_000, 342_000, "3.77 h to 95.0 h"),
+    ],
+)
+def test_a_range_of_time_has_the_unit_of_its_time(low: float, value: float, high: float, told: str) -> None:
+    assert duration_range(low, value, high) == told

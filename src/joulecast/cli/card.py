@@ -46,11 +46,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print or write what to publish."""
     from joulecast import __version__
-    from joulecast.footprint.tables.file import read_rows
+    from joulecast.footprint.tables.file import SETTINGS, read_rows
     from joulecast.report.card import BOAMPS, card, with_energy
 
     at = site_of(options) if asks_for_a_site(options) else None
-    rows = _chosen(read_rows(options.file, ("energy_j",)), options.row)
+    rows = _chosen(read_rows(options.file, ("energy_j",), SETTINGS), options.row)
     left_out = len(rows) - len(with_energy(rows))
     if 0 < left_out < len(rows):
         print(f"{left_out} of {len(rows)} rows have no energy and are left out", file=sys.stderr)

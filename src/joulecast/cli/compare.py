@@ -21,6 +21,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.measure.compare import compare
     from joulecast.measure.store import Store
     from joulecast.report import amounts as quantity
+    from joulecast.report.lines import heading, sentence
     from joulecast.report.measured_text import INVENTED, describe
 
     with Store(options.store, create=False) as store:
@@ -29,15 +30,14 @@ def run(options: argparse.Namespace) -> int:
         answer = {**found.to_dict(), "is_dry_run": is_dry_run}
         return print_json(answer)
     for pair in found.pairs:
-        print(
-            f"  {describe(pair.spec)}: {quantity.energy(pair.energy_a_j)} -> "
-            f"{quantity.energy(pair.energy_b_j)} per image"
-        )
+        energies = f"{quantity.energy(pair.energy_a_j)} -> {quantity.energy(pair.energy_b_j)} per image"
+        print("\n".join(sentence(f"{describe(pair.spec)}: {energies}")))
     change = 100 * (found.ratio - 1)
     low, high = 100 * (found.ratio_low - 1), 100 * (found.ratio_high - 1)
     verdict = "a clear change" if found.is_clear else "not told apart from no change"
     pairs = f"{len(found.pairs)} pair" + ("s" if len(found.pairs) != 1 else "")
-    print(f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}")
+    told = f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}"
+    print("\n".join(heading(told)))
     if is_dry_run:
         print(INVENTED)
     return 0

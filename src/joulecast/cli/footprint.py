@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
     write = table_writer(options.out, options.json)
     done = footprint_file(options.file, options.out or sys.stdout, sites_of(options), write)
-    print(f"footprints of {done.rows - done.failed} of {done.rows} rows", file=sys.stderr)
+    doubted = f", {done.warned} with a doubt: see the column `footprint_warning`" if done.warned else ""
+    print(f"footprints of {done.rows - done.failed} of {done.rows} rows{doubted}", file=sys.stderr)
     if are_mixed(done.boundaries):
         print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
     if not done.failed:

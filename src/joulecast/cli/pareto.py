@@ -246,7 +246,8 @@ def _measures(options: argparse.Namespace) -> tuple[str, ...]:
     if options.quality and QUALITY not in names:
         names.append(QUALITY)
     if len(names) < 2:
-        raise InputError(f"--by {options.by} is one measure; a trade-off needs two, e.g. {USUAL_BY}")
+        other = next(option for option in USUAL_BY.split(",") if option != names[0])
+        raise InputError(f"--by {options.by} is one measure; a trade-off needs two, e.g. {names[0]},{other}")
     return tuple(keys[name] for name in names)
 
 

@@ -160,6 +160,7 @@ def _better(command: argparse.ArgumentParser, unknown: str) -> str:
     if not name.startswith("-"):
         return see
     meaning = key_of(name)
+    meaning = "size" if meaning in ("width", "height") else meaning
     same = [action.option_strings for action in command._actions if meaning and action.dest == meaning]
     known = [option for action in command._actions for option in action.option_strings]
     near = [options[0] for options in same if options] or near_matches(name, known, most=1)

@@ -31,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
 
     write = table_writer(options.out, options.json)
     summary = predict_file(options.file, options.out, resolve_law(options.law), write)
-    print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows", file=sys.stderr)
+    doubted = f", {summary.warned} with a doubt: see the column `warning`" if summary.warned else ""
+    print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows{doubted}", file=sys.stderr)
     if not summary.failed:
         return 0
     print(f"{summary.failed} failed (see the column `error`), first {summary.first_failure}", file=sys.stderr)

@@ -17,23 +17,30 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpus as catalogue
-from joulecast.law.law import HELD_OUT, FittedOn, Law
+from joulecast.law.law import FittedOn, Law
 from joulecast.units import BYTES_PER_GIGABYTE
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
 
-DATASHEET = "only its datasheet is known"
+DATASHEET = "only datasheet figures"
 HOST_BOUND = 0.5  # of the time's following the host, from which it is said that the host sets it
 
-# What was not fitted on.
+# What a law has not seen, and of what its range then is: of what was held out to find its error.
 _MISSING = {
     "same_source": "",
     "seen": "",
     "unseen_model": "no {what} of {model}",
     "unseen_gpu": "no {what} on {gpu}",
-    "unseen_both": "no {what} of {model} and none on {gpu}",
+    "unseen_both": "no {what} of {model}, nor on {gpu}",
 }
 _UNSEEN_GPU = {"unseen_gpu", "unseen_both"}
+_RANGE_FOR = {
+    "same_source": "what you measured",
+    "seen": "what others measured",
+    "unseen_model": "models it has not seen",
+    "unseen_gpu": "GPUs it has not seen",
+    "unseen_both": "models and GPUs it has not seen",
+}
 _FIGURES = {
     "tdp": "power limit",
     "bandwidth": "memory bandwidth",
@@ -47,7 +54,7 @@ Mask = NDArray[np.bool_]
 class Known(NamedTuple):
     """What a law knows of a model on a GPU: of energies and of times, each one of FAMILIARITY.
 
-    `of_gpu` says in words what is known of a GPU that it was not fitted on.
+    `of_gpu` says in words what it knows of a GPU that it has seen no run on.
     """
 
     energy: str
@@ -67,10 +74,10 @@ def known_of(law: Law, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[Kno
 
 
 def _known_chip(gpu: Gpu, on: FittedOn) -> str:
-    for words, names in (("", on.gpus), ("times of ", on.timed_gpus)):
+    for words, names in (("runs on ", on.gpus), ("times on ", on.timed_gpus)):
         alike = [one.name for one in catalogue() if one.name in names and one.chip == gpu.chip]
         if others := [name for name in alike if name != gpu.name]:
-            return f"its chip is known from {words}{' and '.join(others)}"
+            return f"only {words}{' and '.join(others)}, of the same chip"
     return DATASHEET
 
 
@@ -83,8 +90,9 @@ def pair_caveats(
     found = [not_fitted_on(profile.name, gpu.name, known)]
     if weights > gpu.memory_bytes:
         found.append(
-            f"the weights alone, {weights / BYTES_PER_GIGABYTE:.1f} GB in {precision}, do not fit the "
-            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name} (offloading costs time and energy)"
+            f"the weights of {profile.name} alone, {weights / BYTES_PER_GIGABYTE:.1f} GB in {precision}, do "
+            f"not fit the {gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name} (offloading costs time "
+            "and energy)"
         )
     doubtful = [words for figure, words in _figures(precision, boundary).items() if figure in gpu.unverified]
     if doubtful:
@@ -97,22 +105,22 @@ def pair_caveats(
 
 
 def not_fitted_on(model: str, gpu: str, known: Known) -> str:
-    """What a law was not fitted on, of energies and of times, and so what its errors are of."""
+    """What a law has not seen, of energies and of times, and so for what its ranges are."""
     if known.energy == known.time:
         missing = _MISSING[known.energy].format(what="run", model=model, gpu=gpu)
         rests_on = f", {known.of_gpu}" if known.energy in _UNSEEN_GPU else ""
         if not missing:
             return ""
-        return f"{missing} was fitted on{rests_on}: its error is of {HELD_OUT[known.energy]}"
+        return f"the law has seen {missing}{rests_on}: the range is that for {_RANGE_FOR[known.energy]}"
     energy = _MISSING[known.energy].format(what="energy", model=model, gpu=gpu)
     time = _MISSING[known.time].format(what="time", model=model, gpu=gpu)
     missing = f"{energy} and {time}" if energy and time else energy or time
     if not missing:
         return ""
-    others = "" if energy and time else f", {'times' if energy else 'energies'} were"
+    others = "" if energy and time else f", but {'times' if energy else 'energies'}"
     return (
-        f"{missing} was fitted on{others}: the error of the energy is of {HELD_OUT[known.energy]}, "
-        f"that of the time of {HELD_OUT[known.time]}"
+        f"the law has seen {missing}{others}: the range of the energy is that for "
+        f"{_RANGE_FOR[known.energy]}, the range of the time that for {_RANGE_FOR[known.time]}"
     )
 
 

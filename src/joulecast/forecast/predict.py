@@ -29,10 +29,14 @@ Writer = Callable[[Iterator[Columns], Path | None], None]
 
 @dataclass
 class Summary:
-    """What became of a file: rows read, rows with an error, the first such row and its error."""
+    """What became of a file: rows read, rows with an error, the first such row and its error.
+
+    `warned` counts the rows that are predicted and deserve doubt.
+    """
 
     rows: int = 0
     failed: int = 0
+    warned: int = 0
     first_failure: str = ""
 
     def add(self, answers: Mapping[str, Any]) -> None:
@@ -42,6 +46,7 @@ class Summary:
             self.first_failure = f"data row {self.rows + int(bad[0]) + 1}: {answers['error'][bad[0]]}"
         self.rows += len(answers["error"])
         self.failed += len(bad)
+        self.warned += int(((answers["warning"] != "") & (answers["error"] == "")).sum())
 
 
 def predict(table: Mapping[str, Any] | str | os.PathLike[str], *, law: LawChoice = None) -> Columns:
@@ -78,7 +83,10 @@ def columns_of(table: Any) -> Columns:
     """The columns of a mapping or a data frame by name; InputError when it is neither."""
     names = table.keys() if hasattr(table, "keys") else getattr(table, "columns", None)
     if names is None or isinstance(names, Callable):  # type: ignore[arg-type]
-        raise InputError(f"a table is a mapping of columns or the path of a file, not {shown(table)}")
+        raise InputError(
+            "a table is a mapping of columns, e.g. {'model': ['sdxl'], 'gpu': ['L4']}, a data frame or "
+            f"the path of a file, not {shown(table)}"
+        )
     return {str(name): table[name] for name in names}
 
 

@@ -17,6 +17,7 @@ from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
 from joulecast.law.law import FAMILIARITY, Array, Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
 from joulecast.law.scores import Scores
+from joulecast.units import FLOP_PER_TERAFLOP
 
 Decoded = Mapping[str, Any]  # an object of a law file, read from JSON and not checked yet
 
@@ -205,8 +206,9 @@ class FittedLaw(ABC):
         """Of each of _LABELS what is said outside the fitted range, and where that begins, (labels, 1)."""
         ranges = [self.fitted_on.ranges[label] for label in _LABELS]
         words = [
-            f"{told} outside the fitted {low:.4g} to {high:.4g}, so the range is wider"
-            for told, (low, high) in zip(_LABELS.values(), ranges, strict=True)
+            f"{told} outside the fitted {_plain(low / size)} to {_plain(high / size)}{unit}, so the range is "
+            "wider"
+            for (told, size, unit), (low, high) in zip(_LABELS.values(), ranges, strict=True)
         ]
         low, high = np.array(ranges, dtype=np.float64).T[:, :, None]
         return tuple(words), low / SAME_RANGE, high * SAME_RANGE
@@ -256,10 +258,15 @@ def _familiarity(
     ]
 
 
-# What ranges are fitted of, in the order in which `outside` finds them.
+def _plain(value: float) -> str:
+    """A number to four digits without an exponent: ``2.659``, ``7,459``, ``1,048,576``; whole ones whole."""
+    return f"{value:,.0f}" if value >= 1000 or value == int(value) else f"{value:.4g}"
+
+
+# What ranges are fitted of, in the order in which `outside` finds them: name, the unit's size, the unit.
 _LABELS = {
-    "flop": "compute per image [FLOP]",
-    "pixels": "image size [pixels]",
-    "steps": "steps",
-    "batch_size": "batch size",
+    "flop": ("compute per image", FLOP_PER_TERAFLOP, " TFLOP"),
+    "pixels": ("image size", 1.0, " pixels"),
+    "steps": ("steps", 1.0, ""),
+    "batch_size": ("batch size", 1.0, ""),
 }

@@ -28,14 +28,6 @@ Breakdown = Mapping[str, Mapping[str, Array]]
 # What a law knows of a (model, GPU) pair, from most to least; the key of its published errors. Measured by
 # whoever asks, with the same software and meter; measured by others; one or both not measured.
 FAMILIARITY = ("same_source", "seen", "unseen_model", "unseen_gpu", "unseen_both")
-# What was held out, in words, to find the error of each.
-HELD_OUT: Mapping[str, str] = {
-    "same_source": "your own runs held out",
-    "seen": "whole sources held out",
-    "unseen_model": "models held out",
-    "unseen_gpu": "chips held out",
-    "unseen_both": "models and chips held out",
-}
 
 
 @dataclass(frozen=True)

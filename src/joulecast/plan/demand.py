@@ -32,7 +32,9 @@ from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, 
 from joulecast.plan.table import Table, number_of, whole_of
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
+from joulecast.question.questions import SEPARATOR
 from joulecast.question.setting import Setting
+from joulecast.units import counted
 
 MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
@@ -252,10 +254,11 @@ def _options(
         if found.error[i]:
             raise InputError(f"{configuration.where} on {question.gpu.name}: {found.error[i]}")
         if found.warning[i]:
-            said.warnings.append(f"{on}: {found.warning[i]}")
+            told = found.warning[i].split(SEPARATOR)
+            said.warnings += [one if question.gpu.name in one else f"{on}: {one}" for one in told]
         w, seconds = question.workload, found.duration_s(i).value
-        guided = f" x {w.passes} passes" if w.passes > 1 else ""
-        label = f"{question.profile.name} {w.width}x{w.height}, {w.steps} steps{guided}, {w.precision}"
+        steps = counted(w.steps, "step") + (f" x {w.passes} passes" if w.passes > 1 else "")
+        label = f"{question.profile.name} {w.width}x{w.height}, {steps}, {w.precision}"
         options.append(
             Option(
                 configuration.service,

@@ -318,7 +318,8 @@ def _check_infeasible(result: Any) -> None:
             "no plan was found in the time given; give more of it (--time-limit) or a wider --gap"
         )
     if result.status != INFEASIBLE and "infeasible" not in str(result.message):
+        words = in_short(" ".join(result.message.split()))
         raise InputError(
-            f"the solver gave up on this plan ({in_short(' '.join(result.message.split()))}); its numbers may lie "
+            f"the solver gave up on this plan ({words}); its numbers may lie "
             "too far apart: plan for a share of the demand, or for services of one size together"
         )

@@ -15,6 +15,7 @@ import numpy as np
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import footprint_of, footprint_of_energy
+from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.place import Place
 from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import LawChoice, estimate_of
@@ -27,6 +28,7 @@ from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import Array
 from joulecast.question.models import load_profile
 from joulecast.question.question import Question, ask
+from joulecast.question.questions import SEPARATOR
 from joulecast.uncertainty import Interval
 
 MOST_SETTINGS = 100_000
@@ -206,12 +208,16 @@ class _Rates:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a site makes of GPU energy and GPU time: [g/J], [g/s], [currency/J], [currency/s]."""
+    """What a site makes of GPU energy and GPU time: [g/J], [g/s], [currency/J], [currency/s].
+
+    `warnings` say what to doubt in the carbon of the GPU.
+    """
 
     carbon_per_j: Interval
     carbon_per_s: Interval
     cost_per_j: Interval | None
     cost_per_s: Interval | None
+    warnings: tuple[str, ...] = ()
 
 
 def rates(at: Site, gpu: Gpu, boundary: str = "gross") -> Rates:
@@ -224,6 +230,7 @@ def rates(at: Site, gpu: Gpu, boundary: str = "gross") -> Rates:
         carbon_per_s=unit.embodied_carbon.amount,
         cost_per_j=None if is_rent else money,
         cost_per_s=money if is_rent else None,
+        warnings=embodied_of(gpu).warnings,
     )
 
 
@@ -238,7 +245,7 @@ def _costed(
 ) -> Outcome:
     seconds = latency / question.workload.batch_size
     ranges = {"energy_j": energy, "seconds": seconds, "latency_s": latency}
-    warnings = [*question.warnings, *([warning] if warning else [])]
+    warnings = [*question.warnings, *(warning.split(SEPARATOR) if warning else [])]
     if at is not None:
         unit = of(at, question.gpu, question.boundary)
         ranges["carbon_g"] = energy * unit.carbon_per_j + unit.carbon_per_s * seconds
@@ -246,7 +253,7 @@ def _costed(
             ranges["cost"] = energy * unit.cost_per_j
         if unit.cost_per_s is not None:
             ranges["cost"] = unit.cost_per_s * seconds
-        warnings += at.grid.warnings
+        warnings += [*at.grid.warnings, *unit.warnings]
     values = {name: a.value for name, a in ranges.items()}
     return Outcome(case, values, ranges, tuple(warnings))
 

@@ -103,6 +103,9 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
             deltas.append(pair.cost(before.place, after.place))
     changed = {key: after.case.named.get(key) for key in changed_keys(change)}
     keys = tuple(KeyChange(key, _value(key, before), _value(key, after)) for key in changed)
+    if all(one.before == one.after for one in keys):
+        told = ", ".join(f"{key}={value}" for key, value in change.items())
+        raise InputError(f"{told} is what the setting has already: nothing changes")
     warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
     return WhatIf(case.named, changed, keys, tuple(deltas), basis, warnings)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
-from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile import TRUE_CFG, ComputeProfile
 from joulecast.errors import InputError, fold, shown
 from joulecast.hardware import Gpu, gpus, model_number
 from joulecast.hardware import gpu as find_gpu
@@ -210,6 +210,20 @@ def _gpu_note(asked: GpuChoice, gpu: Gpu) -> str:
 
 def _guidance_notes(profile: ComputeProfile, setting: Setting, workload: Workload) -> list[str]:
     """Where guidance does not do what one might expect of it."""
+    told = _other_scale(profile, setting)
+    return [*told, *_passes_notes(profile, setting, workload)]
+
+
+def _other_scale(profile: ComputeProfile, setting: Setting) -> list[str]:
+    """A note where a pipeline has no ``true_cfg_scale`` and one is given."""
+    if setting.true_cfg_scale is None or profile.guidance.parameter in (None, TRUE_CFG):
+        return []
+    read = "it was read as guidance_scale" if setting.guidance is None else "guidance_scale was taken"
+    return [f"the pipeline of {profile.name} has no true_cfg_scale: {read}"]
+
+
+def _passes_notes(profile: ComputeProfile, setting: Setting, workload: Workload) -> list[str]:
+    """Where guidance makes other passes than one might expect of it."""
     rule, passes, negative_prompt = profile.guidance, workload.passes, workload.negative_prompt
     scale = profile.guiding_scale(setting.guidance, setting.true_cfg_scale)
     named = {"guidance": setting.guidance, "true_cfg_scale": setting.true_cfg_scale}

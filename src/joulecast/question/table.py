@@ -44,6 +44,7 @@ from joulecast.question.setting import (
     read_size,
 )
 from joulecast.question.vocabulary import WORK, key_meant, meant, names_of_keys
+from joulecast.units import counted
 
 REQUIRED = ("model", "gpu")
 MOST_EXPLAINED = 300  # unknown names for which near matches are sought; that takes a while for each
@@ -339,7 +340,7 @@ def _assumed_words(
     if size_is_taken:
         told.append(f"{own.width}x{own.height}")
     if steps_are_taken:
-        told.append(f"{own.steps} steps")
+        told.append(counted(own.steps, "step"))
     if passes_are_taken:
         told.append(f"{passes} denoiser pass{'es' if passes > 1 else ''} a step")
     if precision_is_taken:

@@ -12,6 +12,8 @@ from joulecast.units import (
     SECONDS_PER_HOUR,
 )
 
+# Times below how many seconds are told in which unit, and its size [s].
+_TIMES = ((1.0, "ms", 1e-3), (600.0, "s", 1.0), (36_000.0, "min", 60.0), (math.inf, "h", SECONDS_PER_HOUR))
 MOST_DIGITS = 15  # before the point; larger numbers have an exponent
 
 
@@ -50,17 +52,16 @@ def energy_wh(energy_j: float) -> str:
     return f"{number(energy_j / JOULES_PER_WATT_HOUR)} Wh"
 
 
-def duration(duration_s: float) -> str:
-    """Time [s] in ms, s, min or h."""
-    if duration_s < 1:
-        return f"{number(duration_s * 1e3)} ms"
-    if duration_s < 600:
-        return f"{number(duration_s)} s"
-    return (
-        f"{number(duration_s / 60)} min"
-        if duration_s < 36_000
-        else f"{number(duration_s / SECONDS_PER_HOUR)} h"
-    )
+def duration(duration_s: float, like_s: float | None = None) -> str:
+    """Time [s] in ms, s, min or h; in the unit that suits `like_s` [s] where given, as beside it."""
+    suits_s = duration_s if like_s is None else like_s
+    unit, size_s = next((unit, size_s) for below_s, unit, size_s in _TIMES if not suits_s >= below_s)
+    return f"{number(duration_s / size_s)} {unit}"
+
+
+def duration_range(low_s: float, value_s: float, high_s: float) -> str:
+    """The ends of a time's range [s], in the unit of the time itself: ``8.08 min to 31.5 min``."""
+    return f"{duration(low_s, value_s)} to {duration(high_s, value_s)}"
 
 
 def power(power_w: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from joulecast.files.plain import Json, plain
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import table, warned
+from joulecast.report.lines import sentence, table, warned
 
 if TYPE_CHECKING:
     from joulecast.footprint.grid.yearly import GridIntensity
@@ -57,7 +57,7 @@ def budget_text(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -
     told = " and ".join(f"{amount:g} {unit}" for amount, unit in limits if amount is not None)
     over = sum(not row.is_within for row in rows)
     held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
-    lines += ["", f"  {held}: {told} an image, held against {ENDS[budget.bound]}"]
+    lines += ["", *sentence(f"{held}: {told} an image, held against {ENDS[budget.bound]}")]
     return "\n".join([*warned(f"{words}." for words in warnings), *lines])
 
 

@@ -15,6 +15,7 @@ from joulecast.files.plain import Json, json_text
 from joulecast.footprint.account import Footprint, Site
 from joulecast.footprint.quantity import Quantity
 from joulecast.footprint.tables.row import SOURCE, WHOLE, Row, positive, row_footprint, words
+from joulecast.report.merged import merged
 from joulecast.report.origin import origin_of, row_warnings
 from joulecast.units import JOULES_PER_WATT_HOUR
 
@@ -30,7 +31,10 @@ _BOUNDARY = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of a card; `footprint` is that of one image, None without a site and where it cannot be."""
+    """A row of a card; `footprint` is that of one image, None without a site and where it cannot be.
+
+    `assumed` says what a prediction took by default.
+    """
 
     settings: dict[str, Json]  # the cells of _SETTINGS that are not empty
     energy_j: float
@@ -41,6 +45,7 @@ class Entry:
     obtained: str
     software: str | None
     source: str | None
+    assumed: str | None
     warnings: tuple[str, ...]
     footprint: Footprint | None
 
@@ -92,6 +97,7 @@ def _entry(row: Row, at: Site | None) -> Entry:
         obtained=origin_of(row).words,
         software=words(row, "software"),
         source=words(row, "source"),
+        assumed=words(row, "assumed"),
         warnings=tuple(row_warnings([row])),
         footprint=row_footprint(row, at, 1) if at and is_whole and duration is not None else None,
     )
@@ -108,7 +114,13 @@ def _markdown(entries: Sequence[Entry], at: Site | None, made_by: str) -> str:
     lines += [_row(_cells(entry, at is not None)) for entry in entries]
     boundaries = dict.fromkeys(entry.boundary for entry in entries)
     doubts = dict.fromkeys(told for entry in entries for told in entry.warnings)
-    lines += ["", *(f"- Beware: {_plain(told)}." for told in doubts)]
+    assumed = dict.fromkeys(
+        f"{_plain(entry.cell('model') or 'a row')}: {_plain(entry.assumed)}"
+        for entry in entries
+        if entry.assumed
+    )
+    lines += ["", *(f"- Beware: {_plain(told)}." for told in merged(doubts))]
+    lines += [f"- Not stated, so by default, {told}." for told in assumed]
     lines += [f"- {_BOUNDARY.get(name, name)}." for name in boundaries]
     if at is not None:
         lines += [
@@ -128,7 +140,8 @@ def _of_footprints(entries: Sequence[Entry], at: Site) -> list[str]:
 
 
 def _cells(entry: Entry, with_carbon: bool) -> list[str]:
-    size = "x".join(entry.cell(name) or "?" for name in ("width", "height"))
+    sides = [entry.cell(name) for name in ("width", "height")]
+    size = "x".join(sides) if all(sides) else ""
     low, high = entry.energy_low_j, entry.energy_high_j
     spread = f"{low / JOULES_PER_WATT_HOUR:.3g} to {high / JOULES_PER_WATT_HOUR:.3g}" if low and high else ""
     cells = [entry.cell("model"), entry.cell("gpu"), size]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from joulecast.compute.profile import ComputeProfile
 from joulecast.files.streams import as_given
 from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
-from joulecast.law.law import HELD_OUT
 from joulecast.law.scores import Score
 from joulecast.question.models import Model
 from joulecast.question.question import Question
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import heading, paragraph, table, warned
-from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
+from joulecast.report.lines import aligned, heading, paragraph, sentence, table, warned
+from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP, counted
 
 _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
@@ -23,14 +23,24 @@ _BOUNDARIES = {
     "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
     "computer, nor cooling.",
 }
-# What the law knows.
+# What the law has seen, and on what it was tested to find its error: what was held out of its fit.
 _FAMILIARITY = {
-    "same_source": "you measured this model and GPU",
-    "seen": "this model and this GPU were each measured by others",
-    "unseen_model": "this model was not fitted on",
-    "unseen_gpu": "this GPU was not fitted on",
-    "unseen_both": "neither this model nor this GPU was fitted on",
+    "same_source": ("you measured this model and GPU", "runs of yours that it had not seen"),
+    "seen": ("this model and this GPU were each measured by others", "sources that it had not seen"),
+    "unseen_model": (
+        "the law has seen no run of this model",
+        "models that it had not seen, of known sources",
+    ),
+    "unseen_gpu": ("the law has seen no run on this GPU", "chips that it had not seen"),
+    "unseen_both": (
+        "the law has seen no run of this model, nor on this GPU",
+        "models and chips that it had not seen",
+    ),
 }
+# A range that is, in logarithms, as many times wider than the published error is not explained by it.
+_MUCH_WIDER = 1.5
+_LOPSIDED = 50.0  # [%]: larger errors lie more to one side than a range shows
+_SAYS_WIDER = re.compile("the range is wider|hence the wide range")  # of a warning
 
 
 def estimate_text(estimate: Estimate, sources: bool = False) -> str:
@@ -70,9 +80,8 @@ def models_text(models: Iterable[Model]) -> str:
     ]
     header = ["model", "params", "size", "steps", "passes", "dtype", "also"]
     lines = table(header, rows, right={1, 3, 4})
-    return "\n".join(
-        [*lines, "", "  Size, steps, passes and dtype are defaults. Hub ids and all names: --json."]
-    )
+    told = "Size, steps, passes and dtype are defaults. Hub ids and all names: --json."
+    return "\n".join([*lines, "", *sentence(told)])
 
 
 def gpus_text(gpus: Iterable[Gpu]) -> str:
@@ -92,9 +101,8 @@ def gpus_text(gpus: Iterable[Gpu]) -> str:
     ]
     header = ["GPU", "TDP W", "idle W", "TFLOP/s", "GB", "GB/s", "year", "also"]
     lines = table(header, rows, right={1, 2, 3, 4, 5, 6})
-    return "\n".join(
-        [*lines, "", "  TFLOP/s: dense, 16 bit. All figures with their sources, and all names: --json."]
-    )
+    told = "TFLOP/s: dense, 16 bit. All figures with their sources, and all names: --json."
+    return "\n".join([*lines, "", *sentence(told)])
 
 
 def profile_text(profile: ComputeProfile, pass_flop: float) -> str:
@@ -140,7 +148,7 @@ def title(question: Question) -> str:
     batch = f", batch {w.batch_size}" if w.batch_size != 1 else ""
     return (
         f"{question.profile.name} on {question.gpu.name}: {w.width}x{w.height}, "
-        f"{w.steps} steps{passes}, {w.precision}{batch}"
+        f"{counted(w.steps, 'step')}{passes}, {w.precision}{batch}"
     )
 
 
@@ -151,22 +159,19 @@ def _headline(estimate: Estimate) -> list[str]:
             "energy per image",
             quantity.energy(estimate.energy_j),
             quantity.energy_wh(estimate.energy_j),
-            _interval(quantity.energy, estimate.energy_low_j, estimate.energy_high_j),
+            f"90 %: {quantity.energy(estimate.energy_low_j)} to {quantity.energy(estimate.energy_high_j)}",
         ],
         [
             "time per image" if batch == 1 else f"time per batch of {batch}",
             quantity.duration(estimate.duration_s),
             "",
-            _interval(quantity.duration, estimate.duration_low_s, estimate.duration_high_s),
+            "90 %: "
+            + quantity.duration_range(estimate.duration_low_s, estimate.duration_s, estimate.duration_high_s),
         ],
         ["average power", quantity.power(estimate.power_w), "", f"power limit {estimate.gpu.tdp_w:g} W"],
         ["compute per image", quantity.teraflop(estimate.flop), "", ""],
     ]
-    return table(rows[0], rows[1:], right={1, 2})
-
-
-def _interval(words: Callable[[float], str], low: float, high: float) -> str:
-    return f"90 %: {words(low)} to {words(high)}"
+    return aligned(rows, right={1, 2})
 
 
 def _components(estimate: Estimate) -> list[str]:
@@ -217,12 +222,31 @@ def _short_error(estimate: Estimate) -> str:
     case, scores = _case(estimate), _scores(estimate)
     if not scores:
         return f"{case}; no error on runs held out is published for this case"
-    where = {held_out for _, held_out, _ in scores}
+    where = {tested_on for _, tested_on, _ in scores}
     if len(where) == 1:
         told = " and ".join(f"{score.p90:.0f} % ({what})" for what, _, score in scores)
-        return f"{case}; with {where.pop()}, 9 in 10 runs were within {told}; more: --sources"
-    told = " and ".join(f"{score.p90:.0f} % ({what}, {held_out})" for what, held_out, score in scores)
-    return f"{case}; 9 in 10 runs were within {told}; more: --sources"
+        told = f"the law was tested on {where.pop()}: 9 in 10 runs were within {told}"
+    else:
+        listed = " and ".join(f"{score.p90:.0f} % ({what}, on {on})" for what, on, score in scores)
+        told = f"the law was tested: 9 in 10 runs were within {listed}"
+    return f"{case}; {told}{_why_wider(estimate, scores)}; more: --sources"
+
+
+def _why_wider(estimate: Estimate, scores: Sequence[tuple[str, str, Score]]) -> str:
+    """Words where a range printed above is much wider than the published error beside it."""
+    ranges = {"energy": estimate.energy, "time": estimate.duration}
+    wide = [
+        what
+        for what, _, score in scores
+        if score.p90 < _LOPSIDED
+        and math.log(ranges[what].high / ranges[what].value) > -_MUCH_WIDER * math.log1p(-score.p90 / 100)
+    ]
+    if not wide:
+        return ""
+    whose = f"the range of the {wide[0]} is" if len(wide) == 1 else "the ranges here are"
+    is_said = any(_SAYS_WIDER.search(words) for words in estimate.warnings)
+    why = ": see the warnings" if is_said else ", as this workload is less sure than most"
+    return f"; {whose} wider{why}"
 
 
 def _error(estimate: Estimate) -> str:
@@ -233,23 +257,23 @@ def _error(estimate: Estimate) -> str:
     if len({held_out for _, held_out, _ in scores}) == 1:
         told = "; ".join(f"{what} {_score(score)}" for what, _, score in scores)
         return f"{case}. Error on {scores[0][1]}: {told}"
-    told = "; ".join(f"{what}, on {held_out}, {_score(score)}" for what, held_out, score in scores)
+    told = "; ".join(f"{what}, on {tested_on}, {_score(score)}" for what, tested_on, score in scores)
     return f"{case}. Error: {told}"
 
 
 def _case(estimate: Estimate) -> str:
     """What the law knows of the model and the GPU, in words."""
-    energy, time = (_FAMILIARITY[one] for one in (estimate.familiarity, estimate.timed_familiarity))
+    energy, time = (_FAMILIARITY[one][0] for one in (estimate.familiarity, estimate.timed_familiarity))
     return energy if energy == time else f"of energies, {energy}; of times, {time}"
 
 
 def _scores(estimate: Estimate) -> list[tuple[str, str, Score]]:
-    """What a published error is of, what was held out to find it, and the error."""
+    """What a published error is of, what the law was tested on to find it, and the error."""
     known = {"energy": estimate.familiarity, "time": estimate.timed_familiarity}
     errors = estimate.law.describe().error(estimate.familiarity, estimate.timed_familiarity)
     published = {"energy": errors.energy, "time": errors.duration}
     return [
-        (what, HELD_OUT[known[what]], score)
+        (what, _FAMILIARITY[known[what]][1], score)
         for what, score in published.items()
         if score is not None and math.isfinite(score.median)
     ]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from joulecast.footprint.grid.headers import AS_GIVEN
+
 if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
+    from joulecast.footprint.grid.yearly import GridIntensity
     from joulecast.footprint.quantity import Quantity
 
 EXPLAIN = "--explain prints the sum and every source"
@@ -14,20 +17,7 @@ EXPLAIN = "--explain prints the sum and every source"
 def footprint_text(answer: Footprint, sources: bool = False) -> str:
     """A footprint: each quantity with its range, and its factors where `sources` are asked for."""
     from joulecast.report import amounts as quantity
-    from joulecast.report.lines import heading, paragraph, table, warned
-
-    def words(amount: float, unit: str) -> str:
-        unit, slash, per = unit.partition("/")
-        of = (" CO2e" if unit == "g" else "") + slash + per
-        if per:
-            return f"{quantity.number(amount)} {unit}{of}"
-        large = {"g": ("kg", 1e3), "kWh": ("MWh", 1e3), "L": ("m3", 1e3)}.get(unit)
-        small = {"kWh": ("Wh", 1e-3), "L": ("mL", 1e-3), "g": ("mg", 1e-3)}.get(unit)
-        if large and amount >= 1e4:
-            return f"{quantity.number(amount / large[1])} {large[0]}{of}"
-        if small and 0 < amount < 0.1:
-            return f"{quantity.number(amount / small[1])} {small[0]}{of}"
-        return f"{quantity.number(amount)} {unit}{of}"
+    from joulecast.report.lines import aligned, heading, paragraph, warned
 
     rows = [
         ("energy, with host and cooling", answer.facility_energy),
@@ -38,32 +28,62 @@ def footprint_text(answer: Footprint, sources: bool = False) -> str:
         *([("money", answer.money)] if answer.money else []),
         ("carbon of one image (SCI)", answer.sci),
     ]
-    cells = [
-        [
-            name,
-            words(a.amount.value, a.unit),
-            f"{words(a.amount.low, a.unit)} to {words(a.amount.high, a.unit)}",
-        ]
-        for name, a in rows
-    ]
+    cells = [[name, *_value_and_range(asked, answer)] for name, asked in rows]
     count = f"{answer.images:,} image" + ("s" if answer.images > 1 else "")
     year = "" if answer.grid.year is None else f", {answer.grid.year}"
     return "\n".join(
         [
-            *heading(f"{count} in {answer.grid.region}, {answer.accounting}{year}"),
+            *heading(f"{count} {_where(answer.grid)}, {answer.accounting}{year}"),
             "",
             *warned(f"{warning}." for warning in answer.warnings),
-            *table(cells[0], cells[1:], right={1}),
+            *aligned(cells, right={1}),
             "",
             *paragraph(
                 "Grid",
                 f"{quantity.ranged(answer.grid.intensity.amount, 'g CO2e/kWh')}, {answer.grid.source}, "
-                f"{answer.grid.boundary}.",
+                f"{_counted(answer.grid)}.",
             ),
             *paragraph("Ranges", f"the widest that the factors allow; {EXPLAIN}."),
             *(paragraph("Factors", f"{_factors_text(answer)}.") if sources else []),
         ]
     )
+
+
+def _where(grid: GridIntensity) -> str:
+    return "at the given intensity" if grid.region == AS_GIVEN else f"in {grid.region}"
+
+
+def _counted(grid: GridIntensity) -> str:
+    """What an intensity counts; of what does not say, that it does not."""
+    return (
+        "whether life-cycle or combustion alone is not said" if grid.boundary == AS_GIVEN else grid.boundary
+    )
+
+
+def _value_and_range(asked: Quantity, answer: Footprint) -> tuple[str, str]:
+    """A quantity, and its range in the same unit; the parts of the carbon in that of their sum."""
+    from joulecast.report.amounts import number
+
+    name, slash, per = asked.unit.partition("/")
+    suits = answer.carbon if asked.unit == answer.carbon.unit else asked
+    size, unit = (1.0, name) if per else _scaled(suits.amount.value, name)
+    of = " CO2e" if name == "g" else ""
+    told, low, high = (
+        f"{number(amount / size)} {unit}{of}{slash}{per}"
+        for amount in (asked.amount.value, asked.amount.low, asked.amount.high)
+    )
+    return told, f"{low} to {high}"
+
+
+def _scaled(amount: float, unit: str) -> tuple[float, str]:
+    """The unit that suits an amount, and its size."""
+    large = {"g": "kg", "kWh": "MWh", "L": "m3"}
+    small = {"g": "mg", "kWh": "Wh", "L": "mL"}
+    if unit in large and amount >= 1e4:
+        return 1e3, large[unit]
+    if unit in small and 0 < amount < 0.1:
+        return 1e-3, small[unit]
+    return 1.0, unit
 
 
 def _factors_text(answer: Footprint) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from joulecast.report import amounts as quantity
-from joulecast.report.lines import table
+from joulecast.report.lines import aligned, table
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.forecast.preregistered import Checked
@@ -26,7 +27,7 @@ def measured_text(measured: StoredResult) -> str:
     lines = [
         f"{describe(spec)} on {environment.gpu}, weights: {environment.software.weights}",
         "",
-        *table(rows[0], rows[1:], right={1, 2}),
+        *aligned(rows, right={1, 2}),
         "",
         f"  {steadiness(result.spread, result.drift)}; {environment.reading}"
         + (f", driver {environment.driver}" if environment.driver else ""),
@@ -77,7 +78,7 @@ def found_text(result: TaskResult, batch: int) -> str:
     )
     idle = result.idle_power_w
     parts = [
-        " ".join(filter(None, [energy, "per image", interval])),
+        f"{energy} per image" + (f" ({interval})" if interval else ""),
         quantity.duration(result.duration_s) + ("" if batch == 1 else " a batch"),
         steadiness(result.spread, result.drift),
         "idle not measured" if idle is None else f"idle {quantity.power(idle)}",
@@ -139,7 +140,7 @@ def describe(spec: TaskSpec) -> str:
     weights = "" if spec.weights == "random" else f", weights {spec.weights}"
     tf32 = "" if spec.tf32 == "default" else f" (tf32 {spec.tf32})"
     return (
-        f"{spec.model}: {spec.width}x{spec.height}, {spec.steps} steps{passes}, "
+        f"{spec.model}: {spec.width}x{spec.height}, {counted(spec.steps, 'step')}{passes}, "
         f"{spec.precision}{tf32}{batch}{runtime}{weights}"
     )
 

@@ -24,7 +24,7 @@ def _estimate(guess: Estimate) -> str:
         [
             "time per image" if batch == 1 else f"time per batch of {batch}",
             amounts.duration(guess.duration_s),
-            f"{amounts.duration(guess.duration_low_s)} to {amounts.duration(guess.duration_high_s)}",
+            amounts.duration_range(guess.duration_low_s, guess.duration_s, guess.duration_high_s),
         ],
         ["average power", amounts.power(guess.power_w), f"limit {guess.gpu.tdp_w:g} W"],
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from joulecast.footprint.tables.row import WHOLE, Row, words
+from joulecast.question.questions import SEPARATOR
 from joulecast.runs import is_invented
 
 OWN = "joulecast "  # how the source of a run that joulecast measured begins
@@ -38,11 +39,16 @@ def origin_of(row: Row) -> Origin:
 
 
 def row_warnings(rows: Iterable[Row]) -> list[str]:
-    """What the rows of a table say of their own doubts (column ``warning``), each with the rows it is of."""
+    """What the rows of a table say of their own doubts (column ``warning``), each once.
+
+    Each has the rows it is of before it, but where it names their GPU itself.
+    """
     told: dict[str, list[str]] = {}
     for row in rows:
-        warning = words(row, "warning")
-        name = " on ".join(word for word in (words(row, "model"), words(row, "gpu")) if word) or "a row"
-        if warning is not None and name not in told.setdefault(warning, []):
-            told[warning].append(name)
-    return [f"{', '.join(names)}: {warning}" for warning, names in told.items()]
+        gpu = words(row, "gpu")
+        name = " on ".join(word for word in (words(row, "model"), gpu) if word) or "a row"
+        for warning in (words(row, "warning") or "").split(SEPARATOR):
+            names = told.setdefault(warning, [])
+            if warning and not (gpu and gpu in warning) and name not in names:
+                names.append(name)
+    return [f"{', '.join(names)}: {one}" if names else one for one, names in told.items() if one]

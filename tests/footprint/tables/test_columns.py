@@ -327,3 +327,20 @@ def test_what_nobody_measures_is_no_answer(column: str, cell: str) -> None:
     assert f"{column} must be a positive number of at most 1e+1" in found["footprint_error"][0]
     assert np.isnan(found["carbon_g"][0])
     assert found["carbon_g"][1] > 0
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("model,energy_kwh", "energy_j [J of one image] is 'energy_kwh' x 3,600,000"),
+        ("model,Energy_Wh", "'Energy_Wh' x 3,600, divided by the images"),
+        ("ram_energy_kwh,gpu_energy_kwh", "'gpu_energy_kwh' x 3,600,000"),
+        ("model,total_energy_kj", "'total_energy_kj' x 1,000"),
+        ("model,cpu_energy_wh", "found: 'model'"),
+    ],
+)
+def test_energies_in_another_unit_say_how_to_make_ours(tmp_path: Path, header: str, words: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{header}\n1,2\n")
+    with pytest.raises(InputError) as refused:
+        read_rows(tmp_path / "t.csv")
+    assert words in str(refused.value)

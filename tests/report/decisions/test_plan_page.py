@@ -19,7 +19,7 @@ from joulecast.plan.demand import Demand, demand_of
 from joulecast.plan.solve import Fleet, Plan, solve
 from joulecast.report import page
 from joulecast.report.decisions.plan_page import plan_data, write_plan
-from joulecast.report.decisions.plan_text import headline
+from joulecast.report.decisions.plan_text import headline, totals
 from joulecast.report.page import POLICY, bullets, csv_text, table, write_files
 from joulecast.uncertainty import Interval
 
@@ -303,3 +303,13 @@ def test_pieces_escape_what_they_are_given() -> None:
     assert found.text.count(HOSTILE) + "".join(found.text).count(HOSTILE) >= 5
     assert bullets([]) == ""
     assert csv_text([], ("a", "b")) == "a,b\n"
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [(Interval.exact(72), ""), (Interval(70, 72, 75), "70.00 to 75.00"), (Interval.exact(0), None)],
+)
+def test_an_exact_total_has_no_range(example: Plan, cost: Interval, words: str | None) -> None:
+    found = {name: spread for name, _, spread in totals(replace(example, cost=cost))}
+    assert found["energy"] == "1,200 to 1,900"
+    assert found.get("cost") == words

@@ -85,11 +85,11 @@ def test_where_ranges_come_from() -> None:
     basis = Basis(("gpu", "batch_size"), known, None, ("combustion", "life-cycle"))
     energy, time, grids = notes(whatif(of(0.8, 1, 1.25), basis))
     assert energy == (
-        "energy: of pairs of held-out runs, nine in ten measured changes were within a factor of 1.25 of the "
-        "predicted ones (30 pairs of 4 models that differ in GPU and batch size and in at most one more "
-        "setting)"
+        "energy: nine in ten changes between two runs that the law had not seen were within a factor of 1.25 "
+        "of what it predicts (30 pairs of runs of 4 models, which differ in GPU and batch size and in at "
+        "most one more setting)"
     )
-    assert time.startswith("time: too few held-out pairs")
+    assert time.startswith("time: too few pairs of runs that the law had not seen")
     assert "(combustion and life-cycle)" in grids
     assert len(notes(whatif(of(1, 1, 1), Basis((), RatioError(0.0), RatioError(0.0))))) == 1
 

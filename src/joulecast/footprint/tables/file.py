@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -21,20 +22,34 @@ from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.footprint.tables.columns import OUTPUTS, READ, Sites, footprint_columns
 from joulecast.footprint.tables.row import Row
 from joulecast.question.neighbours import neighbour
-from joulecast.question.setting import key_of
+from joulecast.question.setting import key_of, read_size
 from joulecast.question.vocabulary import RUN, meant
 
 EXPECTED = "runs or predictions"
 UNITS = {"energy_j": "J of one image (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
 REQUIRED = tuple(UNITS)
+JOULES_IN = {"wh": 3_600, "kwh": 3_600_000, "kj": 1_000, "joules": 1}
+SETTINGS = (
+    "model",
+    "size",
+    "width",
+    "height",
+    "steps",
+    "passes",
+    "precision",
+)  # told of a row, not reckoned with
 
 
 @dataclass
 class Summary:
-    """What became of a table: rows, rows without a footprint, the first one's reason, boundaries met."""
+    """What became of a table: rows, rows without a footprint, the first one's reason, boundaries met.
+
+    `warned` counts the rows with a footprint that deserves doubt.
+    """
 
     rows: int = 0
     failed: int = 0
+    warned: int = 0
     first_failure: str = ""
     boundaries: set[str] = field(default_factory=set)
 
@@ -46,6 +61,7 @@ class Summary:
             self.first_failure = f"data row {self.rows + int(bad[0]) + 1}: {error[bad[0]]}"
         self.rows += len(error)
         self.failed += len(bad)
+        self.warned += int(np.count_nonzero((answers["footprint_warning"] != "") & (error == "")))
         self.boundaries |= set(answers["grid_boundary"].tolist()) - {""}
 
 
@@ -76,21 +92,36 @@ def footprint_file(
     return summary
 
 
-def read_rows(source: str | os.PathLike[str], required: Sequence[str] = REQUIRED) -> list[Row]:
-    """The rows of a CSV or Parquet file, cells by column. Raises InputError or FileFormatError."""
+def read_rows(
+    source: str | os.PathLike[str], required: Sequence[str] = REQUIRED, stated: Sequence[str] = ()
+) -> list[Row]:
+    """The rows of a CSV or Parquet file, cells by column; those of `stated` by our names, sides too.
 
+    Raises InputError or FileFormatError.
+    """
     called: dict[str, str] = {}  # by its name in the file
 
     def check(names: list[str], where: str) -> None:
         _require(names, where, required)
-        called.update({name: ours for ours, name in columns_read(names).items() if name not in required})
+        read = columns_read(names, (*READ, *stated))
+        called.update({name: ours for ours, name in read.items() if name not in required})
 
     def rows_of(block: Columns) -> Iterator[Row]:
         block = {called.get(name, name): column for name, column in block.items()}
         columns = [map(text_of, values_of(column)) for column in block.values()]
-        return (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
+        rows = (dict(zip(block, cells, strict=True)) for cells in zip(*columns, strict=True))
+        return map(with_sides, rows) if stated else rows
 
     return list(chain.from_iterable(map(rows_of, blocks_of(Path(source), check, EXPECTED))))
+
+
+def with_sides(row: dict[str, object]) -> dict[str, object]:
+    """A row whose ``size``, where it is one, is its width and height [pixels] too."""
+    size = row.get("size")
+    if isinstance(size, str) and not {"width", "height"} & row.keys():
+        with suppress(InputError):  # a size that is none is the user's own
+            row["width"], row["height"] = read_size(size)
+    return row
 
 
 def named(block: Columns, sites: Sites) -> Columns:
@@ -99,17 +130,17 @@ def named(block: Columns, sites: Sites) -> Columns:
     return {ours: block[name] for ours, name in columns_read(block).items()} | kept
 
 
-def columns_read(names: Collection[str]) -> dict[str, str]:
-    """The column that is read as each of `row`'s, whatever its case and punctuation, or others' name for it.
+def columns_read(names: Collection[str], wanted: Collection[str] = READ) -> dict[str, str]:
+    """The column that is read as each of `wanted`, whatever its case and punctuation, or others' name for it.
 
     A column of the very name goes before others.
     """
-    found = {name: name for name in names if name in (*READ, "error")}
-    folded = {fold(name): name for name in READ}
+    found = {name: name for name in names if name in (*wanted, "error")}
+    folded = {fold(name): name for name in wanted}
     for name in names:
         other = meant(RUN, name)
         ours = folded.get(fold(name)) or (other.means if other else key_of(name))
-        if ours in READ and name not in found:
+        if ours is not None and ours in wanted and name not in found:
             found.setdefault(ours, name)
     return found
 
@@ -131,8 +162,22 @@ def _require(names: list[str], where: str, required: Sequence[str]) -> None:
     other = neighbour(names)
     if other:
         raise InputError(f"{what}: {other}")
+    if "energy_j" in missing and (told := _other_unit(names)):
+        raise InputError(f"{what}; {told}")
     unit = missing[0].rpartition("_")[2] if missing[0] in UNITS else ""
     near = [name for name in near_matches(missing[0], names) if name.casefold().endswith(unit)]
     better = f"is it {shown(near[0])}?" if near else f"found: {', '.join(map(shown, names[:8]))}"
     units = "".join(f"; {name} is {words}" for name, words in UNITS.items() if name in missing)
     raise InputError(f"{what}; {better}{units}")
+
+
+def _other_unit(names: Collection[str]) -> str:
+    """How to make `energy_j` of a column that has energies in another unit; empty without one."""
+    for name in names:
+        what, _, unit = name.casefold().rpartition("_")
+        if "energy" in what and unit in JOULES_IN and not {"cpu", "ram"} & set(what.split("_")):
+            return (
+                f"energy_j [J of one image] is {shown(name)} x {JOULES_IN[unit]:,}, divided by the images "
+                "where it is of several; duration_s is s of one batch"
+            )
+    return ""

@@ -20,6 +20,7 @@ from joulecast.report import amounts as quantity
 from joulecast.report import page
 from joulecast.report.decisions.pictures import fleet_chart, plan_chart
 from joulecast.report.decisions.plan_text import headline, limit_costs, limit_unit, totals
+from joulecast.report.merged import merged
 from joulecast.report.page import Picture
 
 ASSUMED = (
@@ -130,7 +131,7 @@ def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple
         [
             page.headline(f"{headline(plan, demand.today)}."),
             page.paragraph(lead),
-            page.warnings(plan.warnings),
+            page.warnings(merged(plan.warnings)),
             page.table(("total", "amount", "range"), totals(plan), {1}, "totals"),
             *(page.figure(svg, picture.caption, narrow) for picture, svg, narrow in drawn),
             *_tables(plan, demand),

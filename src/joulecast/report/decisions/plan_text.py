@@ -25,8 +25,10 @@ def plan_text(plan: Plan, today: Mapping[str, float] | None = None) -> str:
         *heading(f"{headline(plan, today)}."),
         "",
         *warned(plan.warnings),
-        f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
-        f"(within {100 * plan.gap:.2g} % of the best)",
+        *heading(
+            f"{plan.images:,.0f} images in {plan.hours} h with the least {plan.minimise} "
+            f"(within {100 * plan.gap:.2g} % of the best)"
+        ),
         "",
         *table(("total", "amount", "range"), totals(plan), right={1}),
         "",
@@ -122,7 +124,7 @@ def quantity(amount: float, unit: str) -> str:
 
 
 def totals(plan: Plan) -> list[tuple[str, str, str]]:
-    """Name, amount and range of every total of a plan."""
+    """Name, amount and range of every total of a plan; no range of what is exact."""
     rows = [
         ("carbon", plan.carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
         ("  of the electricity", plan.operational_carbon_g, GRAMS_PER_KILOGRAM, "kg CO2e"),
@@ -140,7 +142,7 @@ def totals(plan: Plan) -> list[tuple[str, str, str]]:
         (
             name,
             f"{number(a.value / size, 4)} {unit}",
-            f"{number(a.low / size, 4)} to {number(a.high / size, 4)}",
+            "" if a.is_exact else f"{number(a.low / size, 4)} to {number(a.high / size, 4)}",
         )
         for name, a, size, unit in rows
     ]

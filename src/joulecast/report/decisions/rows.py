@@ -18,6 +18,7 @@ from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.waterfall import Step, step, waterfall_steps
 from joulecast.uncertainty import Interval
+from joulecast.units import counted
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
@@ -251,7 +252,7 @@ def clock(start: datetime | None, hour: int, hours: int) -> str:
 
 
 def _labelled(key: str, value: object) -> str:
-    return {"batch_size": f"batch {value}", "steps": f"{value} steps"}.get(key, str(value))
+    return {"batch_size": f"batch {value}", "steps": counted(str(value), "step")}.get(key, str(value))
 
 
 def _title(key: str) -> str:

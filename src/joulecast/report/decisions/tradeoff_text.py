@@ -13,6 +13,7 @@ from joulecast.question.questions import SEPARATOR
 from joulecast.report.amounts import number, spread
 from joulecast.report.decisions.rows import HourOfDay, differing, varying
 from joulecast.report.lines import paragraph, table
+from joulecast.report.merged import merged
 
 PICTURE = ("model", "size", "steps", "precision")  # settings that change the picture, not only its cost
 FAVOURED = {"size": "the smallest size", "steps": "the fewest steps"}
@@ -55,7 +56,7 @@ def pareto_text(
         *lines,
         "",
         *paragraph("Front", told),
-        *(line for words in left_out for line in paragraph("Left out", f"{words}.")),
+        *(line for words in merged(left_out) for line in paragraph("Left out", f"{words}.")),
         *(line for words in doubts for line in paragraph("Warning", words)),
         *_doubts(found, shown, by),
     ])  # fmt: skip
@@ -130,7 +131,7 @@ def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
 
 
 def _doubts(found: Sequence[Outcome], shown: Sequence[Outcome], by: Sequence[str]) -> Iterator[str]:
-    for warning in dict.fromkeys(w for one in shown for w in one.warnings):
+    for warning in merged(w for one in shown for w in one.warnings):
         yield from paragraph("Warning", warning)
     yield from paragraph(
         "Ranges",

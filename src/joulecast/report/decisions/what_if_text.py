@@ -21,8 +21,8 @@ SHARED = (
 )
 SAME_WORKLOAD = "the same workload on the same GPU: its energy and time are one number each"
 TAKEN_AS_INDEPENDENT = (
-    "too few held-out pairs tell this law's error on the ratio; the errors before and after were taken as "
-    "independent, so the range is wider than it need be"
+    "too few pairs of runs that the law had not seen tell its error on such a change; the errors before and "
+    "after were taken as independent, so the range is wider than it need be"
 )
 
 
@@ -88,7 +88,8 @@ def what_if_data(found: WhatIf) -> WhatIfData:
 def described(found: WhatIf) -> str:
     """What changes, from what to what: ``steps 50 to 28, region PL to FR``."""
     return ", ".join(
-        f"{one.key.replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}" for one in found.keys
+        f"{one.key.replace('gpu', 'GPU').replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}"
+        for one in found.keys
     )
 
 
@@ -156,8 +157,9 @@ def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
     others = "one more setting" if error.more == 1 else f"{error.more} more settings"
     more = f" and in at most {others}" if error.more else ""
     return (
-        f"of pairs of held-out runs, nine in ten measured changes were within a factor of {error.factor:.2f} "
-        f"of the predicted ones ({error.pairs} pairs of {error.models} models that differ in {what}{more})"
+        f"nine in ten changes between two runs that the law had not seen were within a factor of "
+        f"{error.factor:.2f} of what it predicts ({error.pairs} pairs of runs of {error.models} models, "
+        f"which differ in {what}{more})"
     )
 
 
@@ -184,4 +186,6 @@ def _row(delta: Delta, currency: str) -> list[str]:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
