@@ -17,7 +17,7 @@ import joulecast
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PACKAGE = Path(joulecast.__file__).parent
-GPU = "My card 48GB,NVIDIA,Ada AD102,Ada,TSMC 4N,2024,My card;mycard\n"
+GPU = "My card 48GB,NVIDIA,Ada AD102,Ada,TSMC 4N,2024,My card;mycard,\n"
 FIGURES = {
     "tdp": "320,W",
     "fp16": "180,TFLOP/s",

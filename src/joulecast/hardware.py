@@ -62,15 +62,18 @@ __all__ = [
     "gpu",
     "gpu_toml",
     "gpus",
+    "gpus_of",
     "idle_power_w",
     "load_gpu",
     "process_nodes",
+    "vendors",
 ]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
 CHANGED: Final = "changed"  # what tells a GPU of the catalogue from the same with other figures
 HINT: Final = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
+FILE_HINT: Final = "describe it in a GPU file (.toml, see `joulecast gpus H100 --toml`)"
 KINDS: Final = ("cpu", "mps", "cuda", "gpu", "tpu", "xpu", "npu", "hpu")
 KIND_HINT: Final = "that is a kind of device: give the name of a GPU, as `nvidia-smi -L` prints it"
 MOST_FILE_BYTES: Final = 1_000_000
@@ -101,6 +104,7 @@ class Gpu:
     aliases : other names it answers to, NVML's device name among them.
     sources : quantity (``"tdp"``, ``"fp16"``, ...) -> where its figure comes from.
     unverified : quantities whose figure no citable source confirms.
+    limit_note : what to know of the power limit, told beside predictions, e.g. that it is a module's.
     origin : ``"catalogue"``, or the path of the file it was read from.
     """
 
@@ -126,6 +130,7 @@ class Gpu:
     aliases: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
     unverified: frozenset[str] = frozenset()
+    limit_note: str = ""
     origin: str = CATALOGUE
 
     def __hash__(self) -> int:
@@ -197,7 +202,8 @@ _TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", 
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
 _PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
 _COMPARED: Final = ("architecture", "process", *(quantity.attribute for quantity in _QUANTITIES.values()))
-_COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*]\s*(\S.*)", re.IGNORECASE)
+# XT and XTX, as in 7900 XTX, are no times.
+_COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*](?!tx?\b)\s*(\S.*)", re.IGNORECASE)
 _FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
 
 
@@ -208,6 +214,20 @@ def gpus() -> tuple[Gpu, ...]:
     for row in data.read_table("gpu_figures.csv"):
         figures.setdefault(row["gpu"], []).append(row)
     return tuple(_catalogued(row, figures[row["gpu"]]) for row in data.read_table("gpus.csv"))
+
+
+def vendors() -> tuple[str, ...]:
+    """The vendors of the catalogue's GPUs."""
+    return tuple(dict.fromkeys(known.vendor for known in gpus()))
+
+
+def gpus_of(vendor: str) -> tuple[Gpu, ...]:
+    """The catalogue's GPUs of a vendor; case does not matter. Raises UnknownNameError for another."""
+    found = tuple(known for known in gpus() if fold(known.vendor) == fold(vendor))
+    if not found:
+        *others, last = vendors()
+        raise UnknownNameError("vendor", vendor, vendors(), f"there are {', '.join(others)} and {last}")
+    return found
 
 
 def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
@@ -230,8 +250,7 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
     count, single = counted(text)
     found = catalogued(single)
     if found is None:
-        is_kind = fold(single.partition(":")[0]) in KINDS
-        raise UnknownNameError("GPU", text, _alike(single), KIND_HINT if is_kind else HINT)
+        raise UnknownNameError("GPU", text, _alike(single), _hint(single))
     if count > 1:
         raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
     return found
@@ -240,6 +259,21 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
 def catalogued(name: str) -> Gpu | None:
     """The catalogue's GPU of a name, as a driver states it; None where it has none. It reads no file."""
     return _by_folded_name().get(fold(name))
+
+
+def _hint(name: str) -> str:
+    """What would work in place of a name that no GPU of the catalogue has."""
+    words = _words(name)
+    if fold(name.partition(":")[0]) in KINDS:
+        return KIND_HINT
+    for row in data.read_table("gpus_left_out.csv"):
+        if any(words[: len(known)] == known for known in map(_words, row["names"].split(";"))):
+            return f"{row['why']}; {FILE_HINT}"
+    return HINT
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.casefold())
 
 
 def counted(text: str) -> tuple[int, str]:
@@ -265,8 +299,7 @@ def _by_number() -> Mapping[str, list[str]]:
 
 def model_number(name: str) -> str:
     """The first word of a name that holds a digit, e.g. ``a100`` or ``4090``; an empty string without one."""
-    words = re.findall(r"[a-z0-9]+", name.casefold())
-    numbers = (word.removeprefix("rtx").removeprefix("gtx") for word in words)
+    numbers = (word.removeprefix("rtx").removeprefix("gtx") for word in _words(name))
     return next((word for word in numbers if any(map(str.isdigit, word))), "")
 
 
@@ -353,6 +386,7 @@ def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) ->
         aliases=tuple(alias for alias in row["aliases"].split(";") if alias),
         sources={quantity: figure["source"] for quantity, figure in rows.items()},
         unverified=frozenset(key for key, figure in rows.items() if figure["status"] == "unverified"),
+        limit_note=row["limit_note"],
         **_attributes({quantity: float(figure["value"]) for quantity, figure in rows.items()}),
     )
 
@@ -369,7 +403,9 @@ def _attributes(values: Mapping[str, float]) -> dict[str, Any]:
 
 @cache
 def _by_folded_name() -> dict[str, Gpu]:
-    return {fold(name): known for known in gpus() for name in (known.name, *known.aliases)}
+    """GPUs by their names; a name that several have, as NVML does for two memories, is the first's."""
+    names = [(fold(name), known) for known in gpus() for name in (known.name, *known.aliases)]
+    return dict(reversed(names))
 
 
 @cache

@@ -272,6 +272,18 @@ def test_some_gpus(run: Command) -> None:
         refused(run("gpus", *arguments), "--toml prints one GPU")
 
 
+def test_gpus_of_a_vendor(run: Command) -> None:
+    listed = run("gpus", "--vendor", "amd").out
+    assert "MI300X" in listed
+    assert "RX 7900 XTX" in listed
+    assert "A100" not in listed
+    assert {one["vendor"] for one in json.loads(run("gpus", "--vendor", "Intel", "--json").out)} == {"Intel"}
+    refused(run("gpus", "--vendor", "nvdia"), "did you mean NVIDIA? there are NVIDIA, AMD and Intel")
+    refused(run("gpus", "--vendor", ""), "unknown vendor ''; there are NVIDIA, AMD and Intel")
+    refused(run("gpus", "L4", "--vendor", "amd"), "give names or --vendor, not both")
+    refused(run("gpus", "--vendor", "amd", "--toml"), "--toml prints one GPU")
+
+
 def test_the_same_by_module() -> None:
     assert process("--version").stdout.startswith("joulecast ")
 

@@ -61,6 +61,7 @@ def named(beginning: str) -> set[str]:
         (("estimate", "sdxl", "--gpu", "L4"), named("L4")),
         (("what-if", "sdxl", "--gpu", "RTX-40"), named("RTX-40")),
         (("estimate", "sdxl", "--precision", "b"), {"bf16"}),
+        (("gpus", "--vendor", "A"), {"AMD"}),
         (("card", "p.csv", "--format", "hugging"), {"huggingface"}),
         (("budget", "che"), {"check"}),
         (("campaign", "pre"), {"predict"}),

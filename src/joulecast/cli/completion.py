@@ -76,13 +76,20 @@ def completed() -> list[Completed]:
 
 def _names() -> dict[str, tuple[str, ...]]:
     """Names that an argument may be, by its destination; a blank in one is written as a hyphen."""
-    from joulecast.hardware import gpus
+    from joulecast.hardware import gpus, vendors
     from joulecast.law.load import law_names
     from joulecast.question.models import models
 
     known = tuple(gpu.name.replace(" ", "-") for gpu in gpus())
     named = tuple(model.name for model in models())
-    return {"gpu": known, "names": known, "model": named, "models": named, "law": tuple(law_names())}
+    return {
+        "gpu": known,
+        "names": known,
+        "vendor": vendors(),
+        "model": named,
+        "models": named,
+        "law": tuple(law_names()),
+    }
 
 
 def _argument(action: argparse.Action, names: dict[str, tuple[str, ...]]) -> Argument:

@@ -10,9 +10,9 @@ from joulecast.errors import InputError
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `gpus` takes."""
-    command.add_argument_group(ASKED).add_argument(
-        "names", metavar="NAME", nargs="*", help="names, aliases or GPU files; the whole catalogue without"
-    )
+    asked = command.add_argument_group(ASKED).add_argument
+    asked("names", metavar="NAME", nargs="*", help="names, aliases or GPU files; the whole catalogue without")
+    asked("--vendor", metavar="VENDOR", help="only those of a vendor, e.g. AMD")
     output = command.add_argument_group(OUTPUT)
     json_option(output)
     output.add_argument(
@@ -24,9 +24,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the GPUs, or print one as a file."""
-    from joulecast.hardware import gpu, gpu_toml, gpus
+    from joulecast.hardware import gpu, gpu_toml, gpus, gpus_of
 
-    found = [gpu(name) for name in options.names] or list(gpus())
+    if options.vendor is not None and options.names:
+        raise InputError("give names or --vendor, not both: joulecast gpus --vendor AMD")
+    of_vendor = gpus() if options.vendor is None else gpus_of(options.vendor)
+    found = [gpu(name) for name in options.names] or of_vendor
     if options.toml:
         if options.json or len(options.names) != 1:
             raise InputError("--toml prints one GPU: joulecast gpus H100-SXM5-80GB --toml > mine.toml")

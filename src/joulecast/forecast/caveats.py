@@ -78,6 +78,9 @@ def _known_chip(gpu: Gpu, on: FittedOn) -> str:
         alike = [one.name for one in catalogue() if one.name in names and one.chip == gpu.chip]
         if others := [name for name in alike if name != gpu.name]:
             return f"only {words}{' and '.join(others)}, of the same chip"
+    vendors = {one.vendor for one in catalogue() if one.name in {*on.gpus, *on.timed_gpus}}
+    if gpu.vendor and vendors and gpu.vendor not in vendors:
+        return f"nor on another GPU of {gpu.vendor}, {DATASHEET}"
     return DATASHEET
 
 
@@ -94,6 +97,8 @@ def pair_caveats(
             f"not fit the {gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name} (offloading costs time "
             "and energy)"
         )
+    if gpu.limit_note:
+        found.append(f"the power limit of {gpu.name}, {gpu.tdp_w:g} W, {gpu.limit_note}")
     doubtful = [words for figure, words in _figures(precision, boundary).items() if figure in gpu.unverified]
     if doubtful:
         found.append(f"no citable source confirms the {' and '.join(doubtful)} of {gpu.name}")

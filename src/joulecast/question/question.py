@@ -188,13 +188,16 @@ def ambiguous_gpu(asked: GpuChoice, gpu: Gpu) -> str:
 
 @lru_cache(maxsize=1024)
 def _also_meant(asked: str, name: str) -> tuple[str, ...]:
-    """Other GPUs of the catalogue whose names hold what was asked, in folded form; none of a whole name."""
+    """Other GPUs of the catalogue that answer to what was asked, in folded form, or whose names hold it; none
+    of a whole name."""
     if asked == fold(name):
         return ()
+    number = model_number(asked)
     return tuple(
         g.name
         for g in gpus()
-        if g.name != name and asked in fold(g.name) and model_number(asked) == model_number(g.name)
+        if g.name != name
+        and (asked in map(fold, g.aliases) or (asked in fold(g.name) and number == model_number(g.name)))
     )
 
 

@@ -23,6 +23,7 @@ _BOUNDARIES = {
     "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
     "computer, nor cooling.",
 }
+MOST_ALIASES = 24  # letters of a column that is to stay narrow
 # What the law has seen, and on what it was tested to find its error: what was held out of its fit.
 _FAMILIARITY = {
     "same_source": ("you measured this model and GPU", "runs of yours that it had not seen"),
@@ -293,6 +294,7 @@ def _role(role: str) -> str:
 
 
 def _shortest(aliases: Sequence[str]) -> list[str]:
-    """The two shortest aliases, in the order of the catalogue."""
+    """The two shortest aliases, or the one where two are long, in the order of the catalogue."""
     kept = sorted(aliases, key=len)[:2]
+    kept = kept if len("".join(kept)) <= MOST_ALIASES else kept[:1]
     return [alias for alias in aliases if alias in kept]
