@@ -397,7 +397,8 @@ def questions(draw: st.DrawFn) -> tuple[ComputeProfile, Workload]:
     text = None
     if profile.text.adjustable:
         low = 1 + max(profile.text.denoiser_offset, 0)
-        text = draw(st.none() | st.integers(low, 512 + profile.text.denoiser_offset))
+        high = min(512, profile.text.largest or 512) + profile.text.denoiser_offset
+        text = draw(st.none() | st.integers(low, high))
     asked = Workload(
         width=draw(sides),
         height=draw(sides),

@@ -15,6 +15,7 @@ from joulecast.report import amounts as quantity
 from joulecast.report.lines import heading, paragraph, table
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
+MOST_OF_ALIASES = 36  # characters: more would make the lines of a table wrap
 _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
     "nor cooling.",
@@ -273,6 +274,8 @@ def _role(role: str) -> str:
 
 
 def _shortest(aliases: Sequence[str]) -> list[str]:
-    """The two shortest aliases, in the order of the catalogue."""
+    """The two shortest aliases, or the one where both would be long, in the order of the catalogue."""
     kept = sorted(aliases, key=len)[:2]
+    if sum(map(len, kept)) > MOST_OF_ALIASES:
+        kept = kept[:1]
     return [alias for alias in aliases if alias in kept]
