@@ -403,7 +403,7 @@ def questions(draw: st.DrawFn) -> tuple[ComputeProfile, Workload]:
         width=draw(sides),
         height=draw(sides),
         steps=draw(st.integers(1, 100)),
-        passes=draw(st.integers(1, 2)),
+        passes=draw(st.integers(1, 2 if profile.guidance.parameter else 1)),
         batch_size=draw(st.integers(1, 16)),
         precision=draw(st.sampled_from(PRECISIONS)),
         text_tokens=text,

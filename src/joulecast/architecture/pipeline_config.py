@@ -159,7 +159,9 @@ def check_sane(value: object, where: str) -> None:
         for item in value:
             check_sane(item, where)
     elif isinstance(value, (int, float)) and not abs(value) <= _most(where):
-        raise FileFormatError(f"{where} is {shown(value)}; no architecture has a number beyond {_most(where):.0f}")
+        raise FileFormatError(
+            f"{where} is {shown(value)}; no architecture has a number beyond {_most(where):.0f}"
+        )
 
 
 def _most(where: str) -> float:

@@ -15,7 +15,7 @@ from joulecast.report import amounts as quantity
 from joulecast.report.lines import heading, paragraph, table
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP
 
-MOST_OF_ALIASES = 36  # characters: more would make the lines of a table wrap
+MOST_OF_ALIASES = 32  # characters: more would make the lines of a table wrap
 _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
     "nor cooling.",
