@@ -300,7 +300,7 @@ def test_the_rendered_size_is_told() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model": "fluxx"}, "did you mean flux.1-dev"),
+        ({"model": "fluxx"}, "or flux.1-dev?"),
         ({"model": "black-forest-labs/FLUX.1-dv"}, "black-forest-labs/FLUX.1-dev"),
         ({"model": ""}, "name or profile file"),
         ({"model": 7}, "name or profile file"),

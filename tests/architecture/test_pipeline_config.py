@@ -242,6 +242,7 @@ def test_limits_are_inclusive() -> None:
         {"num_layers": MAX_LAYERS, "width": MAX_INTEGER, "low": -MAX_INTEGER, "n": [0] * 10_000}, "here"
     )
     check_sane({"bos_token_id": 10**12, "flag": True, "nothing": None, "text": "9" * 100}, "here")
+    check_sane({"text_config": {"rope_theta": 1e9, "eos_token_id": [2, 10**12]}}, "here")  # as FLUX.2-dev has
     for wrong in ({"num_layers": MAX_LAYERS + 1}, {"width": MAX_INTEGER + 1}, {"n": [0] * 10_001}):
         with pytest.raises(FileFormatError, match=r"^here: "):
             check_sane(wrong, "here")

@@ -120,7 +120,7 @@ def test_options_reach_the_estimate(run: Command) -> None:
     [
         (["estimate"], "MODEL, --gpu"),
         (["estimate", "flux"], "--gpu"),
-        (["estimate", "fluxx", "--gpu", "a100"], "did you mean flux.1-dev"),
+        (["estimate", "fluxx", "--gpu", "a100"], "or flux.1-dev?"),
         (["estimate", "flux", "--gpu", "a100-sxm9"], "did you mean"),
         ([*FLUX, "--precision", "fp8"], "fp16, bf16, fp32"),
         ([*FLUX, "--steps", "abc"], "whole number"),

@@ -56,7 +56,7 @@ def named(beginning: str) -> set[str]:
     [
         (("est",), {"estimate"}),
         (("p",), {"predict", "profile", "pareto", "plan"}),
-        (("estimate", "sdx"), {"sdxl", "sdxl-turbo"}),
+        (("estimate", "sdx"), {"sdxl", "sdxl-lightning", "sdxl-turbo"}),
         (("estimate", "sdxl", "--gp"), {"--gpu"}),
         (("estimate", "sdxl", "--gpu", "L4"), named("L4")),
         (("what-if", "sdxl", "--gpu", "RTX-40"), named("RTX-40")),

@@ -2,6 +2,9 @@
 
 The fresh trace runs every block of every component (no replay) and is compared operator kind by
 operator kind: launches, FLOP, bytes read, bytes written. No tolerance anywhere.
+
+`scripts/test` asks every point of the models that runs were measured on, and one point of each other
+architecture; `scripts/test -m every_model` asks all points of all models.
 """
 
 from __future__ import annotations
@@ -51,7 +54,37 @@ ODD = Point(batch=1, height=37, width=23, text=111)
 GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
 NATIVE = Point(batch=2, height=None, width=None, text=None)
 NEGATIVE = (dataclasses.replace(ODD, negative=True), dataclasses.replace(GUIDED, negative=True))
-CASES = [(name, "bf16", (ODD, GUIDED, NATIVE, *NEGATIVE)) for name in model_names()] + [
+POINTS = (ODD, GUIDED, NATIVE, *NEGATIVE)
+# The models whose every point is asked in each run of the tests: the first of the catalogue.
+THOROUGH = (
+    "flux.1-dev", "flux.1-schnell", "pixart-sigma", "qwen-image", "sana1.5-1.6b", "sana1.5-4.8b", "sd1.5",
+    "sd2", "sd2.1", "sd3-medium", "sd3.5-large", "sd3.5-medium", "sdxl", "sdxl-turbo", "ssd-1b",
+)  # fmt: skip
+
+
+def modules(name: str) -> dict[str, Any]:
+    """What is traced of a model: its pipeline and modules, whatever its scheduler and tokenizers."""
+    entry = model_entry(name)
+    parts = {
+        key: part
+        for key, part in entry["components"].items()
+        if not key.startswith("tokenizer") and key != "scheduler"
+    }
+    return {"pipeline": entry["pipeline"], "settings": entry["pipeline_config"], "parts": parts}
+
+
+def same_modules_as(name: str) -> str | None:
+    """A model before this one (the thorough ones come first) with the same modules; None without one."""
+    before = [*THOROUGH, *(other for other in model_names() if other not in THOROUGH)]
+    return next((other for other in before[: before.index(name)] if modules(other) == modules(name)), None)
+
+
+OTHERS = [name for name in model_names() if name not in THOROUGH]
+TWINS = [(name, twin) for name in OTHERS if (twin := same_modules_as(name))]
+SINGULAR = [name for name in OTHERS if not same_modules_as(name)]
+CASES = [
+    *((name, "bf16", POINTS) for name in THOROUGH),
+    *((name, "bf16", (ODD,)) for name in SINGULAR),
     ("sdxl", "fp16", (ODD,)),  # decodes in fp32 although loaded in half precision
     ("sd3-medium", "fp16", (GUIDED,)),  # T5 keeps some layers in fp32
     ("sd1.5", "fp32", (GUIDED,)),
@@ -79,9 +112,41 @@ def test_the_points_were_not_used_to_make_profiles() -> None:
     ("name", "precision", "points"), CASES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_profile_equals_a_fresh_trace(name: str, precision: str, points: tuple[Point, ...]) -> None:
+    check_exactness(name, precision, points)
+
+
+@pytest.mark.every_model
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_profile_equals_a_fresh_trace(name: str, precision: str) -> None:
+    check_exactness(name, precision, POINTS)
+
+
+@pytest.mark.parametrize(("name", "twin"), TWINS)
+def test_models_of_the_same_modules_have_the_same_costs(name: str, twin: str) -> None:
+    """Whatever the scheduler: the tables of a model are those of another with the same modules."""
+    costs = []
+    for profile in (packaged_profile(name), packaged_profile(twin)):
+        request = Workload(width=1024, height=768, steps=1, batch_size=2, precision="bf16")
+        calls = profile.calls(request.columns())
+        costs.append(
+            {
+                part: {
+                    kind: tuple(value / int(calls[part][0]) for value in values)
+                    for kind, values in kinds.items()
+                }
+                for part, kinds in profile_costs(profile, request).items()
+            }
+        )
+    assert costs[0] == costs[1]
+
+
+def check_exactness(name: str, precision: str, points: tuple[Point, ...]) -> None:
+    """A profile against a fresh trace: parameters, calls, and the costs of every kind of operator."""
     profile = packaged_profile(name)
     config = pipeline_config_from_catalogue(model_entry(name))
     capture = PipelineCapture(config, precision, replay=False)
+    capture.unguided_scale = profile.guidance.threshold
     assert {c.name: c.parameters for c in profile.components} == {
         name: count
         for name, count in capture.parameter_counts.items()
@@ -90,6 +155,7 @@ def test_profile_equals_a_fresh_trace(name: str, precision: str, points: tuple[P
     for point in points:
         if point.guided and profile.guidance.parameter is None:
             continue
+        point = on_the_grid(point, profile)
         request, workload = request_and_workload(profile, point, precision)
         calls = capture.run(request)
         assert counted_calls(calls) == {
@@ -99,6 +165,25 @@ def test_profile_equals_a_fresh_trace(name: str, precision: str, points: tuple[P
         assert set(fresh) == set(predicted)
         for component in fresh:
             assert predicted[component] == fresh[component], (component, point)
+
+
+def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
+    """The point, or the next for which a profile is exact, of a pipeline that pads its tokens or makes the
+    images of a batch one after the other: its notes say for which it is."""
+    if any(len(tables) > 1 for part in profile.components for tables in part.tables.values()):
+        point = dataclasses.replace(point, batch=min(point.batch, 2))
+    if profile.text.multiple < profiler.COARSE_TOKENS:
+        return point
+
+    def rounded(value: int | None, unit: int) -> int | None:
+        return None if value is None else -(-value // unit) * unit
+
+    return dataclasses.replace(
+        point,
+        height=rounded(point.height, profiler.COARSE_UNITS),
+        width=rounded(point.width, profiler.COARSE_UNITS),
+        text=rounded(point.text, profile.text.multiple),
+    )
 
 
 def profile_names(profile: ComputeProfile) -> set[str]:

@@ -397,12 +397,13 @@ def questions(draw: st.DrawFn) -> tuple[ComputeProfile, Workload]:
     text = None
     if profile.text.adjustable:
         low = 1 + max(profile.text.denoiser_offset, 0)
-        text = draw(st.none() | st.integers(low, 512 + profile.text.denoiser_offset))
+        high = min(512, profile.text.largest or 512) + profile.text.denoiser_offset
+        text = draw(st.none() | st.integers(low, high))
     asked = Workload(
         width=draw(sides),
         height=draw(sides),
         steps=draw(st.integers(1, 100)),
-        passes=draw(st.integers(1, 2)),
+        passes=draw(st.integers(1, 2 if profile.guidance.parameter else 1)),
         batch_size=draw(st.integers(1, 16)),
         precision=draw(st.sampled_from(PRECISIONS)),
         text_tokens=text,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,15 @@ from joulecast.errors import UnknownNameError, fold
 FOLDER = "architectures"
 HUB_ADDRESSES = ("https://huggingface.co/", "huggingface.co/", "hf.co/")
 WEIGHT_ENDINGS = (".safetensors", ".ckpt")
+FINE_TUNES = "finetunes.csv"
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """A model with the layers of a catalogue model and weights of its own."""
+
+    hub_id: str
+    model: str
 
 
 @cache
@@ -40,10 +50,25 @@ def _names_by_folded() -> dict[str, str]:
 
 
 def listed_names() -> Iterator[str]:
-    """Every name that some model answers to: its own, its hub id and its aliases."""
+    """Every name that some model answers to: its own, its hub id, its aliases and its fine-tunes."""
     for name in model_names():
         entry = model_entry(name)
         yield from (name, entry["hub_id"], *entry["aliases"])
+    yield from (row["hub_id"] for row in data.read_table(FINE_TUNES))
+
+
+def fine_tune(name: str) -> FineTune | None:
+    """The listed fine-tune of a hub id, or of its part after the slash; None without one."""
+    return _fine_tunes().get(fold(bare(name)))
+
+
+@cache
+def _fine_tunes() -> dict[str, FineTune]:
+    table = {}
+    for row in data.read_table(FINE_TUNES):
+        for known in (row["hub_id"], row["hub_id"].rpartition("/")[2]):
+            table[fold(known)] = FineTune(row["hub_id"], row["model"])
+    return table
 
 
 def bare(name: str) -> str:
@@ -58,12 +83,16 @@ def bare(name: str) -> str:
 def find_model(name: str) -> str:
     """The catalogue's name for a name, hub id, alias or file of weights; case and punctuation do not matter.
 
+    A listed fine-tune is the model whose layers it has.
+
     Raises
     ------
     UnknownNameError
         The catalogue has no such model.
     """
     found = _names_by_folded().get(fold(bare(name)))
+    if found is None and (tuned := fine_tune(name)):
+        found = tuned.model
     if found is None:
         raise UnknownNameError(
             "model",

@@ -30,6 +30,7 @@ PIPELINE_MODULES = (
 )
 MAX_CONFIG_BYTES = 4_000_000
 MAX_INTEGER = 2**24  # larger than any width, vocabulary or sample size in use
+NO_SIZE, MOST_OF_NO_SIZE = ("token_id", "rope_theta"), 1e15  # keys of numbers that nothing is sized by
 MAX_LAYERS = 512
 # The most of what a key names: a model with more is none, and would be built all the same.
 MOST_OF: Mapping[str, int] = {"layers": MAX_LAYERS, "timesteps": 100_000}
@@ -157,8 +158,15 @@ def check_sane(value: object, where: str) -> None:
             raise FileFormatError(f"{where} is a list of {len(value)} items; no config has one so long")
         for item in value:
             check_sane(item, where)
-    elif isinstance(value, (int, float)) and not abs(value) <= MAX_INTEGER and "token_id" not in where:
-        raise FileFormatError(f"{where} is {shown(value)}; no architecture has a number beyond {MAX_INTEGER}")
+    elif isinstance(value, (int, float)) and not abs(value) <= _most(where):
+        raise FileFormatError(
+            f"{where} is {shown(value)}; no architecture has a number beyond {_most(where):.0f}"
+        )
+
+
+def _most(where: str) -> float:
+    """The largest number that makes sense at a place of a config."""
+    return MOST_OF_NO_SIZE if any(key in where.rpartition(": ")[2] for key in NO_SIZE) else MAX_INTEGER
 
 
 def is_tokenizer(component: str, class_name: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from joulecast.architecture.catalogue import fine_tune
 from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import TRUE_CFG, ComputeProfile
@@ -202,8 +203,14 @@ def _also_meant(asked: str, name: str) -> tuple[str, ...]:
 
 
 def _model_notes(model: ModelChoice, profile: ComputeProfile) -> list[str]:
-    is_alias = isinstance(model, str) and profile.origin == "catalogue" and fold(model) != fold(profile.name)
-    return [f"model {shown(model)} is {profile.name}"] if is_alias else []
+    if not isinstance(model, str) or profile.origin != "catalogue" or fold(model) == fold(profile.name):
+        return []
+    if fine_tune(model):
+        return [
+            f"model {shown(model)} is a fine-tune of {profile.name}: the same layers, so the same cost; "
+            f"what was not given is as {profile.name}'s authors recommend"
+        ]
+    return [f"model {shown(model)} is {profile.name}"]
 
 
 def _gpu_note(asked: GpuChoice, gpu: Gpu) -> str:

@@ -17,13 +17,13 @@ from joulecast.report import amounts as quantity
 from joulecast.report.lines import aligned, heading, paragraph, sentence, table, warned
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP, counted
 
+MOST_OF_ALIASES = 32  # characters: more would make the lines of a table wrap
 _BOUNDARIES = {
     "gross": "all that the GPU board draws, idle power included (gross); not the rest of the computer, "
     "nor cooling.",
     "dynamic": "what the GPU board draws above its idle power of {idle} (dynamic); not the rest of the "
     "computer, nor cooling.",
 }
-MOST_ALIASES = 24  # letters of a column that is to stay narrow
 # What the law has seen, and on what it was tested to find its error: what was held out of its fit.
 _FAMILIARITY = {
     "same_source": ("you measured this model and GPU", "runs of yours that it had not seen"),
@@ -294,7 +294,8 @@ def _role(role: str) -> str:
 
 
 def _shortest(aliases: Sequence[str]) -> list[str]:
-    """The two shortest aliases, or the one where two are long, in the order of the catalogue."""
+    """The two shortest aliases, or the one where both would be long, in the order of the catalogue."""
     kept = sorted(aliases, key=len)[:2]
-    kept = kept if len("".join(kept)) <= MOST_ALIASES else kept[:1]
+    if sum(map(len, kept)) > MOST_OF_ALIASES:
+        kept = kept[:1]
     return [alias for alias in aliases if alias in kept]
