@@ -435,6 +435,8 @@ def test_operators_add_up_to_the_total(question: tuple[ComputeProfile, Workload]
         assert (cost.bytes > 0).all()
         assert (cost.memory_bytes > 0).all()
     assert added == pytest.approx(total, rel=1e-12)
+    if any("one after the other" in note for note in profile.notes):
+        return  # beyond the batches that were traced, a call's costs are scaled
     counts = profile.calls(asked.columns())
     assert made == {name: count.item() for name, count in counts.items()}
 

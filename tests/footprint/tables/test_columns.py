@@ -344,3 +344,11 @@ def test_energies_in_another_unit_say_how_to_make_ours(tmp_path: Path, header: s
     with pytest.raises(InputError) as refused:
         read_rows(tmp_path / "t.csv")
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("gpu", ["H1000", "RTX 4090", "H100"])
+def test_doubts_of_a_row_stand_in_one_order(gpu: str) -> None:
+    """Of a power that no GPU draws, and of a GPU that is not known, or of which nobody has published."""
+    row = {"energy_j": "1", "duration_s": "1", "gpu": gpu}
+    found = footprint_columns({name: [value] for name, value in row.items()}, Sites(site("FR")))
+    assert found["footprint_warning"][0] == "; ".join(row_footprint(row, site("FR")).warnings)

@@ -268,11 +268,7 @@ class _Block:
 
     def _warn(self, rows: NDArray[np.int64], told: NDArray[np.object_]) -> None:
         """Add what must be said of each row's GPU, and of its power where no GPU draws that."""
-        of_cards = np.array([SEPARATOR.join(card.warnings) for card in self.cards], dtype=object)
-        of_gpu = of_cards[self.embodied]
-        here = rows[of_gpu[rows] != ""]
-        pairs = zip(told[here], of_gpu[here], strict=True)
-        told[here] = [SEPARATOR.join(filter(None, pair)) for pair in pairs]
+        self._warn_of_gpus(rows, told, of_known=True)
         energy = self.cells["energy_j"]
         gpus, batch, time = (self.cells[name] for name in ("gpu_count", "batch_size", "duration_s"))
         with np.errstate(all="ignore"):
@@ -281,6 +277,14 @@ class _Block:
         for row in rows[(power[rows] < DRAWN_W[0]) | (power[rows] > DRAWN_W[1])].tolist():
             caveats = power_caveats(float(energy[row]), float(seconds[row]))
             told[row] = SEPARATOR.join(filter(None, (told[row], *caveats)))
+        self._warn_of_gpus(rows, told, of_known=False)  # as a row that is alone has them
+
+    def _warn_of_gpus(self, rows: NDArray[np.int64], told: NDArray[np.object_], of_known: bool) -> None:
+        cards = [card.warnings if (card.gpu is not None) is of_known else () for card in self.cards]
+        of_gpu = np.array([SEPARATOR.join(warnings) for warnings in cards], dtype=object)[self.embodied]
+        here = rows[of_gpu[rows] != ""]
+        pairs = zip(told[here], of_gpu[here], strict=True)
+        told[here] = [SEPARATOR.join(filter(None, pair)) for pair in pairs]
 
     def outputs(self) -> Columns:
         """The output columns."""
