@@ -17,7 +17,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ROUND_UP, ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpus as catalogue
-from joulecast.law.law import FittedOn, Law
+from joulecast.law.law import Law
 from joulecast.units import BYTES_PER_GIGABYTE
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
@@ -66,25 +66,27 @@ def known_of(law: Law, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[Kno
     """What a law knows of a model on each of some GPUs."""
     on = law.describe().fitted_on
     return [
-        Known(energy, time, _known_chip(gpu, on) if {energy, time} & _UNSEEN_GPU else DATASHEET)
+        Known(energy, time, _of_unseen(gpu, on.gpus, on.timed_gpus) if {energy, time} & _UNSEEN_GPU else "")
         for gpu, energy, time in zip(
             gpus, law.familiarity(profile, gpus), law.timed_familiarity(profile, gpus), strict=True
         )
     ]
 
 
-def _known_chip(gpu: Gpu, on: FittedOn) -> str:
-    for words, names in (("runs on ", on.gpus), ("times on ", on.timed_gpus)):
+@lru_cache(maxsize=4096)
+def _of_unseen(gpu: Gpu, fitted: tuple[str, ...], timed: tuple[str, ...]) -> str:
+    """What a law knows of a GPU that it has seen no run on: its chip, another of its vendor, or figures."""
+    for words, names in (("runs on ", fitted), ("times on ", timed)):
         alike = [one.name for one in catalogue() if one.name in names and one.chip == gpu.chip]
         if others := [name for name in alike if name != gpu.name]:
             return f"only {words}{' and '.join(others)}, of the same chip"
-    vendors = {one.vendor for one in catalogue() if one.name in {*on.gpus, *on.timed_gpus}}
+    vendors = {one.vendor for one in catalogue() if one.name in {*fitted, *timed}}
     if gpu.vendor and vendors and gpu.vendor not in vendors:
         return f"nor on another GPU of {gpu.vendor}, {DATASHEET}"
     return DATASHEET
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=65_536)  # of every model, GPU, precision and boundary of the catalogue
 def pair_caveats(
     profile: ComputeProfile, gpu: Gpu, precision: str, boundary: str, known: Known
 ) -> tuple[str, ...]:
