@@ -19,7 +19,8 @@ from joulecast.compute.second_process import _received, aside, processors
 from joulecast.errors import FileFormatError, TraceError
 
 pytestmark = [
-    pytest.mark.xdist_group("ray"),  # before Ray's tests: a copy of a process in which Ray ran may crash
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.first,  # before Ray's tests: a copy of a process in which Ray ran may crash
     pytest.mark.trace,
     pytest.mark.skipif(sys.platform != "linux", reason="a process is copied on Linux alone"),
 ]

@@ -74,7 +74,7 @@ def test_toml_of_one_mark_is_looked_through_once(mark: str) -> None:
     ("text", "words"),
     [
         ("[" * 100_000, "deeper than 64"),
-        ('{"a":' * 5000, "deeper than 64"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "deeper than 64"),
         ("[" * 65 + "]" * 65, "deeper than 64"),
         ('{"a": NaN}', "NaN is no number"),
         ("[-Infinity]", "-Infinity is no number"),
