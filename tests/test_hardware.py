@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from joulecast import hardware
 from joulecast.errors import FileFormatError, InputError, JoulecastError, UnknownNameError
-from joulecast.hardware import PRECISIONS, UNKNOWN_IDLE_SHARE, Gpu, gpu, gpus, idle_power_w, load_gpu
+from joulecast.hardware import PRECISIONS, UNKNOWN_IDLE_SHARE, Gpu, gpus, idle_power_w, load_gpu
+from joulecast.question.gpus import gpu
 
 TEMPLATE = """\
 name = "My GPU"
@@ -32,36 +33,6 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("written", "name"),
-    [
-        ("a100", "A100-SXM4-80GB"),
-        ("A100-sxm4_40gb", "A100-SXM4-40GB"),
-        ("NVIDIA A100 80GB PCIe", "A100-PCIe-80GB"),
-        ("h100", "H100-SXM5-80GB"),
-        ("NVIDIA H100 80GB HBM3", "H100-SXM5-80GB"),
-        ("NVIDIA H200", "H200-SXM-141GB"),
-        ("Tesla T4", "T4"),
-        ("NVIDIA GeForce RTX 4090", "RTX 4090"),
-        ("rtxa6000", "RTX A6000"),
-        ("NVIDIA RTX 6000 Ada Generation", "RTX 6000 Ada"),
-    ],
-)
-def test_lookup_ignores_case_and_punctuation(written: str, name: str) -> None:
-    assert gpu(written).name == name
-    assert gpu(written).is_named(written) == (written.casefold().replace("_", "-") == name.casefold()) or (
-        written == "rtxa6000"
-    )
-
-
-def test_every_gpu_answers_to_all_its_names() -> None:
-    for known in gpus():
-        assert known.is_named(known.name.lower())
-        assert gpu(known.name) is known
-        for name in known.aliases:
-            assert gpu(name) is next(one for one in gpus() if name in one.aliases)
-
-
 def test_figures_are_in_si() -> None:
     # NVIDIA's A100 80GB datasheet: 400 W, 312 TFLOP/s, 2039 GB/s.
     a100 = gpu("A100-SXM4-80GB")
@@ -72,17 +43,6 @@ def test_figures_are_in_si() -> None:
     assert a100.sources["idle_power"].startswith("CodeCarbon")
     assert "fp16" not in a100.unverified
     assert "fp16" in gpu("H100 NVL").unverified
-
-
-def test_unknown_name_offers_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"H100-SXM5-80GB.*joulecast gpus") as caught:
-        gpu("H100-SXM5-96GB")
-    assert caught.value.near
-    for name in ("", "+", "日本", "x" * 10_000):
-        with pytest.raises(UnknownNameError):
-            gpu(name)
-    with pytest.raises(InputError, match="name or file"):
-        gpu(None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["T4", "V100-SXM2", "V100-PCIe"])
@@ -139,26 +99,6 @@ def test_a_file_with_a_catalogues_name_is_told_apart(tmp_path: Path) -> None:
     odd = write(tmp_path, TEMPLATE.replace("My GPU", "A100"))
     odd = odd.rename(tmp_path / "a\x1b[31m.toml")
     assert load_gpu(odd).name == "A100 ('a\\x1b[31m.toml')"
-
-
-@pytest.mark.parametrize(
-    ("name", "count", "single"),
-    [
-        ("2 x Tesla V100-PCIE-32GB", 2, "Tesla V100-PCIE-32GB"),
-        ("8xH100", 8, "H100"),
-        (" 4 × L40S", 4, "L40S"),
-        ("H100", 1, "H100"),
-        ("0 x H100", 1, "0 x H100"),
-        ("4090", 1, "4090"),
-        ("7900 XTX", 1, "7900 XTX"),
-        ("9070xt", 1, "9070xt"),
-        ("7900 XT 20GB", 1, "7900 XT 20GB"),
-        ("8xT4", 8, "T4"),
-        ("2x7900XTX", 2, "7900XTX"),
-    ],
-)
-def test_how_many_gpus_a_name_says(name: str, count: int, single: str) -> None:
-    assert hardware.counted(name) == (count, single)
 
 
 def test_gpu_file_with_byte_order_mark_and_crlf(tmp_path: Path) -> None:
@@ -264,11 +204,6 @@ def test_no_file_raises_anything_but_a_joulecast_error(content: bytes) -> None:
         assert message_of(lambda: load_gpu(path)) != ""
 
 
-@given(st.text(max_size=60).filter(lambda text: "/" not in text and "\\" not in text))
-def test_no_name_raises_anything_but_a_joulecast_error(text: str) -> None:
-    assert message_of(lambda: gpu(text)) != ""
-
-
 def test_the_documentation_names_every_key_of_a_gpu_file() -> None:
     page = (Path(__file__).parents[1] / "docs/quickstart.md").read_text(encoding="utf-8")
     for key in hardware._FILE_KEYS:
@@ -285,8 +220,8 @@ def test_what_a_driver_states_is_found_in_the_catalogue(stated: str, name: str) 
 def test_what_a_driver_states_is_never_a_file(tmp_path: Path) -> None:
     """A store's names are of others: none makes a file be read."""
     file = tmp_path / "card.toml"
-    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
-    assert hardware.gpu(str(file)).name == "my T4"
+    file.write_text(hardware.gpu_toml(gpu("T4")))
+    assert gpu(str(file)).name == "my T4"
     assert hardware.catalogued(str(file)) is None
     assert hardware.catalogued("") is None
 
@@ -294,8 +229,13 @@ def test_what_a_driver_states_is_never_a_file(tmp_path: Path) -> None:
 def test_a_gpu_file_whose_path_has_a_line_end_is_a_file_again(tmp_path: Path) -> None:
     """The path is the source of its figures, and a comment in the file that is made of it."""
     file = tmp_path / "a\nbandwidth_gb_per_s = 1\x1b.toml"
-    file.write_text(hardware.gpu_toml(hardware.gpu("T4")))
+    file.write_text(hardware.gpu_toml(gpu("T4")))
     again = tmp_path / "again.toml"
-    again.write_text(hardware.gpu_toml(hardware.gpu(str(file))))
-    found = hardware.gpu(str(again))
-    assert (found.name, found.bandwidth_byte_per_s) == ("my my T4", hardware.gpu("T4").bandwidth_byte_per_s)
+    again.write_text(hardware.gpu_toml(gpu(str(file))))
+    found = gpu(str(again))
+    assert (found.name, found.bandwidth_byte_per_s) == ("my my T4", gpu("T4").bandwidth_byte_per_s)
+
+
+@given(st.text(max_size=60).filter(lambda text: "/" not in text and "\\" not in text))
+def test_no_name_raises_anything_but_a_joulecast_error(text: str) -> None:
+    assert message_of(lambda: gpu(text)) != ""

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import joulecast
 from joulecast.architecture.catalogue import find_model, listed_names
 from joulecast.errors import InputError, JoulecastError
-from joulecast.hardware import gpu
+from joulecast.question.gpus import gpu
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.setting import Setting, read_precision
 from joulecast.question.table import TableReader, keys_of

@@ -22,7 +22,6 @@ from joulecast.cli import main
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError, InputError, UnknownNameError
-from joulecast.hardware import gpu
 from joulecast.law import forms
 from joulecast.law.calibration import held_out_rows, packaged_law
 from joulecast.law.dataset import Dataset
@@ -33,6 +32,7 @@ from joulecast.law.law import FAMILIARITY, Breakdown, GpuColumns
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
 from joulecast.law.paper import peak_flop_per_s
+from joulecast.question.gpus import gpu
 from joulecast.report import charts
 from joulecast.report.decisions.pictures import estimate_chart
 from joulecast.report.validation.findings import held_out_report

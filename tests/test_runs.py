@@ -98,7 +98,7 @@ def changed(column: str, cell: str) -> str:
         ("run_id", "r0", "run_id 'r0' is that of row 2"),
         ("run_id", "", "run_id is empty"),
         ("model", "x" * 10_001, "model is"),
-        ("model", "x" * 200_000, "expected one line of text without spaces"),
+        ("model", "x" * 200_000, "not CSV"),
         ("model", '"open', "not CSV"),
         ("model", '"a\nb"', "one line of text"),
         ("duration_s", "2,3", "13 cells, the header 12"),

@@ -33,9 +33,9 @@ from joulecast.files.tables import blocks_of
 from joulecast.footprint.account import power_caveats
 from joulecast.forecast.answer import _is_possible
 from joulecast.forecast.caveats import Known, host_caveat, pair_caveats, power_caveat, workload_caveats
-from joulecast.hardware import gpu
 from joulecast.plan.demand import _check_demand, _start
 from joulecast.plan.problem import Service
+from joulecast.question.gpus import gpu
 from joulecast.question.table import keys_of
 from joulecast.report import page
 from joulecast.report.amounts import number

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import io
 import json
 import math
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
+from fuzz_changes import records
 from fuzz_files import FORMATS, LIVE_S, STDIN, STORE, Case, case_of
 from joulecast.errors import JoulecastError, visible
 
@@ -178,9 +178,8 @@ def _figures(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _problem_of_table(path: Path) -> str:
-    csv.field_size_limit(10**9)
     with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        for row in records(file):
             words = row.get("error") or row.get("footprint_error")
             given = ("carbon_g",) if "footprint_error" in row else ("energy_j",)
             if words and any(row.get(name) for name in given):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 Json = Any
@@ -158,9 +159,26 @@ def change_toml(text: str, draw: random.Random) -> str:
     return "\n".join(lines) + "\n"
 
 
+@contextlib.contextmanager
+def any_length() -> Iterator[None]:
+    """Cells of any length are read; what is tried in this process keeps the limit that users have."""
+    before = csv.field_size_limit(10**9)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def records(file: Iterable[str]) -> list[dict[str, str]]:
+    """The rows of a table."""
+    with any_length():
+        return list(csv.DictReader(file))
+
+
 def change_csv(text: str, draw: random.Random) -> str:
     """Change one cell, a column or a row of a CSV text."""
-    rows = list(csv.reader(io.StringIO(text)))
+    with any_length():
+        rows = list(csv.reader(io.StringIO(text)))
     columns = min(map(len, rows), default=0)
     if not columns:  # blank lines, or an earlier change took the last column
         return text

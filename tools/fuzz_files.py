@@ -7,7 +7,6 @@ what refuses them is their meaning. Everything follows from the seed of a case.
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import random
@@ -19,7 +18,17 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fuzz_changes import Json, change, change_csv, change_toml, changed_json, damage, mangled, value_of
+from fuzz_changes import (
+    Json,
+    change,
+    change_csv,
+    change_toml,
+    changed_json,
+    damage,
+    mangled,
+    records,
+    value_of,
+)
 from joulecast import data
 from joulecast.files import signed_json
 
@@ -249,7 +258,7 @@ def _parquet(draw: random.Random) -> Case:
 
     text = change_csv(WORKLOADS, draw) if draw.randrange(2) else WORKLOADS
     text = text.encode("utf-8", "replace").decode()  # Parquet has no half characters
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows = records(io.StringIO(text))
     columns: dict[str, Any] = {
         str(k): [str(row.get(k)) for row in rows] for k in (rows[0] if rows else {"x": 1})
     }

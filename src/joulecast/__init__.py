@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from joulecast.forecast.estimate import Estimate, estimate, estimate_of
     from joulecast.forecast.predict import predict
     from joulecast.forecast.track import Track, track
-    from joulecast.hardware import Gpu, gpu, gpus
+    from joulecast.hardware import Gpu, gpus
     from joulecast.law.adapt import fit
     from joulecast.law.fitted import FittedLaw
     from joulecast.law.forms import Form, register_form
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from joulecast.plan.solve import Plan
     from joulecast.plan.tradeoff import Outcome, front, outcomes
     from joulecast.plan.whatif import WhatIf, what_if
+    from joulecast.question.gpus import gpu
     from joulecast.question.models import Model, load_profile, models
     from joulecast.question.question import Question, ask
     from joulecast.question.setting import Setting
@@ -91,7 +92,7 @@ _HOMES = {
     "footprint_of": "footprint.account",
     "footprint_of_energy": "footprint.account",
     "front": "plan.tradeoff",
-    "gpu": "hardware",
+    "gpu": "question.gpus",
     "gpus": "hardware",
     "grid_intensity": "footprint.grid.yearly",
     "hourly_series": "footprint.grid.reading",

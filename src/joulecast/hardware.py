@@ -31,8 +31,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -51,7 +50,7 @@ from joulecast.errors import (
 )
 from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
-from joulecast.files.paths import is_path, shown_path, user_text
+from joulecast.files.paths import shown_path, user_text
 from joulecast.files.streams import as_given
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
@@ -59,23 +58,16 @@ __all__ = [
     "PRECISIONS",
     "Gpu",
     "catalogued",
-    "gpu",
     "gpu_toml",
     "gpus",
-    "gpus_of",
     "idle_power_w",
     "load_gpu",
     "process_nodes",
-    "vendors",
+    "told_apart",
 ]
 
 PRECISIONS: Final = ("fp32", "tf32", "fp16", "bf16", "fp8")
 CATALOGUE: Final = "catalogue"
-CHANGED: Final = "changed"  # what tells a GPU of the catalogue from the same with other figures
-HINT: Final = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
-FILE_HINT: Final = "describe it in a GPU file (.toml, see `joulecast gpus H100 --toml`)"
-KINDS: Final = ("cpu", "mps", "cuda", "gpu", "tpu", "xpu", "npu", "hpu")
-KIND_HINT: Final = "that is a kind of device: give the name of a GPU, as `nvidia-smi -L` prints it"
 MOST_FILE_BYTES: Final = 1_000_000
 # Idle power of a GPU that nobody measured, as a share of its TDP: the median of the catalogue's.
 UNKNOWN_IDLE_SHARE: Final = 0.13
@@ -202,105 +194,19 @@ _TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", 
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
 _PEAK_KEYS: Final = ("fp16_tflops", "bf16_tflops", "fp32_tflops")
 _COMPARED: Final = ("architecture", "process", *(quantity.attribute for quantity in _QUANTITIES.values()))
-# XT and XTX, as in 7900 XTX, are no times.
-_COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*](?!tx?\b)\s*(\S.*)", re.IGNORECASE)
 _FILE_KEYS: Final = (*_TEXT_KEYS, "year", *(quantity.key for quantity in _QUANTITIES.values()))
 
 
 @cache
 def gpus() -> tuple[Gpu, ...]:
     """Every GPU of the packaged catalogue, in the catalogue's order."""
-    figures: dict[str, list[dict[str, str]]] = {}
-    for row in data.read_table("gpu_figures.csv"):
-        figures.setdefault(row["gpu"], []).append(row)
-    return tuple(_catalogued(row, figures[row["gpu"]]) for row in data.read_table("gpus.csv"))
-
-
-def vendors() -> tuple[str, ...]:
-    """The vendors of the catalogue's GPUs."""
-    return tuple(dict.fromkeys(known.vendor for known in gpus()))
-
-
-def gpus_of(vendor: str) -> tuple[Gpu, ...]:
-    """The catalogue's GPUs of a vendor; case does not matter. Raises UnknownNameError for another."""
-    found = tuple(known for known in gpus() if fold(known.vendor) == fold(vendor))
-    if not found:
-        *others, last = vendors()
-        raise UnknownNameError("vendor", vendor, vendors(), f"there are {', '.join(others)} and {last}")
-    return found
-
-
-def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
-    """A GPU by its name, an alias, or the path of a GPU file; a GPU is returned as it is.
-
-    Case and punctuation do not matter, nor ``1 x`` before a name. Text that ends in ``.toml`` or holds a
-    path separator is a path, see `load_gpu`. A GPU that has a name of the catalogue and other figures gets
-    a name of its own: nobody measured it.
-
-    Raises UnknownNameError, with near matches, for a name the catalogue does not list; InputError for
-    several GPUs.
-    """
-    if isinstance(name, Gpu):
-        return _told_apart(name, CHANGED)
-    text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
-    if not isinstance(text, str):
-        raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
-    if not isinstance(name, str) or is_path(text, ".toml"):
-        return load_gpu(text)
-    count, single = counted(text)
-    found = catalogued(single)
-    if found is None:
-        raise UnknownNameError("GPU", text, _alike(single), _hint(single))
-    if count > 1:
-        raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
-    return found
+    return tuple(map(_listed, _rows()))
 
 
 def catalogued(name: str) -> Gpu | None:
     """The catalogue's GPU of a name, as a driver states it; None where it has none. It reads no file."""
-    return _by_folded_name().get(fold(name))
-
-
-def _hint(name: str) -> str:
-    """What would work in place of a name that no GPU of the catalogue has."""
-    words = _words(name)
-    if fold(name.partition(":")[0]) in KINDS:
-        return KIND_HINT
-    for row in data.read_table("gpus_left_out.csv"):
-        if any(words[: len(known)] == known for known in map(_words, row["names"].split(";"))):
-            return f"{row['why']}; {FILE_HINT}"
-    return HINT
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", name.casefold())
-
-
-def counted(text: str) -> tuple[int, str]:
-    """How many GPUs a name says, as ``"2 x Tesla V100"`` or ``"8xH100"``, and the name of one."""
-    found = _COUNT.fullmatch(text)
-    return (int(found[1]), found[2]) if found else (1, text)
-
-
-def _alike(name: str) -> list[str]:
-    """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
-    return _by_number().get(model_number(name), [])
-
-
-@cache
-def _by_number() -> Mapping[str, list[str]]:
-    """The names of the catalogue that say a model number, by that number."""
-    found: dict[str, list[str]] = {}
-    for name in (choice for one in gpus() for choice in (one.name, *one.aliases)):
-        if number := model_number(name):
-            found.setdefault(number, []).append(name)
-    return found
-
-
-def model_number(name: str) -> str:
-    """The first word of a name that holds a digit, e.g. ``a100`` or ``4090``; an empty string without one."""
-    numbers = (word.removeprefix("rtx").removeprefix("gtx") for word in _words(name))
-    return next((word for word in numbers if any(map(str.isdigit, word))), "")
+    found = _names_by_folded().get(fold(name))
+    return None if found is None else _listed(found)
 
 
 def idle_power_w(gpu: Gpu) -> float:
@@ -337,10 +243,10 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
         origin=origin,
         **_attributes(values),
     )
-    return _told_apart(found, as_name(Path(origin).name))
+    return told_apart(found, as_name(Path(origin).name))
 
 
-def _told_apart(found: Gpu, by: str) -> Gpu:
+def told_apart(found: Gpu, by: str) -> Gpu:
     """A GPU as it is, unless its name is the catalogue's for another: then that name and `by`."""
     known = catalogued(found.name)
     if (
@@ -374,7 +280,19 @@ def gpu_toml(gpu: Gpu) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _catalogued(row: Mapping[str, str], figures: Iterable[Mapping[str, str]]) -> Gpu:
+@cache
+def _rows() -> Mapping[str, tuple[Mapping[str, str], Sequence[Mapping[str, str]]]]:
+    """The catalogue's row of each GPU and those of its figures, by its name."""
+    figures: dict[str, list[dict[str, str]]] = {}
+    for row in data.read_table("gpu_figures.csv"):
+        figures.setdefault(row["gpu"], []).append(row)
+    return {row["gpu"]: (row, figures[row["gpu"]]) for row in data.read_table("gpus.csv")}
+
+
+@cache
+def _listed(name: str) -> Gpu:
+    """A GPU of the catalogue by its own name, made when it is first asked for: most ask for one."""
+    row, figures = _rows()[name]
     rows = {figure["quantity"]: figure for figure in figures}
     return Gpu(
         name=row["gpu"],
@@ -402,10 +320,10 @@ def _attributes(values: Mapping[str, float]) -> dict[str, Any]:
 
 
 @cache
-def _by_folded_name() -> dict[str, Gpu]:
-    """GPUs by their names; a name that several have, as NVML does for two memories, is the first's."""
-    names = [(fold(name), known) for known in gpus() for name in (known.name, *known.aliases)]
-    return dict(reversed(names))
+def _names_by_folded() -> Mapping[str, str]:
+    """Names of GPUs by all they answer to; what several answer to, as drivers name them, is the first's."""
+    known = [(name, row["aliases"].split(";")) for name, (row, _) in _rows().items()]
+    return {fold(one): name for name, aliases in reversed(known) for one in (*aliases, name) if one}
 
 
 @cache

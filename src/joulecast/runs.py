@@ -23,11 +23,13 @@ from typing import IO, Any, Final, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast import data, hardware
+from joulecast import data
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, shown
 from joulecast.files.documents import parse_csv
 from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import decoded, shown_path, user_text, write_whole
+from joulecast.hardware import CATALOGUE
+from joulecast.question.gpus import gpu
 
 __all__ = ["Column", "MeasuredRun", "RunTable", "columns", "packaged_runs"]
 
@@ -132,8 +134,8 @@ class MeasuredRun:
         self._name_gpu()
 
     def _name_gpu(self) -> None:
-        found = hardware.gpu(self.gpu)
-        if found.origin == hardware.CATALOGUE and found.name != self.gpu:
+        found = gpu(self.gpu)
+        if found.origin == CATALOGUE and found.name != self.gpu:
             if self.gpu_stated is None:
                 object.__setattr__(self, "gpu_stated", self.gpu)
             object.__setattr__(self, "gpu", found.name)
@@ -300,8 +302,8 @@ def _accepted(name: str, value: object) -> list[object]:
 
 
 def _gpu_name(text: str) -> str:
-    found = hardware.gpu(text)
-    return found.name if found.origin == hardware.CATALOGUE else text
+    found = gpu(text)
+    return found.name if found.origin == CATALOGUE else text
 
 
 def _check_value(column: Column, value: object) -> None:

@@ -16,7 +16,6 @@ from command import Command, Done
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import FitError, UnknownNameError
 from joulecast.files import signed_json
-from joulecast.hardware import gpu
 from joulecast.law.adapt import fit
 from joulecast.law.dataset import Dataset
 from joulecast.law.hold_out import predict_runs
@@ -25,6 +24,7 @@ from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import load_run_profile
 from joulecast.law.scores import Scores
+from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable, packaged_runs
 from published_errors import published
 

@@ -12,8 +12,8 @@ from command import Command
 from joulecast import gpus, models
 from joulecast.cli.commands import COMMANDS
 from joulecast.cli.completion import bash, completed
-from joulecast.hardware import gpu
 from joulecast.law.load import law_names
+from joulecast.question.gpus import gpu
 
 SHELLS = {"bash": "-n", "zsh": "-n", "fish": "--no-execute"}
 COMPLETE = """source ./script

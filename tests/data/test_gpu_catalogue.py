@@ -10,7 +10,8 @@ import pytest
 
 from joulecast import data, estimate
 from joulecast.errors import InputError, UnknownNameError, fold
-from joulecast.hardware import Gpu, gpu, gpus, gpus_of, model_number, process_nodes, vendors
+from joulecast.hardware import Gpu, gpus, process_nodes
+from joulecast.question.gpus import gpu, gpus_of, model_number, vendors
 from joulecast.question.question import ambiguous_gpu
 
 # fp32 lanes a multiprocessor, by architecture or generation; 128 else (two operations a lane of RDNA).

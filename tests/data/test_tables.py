@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from joulecast import data, hardware
+from joulecast import data
 from joulecast.errors import FileFormatError, InputError
 from joulecast.files.paths import user_text
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, columns, packaged_runs
 
 FIGURES = data.read_table("gpu_figures.csv")
@@ -82,19 +83,19 @@ def test_columns_are_the_fields_of_a_run_with_their_defaults() -> None:
 def test_run_is_stated_in_full(run: MeasuredRun) -> None:
     assert all((run.source, run.source_url, run.checkpoint, run.gpu_stated))
     assert re.fullmatch(r"[a-z0-9.\-]+", run.run_id)
-    assert hardware.gpu(run.gpu).name == run.gpu
+    assert gpu(run.gpu).name == run.gpu
     # A name that fits several products is an assumption and must be called one.
     ambiguous = run.gpu_stated in {"A100", "H100", "V100"}
     assert ("GPU variant not stated" in (run.assumptions or "")) == ambiguous
     assert run.gpu_stated is not None
-    assert run.gpu.startswith(run.gpu_stated) if ambiguous else hardware.gpu(run.gpu_stated).name == run.gpu
+    assert run.gpu.startswith(run.gpu_stated) if ambiguous else gpu(run.gpu_stated).name == run.gpu
 
 
 @pytest.mark.parametrize("run", packaged_runs().filter(boundary="gross"), ids=lambda run: run.run_id)
 def test_gross_power_is_possible(run: MeasuredRun) -> None:
     assert run.energy_j is not None
     assert run.duration_s is not None
-    board = hardware.gpu(run.gpu)
+    board = gpu(run.gpu)
     power_w = run.energy_j * run.batch_size / run.duration_s
     assert board.idle_power_w is not None
     assert board.idle_power_w < power_w < MOST_POWER_OVER_TDP * board.tdp_w
@@ -112,7 +113,7 @@ def test_arithmetic_is_possible_at_the_stated_time() -> None:
     for run in packaged_runs().filter(model="sd1.5", width=512):
         assert run.duration_s is not None
         flop = 0.68e12 * run.passes * run.steps * run.batch_size
-        assert flop / run.duration_s < hardware.gpu(run.gpu).peak_flop_per_s(run.precision)
+        assert flop / run.duration_s < gpu(run.gpu).peak_flop_per_s(run.precision)
 
 
 @pytest.mark.parametrize("name", ["nothing.csv", "runs", "../errors.txt"])

@@ -15,11 +15,11 @@ from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.files import signed_json
-from joulecast.hardware import gpu
 from joulecast.law.law import FAMILIARITY, GpuColumns
 from joulecast.law.law_file import VERSION, rounded, write_law
 from joulecast.law.load import default_law, law_names, load_law
 from joulecast.law.roofline import RooflineLaw
+from joulecast.question.gpus import gpu
 
 SIX_DIGITS = 1e-4  # parameters are written to 6 digits; energies go with their products
 

@@ -13,7 +13,6 @@ from scipy import stats
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
-from joulecast.hardware import gpu
 from joulecast.law.adapt import FEWEST_FOR_INTERVAL, _well_measured, moved
 from joulecast.law.calibration import choose_default
 from joulecast.law.dataset import Dataset
@@ -27,6 +26,7 @@ from joulecast.law.own_runs import check
 from joulecast.law.reproduction import AGREES, DIFFERS, Fit, _verdict
 from joulecast.law.roofline import RooflineLaw, assumed
 from joulecast.law.scores import Score
+from joulecast.question.gpus import gpu
 from joulecast.report.waterfall import waterfall_steps
 from joulecast.runs import MeasuredRun, RunTable
 

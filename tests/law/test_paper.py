@@ -13,12 +13,13 @@ import statsmodels.api as sm  # type: ignore[import-untyped]
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
-from joulecast.hardware import gpu, idle_power_w
+from joulecast.hardware import idle_power_w
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms, fit_paper
 from joulecast.law.fitted import Gross
 from joulecast.law.law import FAMILIARITY, GpuColumns
 from joulecast.law.paper import Coefficients, PaperLaw, PaperParameters, ReferenceGpu, paper_regressors
+from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable
 
 SAME_ALGEBRA = 1e-6  # two least-squares solvers on a design of condition ~1e3, in float64

@@ -12,13 +12,13 @@ import pytest
 from joulecast import estimate
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import fit_law
 from joulecast.law.law import GpuColumns
 from joulecast.law.load import law_names, load_law
 from joulecast.law.score_runs import on_runs
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 A100 = "A100-SXM4-80GB"

@@ -19,7 +19,7 @@ from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
 from joulecast.forecast.estimate import estimate
 from joulecast.forecast.predict import predict
-from joulecast.hardware import Gpu, gpu, gpus
+from joulecast.hardware import Gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import PRIORS, _Problem, fit_roofline
@@ -27,6 +27,7 @@ from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import GpuColumns
 from joulecast.law.load import law_names, load_law
 from joulecast.law.roofline import REFERENCE_CLOCK_HZ, GpuTraits, RooflineLaw, assumed, chip_factor
+from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable
 
 ADDS_UP = 1e-12  # the same sums in another order, in float64

@@ -85,9 +85,9 @@ def _campaign_run(options: argparse.Namespace) -> int:
 
 
 def _run_here(store: Store, settings: Settings, budget_s: float | None, options: argparse.Namespace) -> None:
-    from joulecast.hardware import gpu as find_gpu
     from joulecast.measure.campaign import run_campaign, waiting
     from joulecast.measure.node import gpu_name
+    from joulecast.question.gpus import gpu as find_gpu
 
     named = None if options.gpu is None else find_gpu(options.gpu).name
     subject, meter = source(options)

@@ -76,8 +76,9 @@ def completed() -> list[Completed]:
 
 def _names() -> dict[str, tuple[str, ...]]:
     """Names that an argument may be, by its destination; a blank in one is written as a hyphen."""
-    from joulecast.hardware import gpus, vendors
+    from joulecast.hardware import gpus
     from joulecast.law.load import law_names
+    from joulecast.question.gpus import vendors
     from joulecast.question.models import models
 
     known = tuple(gpu.name.replace(" ", "-") for gpu in gpus())

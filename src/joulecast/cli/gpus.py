@@ -24,7 +24,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the GPUs, or print one as a file."""
-    from joulecast.hardware import gpu, gpu_toml, gpus, gpus_of
+    from joulecast.hardware import gpu_toml, gpus
+    from joulecast.question.gpus import gpu, gpus_of
 
     if options.vendor is not None and options.names:
         raise InputError("give names or --vendor, not both: joulecast gpus --vendor AMD")

@@ -170,7 +170,8 @@ def _model_name(text: str) -> str:
 
 def _gpu_names(text: str, doubts: list[str]) -> list[str]:
     """A GPU's own name, or those of all; the path of a GPU file as it is. What is ambiguous is told."""
-    from joulecast.hardware import gpu, gpus
+    from joulecast.hardware import gpus
+    from joulecast.question.gpus import gpu
     from joulecast.question.question import ambiguous_gpu
 
     if text.casefold() == ALL:

@@ -21,6 +21,7 @@ from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
 from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
+from joulecast.compute.profile import TRUE_CFG
 from joulecast.compute.tracer import (
     Operator,
     OperatorRecorder,
@@ -35,7 +36,8 @@ from torch.utils import _pytree as pytree
 Signature = tuple[Any, ...]
 Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on meta
 # How guidance is switched on, in the order in which a pipeline is asked.
-GUIDANCE_PARAMETERS = ("true_cfg_scale", "guidance_scale")
+GUIDANCE = "guidance_scale"
+GUIDANCE_PARAMETERS = (TRUE_CFG, GUIDANCE)
 # The first that a pipeline takes: others convert the image on the processor, which costs time here.
 OUTPUT_TYPES = ("pt", "np", "pil")
 # How the first field of a result ends that is made for another pipeline.
@@ -172,7 +174,7 @@ class PipelineCapture:
         usual = next((name for name in GUIDANCE_PARAMETERS if name in self.parameters), None)
         if usual or not self.further_steps:
             return usual
-        ending = GUIDANCE_PARAMETERS[-1]
+        ending = GUIDANCE  # of the main stage, where it has a name of its own: decoder_guidance_scale
         of_others = {name.removesuffix(STEPS) + ending for name in self.further_steps}
         named = (name for name in self.parameters if name.endswith(ending) and name not in of_others)
         return next(named, None)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from joulecast.architecture.build import PROMPT
-from joulecast.compute.capture import STEPS, Call, PipelineCapture, Request
+from joulecast.compute.capture import GUIDANCE, STEPS, Call, PipelineCapture, Request
 from joulecast.compute.operators import (
     BATCHED,
     DECODER,
@@ -423,22 +423,19 @@ class PipelineRules:
         return None if low is None or high is None else (int(low), int(high))
 
     def _defaults(self) -> Defaults:
-        parameters, facts = self.capture.parameters, self.facts
+        parameters, facts, parameter = self.capture.parameters, self.facts, self.guidance.parameter
         return Defaults(
             width=self.native[0],
             height=self.native[1],
             steps=facts.get("default_steps") or parameters[STEPS].default,
-            guidance=self._own_scale("guidance_scale"),
+            guidance=self._own_scale(GUIDANCE if parameter in (None, TRUE_CFG) else parameter),
             true_cfg_scale=self._own_scale(TRUE_CFG),
             negative_prompt=bool(facts.get("default_negative_prompt")),
             precision=facts.get("default_precision") or "fp16",
         )
 
     def _own_scale(self, name: str) -> float | None:
-        """A guidance scale when none is given: as the authors recommend, else as the pipeline has it."""
-        named = self.guidance.parameter
-        if named not in (None, name, TRUE_CFG) and name != TRUE_CFG:
-            name = named  # the main stage's: decoder_guidance_scale
+        """A scale when none is given: as the authors recommend, else as the pipeline has it, if at all."""
         stated = self.capture.parameters[name].default if name in self.capture.parameters else None
         scale = self.facts.get(f"default_{name}", stated)
         return scale if isinstance(scale, (int, float)) else None

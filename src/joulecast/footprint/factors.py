@@ -9,7 +9,7 @@ from joulecast import data
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.quantity import Quantity
 from joulecast.hardware import Gpu
-from joulecast.hardware import gpu as find_gpu
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.uncertainty import Interval, Number, interval, parse_interval
 
 # factor -> (smallest, largest) value that can be meant, and what it is

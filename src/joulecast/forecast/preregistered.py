@@ -23,12 +23,12 @@ from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import replacing, shown_path, user_text
 from joulecast.files.plain import finite
 from joulecast.forecast.predictor import OUTPUTS, Predictor
-from joulecast.hardware import gpu as find_gpu
 from joulecast.law.law import Law
 from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of
 from joulecast.measure.records import EAGER
 from joulecast.measure.store import NewTask
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.questions import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from joulecast.hardware import gpu
 from joulecast.law.calibration import calibrated, packaged_law
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
@@ -30,6 +29,7 @@ from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
 from joulecast.law.score_runs import OnRuns, on_runs
 from joulecast.law.scores import Scores
 from joulecast.presented import Presented
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 # Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.

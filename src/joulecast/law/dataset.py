@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError, JoulecastError
-from joulecast.hardware import Gpu, gpu, idle_power_w
+from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law.law import Array, FittedOn, GpuColumns
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 

@@ -28,7 +28,6 @@ from joulecast.compute.operators import DENOISER
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
-from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fitted import NORMAL_90, FittedLaw, Gross, widened
 from joulecast.law.forms import fit_law, known_forms, register_forms
@@ -36,6 +35,7 @@ from joulecast.law.law import FAMILIARITY, Array
 from joulecast.law.own_runs import usable
 from joulecast.law.scores import LEVEL, Score, Scores, log_of_call, score_errors
 from joulecast.law.workers import shared_out
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable, packaged_runs
 
 _VERSION = re.compile(r" v\d+$")

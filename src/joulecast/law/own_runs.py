@@ -12,7 +12,7 @@ from joulecast.architecture.catalogue import find_model
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.errors import FitError, JoulecastError, UnknownNameError
-from joulecast.hardware import gpu
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 FEWEST_RUNS, FEWEST_SETTINGS = 3, 2

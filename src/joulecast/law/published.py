@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast import data
-from joulecast.hardware import Gpu, gpu
+from joulecast.hardware import Gpu
 from joulecast.law.dataset import Dataset
+from joulecast.question.gpus import gpu
 
 
 @dataclass(frozen=True)

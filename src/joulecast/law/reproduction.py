@@ -17,7 +17,6 @@ import numpy as np
 
 from joulecast import data
 from joulecast.errors import MissingExtraError
-from joulecast.hardware import gpu
 from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
 from joulecast.law.fitted import FittedLaw
@@ -27,6 +26,7 @@ from joulecast.law.kaplan import kaplan_flop, sequence_length, transformer_of
 from joulecast.law.law import Array, GpuColumns
 from joulecast.law.own_runs import usable
 from joulecast.law.scores import spearman
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 TRANSFORMERS = ("flux.1-dev", "sd3.5-large", "qwen-image")

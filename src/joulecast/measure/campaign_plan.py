@@ -48,10 +48,10 @@ from joulecast.errors import (
 from joulecast.files.documents import parse_toml
 from joulecast.files.paths import user_text
 from joulecast.files.streams import stream_name
-from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.protocol import Settings
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
 from joulecast.measure.store import NewTask
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.question import workload_of
 from joulecast.question.setting import Setting, key_of, refuse_work
 from joulecast.question.vocabulary import WORK, meant

@@ -16,11 +16,11 @@ from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.files.documents import inert
 from joulecast.files.paths import shown_path, write_whole
 from joulecast.hardware import Gpu, catalogued
-from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TaskResult, TaskSpec
 from joulecast.measure.rows import StoredRepeat, StoredResult
 from joulecast.measure.store import Store
 from joulecast.measure.task import WHOLE
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.runs import MeasuredRun, RunTable
 
 Row: TypeAlias = Mapping[str, object]  # of a CSV file, by column

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import MeasureError
-from joulecast.hardware import gpu as find_gpu
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import make_spec
 from joulecast.measure.export import check_target, device_of, export
@@ -19,6 +18,7 @@ from joulecast.measure.records import TaskSpec
 from joulecast.measure.rows import StoredResult
 from joulecast.measure.store import NewTask, Store
 from joulecast.measure.task import Subject
+from joulecast.question.gpus import gpu as find_gpu
 
 
 def measure_once(

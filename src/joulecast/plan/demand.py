@@ -26,10 +26,10 @@ from joulecast.footprint.quantity import quantity
 from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import UNKNOWN_IDLE_SHARE, Gpu, idle_power_w
-from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.plan.table import Table, number_of, whole_of
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask, precision_notes, precision_of, work_of
 from joulecast.question.questions import SEPARATOR

@@ -21,11 +21,11 @@ from joulecast.footprint.site import Site
 from joulecast.forecast.estimate import LawChoice, estimate_of
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import Gpu
-from joulecast.hardware import gpu as find_gpu
 from joulecast.plan.case import Case
 from joulecast.plan.measures import MEASURES, QUALITY
 from joulecast.plan.possible import cannot_run
 from joulecast.plan.problem import Array
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.models import load_profile
 from joulecast.question.question import Question, ask
 from joulecast.question.questions import SEPARATOR

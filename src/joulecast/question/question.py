@@ -15,8 +15,9 @@ from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import TRUE_CFG, ComputeProfile
 from joulecast.errors import InputError, fold, shown
-from joulecast.hardware import Gpu, gpus, model_number
-from joulecast.hardware import gpu as find_gpu
+from joulecast.hardware import Gpu, gpus
+from joulecast.question.gpus import gpu as find_gpu
+from joulecast.question.gpus import model_number
 from joulecast.question.models import load_profile
 from joulecast.question.setting import Setting
 

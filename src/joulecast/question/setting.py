@@ -136,7 +136,7 @@ def key_of(name: str) -> str | None:
 
 def own_key_of(name: str) -> str | None:
     """The key that is called so here, whatever the case and punctuation; None without one."""
-    return _FOLDED_KEYS.get(fold(name))
+    return FOLDED_KEYS.get(fold(name))
 
 
 def refuse_work(
@@ -229,4 +229,4 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(Setting))
 KEYS: Final = (*FIELDS, "size")
-_FOLDED_KEYS: Final = {fold(key): key for key in KEYS}
+FOLDED_KEYS: Final = {fold(key): key for key in KEYS}

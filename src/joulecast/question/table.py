@@ -22,7 +22,7 @@ from joulecast.errors import InputError, JoulecastError, fold, shown
 from joulecast.files.columns import Column, Words, distinct, is_missing, length, look_up, text_of
 from joulecast.files.paths import is_path
 from joulecast.hardware import catalogued
-from joulecast.hardware import gpu as find_gpu
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.numbers import whole_numbers
 from joulecast.question.question import (
@@ -34,7 +34,7 @@ from joulecast.question.question import (
 )
 from joulecast.question.questions import NOT_GIVEN, SEPARATOR, Device, Questions, Rows
 from joulecast.question.setting import (
-    KEYS,
+    FOLDED_KEYS,
     key_of,
     own_key_of,
     read_boundary,
@@ -96,8 +96,7 @@ def _refuse_slips(names: Collection[str], said: Collection[str]) -> None:
 
 def _nearly(name: str) -> str:
     """The key that is nearly called so, by its own name or, more nearly, another's; or an empty string."""
-    own = {fold(key): key for key in KEYS}
-    for known, cutoff in ((own, NEARLY), (names_of_keys(), MORE_NEARLY)):
+    for known, cutoff in ((FOLDED_KEYS, NEARLY), (names_of_keys(), MORE_NEARLY)):
         near = get_close_matches(name, known, n=1, cutoff=cutoff)
         if near:
             return known[near[0]]

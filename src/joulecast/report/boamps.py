@@ -18,8 +18,8 @@ from joulecast.files.plain import Json
 from joulecast.footprint.account import Site
 from joulecast.footprint.grid.places import find_region
 from joulecast.footprint.tables.row import Row, check_whole, positive, words
-from joulecast.hardware import counted
-from joulecast.hardware import gpu as find_gpu
+from joulecast.question.gpus import counted
+from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.models import load_profile
 from joulecast.report.origin import Origin, origin_of, row_warnings
 from joulecast.units import BYTES_PER_GIGABYTE, joules_to_kilowatt_hours

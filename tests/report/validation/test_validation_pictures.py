@@ -15,10 +15,10 @@ from joulecast import data
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MissingExtraError
-from joulecast.hardware import gpu
 from joulecast.law.law import GpuColumns
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import usable
+from joulecast.question.gpus import gpu
 from joulecast.report import charts
 from joulecast.report.validation import pictures
 from joulecast.report.validation.rows import (

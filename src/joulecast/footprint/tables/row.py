@@ -18,7 +18,7 @@ from joulecast.files.numbers import MOST_WHOLE
 from joulecast.footprint.account import Footprint, check_gross, check_images, footprint_of_energy
 from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.site import Site
-from joulecast.hardware import counted
+from joulecast.question.gpus import counted
 from joulecast.uncertainty import Interval
 
 WHOLE = "pipeline"

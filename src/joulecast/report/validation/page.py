@@ -15,11 +15,11 @@ from pathlib import Path
 
 from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.hardware import gpu
 from joulecast.law.calibration import held_out_rows
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.hold_out import HeldOut
 from joulecast.law.law import GpuColumns
+from joulecast.question.gpus import gpu
 from joulecast.report import page
 from joulecast.report.page import Picture
 from joulecast.report.validation.findings import HeldOutReport
