@@ -30,6 +30,7 @@ import joulecast
 from command import Command as InProcess
 from joulecast.cli.help import names
 from joulecast.cli.parser import commands as command_parsers
+from joulecast.law.load import load_law
 
 ROOT = Path(__file__).parents[1]
 TOOL = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
@@ -246,3 +247,17 @@ def test_blocks_and_commands_are_found() -> None:
     found = list(blocks("docs/quickstart.md"))
     assert {"console", "python", "csv"} <= {kind for kind, _, _ in found}
     assert ("csv", "workloads.csv") in {(kind, file) for kind, file, _ in found}
+
+
+def test_errors_told_in_prose_are_the_laws_own() -> None:
+    errors = load_law().errors
+    seen, unseen = errors["seen"], errors["unseen_gpu"].energy
+    assert seen.energy
+    assert seen.duration
+    assert unseen
+    covered = f"{seen.energy.coverage:.0f} % of {seen.energy.runs} energies and "
+    covered += f"{seen.duration.coverage:.0f} % of times"
+    for name in ("README.md", "docs/choose-a-gpu.md"):
+        assert covered in " ".join((ROOT / name).read_text(encoding="utf-8").split()), name
+    off = f"off by {unseen.median:.0f} % in the median, and 9 in 10 by less than {unseen.p90:.0f} %"
+    assert off in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())

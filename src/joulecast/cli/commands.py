@@ -48,7 +48,7 @@ COMMANDS: Final = {
     ),
     "footprint": Command(
         "footprint",
-        "Carbon, water and money of every row of a table; a row without says why in `footprint_error`.",
+        "Carbon, water and money of every row of a table; a row without one says why in `footprint_error`.",
     ),
     "budget": Command(
         "budget", "Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."

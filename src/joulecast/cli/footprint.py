@@ -1,4 +1,4 @@
-"""Carbon, water and money of every row of a table; a row without says why in `footprint_error`."""
+"""Carbon, water and money of every row of a table; a row without one says why in `footprint_error`."""
 
 from __future__ import annotations
 

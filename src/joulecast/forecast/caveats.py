@@ -101,7 +101,9 @@ def pair_caveats(
         )
     if gpu.limit_note:
         found.append(f"the power limit of {gpu.name}, {gpu.tdp_w:g} W, {gpu.limit_note}")
-    doubtful = [words for figure, words in _figures(precision, boundary).items() if figure in gpu.unverified]
+    told = {"tdp"} if gpu.limit_note else set()
+    figures = _figures(precision, boundary)
+    doubtful = [words for figure, words in figures.items() if figure in gpu.unverified - told]
     if doubtful:
         found.append(f"no citable source confirms the {' and '.join(doubtful)} of {gpu.name}")
     if boundary == "dynamic" and gpu.idle_power_w is None:
