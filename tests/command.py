@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from joulecast.cli import main
+from joulecast.errors import visible
 
 
 class Done(NamedTuple):
@@ -26,3 +27,14 @@ def exit_status(*arguments: str) -> int:
     with pytest.raises(SystemExit) as ended:
         main(list(arguments))
     return int(ended.value.code or 0)
+
+
+def refused(done: Done, *words: str) -> str:
+    """The command ended with exit status 2 and one line of error, which is returned and has the words."""
+    assert (done.status, done.out) == (2, ""), done
+    assert done.err.startswith("error: ")
+    assert len(done.err.splitlines()) == done.err.count("\n") == 1
+    assert visible(done.err) == done.err
+    for word in words:
+        assert word in done.err
+    return done.err

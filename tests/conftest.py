@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -11,19 +12,28 @@ from hypothesis import settings
 from command import Command, Done, exit_status
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
-from joulecast.law.own_runs import usable
-from joulecast.runs import RunTable, packaged_runs
+from joulecast.law.forms import find_form
+from joulecast.law.own_runs import fitted_runs
+from joulecast.runs import RunTable
+
+if TYPE_CHECKING:
+    from starlette.testclient import TestClient
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # xdist gives its processes a narrow terminal: text must not depend on that
 settings.register_profile("busy", deadline=None)  # a machine at work elsewhere makes no test fail
 settings.load_profile("busy")
+EVERY_MODEL = "every_model"
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Slow tests first: with two processes, what is left at the end is shared evenly. Before them those that
-    must be the first of their process."""
+    must be the first of their process. Those of every model only where they are asked for by that name."""
+    if EVERY_MODEL not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker(EVERY_MODEL)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
@@ -38,9 +48,30 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture(scope="session")
+def client() -> TestClient:
+    """A client of a server whose requests are of H100s where they name no GPU."""
+    from starlette.testclient import TestClient
+
+    from joulecast.web.app import create_app
+    from joulecast.web.asking import Defaults
+
+    return TestClient(create_app(Defaults(gpu="H100-SXM5-80GB")))
+
+
+@pytest.fixture(scope="session")
+def bare() -> TestClient:
+    """A client of a server without defaults."""
+    from starlette.testclient import TestClient
+
+    from joulecast.web.app import create_app
+
+    return TestClient(create_app())
+
+
+@pytest.fixture(scope="session")
 def eager() -> RunTable:
-    """The packaged runs that laws are fitted on."""
-    return usable(packaged_runs())[0]
+    """The packaged runs that every law is fitted on: images by eager diffusers on one GPU."""
+    return fitted_runs(find_form("paper"))[0]
 
 
 @pytest.fixture(scope="session")

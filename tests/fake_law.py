@@ -12,6 +12,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.law.law import Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
 from joulecast.law.scores import Score, Scores
+from joulecast.runtime import REFERENCE, Runtime
 
 UTILISATION = 0.4
 POWER_SHARE = 0.9
@@ -38,7 +39,12 @@ class FakeLaw:
     form = "constant"
 
     def predict(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Prediction:
         flop = profile.flop(workloads, precision)
         rate = gpus.column(lambda gpu: UTILISATION * gpu.peak_flop_per_s(precision))
@@ -55,21 +61,35 @@ class FakeLaw:
             host_share=0 * ones,
         )
 
-    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+    def familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
         model = "seen" if profile.name == "flux.1-dev" else "unseen_model"
         other = "unseen_gpu" if model == "seen" else "unseen_both"
         return [model if gpu.name == "A100-SXM4-80GB" else other for gpu in gpus]
 
-    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
-        return self.familiarity(profile, gpus)
+    def timed_familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
+        return self.familiarity(profile, gpus, precision, runtime)
 
     def outside(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Mapping[str, NDArray[np.bool_]]:
         return {f"steps are more than {LARGEST_STEPS}": workloads.steps > LARGEST_STEPS}
 
     def breakdown(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Breakdown | None:
         return None
 

@@ -8,7 +8,11 @@ from typing import Any
 
 from joulecast import data
 
-CONFIG_FILES = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
+CONFIG_FILES = {
+    "scheduler": "scheduler_config.json",
+    "tokenizer": "tokenizer_config.json",
+    "processor": "preprocessor_config.json",
+}
 
 
 def write_folder(model: str, folder: Path) -> Path:
@@ -19,7 +23,9 @@ def write_folder(model: str, folder: Path) -> Path:
     for name, part in entry["components"].items():
         index[name] = [part["library"], part["class"]]
         (folder / name).mkdir()
-        file = CONFIG_FILES.get(name.partition("_")[0], "config.json")
+        images = ("processor", "feature_extractor")
+        kind = "processor" if name.endswith(images) else name.partition("_")[0]
+        file = CONFIG_FILES.get(kind, "config.json")
         (folder / name / file).write_text(json.dumps(part["config"]))
     (folder / "model_index.json").write_text(json.dumps(index))
     return folder

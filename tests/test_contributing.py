@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -122,6 +123,43 @@ def test_a_model_without_its_profile_says_what_makes_it(copy: Path, run: Run) ->
     assert len(json.loads(run("models --json")[0][1])) == len(joulecast.models()) + 1
 
 
+MARKED = """import pytest
+
+@pytest.mark.slow
+def test_slow(): pass
+
+@pytest.mark.slow
+@pytest.mark.every_model
+def test_every(): pass
+
+def test_plain(): pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("expression", "chosen"),
+    [
+        ("", {"slow", "plain"}),
+        ("slow", {"slow"}),
+        ("not slow", {"plain"}),
+        ("every_model", {"every"}),
+        ("slow or every_model", {"slow", "every"}),
+    ],
+)
+def test_every_model_is_asked_for_by_name(expression: str, chosen: set[str], tmp_path: Path) -> None:
+    """Whatever else `-m` says."""
+    (tmp_path / "test_marked.py").write_text(MARKED)
+    asked = ["--collect-only", "-c", str(ROOT / "pyproject.toml"), "-p", "conftest", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *asked, "-m", expression, str(tmp_path)],
+        cwd=ROOT / "tests", env=os.environ | {"PYTHONPATH": f"{PACKAGE.parent}:{ROOT / 'tests'}"},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(re.findall(r"::test_(\w+)", done.stdout)) == chosen
+
+
 def test_what_the_page_names_is_there() -> None:
     paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.\w+|scripts/\w+)", PAGE)
     assert len(paths) > 12
@@ -137,6 +175,7 @@ def test_what_the_page_names_is_there() -> None:
 
 def test_the_page_is_a_page() -> None:
     assert len(PAGE.splitlines()) < 120
+    assert max(map(len, PAGE.splitlines())) <= 132
     for page in ("README.md", "docs/index.md"):
         assert "CONTRIBUTING.md" in (ROOT / page).read_text(encoding="utf-8")
 

@@ -16,13 +16,11 @@ import os
 import pkgutil
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from inspect import get_annotations
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -33,13 +31,14 @@ from joulecast.cli.parser import commands as command_parsers
 from joulecast.law.load import load_law
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from docs_blocks import BLOCK, Command, arguments_of, commands  # noqa: E402
+
 TOOL = runpy.run_path(str(ROOT / "tools" / "make_docs.py"))
 RUN = [page.relative_to(ROOT).as_posix() for page in TOOL["prose"]()]
 FITS = re.compile(r"^\$ joulecast (fit|validate) ", re.MULTILINE)  # which takes seconds
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-BLOCK = re.compile(
-    r"^(?:<!-- file: (?P<file>[\w.-]+) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
-)
 ROOMS = "|".join(module.name for module in pkgutil.iter_modules(joulecast.__path__))
 # `joulecast.units`, `compute.solving.solve`; not `runs.csv`
 DOTTED = re.compile(rf"(?:\bjoulecast\.|`(?=(?:{ROOMS})\.))((?:[A-Za-z]\w*\.)*[A-Za-z]\w*)")
@@ -48,28 +47,10 @@ LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
-class Command(NamedTuple):
-    """One ``$`` line of a console block, and the output shown under it, if any."""
-
-    line: str
-    output: str
-
-
 def blocks(page: str) -> Iterator[tuple[str, str, str]]:
     """(kind, file name or "", text) of every fenced block of a page."""
     for match in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")):
         yield match["kind"], match["file"] or "", match["text"]
-
-
-def commands(text: str) -> list[Command]:
-    """The commands of a console block."""
-    found: list[Command] = []
-    for line in text.splitlines():
-        if line.startswith("$ "):
-            found.append(Command(line[2:], ""))
-        elif found:
-            found[-1] = found[-1]._replace(output=found[-1].output + line + "\n")
-    return found
 
 
 def as_process(line: str) -> tuple[int, str, str]:
@@ -82,13 +63,6 @@ def as_process(line: str) -> tuple[int, str, str]:
         timeout=120,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def arguments_of(line: str) -> list[str]:
-    """What follows `joulecast`."""
-    program, *arguments = shlex.split(line)
-    assert program == "joulecast", f"only joulecast is run, not: {line}"
-    return arguments
 
 
 def check(command: Command, done: tuple[int, str, str]) -> None:
@@ -182,6 +156,10 @@ def test_generated_pages_have_not_drifted() -> None:
     readme = (TOOL["PACKAGED"] / "README.md").read_text(encoding="utf-8")
     assert TOOL["with_counts"](readme) == readme, "row counts are out of date: python tools/make_docs.py"
     assert TOOL["with_counts"]("**`gpus.csv`** (0 rows)") != "**`gpus.csv`** (0 rows)"
+
+
+def test_what_is_worked_out_once_is_documented_too() -> None:
+    assert "### Estimate.memory" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
 def test_every_option_is_in_its_commands_section() -> None:

@@ -43,3 +43,12 @@ def test_every_picture_is_shown_and_there() -> None:
 def test_every_parameter_of_the_law_is_explained() -> None:
     tool = runpy.run_path(str(ROOT / TOOL))
     assert list(tool["PARAMETERS"]) == list(tool["PRIORS"])
+
+
+def test_the_picture_of_a_front_is_of_the_settings_that_the_page_prints() -> None:
+    found, front = runpy.run_path(str(ROOT / TOOL))["compared"]()
+    page = (DOCS / "planning.md").read_text(encoding="utf-8")
+    assert f"Front: {len(front)} of {len(found)} settings" in page
+    picture = (DOCS / "pictures" / "front.svg").read_text(encoding="utf-8")
+    drawn = picture.count('aria-roledescription="point"')
+    assert drawn == len(found)

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
+from pathlib import Path
+
 import pytest
 
+from joulecast import errors
+from joulecast.compute.solving import IrregularError, OperatorsChangeError
+from joulecast.compute.values import UnknownValuesError
 from joulecast.errors import (
+    FileFormatError,
+    FitError,
     InputError,
+    JoulecastError,
+    MeasureError,
+    MissingExtraError,
+    TraceError,
+    UnknownNameError,
     as_name,
     did_you_mean,
     in_short,
@@ -14,6 +29,11 @@ from joulecast.errors import (
     shown,
     visible,
 )
+from joulecast.measure.database import StoreError
+from joulecast.measure.store import LostError
+from joulecast.measure.task import TooLargeError
+from joulecast.plan.infeasible import InfeasiblePlanError
+from joulecast.plan.milp import OutOfTimeError
 
 HOSTILE = [
     "\x1b]0;owned\x07",
@@ -54,6 +74,31 @@ def test_names() -> None:
     assert shown("a\x1b") == "'a\\x1b'"
 
 
+ERRORS: list[JoulecastError] = [
+    JoulecastError("words"), InputError("words"), FileFormatError("words"), TraceError("words"),
+    FitError("words"), MeasureError("words"), UnknownNameError("GPU", "H10", ["H100", "A10"], "see a table"),
+    UnknownNameError("GPU", 5, []), MissingExtraError("trace", "tracing"),
+    MissingExtraError(("trace", "plot"), "both"), UnknownValuesError("words"), IrregularError("words"),
+    OperatorsChangeError("words"), OutOfTimeError("words"), TooLargeError("words"), StoreError("words"),
+    LostError("words"), InfeasiblePlanError(("carbon_kg", "cost"), ("cost",), {"cost": 5.0}),
+    InfeasiblePlanError((), ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_comes_from_another_process_as_it_was(error: JoulecastError) -> None:
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(again) is type(error)
+        assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+
+
+def test_every_error_of_ours_is_among_them() -> None:
+    source = Path(errors.__file__).parent
+    text = "\n".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    named = set(re.findall(r"^class ([A-Z]\w*Error)\((?!TypedDict)", text, re.MULTILINE))
+    assert named == {type(error).__name__ for error in ERRORS}
+
+
 def test_an_exception_is_quoted_by_its_first_line() -> None:
     error = RuntimeError("\n  shapes   do not fit\nTraceback of another language")
     assert in_short(error) == "shapes do not fit"
@@ -92,3 +137,9 @@ def test_the_nearest_is_asked_for_or_all_are_told() -> None:
 )
 def test_names_from_outside_in_words(name: str, words: str) -> None:
     assert as_name(name) == words
+
+
+def test_what_is_not_seen_is_not_printable_either() -> None:
+    """So that printable text, as most is, need not be looked through."""
+    printable = "".join(filter(str.isprintable, map(chr, range(0x110000))))
+    assert re.search(errors._UNSEEN, printable) is None

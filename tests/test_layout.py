@@ -19,11 +19,11 @@ PACKAGE = SOURCE / "joulecast"
 # Nouns of one group may not import each other either.
 ORDER = [
     ("extras",),
-    ("errors", "units", "presented"),
+    ("errors", "units", "presented", "records"),
     ("files", "boundary"),
     ("uncertainty",),
     ("data",),
-    ("architecture", "hardware"),
+    ("architecture", "hardware", "runtime"),
     ("compute",),
     ("question",),
     ("runs",),
@@ -31,15 +31,19 @@ ORDER = [
     ("forecast",),
     ("footprint",),
     ("plan",),
+    ("ledger",),
+    ("workflows",),
     ("report",),
     ("joulecast",),  # the package itself: what `joulecast/__init__.py` offers
-    ("cli", "web"),
+    ("web", "agents"),
+    ("cli",),
     ("__main__",),
 ]
 RANK = {noun: rank for rank, group in enumerate(ORDER) for noun in group}
 HEAVY = {
     "torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "matplotlib", "statsmodels",
-    "altair", "vl_convert", "ray",
+    "altair", "vl_convert", "ray", "polars", "mcp", "pydantic",
+    "starlette", "uvicorn", "msgspec", "prometheus_client",
 }  # fmt: skip
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in PACKAGE.rglob("*.py"))
 

@@ -2,7 +2,8 @@
 
 The rows are ``tests/others/names.csv``: `means` is what a name stands for, `says` words of its refusal, or
 after ``not:`` words that the refusal must not have. A `column` that means ``own`` is the user's; a piece of
-`work` that means ``nothing`` asks for nothing. A new kind is a function in LOOK_UPS.
+`work` that means ``nothing`` asks for nothing, one that asks for something means its key and value. A new
+kind is a function in LOOK_UPS.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,13 @@ from hypothesis import strategies as st
 import joulecast
 from joulecast.architecture.catalogue import find_model, listed_names
 from joulecast.errors import InputError, JoulecastError
-from joulecast.question.gpus import gpu
+from joulecast.question.gpus import gpu, gpu_and_count
+from joulecast.question.headers import keys_of
 from joulecast.question.models import catalogue_name, load_profile
+from joulecast.question.question import ask
+from joulecast.question.runtimes import read_cache, read_engine_name, read_quantization
 from joulecast.question.setting import Setting, read_precision
-from joulecast.question.table import TableReader, keys_of
+from joulecast.question.table import TableReader
 
 with (Path(__file__).parent / "others" / "names.csv").open(encoding="utf-8", newline="") as _file:
     ROWS = list(csv.DictReader(_file))
@@ -35,24 +39,36 @@ def meaning_of_a_column(name: str) -> str:
 
 
 def meaning_of_work(text: str) -> str:
-    """In a table and in a setting: the same."""
+    """In a table and in a setting: the same, and the key with its value where it asks for something."""
     name, _, value = text.partition("=")
-    error = TableReader().read({"model": ["sdxl"], "gpu": ["L4"], name: [value]}).error[0]
+    pair = {"model": "flux.1-dev", "gpu": "H100"}
+    error = TableReader().read({**{key: [own] for key, own in pair.items()}, name: [value]}).error[0]
     if error:
         with pytest.raises(InputError) as told:
-            Setting.of({"model": "sdxl", name: value})
+            ask(Setting.of({**pair, name: value}))
         assert str(told.value) == error
         raise told.value
-    assert Setting.of({"model": "sdxl", name: value}) == Setting("sdxl")
-    return "nothing"
+    asked = Setting.of({**pair, name: value})
+    given = {key: own for key, own in asdict(asked).items() if own is not None and key not in pair}
+    return ",".join(f"{key}={own}" for key, own in given.items()) or "nothing"
+
+
+def meaning_of_boards(name: str) -> str:
+    """Where several GPUs may be asked for."""
+    board, count = gpu_and_count(name)
+    return f"{count} x {board.name}"
 
 
 LOOK_UPS: dict[str, Callable[[str], str]] = {
     "model": lambda name: load_profile(name).name,
     "gpu": lambda name: gpu(name).name,
+    "boards": meaning_of_boards,
     "precision": read_precision,
     "column": meaning_of_a_column,
     "work": meaning_of_work,
+    "engine": read_engine_name,
+    "quantization": read_quantization,
+    "cache": read_cache,
 }
 
 
@@ -74,6 +90,7 @@ def test_there_are_enough_and_each_once() -> None:
     assert len(ROWS) >= 60
     assert len({(row["kind"], row["name"]) for row in ROWS}) == len(ROWS)
     assert all(bool(row["means"]) != bool(row["says"]) for row in ROWS)
+    assert {row["kind"] for row in ROWS} == set(LOOK_UPS)
 
 
 @pytest.mark.parametrize("name", list(listed_names()))
@@ -99,10 +116,13 @@ def test_what_a_key_says_already_may_be_said_again() -> None:
 
 def test_rows_are_refused_one_by_one() -> None:
     """A column whose work is asked for by some rows keeps the others."""
-    table = {"model": ["sdxl"] * 4, "gpu": ["L4"] * 4, "frames": ["1", "16", "", "1.0"]}
-    answers = joulecast.predict(table)
+    table = {"model": ["sdxl"] * 4, "gpu": ["L4"] * 4}
+    answers = joulecast.predict({**table, "denoise": ["1", "0.5", "", "1.0"]})
     assert [bool(error) for error in answers["error"]] == [False, True, False, False]
-    assert answers["error"][1].startswith("frames is '16': single images are predicted")
+    assert answers["error"][1].startswith("denoise is '0.5': image-to-image encodes an image")
+    answers = joulecast.predict({**table, "frames": ["1", "16", "", "1.0"]})
+    assert [bool(error) for error in answers["error"]] == [False, True, False, False]
+    assert answers["error"][1] == "sdxl makes images; frames must be 1, not 16"
     assert answers["energy_j"][0] == answers["energy_j"][3]
 
 
@@ -151,7 +171,7 @@ def test_no_value_raises_anything_but_a_joulecast_error(name: str, cell: object)
     assert error.isprintable()
     assert len(error) < 400
     with contextlib.suppress(JoulecastError):
-        Setting.of({"model": "sdxl", name: cell})
+        ask(Setting.of({"model": "sdxl", "gpu": "L4", name: cell}))
         assert not error
 
 

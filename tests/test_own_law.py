@@ -31,6 +31,7 @@ from joulecast.law.hold_out import HeldOut, validate
 from joulecast.law.law import FAMILIARITY, Breakdown, GpuColumns
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
+from joulecast.law.own_runs import fitted_runs
 from joulecast.law.paper import peak_flop_per_s
 from joulecast.question.gpus import gpu
 from joulecast.report import charts
@@ -40,7 +41,8 @@ from joulecast.report.validation.page import EXAMPLES, waterfalls
 from joulecast.report.validation.pictures import errors_by_law
 from joulecast.report.validation.rows import held_out_points, law_errors
 from joulecast.report.validation.text import held_out_text
-from joulecast.runs import RunTable, packaged_runs
+from joulecast.runs import RunTable
+from joulecast.runtime import REFERENCE, Runtime
 
 pytestmark = pytest.mark.xdist_group("own_law")
 
@@ -70,17 +72,27 @@ class ConstantPowerLaw(FittedLaw):
         return Shares(**value)
 
     def gross(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Gross:
         rate = self.parameters.of_peak * gpus.column(peak_flop_per_s)
         power = self.parameters.of_limit * gpus.column(lambda one: one.tdp_w)
         seconds = {name: flop / rate for name, flop in profile.flop(workloads, precision).items()}
         parts = {name: power * own / workloads.batch_size for name, own in seconds.items()}
         none = np.zeros(len(workloads))
-        return Gross(parts, sum(seconds.values(), none), none, none)
+        return Gross(parts, sum(seconds.values(), none), none, none, none)
 
     def breakdown(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Breakdown:
         whole = self.gross(profile, workloads, precision, gpus).component_energy_j
         return {
@@ -178,7 +190,8 @@ def test_hold_outs_calibrate_it(held: dict[str, dict[str, HeldOut]]) -> None:
     for holdout in FAMILIARITY:
         score = found.errors[holdout].energy
         assert score is not None
-        assert score.runs > 0
+        assert (score.runs > 0) == (holdout != "unseen_runtime")  # it knows no other
+    assert found.runtimes == {}
     widths = [found.half_widths[known] for known in ("same_source", "seen", "unseen_gpu", "unseen_both")]
     assert widths == sorted(widths)
     known = joulecast.estimate(**ASKED, **SIZE, law=found).to_dict()["law"]
@@ -225,13 +238,13 @@ def status(*arguments: str) -> int:
 
 def test_it_is_fitted_on_ones_own_runs_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The packaged law of the form is one that is fitted and calibrated on the packaged runs."""
-    mine, path = packaged_runs().filter(source="ML.ENERGY leaderboard v3")[:6], tmp_path / "runs.csv"
+    packaged, path = fitted_runs(OWN)[0], tmp_path / "runs.csv"
+    mine = packaged.filter(source="ML.ENERGY leaderboard v3")[:6]
     RunTable(_renamed(run) for run in mine).write(path)
     out = tmp_path / "adapted.json"
     assert status("fit", str(path), "--law", "own_power", "--out", str(out)) == 0
-    assert (
-        "adapted, a law of the form own_power: fitted on 154 runs, 6 of them yours" in capsys.readouterr().out
-    )
+    told = f"adapted, a law of the form own_power: fitted on {len(packaged) + 6} runs, 6 of them yours"
+    assert told in capsys.readouterr().out
     assert isinstance(load_law(out), ConstantPowerLaw)
 
 

@@ -16,9 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joulecast import runs as module
 from joulecast.errors import FileFormatError, InputError, JoulecastError, UnknownNameError
-from joulecast.runs import MeasuredRun, RunTable, columns, packaged_runs
+from joulecast.runs import MeasuredRun, RunTable, columns, packaged_runs, shares, table
 
 HEADER = "run_id,model,gpu,batch_size,width,height,steps,passes,precision,energy_j,boundary,duration_s"
 ROW = "r1,sdxl,L4,1,512,768,20,2,fp16,100.5,gross,2"
@@ -41,7 +40,7 @@ def test_a_file_is_read_with_defaults() -> None:
     table = read(f"{HEADER}\n{ROW}\n")
     assert list(table) == [run()]
     assert (table[0].gpu_count, table[0].frames, table[0].scope) == (1, 1, "pipeline")
-    assert (table[0].runtime, table[0].text_tokens) == ("eager", None)
+    assert (table[0].engine, table[0].compile, table[0].text_tokens) == ("diffusers", False, None)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +160,14 @@ def test_an_alias_becomes_the_name_and_is_kept() -> None:
         {"steps": 2.0},
         {"steps": np.float64(2)},
         {"width": None},
-        {"runtime": None},
+        {"engine": None},
+        {"trust": "E"},
+        {"quantization": "int7"},
+        {"cache": "some"},
+        {"compile": "yes"},
+        {"power_limit_w": 0.0},
+        {"parallel": "ulysses=2"},
+        {"parallel": "ulysses=2,ring=2", "gpu_count": 2},
         {"note": ""},
         {"note": " x"},
         {"note": "\ud800"},
@@ -235,8 +241,8 @@ def test_packaged_runs_are_read_once_and_round_trip(tmp_path: Path) -> None:
 
 
 def test_docstring_example() -> None:
-    assert doctest.testmod(module).failed == 0
-    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(table).failed == 0
+    assert doctest.testmod(table).attempted > 0
 
 
 def test_an_invented_run_says_so(tmp_path: Path) -> None:
@@ -269,6 +275,73 @@ def test_a_boolean_is_yes_or_no() -> None:
         read(f"{HEADER},is_invented\n{ROW},maybe\n")
 
 
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("eager", ("diffusers", False, "default")),
+        ("compiled", ("diffusers", True, "default")),
+        ("", ("diffusers", False, "default")),
+        ("tensorrt", ("tensorrt", False, "default")),
+        ("oneflow", ("oneflow", False, "default")),
+        ('"eager, tf32 on"', ("diffusers", False, "on")),
+        ('"compiled, tf32 off"', ("diffusers", True, "off")),
+    ],
+)
+def test_the_older_column_runtime_is_understood(runtime: str, expected: tuple[str, bool, str]) -> None:
+    table = read(f"{HEADER},runtime\n{ROW},{runtime}\n")
+    assert (table[0].engine, table[0].compile, table[0].tf32) == expected
+    assert table.ignored_columns == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "message"),
+    [
+        ("engine", "eager,xdit", "runtime is 'eager', which is engine diffusers, and engine is 'xdit'"),
+        ("engine", "tensorrt,diffusers", "engine tensorrt, and engine is 'diffusers'"),
+        ("compile", "compiled,no", "compile yes, and compile is 'no'"),
+        ("compile", "eager,yes", "compile no, and compile is 'yes'"),
+    ],
+)
+def test_a_runtime_that_contradicts_is_refused(column: str, cells: str, message: str) -> None:
+    with pytest.raises(FileFormatError, match=f"row 2: .*{message}.*leave the column runtime out"):
+        read(f"{HEADER},runtime,{column}\n{ROW},{cells}\n")
+
+
+def test_a_runtime_that_agrees_is_no_contradiction() -> None:
+    table = read(f"{HEADER},runtime,engine,compile\n{ROW},compiled,diffusers,yes\n")
+    assert (table[0].engine, table[0].compile) == ("diffusers", True)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "gpu_count", "expected"),
+    [
+        (None, 1, {}),
+        (None, 4, {}),  # not stated how
+        ("data=8", 8, {"data": 8}),
+        ("cfg=2,ulysses=2, ring=2", 8, {"cfg": 2, "ulysses": 2, "ring": 2}),
+    ],
+)
+def test_how_gpus_share_the_work(parallel: str | None, gpu_count: int, expected: dict[str, int]) -> None:
+    made = run(parallel=parallel, gpu_count=gpu_count)
+    assert shares(made.parallel) == expected
+
+
+@pytest.mark.parametrize(
+    ("parallel", "message"),
+    [
+        ("ulyses=2", "modes are cfg, ulysses, ring, tensor, pipefusion, data"),
+        ("ring", "expected modes and their degrees"),
+        ("ring=0", "expected modes and their degrees"),
+        ("ring=1,ring=2", "each once"),
+        (",", "expected modes and their degrees"),
+        ("ring=4", "4 GPUs, and gpu_count 2; expected the product"),
+    ],
+)
+def test_shares_that_cannot_be(parallel: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(parallel=parallel, gpu_count=2)
+
+
 WORDS = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1).map(str.strip).filter(bool)
 POSITIVE = st.floats(min_value=0, exclude_min=True, max_value=1e12)
 COUNTS = st.integers(1, 1_000_000)
@@ -285,6 +358,9 @@ def measured_runs(draw: st.DrawFn) -> MeasuredRun:
             strategy = st.sampled_from(column.values).map(int if column.type == "integer" else str)
         optional = not column.required and not column.default
         values[column.name] = draw(st.none() | strategy if optional else strategy)
+    values["parallel"], values["gpu_count"] = draw(
+        st.sampled_from([(None, 1), (None, 4), ("cfg=2", 2), ("ulysses=2,ring=4", 8), ("data=16", 16)])
+    )
     values["gpu"] = draw(st.sampled_from(["L4", "a100", "NVIDIA H200"]))
     values["energy_j"], values["boundary"] = draw(
         st.tuples(POSITIVE, st.sampled_from(["gross", "dynamic"])) | st.just((None, None))

@@ -33,15 +33,17 @@ from joulecast.files.tables import blocks_of
 from joulecast.footprint.account import power_caveats
 from joulecast.forecast.answer import _is_possible
 from joulecast.forecast.caveats import Known, host_caveat, pair_caveats, power_caveat, workload_caveats
+from joulecast.forecast.memory import weight_bytes
 from joulecast.plan.demand import _check_demand, _start
 from joulecast.plan.problem import Service
 from joulecast.question.gpus import gpu
-from joulecast.question.table import keys_of
+from joulecast.question.headers import keys_of
 from joulecast.report import page
 from joulecast.report.amounts import number
 from joulecast.report.decisions.front_picture import _Scale
 from joulecast.report.decisions.plan_text import _grams
 from joulecast.report.decisions.rows import bar_hours, plan_regions
+from joulecast.runtime import REFERENCE
 
 SD15, H100 = packaged_profile("sd1.5"), gpu("H100-SXM5-80GB")
 
@@ -78,9 +80,9 @@ def is_host_bound(share: float) -> bool:
 
 
 def fits_no_weights(spare_bytes: int) -> bool:
-    """16-bit weights take two bytes each."""
-    board = dataclasses.replace(H100, memory_bytes=2.0 * SD15.parameters + spare_bytes)
-    said = pair_caveats(SD15, board, "fp16", "gross", Known("seen", "seen"))
+    """A board has at most as many GiB as it is GB."""
+    board = dataclasses.replace(H100, memory_bytes=weight_bytes(SD15, "fp16") * 1e9 / 2**30 + spare_bytes)
+    said = pair_caveats(SD15, board, "fp16", "gross", Known("seen", "seen"), REFERENCE)
     return any("do not fit" in words for words in said)
 
 
@@ -146,7 +148,7 @@ THRESHOLDS = {
     "least that was ever measured": Threshold(is_no_record, 0.0, -1e-9),
     "images of an hour": Threshold(refuses(asks_for_less, "or at least 0.001"), 0.001, 0.00099),
     "no image of an hour": Threshold(refuses(asks_for_less, "or at least 0.001"), 0.0, 1e-9),
-    "first year of a plan": Threshold(refuses(_start, "years"), "1990-01-01T00:00Z", "1989-12-31T23:59Z"),
+    "first year of a plan": Threshold(refuses(_start, "years"), "1880-01-01T00:00Z", "1879-12-31T23:59Z"),
     "last year of a plan": Threshold(refuses(_start, "years"), "2200-12-31T23:59Z", "2201-01-01T00:00Z"),
     "levels of JSON": Threshold(
         lambda levels: not_json("[" * levels + "]" * levels, "nested deeper"), 64, 65
@@ -164,7 +166,7 @@ THRESHOLDS = {
     "a slip in another's name": Threshold(refuses(keys_of, "the steps"), ["xxxtimesteps"], ["xxtimesteps"]),
     "power over the board's limit": Threshold(power_w, 734.9, 735.1),
     "a host that sets the time": Threshold(is_host_bound, 0.5, 0.501),
-    "weights over the memory": Threshold(fits_no_weights, 0, -1),
+    "weights over the memory": Threshold(fits_no_weights, 1, -1),
     "sides below a model's own": Threshold(made_for_other_sides, (256, 1024), (248, 1024)),
     "sides above a model's own": Threshold(made_for_other_sides, (1024, 256), (1032, 256)),
     "digits before an exponent": Threshold(lambda x: "e+" in number(x), 9.98e15, 1e16),

@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "workflows"))
+import comfy_graphs
+
 from fuzz_changes import (
     Json,
     change,
@@ -436,6 +439,13 @@ def _changed_store(content: bytes, draw: random.Random, place: Path) -> bytes:
     return place.read_bytes()
 
 
+def _workflow(draw: random.Random) -> Case:
+    """A workflow of ComfyUI, in either format."""
+    makers = (comfy_graphs.hires_fix, comfy_graphs.flux_dev, comfy_graphs.qwen_in_a_subgraph)
+    files = {"w.json": changed_json(draw.choice(makers)(), draw)}
+    return Case("workflow", files, ("comfy", "w.json", "--gpu", draw.choice(GPUS), *_json(draw)))
+
+
 def _json(draw: random.Random) -> tuple[str, ...]:
     return ("--json",) if draw.randrange(3) else ()
 
@@ -459,6 +469,7 @@ FORMATS: Final[Mapping[str, Callable[[random.Random], Case]]] = {
     "live": _live,
     "neighbour": _neighbour,
     "stream": _stream,
+    "workflow": _workflow,
 }
 STORE: Final = "store"
 

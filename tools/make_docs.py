@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PACKAGED = DOCS.parent / "src" / "joulecast" / "data"
 MADE_BY = "<!-- made by tools/make_docs.py: do not edit -->"
 MOST_SIGNATURE = 100
+PROPERTIES = (property, cached_property)
 MANY_OPTIONS = 5  # of one command that another has as well
 FILE = re.compile(r"^<!-- file: ([\w.-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COUNTED = re.compile(r"^(\*\*`([\w./-]+\.csv)`\*\* \()\d+( rows)", re.MULTILINE)
@@ -156,7 +158,7 @@ def _api() -> Iterator[str]:
 
 
 def _described(name: str, item: Any) -> Iterator[str]:
-    if not (isinstance(item, property) or _is_error(item)):
+    if not (isinstance(item, PROPERTIES) or _is_error(item)):
         yield from ("```python", _signature(name, item), "```", "")
     yield from (_markdown(inspect.getdoc(item) or ""), "")
 
@@ -167,7 +169,7 @@ def _methods(item: Any) -> Iterator[tuple[str, Any]]:
         return
     for name, value in vars(item).items():
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if not name.startswith("_") and (inspect.isfunction(function) or isinstance(function, property)):
+        if not name.startswith("_") and (inspect.isfunction(function) or isinstance(function, PROPERTIES)):
             yield name, function
 
 

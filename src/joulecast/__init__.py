@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from joulecast.footprint.place import Place
     from joulecast.footprint.site import Site, site
     from joulecast.forecast.estimate import Estimate, estimate, estimate_of
+    from joulecast.forecast.flop import flop
     from joulecast.forecast.predict import predict
     from joulecast.forecast.track import Track, track
     from joulecast.hardware import Gpu, gpus
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from joulecast.law.law import Law
     from joulecast.law.law_file import write_law
     from joulecast.law.load import load_law
+    from joulecast.ledger.make import Ledger, make_ledger
+    from joulecast.ledger.meanings import Meanings, read_meanings
     from joulecast.measure.once import measure_once
     from joulecast.plan.case import Case
     from joulecast.plan.infeasible import InfeasiblePlanError
@@ -70,6 +73,8 @@ _HOMES = {
     "Interval": "uncertainty",
     "JoulecastError": "errors",
     "Law": "law.law",
+    "Ledger": "ledger.make",
+    "Meanings": "ledger.meanings",
     "MeasureError": "errors",
     "MissingExtraError": "errors",
     "Model": "question.models",
@@ -89,6 +94,7 @@ _HOMES = {
     "estimate": "forecast.estimate",
     "estimate_of": "forecast.estimate",
     "fit": "law.adapt",
+    "flop": "forecast.flop",
     "footprint_of": "footprint.account",
     "footprint_of_energy": "footprint.account",
     "front": "plan.tradeoff",
@@ -99,12 +105,14 @@ _HOMES = {
     "live_intensity": "footprint.grid.live",
     "load_law": "law.load",
     "load_profile": "question.models",
+    "make_ledger": "ledger.make",
     "make_plan": "plan.make",
     "measure_once": "measure.once",
     "models": "question.models",
     "outcomes": "plan.tradeoff",
     "packaged_runs": "runs",
     "predict": "forecast.predict",
+    "read_meanings": "ledger.meanings",
     "register_form": "law.forms",
     "site": "footprint.site",
     "track": "forecast.track",
@@ -128,6 +136,8 @@ __all__ = [
     "Interval",
     "JoulecastError",
     "Law",
+    "Ledger",
+    "Meanings",
     "MeasureError",
     "MissingExtraError",
     "Model",
@@ -148,6 +158,7 @@ __all__ = [
     "estimate",
     "estimate_of",
     "fit",
+    "flop",
     "footprint_of",
     "footprint_of_energy",
     "front",
@@ -158,12 +169,14 @@ __all__ = [
     "live_intensity",
     "load_law",
     "load_profile",
+    "make_ledger",
     "make_plan",
     "measure_once",
     "models",
     "outcomes",
     "packaged_runs",
     "predict",
+    "read_meanings",
     "register_form",
     "site",
     "track",
@@ -178,7 +191,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"joulecast.{_HOMES[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"joulecast.{_HOMES[name]}"), name)  # asked for once
+    return found
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,19 @@ from functools import lru_cache
 
 
 class JoulecastError(Exception):
-    """Root of all errors joulecast raises on purpose."""
+    """Root of all errors joulecast raises on purpose; each can come from another process as it is."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(
+    kind: type[JoulecastError], args: tuple[object, ...], said: dict[str, object]
+) -> JoulecastError:
+    """An error of its message: what made the message is not made again."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(said)
+    return error
 
 
 class InputError(JoulecastError, ValueError):
@@ -132,8 +144,8 @@ def shown(value: object, most: int = 60) -> str:
 
 
 # Controls (but for tab and newline), line and paragraph separators, what turns the direction of text,
-# halves of characters, invisible tags, and the mark of a byte order.
-_UNSEEN = re.compile(
+# halves of characters, invisible tags, and the mark of a byte order. None of them is printable.
+_UNSEEN = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
     "\U000e0000-\U000e007f]"
 )
@@ -141,7 +153,9 @@ _UNSEEN = re.compile(
 
 def visible(text: str) -> str:
     """Text as a terminal or a page may have it: what would not be seen but act is written as an escape."""
-    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+    if text.replace("\n", "").isprintable():  # mostly, and then the pattern need not be compiled
+        return text
+    return re.sub(_UNSEEN, lambda found: repr(found[0])[1:-1], text)
 
 
 # What Python raises where a value of a file is of another kind than expected.

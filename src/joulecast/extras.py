@@ -18,6 +18,14 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
     "plot": {"altair": "altair", "vl_convert": "vl-convert-python"},
     "measure": {"pynvml": "nvidia-ml-py"},
     "fleet": {"ray": "ray"},
+    "ledger": {"polars": "polars"},
+    "web": {
+        "starlette": "starlette",
+        "uvicorn": "uvicorn",
+        "msgspec": "msgspec",
+        "prometheus_client": "prometheus-client",
+    },
+    "mcp": {"mcp": "mcp"},
 }
 CHECKOUT: Final = Path(__file__).resolve().parents[2]  # where this runs from the sources
 

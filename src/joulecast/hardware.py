@@ -18,11 +18,13 @@ A GPU file is TOML with one key a line. Required: ``name``, ``tdp_w``, ``memory_
     fp16_accumulate_tflops = 362  # fp16 accumulation; twice fp16_tflops on GeForce cards
     bf16_tflops = 362
     fp8_tflops = 733
+    int8_tops = 733
     memory_gb = 48                # [1e9 byte]
     bandwidth_gb_per_s = 864      # [1e9 byte/s]
     sm_count = 142                # multiprocessors (compute units on AMD)
     boost_clock_mhz = 2520
     l2_cache_mib = 96             # [2**20 byte]
+    link_gb_per_s = 31            # to other GPUs, one direction: NVLink, xGMI or PCIe [1e9 byte/s]
 
 Sources of the catalogue's figures: ``data/gpu_figures.csv``, a row a figure; ``data/README.md``.
 """
@@ -32,7 +34,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -48,10 +50,10 @@ from joulecast.errors import (
     one_line,
     shown,
 )
-from joulecast.files.documents import parse_toml
 from joulecast.files.numbers import within
 from joulecast.files.paths import shown_path, user_text
 from joulecast.files.streams import as_given
+from joulecast.records import Record
 from joulecast.units import BYTES_PER_GIGABYTE, BYTES_PER_MEBIBYTE, FLOP_PER_TERAFLOP, HERTZ_PER_MEGAHERTZ
 
 __all__ = [
@@ -73,8 +75,7 @@ MOST_FILE_BYTES: Final = 1_000_000
 UNKNOWN_IDLE_SHARE: Final = 0.13
 
 
-@dataclass(frozen=True)
-class Gpu:
+class Gpu(Record):
     """One GPU as its datasheet describes it. Unknown figures are None.
 
     Attributes
@@ -88,11 +89,13 @@ class Gpu:
         peaks [FLOP/s], dense, with fp32 accumulation; fp32 is that of the CUDA cores.
     memory_bytes : nominal memory [byte], 1 GB = 1e9 byte, a lower bound of what the driver reports.
     bandwidth_byte_per_s : peak memory bandwidth [byte/s].
+    int8_op_per_s : peak of int8 [op/s], dense.
     fp16_accumulate_flop_per_s : peak of fp16 that accumulates in fp16 [FLOP/s], where it differs.
     sm_count : multiprocessors (compute units on AMD).
     process : what the chip is made in, one of `process_nodes`.
     boost_clock_hz : boost clock [Hz].
     l2_cache_bytes : level-2 cache [byte].
+    link_byte_per_s : bandwidth to all other GPUs of a node together, one direction [byte/s].
     aliases : other names it answers to, NVML's device name among them.
     sources : quantity (``"tdp"``, ``"fp16"``, ...) -> where its figure comes from.
     unverified : quantities whose figure no citable source confirms.
@@ -114,13 +117,15 @@ class Gpu:
     fp16_flop_per_s: float | None = None
     bf16_flop_per_s: float | None = None
     fp8_flop_per_s: float | None = None
+    int8_op_per_s: float | None = None
     fp16_accumulate_flop_per_s: float | None = None
     sm_count: int | None = None
     boost_clock_hz: float | None = None
     l2_cache_bytes: float | None = None
+    link_byte_per_s: float | None = None
     process: str | None = None
     aliases: tuple[str, ...] = ()
-    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sources: Mapping[str, str] = field(default_factory=dict)
     unverified: frozenset[str] = frozenset()
     limit_note: str = ""
     origin: str = CATALOGUE
@@ -180,6 +185,7 @@ _QUANTITIES: Final = {
         mode: _Quantity(f"{mode}_flop_per_s", "TFLOP/s", FLOP_PER_TERAFLOP, f"{mode}_tflops", 0.01, 100_000.0)
         for mode in (*PRECISIONS, "fp16_accumulate")
     },
+    "int8": _Quantity("int8_op_per_s", "TOP/s", FLOP_PER_TERAFLOP, "int8_tops", 0.01, 100_000.0),
     "memory": _Quantity("memory_bytes", "GB", BYTES_PER_GIGABYTE, "memory_gb", 0.1, 100_000.0),
     "bandwidth": _Quantity(
         "bandwidth_byte_per_s", "GB/s", BYTES_PER_GIGABYTE, "bandwidth_gb_per_s", 10.0, 1_000_000.0
@@ -189,6 +195,7 @@ _QUANTITIES: Final = {
         "boost_clock_hz", "MHz", HERTZ_PER_MEGAHERTZ, "boost_clock_mhz", 100.0, 10_000.0
     ),
     "l2_cache": _Quantity("l2_cache_bytes", "MiB", BYTES_PER_MEBIBYTE, "l2_cache_mib", 0.1, 100_000.0),
+    "link": _Quantity("link_byte_per_s", "GB/s", BYTES_PER_GIGABYTE, "link_gb_per_s", 0.1, 100_000.0),
 }
 _TEXT_KEYS: Final = ("name", "vendor", "architecture", "generation", "process", "source")
 _REQUIRED_KEYS: Final = ("name", "tdp_w", "memory_gb", "bandwidth_gb_per_s")
@@ -220,6 +227,8 @@ def load_gpu(path: str | os.PathLike[str]) -> Gpu:
     Raises InputError when there is no such file or a value cannot be a GPU's, FileFormatError when
     the file is not UTF-8 TOML, is too large, or has unknown or missing keys.
     """
+    from joulecast.files.documents import parse_toml  # few estimates are on a GPU of a file
+
     where = f"GPU file {shown_path(path)}"
     table = parse_toml(user_text(path, "GPU file", MOST_FILE_BYTES), where, "tdp_w = 350")
     _check_keys(table, where)

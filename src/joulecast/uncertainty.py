@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypedDict
 
 from joulecast.errors import InputError, shown
 from joulecast.files.plain import finite
+from joulecast.records import Record
 
 __all__ = ["Ends", "Interval", "Number", "interval", "parse_interval"]
 
@@ -30,8 +30,7 @@ class Ends(TypedDict):
     high: float | None
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(Record):
     """A number between `low` and `high`, most likely `value`. `high` may be infinite: nothing is known."""
 
     low: float

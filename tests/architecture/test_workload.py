@@ -120,7 +120,10 @@ def test_sizes_are_width_then_height(text: str, size: tuple[int, int]) -> None:
         ("１０２４x７６８", "size '１０２４x７６８' is not WIDTHxHEIGHT in pixels, e.g. 1024x768"),
         ("axb", "width must be a whole number, not 'a'"),
         ("1024xb", "height must be a whole number, not 'b'"),
-        ("1024x768x3", "height must be a whole number, not '768x3'"),
+        (
+            "1024x768x3",
+            "size '1024x768x3' has a third number: give WIDTHxHEIGHT, and frames beside it (--frames)",
+        ),
         ("x", "width must be a whole number, not ''"),
         ("1024.5x768", "width must be a whole number, not '1024.5'"),
         ("1e9x2", "width must be between 16 and 16384, not '1e9'"),

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from command import Command, Done
+from command import Command, refused
 from joulecast import data, gpu, gpus, models
 from joulecast.cli import parser as cli
 from joulecast.forecast.predictor import OUTPUTS
@@ -31,16 +31,6 @@ FIGURES = (
     "boost_clock_hz", "l2_cache_bytes",
 )  # fmt: skip
 LARGE = {"torch", "diffusers", "scipy", "pandas", "matplotlib", "typer", "pydantic", "rich"}
-
-
-def refused(done: Done, *words: str) -> None:
-    """The command ended in one line of error and exit status 2."""
-    assert done.status == 2, done
-    assert done.out == ""
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    for word in words:
-        assert word in done.err
 
 
 def process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
@@ -86,7 +76,8 @@ def test_an_estimate_as_json(run: Command) -> None:
     assert documented <= answer.keys()
     assert answer["energy_low_j"] < answer["energy_j"] < answer["energy_high_j"]
     assert {part["role"] for part in answer["components"]} == {"text_encoder", "denoiser", "decoder"}
-    assert all(part.keys() == {"name", "role", "calls", "flop", "energy_j"} for part in answer["components"])
+    keys = {"name", "role", "calls", "flop", "energy_j", "peak_memory_bytes"}
+    assert all(part.keys() == keys for part in answer["components"])
     assert sum(part["energy_j"] for part in answer["components"]) == pytest.approx(answer["energy_j"])
     assert sum(part["flop"] for part in answer["components"]) == pytest.approx(answer["flop"])
     assert answer["gpu"]["name"] == "A100-SXM4-80GB"
@@ -138,8 +129,9 @@ def test_options_reach_the_estimate(run: Command) -> None:
         ([*FLUX, "--num-inference-steps", "4"], "did you mean --steps"),
         ([*FLUX, "--torch_dtype=float16"], "did you mean --precision"),
         ([*FLUX, "--guidance_scale", "4"], "did you mean --guidance"),
-        ([*FLUX, "--frames", "16"], "not video"),
-        ([*FLUX, "--strength=0.5"], "image-to-image"),
+        ([*FLUX, "--frames", "16"], "flux.1-dev makes images; frames must be 1, not 16"),
+        ([*FLUX, "--denoise=0.5"], "image-to-image"),
+        ([*FLUX, "--strength=1.5"], "strength must be a positive number of at most 1"),
         (["estimate", "sd3", "--gpu", "L4", "--size", "1000x1000"], "e.g. 992x992 or 1008x1008"),
         ([*FLUX, "more"], "unknown argument 'more'"),
         (["estimat", "flux"], "did you mean estimate"),
@@ -179,7 +171,7 @@ def test_a_damaged_profile_file(run: Command, tmp_path: Path) -> None:
     for content, words in (
         (whole[: len(whole) // 2], "not valid JSON"),
         (whole.replace(b'"steps":50', b'"steps":60', 1), "changed"),
-        (whole.replace(b'"version":2', b'"version":7', 1), "version 7"),
+        (whole.replace(b'"version":3', b'"version":7', 1), "version 7"),
         (os.urandom(500), "JSON"),
     ):
         path.write_bytes(content)
@@ -218,24 +210,37 @@ def test_help_and_version_as_people_type_them(run: Command) -> None:
     refused(run("track", "script.py"), "tracked from Python", "joulecast.track(pipe)")
 
 
+NEEDED_WITH = {"boamps": ("--infrastructure", "other")}
+
+
 @pytest.mark.parametrize(
     ("command", "option", "choices"),
     [
-        ("estimate", "--boundary", "{gross,dynamic}"),
-        ("estimate", "--precision", "{fp16,bf16,fp32}"),
-        ("footprint", "--accounting", "{location-based,market-based,marginal}"),
-        ("card", "--format", "{markdown,json,huggingface,boamps}"),
-        ("budget", "--bound", "{value,high}"),
-        ("measure", "--runtime", "{eager,compiled}"),
+        ("estimate sd2 --gpu H100", "--boundary", "gross,dynamic"),
+        ("estimate sd2 --gpu H100", "--precision", "fp16,bf16,fp32"),
+        ("footprint p.csv --intensity 100", "--accounting", "location-based,market-based,marginal"),
+        ("card p.csv --region FR", "--format", "markdown,json,huggingface,eu-form,spdx,cyclonedx,boamps"),
+        ("budget check p.csv --max-wh-per-image 9", "--bound", "value,high"),
+        ("measure sd2 --dry-run", "--runtime", "eager,compiled"),
     ],
 )
 def test_choices_are_shown_and_are_those_taken(run: Command, command: str, option: str, choices: str) -> None:
-    assert f"{option} {choices}" in run(command, "--help").out
+    words = command.split()
+    assert f"{option} {{{choices}}}" in run(words[0], "--help").out
+    Path("w.csv").write_text(f"{HEADER}\nsd2,H100,512,512,20\n")
+    run("predict", "w.csv", "--out", "p.csv")
+    for choice in choices.split(","):
+        done = run(*words, option, choice, *NEEDED_WITH.get(choice, ()))
+        assert done.status == 0, done.err
+    refused(run(*words, option, "nothing"), "nothing", *choices.split(","))
 
 
 def test_every_law_is_named_in_the_help(run: Command) -> None:
     told = run("estimate", "--help").out
-    assert all(name in told for name in law_names())
+    for name in law_names():
+        assert name in told
+        assert json.loads(run(*FLUX, "--law", name, "--json").out)["law"]["name"] == name
+    refused(run(*FLUX, "--law", "nothing"), "unknown law", *law_names())
 
 
 # --- GPUs as files ---------------------------------------------------------------------------------

@@ -12,20 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from command import Command, Done
+from command import Command, refused
 from joulecast.compute.profile_file import packaged_profile, write_profile
-from joulecast.errors import FitError, UnknownNameError
+from joulecast.errors import FitError, InputError, UnknownNameError
 from joulecast.files import signed_json
 from joulecast.law.adapt import fit
 from joulecast.law.dataset import Dataset
+from joulecast.law.forms import find_form
 from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
-from joulecast.law.own_runs import load_run_profile
+from joulecast.law.own_runs import fitted_runs, load_run_profile
 from joulecast.law.scores import Scores
 from joulecast.question.gpus import gpu
-from joulecast.runs import RunTable, packaged_runs
+from joulecast.runs import RunTable
 from published_errors import published
 
 CARD = """name = "My card"
@@ -37,7 +38,8 @@ fp32_tflops = 45
 boost_clock_mhz = 2200
 year = 2023
 """
-SOURCE = packaged_runs().filter(source="ML.ENERGY leaderboard v3")
+EAGER = fitted_runs(find_form("paper"))[0]
+SOURCE = EAGER.filter(source="ML.ENERGY leaderboard v3", gpu="H100-SXM5-80GB")
 
 
 def mine(runs: RunTable = SOURCE, energy: float = 1.15, time: float = 1.3, **values: Any) -> RunTable:
@@ -54,15 +56,6 @@ def mine(runs: RunTable = SOURCE, energy: float = 1.15, time: float = 1.3, **val
     )
 
 
-def one_line_error(done: Done) -> str:
-    assert done.status == 2
-    assert done.out == ""
-    last = done.err.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert "Traceback" not in done.err
-    return last
-
-
 # --- fit -----------------------------------------------------------------------------------------
 
 
@@ -76,7 +69,7 @@ def test_a_handful_of_runs_adapts_the_packaged_law(run: Command) -> None:
     assert "What moved" in done.out
     assert "cannot calibrate an interval" in done.out
     assert "joulecast estimate sana1.5-1.6b --gpu ./card.toml --law my-law.json" in done.out
-    assert "fitting roofline on 6 runs of yours and 148 packaged ones" in done.err
+    assert "fitting roofline on 6 runs of yours and 850 packaged ones" in done.err
 
     law, packaged = load_law("my-law.json"), load_law("roofline")
     assert law.name == "my-law"
@@ -126,9 +119,11 @@ def test_an_interval_of_ones_own_is_of_a_gpu_with_enough_runs(run: Command) -> N
     done = run("fit", "runs.csv", "--law", "joules_per_flop", "--out", "law.json")
     assert done.status == 0, done.err
     law, packaged = load_law("law.json"), load_law("joules_per_flop")
-    found = law.familiarity(packaged_profile(SOURCE[0].model), [gpu("A100-SXM4-80GB"), gpu("card.toml")])
+    found = law.familiarity(
+        packaged_profile(SOURCE[0].model), [gpu("A100-SXM4-80GB"), gpu("card.toml")], SOURCE[0].precision
+    )
     assert found == ["same_source", "seen"]
-    assert {device for _, device in law.fitted_on.own} == {"A100-SXM4-80GB"}
+    assert {device for _, device, *_ in law.fitted_on.own} == {"A100-SXM4-80GB"}
     assert law.half_widths["seen"] >= packaged.half_widths["unseen_gpu"]
     assert law.errors["seen"].energy is None
     assert published(law, "same_source", "energy")["runs"] == 13
@@ -142,14 +137,14 @@ def test_a_model_of_ones_own_is_fitted_from_its_profile_file(run: Command) -> No
     law = load_law("law.json")
     assert "mine.json" in law.fitted_on.models
     card = gpu("card.toml")
-    assert law.familiarity(load_run_profile("./mine.json"), [card]) == ["seen"]
-    assert law.familiarity(dataclasses.replace(packaged_profile("sdxl"), origin="other.json"), [card]) == [
-        "unseen_model"
-    ]
+    assert law.familiarity(load_run_profile("./mine.json"), [card], "fp16") == ["seen"]
+    assert law.familiarity(
+        dataclasses.replace(packaged_profile("sdxl"), origin="other.json"), [card], "fp16"
+    ) == ["unseen_model"]
 
 
 def test_alone_on_two_gpus(run: Command) -> None:
-    runs = packaged_runs().filter(source="ML.ENERGY leaderboard v2")
+    runs = EAGER.filter(source="ML.ENERGY leaderboard v2")
     RunTable(dataclasses.replace(one, run_id=f"my-{one.run_id}", source=None) for one in runs).write(
         "runs.csv"
     )
@@ -163,10 +158,12 @@ def test_alone_on_two_gpus(run: Command) -> None:
 
 def test_what_a_law_cannot_use_is_said(run: Command) -> None:
     runs = mine()
-    compiled = dataclasses.replace(runs[0], runtime="compiled")
+    compiled = dataclasses.replace(runs[0], engine="diffusers", compile=True)
     RunTable([compiled, *runs[1:]]).write("runs.csv")
     done = run("fit", "runs.csv", "--law", "joules_per_flop", "--out", "law.json")
-    assert "left out: 1 of yours, runtime compiled: laws are of eager execution" in done.out
+    assert (
+        "left out: 1 of yours, diffusers, compiled: such laws are of eager diffusers on one GPU" in done.out
+    )
 
 
 CASES: dict[str, tuple[Callable[[], RunTable], tuple[str, ...], str]] = {
@@ -217,7 +214,9 @@ def test_runs_that_support_no_fit(name: str, run: Command) -> None:
     )
     flags = [option for option in options if option == "--alone"]
     done = run("fit", "runs.csv", *(text for pair in chosen.items() for text in pair if text), *flags)
-    assert words in one_line_error(done)
+    last = done.err.splitlines(keepends=True)[-1:]  # before it, which runs are left out
+    refused(done._replace(err="".join(last)), words)
+    assert "Traceback" not in done.err
     assert not list(Path().glob("law.*"))  # nothing half made
 
 
@@ -231,7 +230,7 @@ def test_energies_that_no_meter_gives(cell: str, run: Command) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    error = one_line_error(run("fit", "runs.csv", "--out", "law.json"))
+    error = refused(run("fit", "runs.csv", "--out", "law.json"))
     assert "row 4" in error
     assert "energy_j is" in error
 
@@ -240,13 +239,25 @@ def test_a_run_id_twice(run: Command) -> None:
     mine(SOURCE[:3]).write("runs.csv")
     text = Path("runs.csv").read_text().splitlines()
     Path("runs.csv").write_text("\n".join([*text, text[-1]]) + "\n")
-    assert "expected each run once" in one_line_error(run("fit", "runs.csv", "--out", "law.json"))
+    refused(run("fit", "runs.csv", "--out", "law.json"), "expected each run once")
 
 
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "\x00"])
 def test_files_that_are_no_runs(content: str, run: Command) -> None:
     Path("runs.csv").write_text(content)
-    assert "run table" in one_line_error(run("fit", "runs.csv", "--out", "law.json"))
+    refused(run("fit", "runs.csv", "--out", "law.json"), "run table")
+
+
+def test_adapt_takes_a_file_and_says_what_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own, path = mine(SOURCE[:6]), tmp_path / "runs.csv"
+    own.write(path)
+    laws = [fit(given, "joules_per_flop").law for given in (own, path, str(path))]
+    assert laws[0] == laws[1] == laws[2]
+    with pytest.raises(InputError, match=r"runs are a RunTable or the path of a CSV file, not \[\]"):
+        fit([], "joules_per_flop")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="does not exist"):
+        fit("none.csv", "joules_per_flop")
 
 
 def test_adapt_asks_for_a_known_form() -> None:
@@ -258,7 +269,7 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
     """On its own it needs both; with the packaged runs it has the packaged times."""
     alone = RunTable(
         dataclasses.replace(one, run_id=f"my-{one.run_id}", duration_s=None, source=None)
-        for one in packaged_runs().filter(source="ML.ENERGY leaderboard v2")
+        for one in EAGER.filter(source="ML.ENERGY leaderboard v2")
     )
     with pytest.raises(FitError, match="runs with"):
         fit(alone, "paper", "x", alone=True)
@@ -272,10 +283,35 @@ def test_energies_alone_cannot_make_the_paper_law_know_times(run: Command) -> No
 def test_validate_prints_every_hold_out(run: Command) -> None:
     done = run("validate", "--law", "joules_per_flop", "--law", "tdp_time")
     assert done.status == 0
-    assert "holding out sources, models and GPUs of 148 runs, 2 laws" in done.err
-    assert "tdp_time: unseen_both, 6 of 10" in done.err
+    assert "holding out sources, models, GPUs and runtimes of 183 runs, 2 laws" in done.err
+    assert "tdp_time: unseen_both, 8 of 12" in done.err
+    assert done.out.startswith("183 runs: 127 energies and 164 times of ")  # the same of both laws
     for words in ("joules_per_flop", "a model and a chip", "Spearman", "flux.1-dev on A100", "left out"):
         assert words in done.out
+
+
+def test_validate_counts_one_law(run: Command) -> None:
+    assert "183 runs, 1 law\n" in run("validate", "--law", "tdp_time").err
+
+
+def test_validate_shows_the_paper_alone(run: Command) -> None:
+    """Its fits, its three GPUs and what binds its models, without holding anything out."""
+    done = run("validate", "--paper")
+    assert done.status == 0
+    for words in (
+        "flux.1-dev on A100",
+        "The paper's three GPUs",
+        "ours RTX A4000",
+        "What sets the time",
+        "compute-bound",
+    ):
+        assert words in done.out
+    found = json.loads(run("validate", "--paper", "--json").out)
+    assert set(found) == {"reproduction", "three_gpus", "what_sets_the_time"}
+    assert [one["model"] for one in found["three_gpus"]] == ["flux.1-dev", "sd3.5-large", "qwen-image", "sd2"]
+    assert found["three_gpus"][0]["published"] == {"r2": 1.0, "alpha": 0.997, "beta_gpu": 0.45}
+    for other in (("--law", "paper"), ("--runs", "r.csv"), ("--report", "folder")):
+        refused(run("validate", "--paper", *other), f"leave {other[0]} out")
 
 
 @pytest.mark.slow
@@ -283,9 +319,9 @@ def test_validate_as_json_is_what_ships(run: Command) -> None:
     report = json.loads(run("validate", "--law", "paper", "--json").out)
     assert set(report["laws"]) == {"paper"}
     for holdout in FAMILIARITY:
-        assert report["laws"]["paper"][holdout]["energy"]["median"] == pytest.approx(
-            published("paper", holdout, "energy")["median"], rel=1e-3
-        )
+        found = report["laws"]["paper"][holdout]["energy"]["median"]
+        ships = published("paper", holdout, "energy")["median"]
+        assert found == (ships and pytest.approx(ships, rel=1e-3))  # None of runtimes: it knows no other
     assert (
         report["default_law"]["form"] == "paper"
     )  # whose errors are broken down: the one that was asked for
@@ -302,10 +338,10 @@ def test_validate_writes_a_report(run: Command) -> None:
 
 def test_validate_refuses_before_the_long_work(run: Command) -> None:
     Path("file").write_text("")
-    assert "is a file; give a folder" in one_line_error(run("validate", "--report", "file"))
-    assert "cannot be held out" in one_line_error(run("validate", "--law", "my-law.json"))
-    assert "did you mean paper?" in one_line_error(run("validate", "--law", "papper"))
-    assert "cannot go with --runs" in one_line_error(run("validate", "--runs", "x.csv", "--report", "out"))
+    refused(run("validate", "--report", "file"), "is a file; give a folder")
+    refused(run("validate", "--law", "my-law.json"), "cannot be held out")
+    refused(run("validate", "--law", "papper"), "did you mean paper?")
+    refused(run("validate", "--runs", "x.csv", "--report", "out"), "cannot go with --runs")
 
 
 def test_validate_on_ones_own_runs(run: Command) -> None:
@@ -325,9 +361,30 @@ def test_validate_on_ones_own_runs(run: Command) -> None:
     assert report["predictions"]["roofline"][0]["measured_energy_j"] > 0
 
 
+def test_validate_on_runs_of_other_runtimes(run: Command) -> None:
+    """A law of the reference runtime alone is not asked of the others, and where it has none, says so."""
+    runs = mine()
+    compiled = [dataclasses.replace(one, engine="diffusers", compile=True) for one in runs[:5]]
+    RunTable([*compiled, *runs[5:]]).write("runs.csv")
+    asked = "validate", "--runs", "runs.csv", "--law", "roofline", "--law", "paper"
+    report = json.loads(run(*asked, "--json").out)
+    assert {law: used["used"] for law, used in report["runs"].items()} == {"roofline": 21, "paper": 16}
+    assert {law: len(rows) for law, rows in report["predictions"].items()} == {"roofline": 21, "paper": 16}
+    done = run(*asked)
+    assert "roofline: 21 runs" in done.out
+    assert "paper: 16 runs" in done.out
+    assert "5  left out: diffusers, compiled" in done.out
+    RunTable(compiled).write("runs.csv")
+    done = run(*asked)
+    assert "paper: 0 runs" in done.out
+    assert "roofline, as it is" in done.out
+    assert "paper, as it is" not in done.out
+    refused(run("validate", "--runs", "runs.csv", "--law", "paper"), "no runs that these laws are made for")
+
+
 def test_validate_on_one_run_and_on_mixed_boundaries(run: Command) -> None:
     """No fit is made: each run stands against its own prediction, in its own boundary."""
-    packaged_runs().filter(model="sd3.5-large").write("runs.csv")
+    EAGER.filter(model="sd3.5-large").write("runs.csv")
     done = run("validate", "--runs", "runs.csv", "--law", "roofline")
     assert done.status == 0
     mine(SOURCE[:1]).write("runs.csv")
@@ -337,19 +394,18 @@ def test_validate_on_one_run_and_on_mixed_boundaries(run: Command) -> None:
 
 def test_validate_on_bad_runs_and_laws(run: Command) -> None:
     mine(model="sdxxl").write("runs.csv")
-    assert "unknown model" in one_line_error(run("validate", "--runs", "runs.csv"))
+    refused(run("validate", "--runs", "runs.csv"), "unknown model")
     RunTable().write("runs.csv")
-    assert "there are no runs" in one_line_error(run("validate", "--runs", "runs.csv"))
+    refused(run("validate", "--runs", "runs.csv"), "there are no runs")
     mine().write("runs.csv")
     write_law(load_law("paper"), Path("law.json"))
     content = json.loads(Path("law.json").read_text()) | {"version": 99}
     content.pop("sha256")
     Path("law.json").write_text(json.dumps(content | {"sha256": signed_json.checksum(content)}))
-    assert "is a law of version 99" in one_line_error(
-        run("validate", "--runs", "runs.csv", "--law", "law.json")
-    )
-    assert "two laws are named 'paper'" in one_line_error(
-        run("validate", "--runs", "runs.csv", "--law", "paper", "--law", copy_of("paper"))
+    refused(run("validate", "--runs", "runs.csv", "--law", "law.json"), "is a law of version 99")
+    refused(
+        run("validate", "--runs", "runs.csv", "--law", "paper", "--law", copy_of("paper")),
+        "two laws are named 'paper'",
     )
 
 

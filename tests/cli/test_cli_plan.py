@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from command import Command, exit_status
-from joulecast import gpus, load_profile
+from command import Command, exit_status, refused
+from joulecast import gpus, load_profile, outcomes
+from joulecast.architecture.workload import Workload
+from joulecast.forecast.memory import NO, memory_estimate
 from joulecast.plan.possible import cannot_run
+from joulecast.report.decisions.tradeoff_text import outcome_columns
+from joulecast.runtime import REFERENCE
 
 WHAT_IF = ("what-if", "sdxl", "--gpu", "A100-SXM4-80GB", "--precision", "fp16")
-PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,8")
+PARETO = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB,L4", "--precision", "fp16", "--batch", "1,4")
 
 
 def test_what_if(run: Command) -> None:
@@ -59,7 +63,7 @@ def test_what_if_by_the_hour(run: Command) -> None:
         (("--to", "negative-prompt=2"), "yes or no"),
         (("--to", "gpu=h100-sxm9"), "H100"),
         (("--to", "foo=1"), "known: model, gpu, size, steps"),
-        (("--to", "frames=16"), "not video"),
+        (("--to", "frames=16"), "makes images; frames must be 1"),
         (("--to", "denoise=0.5"), "image-to-image"),
         (("--to", "frames=1"), "nothing changes"),
         (("--to", "year=soon", "--region", "FR"), "whole number"),
@@ -74,10 +78,7 @@ def test_what_if_by_the_hour(run: Command) -> None:
     ],
 )
 def test_bad_changes(run: Command, arguments: tuple[str, ...], words: str) -> None:
-    done = run(*WHAT_IF, *arguments)
-    assert (done.status, done.out) == (2, "")
-    assert words in done.err
-    assert done.err.count("\n") == 1
+    refused(run(*WHAT_IF, *arguments), words)
 
 
 def test_pareto(run: Command) -> None:
@@ -94,6 +95,67 @@ def test_pareto(run: Command) -> None:
     )
     every = run(*PARETO, "--all")
     assert every.out.count("\n  *  ") + every.out.count("\n     ") >= 4
+
+
+def test_pareto_writes_parquet_where_its_name_says_so(run: Command) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("all.csv", "all.parquet"):
+        assert run(*PARETO, "--region", "FR,PL", "--price-per-gpu-hour", "2", "--out", name).status == 0
+    rows = list(csv.DictReader(Path("all.csv").read_text().splitlines()))
+    table = parquet.read_table("all.parquet")
+    assert [{k: "" if v is None else str(v) for k, v in row.items()} for row in table.to_pylist()] == rows
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert (kinds["batch_size"], kinds["energy_low_j"], kinds["on_front"]) == ("int64", "double", "int64")
+    assert (kinds["gpu"], kinds["warning"]) == ("string", "string")
+
+
+def test_a_column_that_some_settings_lack() -> None:
+    """In Python settings may differ in what they give: what one does not say is an empty cell."""
+    found = outcomes([{"model": "sdxl", "gpu": "L4"}, {"model": "sdxl", "gpu": "L4", "steps": 9, "pue": 1.2}
+                      | {"region": "FR"}])  # fmt: skip
+    columns = outcome_columns(found, found[:1])
+    assert columns["steps"].tolist() == [None, 9]
+    assert columns["region"].tolist() == [None, "FR"]
+    assert [value > 1 for value in columns["pue"]] == [False, True]
+    assert [value > 0 for value in columns["carbon_low_g"]] == [False, True]
+    assert columns["on_front"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("command", [PARETO, ("predict", "w.csv"), ("footprint", "p.csv", "--region", "FR")])
+def test_parquet_without_its_extra_is_refused_before_any_work(
+    command: tuple[str, ...], run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("joulecast.extras.missing", lambda extras: tuple(extras))
+    monkeypatch.setattr("joulecast.plan.tradeoff.possible_outcomes", None)  # the work: it would be called
+    for name in ("w.csv", "p.csv"):
+        Path(name).write_text("made")
+    refused(run(*command, "--out", "all.parquet"), "needs the extra `parquet`")
+
+
+@pytest.mark.parametrize(
+    ("models", "gpus", "told"),
+    [
+        (("sdxl",), "H100,L4", "Warning: H100-SXM5-80GB: the host, not the GPU, sets the time"),
+        (("sd2",), "H100,A100", "Warning: H100-SXM5-80GB and A100-SXM4-80GB: the host, not the GPU, sets"),
+        (("sdxl", "sd2"), "H100,A100", "Warning: sd2 on H100-SXM5-80GB and A100-SXM4-80GB: the host, not"),
+        (("sdxl",), "H100", "Warning: the host, not the GPU, sets the time"),
+    ],
+)
+def test_pareto_says_on_which_gpu_the_host_sets_the_time(
+    run: Command, models: tuple[str, ...], gpus: str, told: str
+) -> None:
+    done = run("pareto", *models, "--gpu", gpus, "--precision", "fp16", "--batch", "1,16", "--all")
+    text = " ".join(done.out.split())
+    assert told in text
+    assert text.count("the host, not the GPU") == len(models)
+
+
+def test_pareto_names_the_gpu_where_no_other_can_run(run: Command) -> None:
+    """Nothing tells GPUs apart then: the GPU has no column."""
+    told = run("pareto", "flux.1-dev", "--gpu", "H100-SXM5-80GB,L4", "--steps", "20,28").out
+    assert "gpu" not in told.splitlines()[0]
+    assert "  In all: model flux.1-dev, gpu H100-SXM5-80GB\n" in told
+    assert "In all" not in run("pareto", "sdxl", "--gpu", "L4").out
 
 
 def test_pareto_as_json(run: Command) -> None:
@@ -169,16 +231,16 @@ def test_a_quality_of_ones_own(run: Command, figures: str, kept: set[tuple[str, 
     ],
 )
 def test_bad_qualities(run: Command, arguments: tuple[str, ...], words: str) -> None:
-    done = run("pareto", "sdxl", "sd1.5", "--gpu", "L4", "--steps", "20", "--precision", "fp16", *arguments)
-    assert (done.status, done.out) == (2, "")
-    assert words in done.err
-    assert done.err.count("\n") == 1
+    refused(
+        run("pareto", "sdxl", "sd1.5", "--gpu", "L4", "--steps", "20", "--precision", "fp16", *arguments),
+        words,
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "gpus", "precision", "reason"),
     [
-        ("flux.1-dev", "L4,A100-SXM4-80GB", "bf16", "L4 (24 GB): its weights alone are 33.7 GB"),
+        ("flux.1-dev", "L4,A100-SXM4-80GB", "bf16", "L4 (24 GB): its weights alone are 33.8 GB"),
         ("flux.1-dev", "T4,H100", "fp16", "T4 (16 GB): its weights alone are"),
         ("qwen-image", "RTX 4090,H200", "bf16", "RTX 4090 (24 GB): its weights alone are"),
         ("sdxl", "T4,L4", "bf16", "T4, for want of bf16 arithmetic"),
@@ -214,9 +276,11 @@ def test_names_of_models_and_gpus_are_given_in_full(run: Command) -> None:
 def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
     done = run("pareto", "sdxl", "--gpu", "all", "--steps", "20-40:10", "--precision", "fp16", "--json")
     settings = json.loads(done.out)["settings"]
-    sdxl = load_profile("sdxl")
+    sdxl, asked = load_profile("sdxl"), Workload(1024, 1024, 20, precision="fp16")
     assert {one["gpu"] for one in settings} == {
-        gpu.name for gpu in gpus() if not cannot_run(sdxl, gpu, "fp16")
+        gpu.name
+        for gpu in gpus()
+        if not cannot_run(sdxl, gpu, "fp16") and memory_estimate(sdxl, asked, gpu, REFERENCE).fits != NO
     }
     assert {one["steps"] for one in settings} == {20, 30, 40}
 
@@ -226,8 +290,10 @@ def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
     [
         (("--by", "energy"), "needs two"),
         (("--by", "energy,speed"), "unknown measure"),
-        (("--by", "energy,carbon"), "carbon needs a region"),
-        (("--by", "energy,cost", "--region", "FR"), "cost a price"),
+        (("--by", "energy,carbon"), "carbon is not known of these settings: it needs a place (a region"),
+        (("--by", "energy,cost", "--region", "FR"), "it needs a price of a kWh or of a GPU-hour"),
+        (("--by", "energy,cost"), "hourly series) and a price of a kWh"),
+        (("--by", "energy,cost", "--price-per-kwh", "1"), "price_per_kwh without a place: carbon and cost"),
         (("--steps", "20,,30"), "empty value"),
         (("--steps", "0"), "steps"),
         (("--size", "big"), "size"),
@@ -247,17 +313,35 @@ def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
     ],
 )
 def test_bad_alternatives(run: Command, arguments: tuple[str, ...], words: str) -> None:
-    done = run(*PARETO, *arguments)
-    assert done.status == 2
-    assert words in done.err
-    assert done.err.count("\n") == 1
+    refused(run(*PARETO, *arguments), words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "none.csv", "--out", "a.parquet"),
+        ("footprint", "none.csv", "--region", "FR", "--out", "a.parquet"),
+        ("estimate", "none.json", "--gpu", "L4", "--chart", "a.svg"),
+        ("pareto", "none.json", "--gpu", "L4", "--chart", "a.svg"),
+        ("pareto", "none.json", "--gpu", "L4", "--out", "a.parquet"),
+        ("grid", "none.csv", "--chart", "a.svg"),
+        ("plan", "none.toml"),
+        ("fit", "none.csv", "--out", "law.json"),
+        ("profile", "none", "--out", "mine.json"),
+    ],
+)
+def test_an_input_that_is_not_there_is_told_before_a_missing_extra(
+    run: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("joulecast.extras.missing", lambda extras: tuple(extras))
+    for module in ("altair", "torch", "scipy", "pyarrow", "joulecast.compute.profiler"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert "extra" not in refused(run(*arguments), "'none" if arguments[0] != "grid" else "none.csv")
 
 
 def test_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "altair", None)
-    done = run(*PARETO, "--chart", "a.svg")
-    assert done.status == 2
-    assert "[plot]'" in done.err
+    refused(run(*PARETO, "--chart", "a.svg"), "[plot]'")
     assert run(*PARETO).status == 0
 
 
@@ -280,9 +364,7 @@ def test_pictures(run: Command, arguments: tuple[str, ...]) -> None:
     ("chart", "words"), [("a.pdf", ".svg or .png"), ("nowhere/a.svg", "no folder"), ("a", ".svg or .png")]
 )
 def test_pictures_that_cannot_be(run: Command, chart: str, words: str) -> None:
-    done = run(*ESTIMATE, "--chart", chart)
-    assert done.status == 2
-    assert words in done.err
+    refused(run(*ESTIMATE, "--chart", chart), words)
     assert not list(Path().glob("*a*"))
 
 
@@ -313,10 +395,7 @@ def test_grid(run: Command) -> None:
     ],
 )
 def test_bad_grids(run: Command, arguments: tuple[str, ...], words: str) -> None:
-    done = run("grid", *arguments)
-    assert (done.status, done.out) == (2, "")
-    assert words in done.err
-    assert done.err.count("\n") == 1
+    refused(run("grid", *arguments), words)
 
 
 DEMAND = """
@@ -354,21 +433,16 @@ def test_a_plans_report(run: Command) -> None:
 )
 def test_bad_plans(run: Command, arguments: tuple[str, ...], words: str) -> None:
     Path("demand.toml").write_text(DEMAND)
-    done = run("plan", "demand.toml", *arguments)
-    assert (done.status, done.out) == (2, "")
-    assert words in done.err
-    assert done.err.count("\n") == 1
+    refused(run("plan", "demand.toml", *arguments), words)
 
 
 def test_plans_without_the_extras(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("demand.toml").write_text(DEMAND)
     monkeypatch.setitem(sys.modules, "vl_convert", None)
-    assert "[plot]'" in run("plan", "demand.toml", "--report", "out").err
+    refused(run("plan", "demand.toml", "--report", "out"), "[plot]'")
     assert not Path("out").exists()
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    done = run("plan", "demand.toml")
-    assert done.status == 2
-    assert "[plan]'" in done.err
+    refused(run("plan", "demand.toml"), "[plan]'")
 
 
 FAR_APART = """

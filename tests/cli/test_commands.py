@@ -15,17 +15,19 @@ from joulecast.boundary import BOUNDARIES
 from joulecast.cli import help as layout
 from joulecast.cli.campaign import ACTIONS
 from joulecast.cli.commands import COMMANDS, load
-from joulecast.cli.options import ASKED, CARBON, LAW_HELP, OUTPUT, WHERE
+from joulecast.cli.options import ASKED, CARBON, HOW, LAW_HELP, OUTPUT, WHERE
 from joulecast.cli.parser import command_parser
-from joulecast.footprint.grid.yearly import ACCOUNTING
+from joulecast.footprint.grid.kinds import ACCOUNTING
 from joulecast.law.load import law_names, load_law
 from joulecast.measure.campaign_plan import RUNTIMES, TF32
-from joulecast.report import boamps, card
+from joulecast.report import card
 from joulecast.report.budget_text import ENDS
+from joulecast.report.forms import boamps
+from joulecast.report.forms.filling import FORMS
 from joulecast.report.lines import MOST_WIDTH
 
-TITLES = {"positional arguments", "options", "what changes", ASKED, WHERE, CARBON, OUTPUT}
-OF_A_SITE = ("estimate", "footprint", "budget", "card", "what-if", "pareto")
+TITLES = {"positional arguments", "options", "what changes", ASKED, WHERE, HOW, CARBON, OUTPUT}
+OF_A_SITE = ("estimate", "footprint", "budget", "card", "what-if", "pareto", "ledger", "comfy")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -93,7 +95,7 @@ CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("estimate", "--boundary"): BOUNDARIES,
     ("campaign", "--boundary"): (*BOUNDARIES, "both"),
     ("footprint", "--accounting"): ACCOUNTING,
-    ("card", "--format"): (*card.FORMATS, card.BOAMPS),
+    ("card", "--format"): (*card.FORMATS, *FORMS),
     ("card", "--infrastructure"): boamps.INFRASTRUCTURES,
     ("budget", "--bound"): tuple(ENDS),
     ("measure", "--runtime"): RUNTIMES,

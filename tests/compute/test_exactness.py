@@ -24,21 +24,26 @@ pytest.importorskip("torch")
 from joulecast.architecture.catalogue import model_entry, model_names
 from joulecast.architecture.pipeline_config import pipeline_config_from_catalogue
 from joulecast.architecture.workload import Workload
-from joulecast.compute import profiler
-from joulecast.compute.capture import Call, PipelineCapture, Request
+from joulecast.compute import loops, points
+from joulecast.compute.arguments import Request
+from joulecast.compute.capture import Call, PipelineCapture
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
 
+# Frames that profiles are made from, in steps: rounds of a loop that begins among those that are looked at.
+MOST_FRAMES_TRACED = loops.SCANNED.stop - 1 + 3 * loops.LONGEST_PERIOD
 LARGEST_EXACT = 2**53  # whole numbers up to here are exact in float64
+NEARLY = 1e-14  # of a sum of up to some tens of larger ones, relative
 
 Costs = dict[tuple[str, str, str, int], tuple[int, int, int, int]]  # launches, FLOP, read, written by kind
 
 
 @dataclass(frozen=True)
 class Point:
-    """A workload: sides in the profile's size units (None: the model's own size), own text length."""
+    """A workload: sides in the profile's size units (None: the model's own size), own text length, and of a
+    video its frames in steps of the profile's rule (None: the model's own number)."""
 
     batch: int
     height: int | None
@@ -47,11 +52,12 @@ class Point:
     guided: bool = False
     negative: bool = False
     steps: int = 2
+    frames: int | None = None
 
 
 # Odd sides, so that a U-Net's levels round up at every halving.
-ODD = Point(batch=1, height=37, width=23, text=111)
-GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3)
+ODD = Point(batch=1, height=37, width=23, text=111, frames=35)
+GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3, frames=37)
 NATIVE = Point(batch=2, height=None, width=None, text=None)
 NEGATIVE = (dataclasses.replace(ODD, negative=True), dataclasses.replace(GUIDED, negative=True))
 POINTS = (ODD, GUIDED, NATIVE, *NEGATIVE)
@@ -60,6 +66,11 @@ THOROUGH = (
     "flux.1-dev", "flux.1-schnell", "pixart-sigma", "qwen-image", "sana1.5-1.6b", "sana1.5-4.8b", "sd1.5",
     "sd2", "sd2.1", "sd3-medium", "sd3.5-large", "sd3.5-medium", "sdxl", "sdxl-turbo", "ssd-1b",
 )  # fmt: skip
+FIRST_TIME_APART = ("hunyuanvideo",)
+# From 64 frames at once on the decoder's upsampling copies once more; without guidance, the first step of
+# several videos copies once less.
+FRAMES_IN_A_BATCH = ("modelscope-t2v-1.7b",)
+VIDEO = "ltx-video-2b"  # the one of the models that make videos that is asked in each run, the quickest
 
 
 def modules(name: str) -> dict[str, Any]:
@@ -81,7 +92,11 @@ def same_modules_as(name: str) -> str | None:
 
 OTHERS = [name for name in model_names() if name not in THOROUGH]
 TWINS = [(name, twin) for name in OTHERS if (twin := same_modules_as(name))]
-SINGULAR = [name for name in OTHERS if not same_modules_as(name)]
+SINGULAR = [
+    name
+    for name in OTHERS
+    if not same_modules_as(name) and ("default_frames" not in model_entry(name) or name == VIDEO)
+]
 CASES = [
     *((name, "bf16", POINTS) for name in THOROUGH),
     *((name, "bf16", (ODD,)) for name in SINGULAR),
@@ -102,10 +117,12 @@ def _without_cycle_collector() -> Iterator[None]:
 
 
 def test_the_points_were_not_used_to_make_profiles() -> None:
-    used = [*profiler.ALL, *profiler.CHECK]
+    used = [*points.ALL, *points.CHECK]
     for point in (ODD, GUIDED):
         assert (point.height, point.width) not in {(height, width) for _, height, width, _ in used}
         assert point.text not in {text for *_, text in used} | {text + 40 for *_, text in used}
+        assert point.frames is not None
+        assert point.frames > MOST_FRAMES_TRACED
 
 
 @pytest.mark.parametrize(
@@ -146,8 +163,10 @@ def check_exactness(name: str, precision: str, points: tuple[Point, ...]) -> Non
     profile = packaged_profile(name)
     config = pipeline_config_from_catalogue(model_entry(name))
     capture = PipelineCapture(config, precision, replay=False)
-    capture.unguided_scale = profile.guidance.threshold
-    assert {c.name: c.parameters for c in profile.components} == {
+    capture.arguments.unguided_scale = profile.guidance.threshold
+    capture.arguments.inputs = profile.images.arguments
+    capture.arguments.image_side = profile.images.side
+    assert {c.module: c.parameters for c in profile.components} == {
         name: count
         for name, count in capture.parameter_counts.items()
         if count and name in profile_names(profile)
@@ -158,21 +177,50 @@ def check_exactness(name: str, precision: str, points: tuple[Point, ...]) -> Non
         point = on_the_grid(point, profile)
         request, workload = request_and_workload(profile, point, precision)
         calls = capture.run(request)
-        assert counted_calls(calls) == {
-            component: int(count[0]) for component, count in profile.calls(workload.columns()).items()
-        }
+        assert counted_calls(calls) == profile_calls(profile, workload)
         fresh, predicted = traced_costs(calls), profile_costs(profile, workload)
         assert set(fresh) == set(predicted)
+        if name in FIRST_TIME_APART:
+            predicted["transformer"] = with_later_casts(predicted["transformer"], point)
         for component in fresh:
-            assert predicted[component] == fresh[component], (component, point)
+            assert rounded(predicted[component], fresh[component]) == fresh[component], (component, point)
+
+
+def with_later_casts(predicted: Costs, point: Point) -> Costs:
+    """Costs with what the denoiser's steps after the first run besides, of pipelines that hold the first time
+    in fp32 and the others in the model's precision: two casts of one number a video."""
+    kind = ("_to_copy", "memory", "fp32", 0)
+    casts = 2 * (point.steps - 1) * (2 if point.guided else 1)
+    more = (casts, 0, 2 * point.batch * casts, 4 * point.batch * casts)
+    a, b = predicted[kind], more
+    return predicted | {kind: (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])}
+
+
+def rounded(predicted: Costs, fresh: Costs) -> Costs:
+    """Predicted costs, those beyond what a float holds exactly as they were found, if nearly equal."""
+    out = dict(predicted)
+    for kind in predicted.keys() & fresh.keys():
+        pairs = zip(predicted[kind], fresh[kind], strict=True)
+        out[kind] = tuple(b if b > LARGEST_EXACT and abs(a / b - 1) < NEARLY else a for a, b in pairs)  # type: ignore[assignment]
+    return out
 
 
 def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
     """The point, or the next for which a profile is exact, of a pipeline that pads its tokens or makes the
     images of a batch one after the other: its notes say for which it is."""
-    if any(len(tables) > 1 for part in profile.components for tables in part.tables.values()):
+    every = [table for part in profile.components for tables in part.tables.values() for table in tables]
+    one_by_one = any(table.condition.get("batch", 1) > 1 for table in every)
+    if one_by_one or profile.name in FRAMES_IN_A_BATCH:
         point = dataclasses.replace(point, batch=min(point.batch, 2))
-    if profile.text.multiple < profiler.COARSE_TOKENS:
+    notes = " ".join(profile.notes)
+    layouts_differ = "with guidance" in notes or profile.name in FRAMES_IN_A_BATCH
+    if "in parts" in notes:
+        point = dataclasses.replace(point, batch=min(point.batch, 1 if point.height is None else 2))
+    if "several videos at once of its own size" in notes and point.height is None:
+        point = dataclasses.replace(point, batch=1)
+    if layouts_differ and not point.guided:
+        point = dataclasses.replace(point, batch=1)
+    if profile.text.multiple < points.COARSE_TOKENS:
         return point
 
     def rounded(value: int | None, unit: int) -> int | None:
@@ -180,8 +228,8 @@ def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
 
     return dataclasses.replace(
         point,
-        height=rounded(point.height, profiler.COARSE_UNITS),
-        width=rounded(point.width, profiler.COARSE_UNITS),
+        height=rounded(point.height, points.COARSE_UNITS),
+        width=rounded(point.width, points.COARSE_UNITS),
         text=rounded(point.text, profile.text.multiple),
     )
 
@@ -200,10 +248,14 @@ def request_and_workload(profile: ComputeProfile, point: Point, precision: str) 
     own = point.text
     if own is None and not profile.text.padded:
         own, adjustable = profile.text.default - profile.text.denoiser_offset, True
+    frames = default.frames
+    if profile.frames is not None and point.frames is not None:
+        frames = profile.frames.of_steps(point.frames)
     request = Request(
         batch=point.batch,
         width=width,
         height=height,
+        frames=None if profile.frames is None else frames,
         steps=point.steps,
         text=own if adjustable else None,
         text_knob=knob if adjustable else None,
@@ -213,6 +265,7 @@ def request_and_workload(profile: ComputeProfile, point: Point, precision: str) 
     workload = Workload(
         width=width,
         height=height,
+        frames=frames,
         steps=point.steps,
         passes=2 if point.guided else 1,
         negative_prompt=point.negative,
@@ -223,6 +276,12 @@ def request_and_workload(profile: ComputeProfile, point: Point, precision: str) 
     if not profile.size.bins:  # a binning pipeline is asked for its exact size here, see `rendered`
         profile.check(workload)
     return request, workload
+
+
+def profile_calls(profile: ComputeProfile, workload: Workload) -> dict[str, int]:
+    """Calls of the components that are called."""
+    counts = profile.calls(workload.columns())
+    return {part.name: int(counts[part.name][0]) for part in profile.components if part.is_called}
 
 
 def counted_calls(calls: list[Call]) -> dict[str, int]:
@@ -246,14 +305,10 @@ def profile_costs(profile: ComputeProfile, workload: Workload) -> dict[str, Cost
     assert (part.weights == part.counts).all()
     for place, call in enumerate(part.case.calls):
         table, calls = call.table, int(part.counts[place, 0])
-        matrices = (table.flop, table.bytes_read, table.bytes_written)
+        matrices = (table.launches, table.flop, table.bytes_read, table.bytes_written)
         costs = np.stack(
-            [
-                table.launches,
-                *((part.case.coefficients(place, matrix) @ part.monomials)[:, 0] for matrix in matrices),
-            ]
+            [(part.case.coefficients(place, matrix) @ part.monomials)[:, 0] for matrix in matrices]
         )
-        assert costs.max() * calls < LARGEST_EXACT
         kinds = out.setdefault(call.component.name, {})
         for column, kind in enumerate(
             zip(table.names, table.families, table.dtypes, map(int, table.head_dims), strict=True)

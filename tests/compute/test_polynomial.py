@@ -82,7 +82,7 @@ def test_what_is_no_monomial_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["text/2", "batch/2", "frames/4", "height/0", "width^0", "width^5", "text^9"]
+    "text", ["text/2", "batch/2", "frames/0", "height/0", "width^0", "width^5", "text^9"]
 )
 def test_impossible_divisors_and_powers_are_refused(text: str) -> None:
     with pytest.raises(FileFormatError, match="has an impossible divisor or power"):

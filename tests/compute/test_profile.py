@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import joulecast
 from joulecast.architecture.catalogue import model_names
 from joulecast.architecture.workload import PRECISIONS, Workload, WorkloadColumns
-from joulecast.compute.operators import DECODER, DENOISER, MEMORY, TEXT_ENCODER, OperatorCosts
-from joulecast.compute.profile import ComputeProfile, GuidanceRule, SizeRule, TextRule
+from joulecast.compute.operators import DECODER, DENOISER, MEMORY, ONCE, TEXT_ENCODER, OperatorCosts
+from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
+from joulecast.compute.profile_rules import GuidanceRule, SizeRule, TextRule
 from joulecast.errors import InputError
 
 
@@ -450,11 +452,14 @@ def test_flop_grow_with_steps_and_batch(question: tuple[ComputeProfile, Workload
     larger = flop_by_component(profile.name, dataclasses.replace(asked, batch_size=asked.batch_size + 1))
     for component in profile.components:
         name = component.name
-        if component.role == DENOISER:
+        if component.role == DENOISER and component.is_called:
             assert longer[name] > now[name]
         else:
             assert longer[name] == now[name]
-        assert larger[name] > now[name]
+        if all(group.images == ONCE for group in component.calls[1]):
+            assert larger[name] == now[name]
+        else:
+            assert larger[name] > now[name]
 
 
 @settings(deadline=None, max_examples=30)
@@ -472,3 +477,15 @@ def test_a_table_of_workloads_equals_its_rows(questions: list[tuple[ComputeProfi
     for place, row in enumerate(rows):
         alone = flop_by_component(profile.name, row)
         assert {name: flop[place] for name, flop in together.items()} == pytest.approx(alone, rel=1e-12)
+
+
+def test_a_denoiser_that_takes_over_has_weights_and_no_calls() -> None:
+    profile = packaged_profile("wan2.2-t2v-a14b")
+    first, second = (part for part in profile.components if part.role == DENOISER)
+    assert (first.name, second.name) == profile.denoising_modules == ("transformer", "transformer_2")
+    assert (first.is_called, second.is_called) == (True, False)
+    assert profile.denoisers == (first,)
+    assert first.parameters == second.parameters == 14_288_491_584
+    assert profile.parameters == sum(part.parameters for part in profile.components)
+    told = joulecast.estimate("wan2.2-t2v-a14b", gpu="H100-SXM5-80GB")
+    assert [part.calls for part in told.components if part.role == DENOISER] == [80]

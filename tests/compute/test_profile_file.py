@@ -29,6 +29,7 @@ from joulecast.compute.profile_file import (
     read_profile,
     write_profile,
 )
+from joulecast.compute.profile_rules import LEFT_DOWN, WHOLE_STEPS, FrameRule, ImageRule
 from joulecast.errors import FileFormatError, InputError
 from joulecast.files import signed_json
 
@@ -208,7 +209,7 @@ def test_an_edited_number_is_refused(old: bytes, new: bytes) -> None:
 def test_another_version_is_refused(version: Any) -> None:
     message = refusal(signed(content(), version=version))
     assert message.startswith("some.json is a profile of version ")
-    assert message.endswith(f"; this joulecast reads version {VERSION}: make it again")
+    assert message.endswith(f"; this joulecast reads version 2 and {VERSION}: make it again")
 
 
 @pytest.mark.parametrize("name", ["joulecast-law", "profile", None, 5, ["joulecast-profile"]])
@@ -289,6 +290,14 @@ def _set_coefficient(value: Any) -> Callable[[Json], Any]:
         lambda c: c["size"].update(bins=[[1, 2]]),
         lambda c: c["size"].update(bins="abc"),
         lambda c: c["size"].update(native=5),
+        lambda c: c.update(frames={"step": 0, "first": 1, "off_grid": "refuse"}),
+        lambda c: c.update(frames={"step": 4, "first": 0, "off_grid": "refuse"}),
+        lambda c: c.update(frames={"step": 4, "first": 1, "off_grid": "nearest"}),
+        lambda c: c.update(frames={"step": 4, "first": 10**30, "off_grid": "refuse"}),
+        lambda c: c["defaults"].update(frames=0),
+        lambda c: c["defaults"].update(frames=10**12),
+        lambda c: c["defaults"].update(frame_rate=0),
+        lambda c: c["defaults"].update(frame_rate=float("inf")),
         lambda c: c.update(components=[]),
         lambda c: c.update(components=[5]),
         lambda c: c.update(components=None),
@@ -392,18 +401,22 @@ OPTIONAL = {
     "threshold",
     "true_cfg_scale",
     "negative_prompt",
+    "frame_rate",
+    "memory",  # of files from before it was traced
+    "linears",  # of files from before they were looked for
 }
 
 
 def test_every_removed_key_is_noticed() -> None:
-    mappings = {"made_with", "call_exceptions", "calls", "tables_by_precision", "condition"}
+    mappings = {"made_with", "call_exceptions", "calls", "tables_by_precision", "by_precision", "condition"}
     fixed = [p for p in all_paths() if isinstance(p[-1], str) and (len(p) < 2 or p[-2] not in mappings)]
     assert len(fixed) > 50
     for path in fixed:
         broken = content()
         del parent_of(broken, path)[path[-1]]
         file = signed(broken)
-        if path[-1] in OPTIONAL and path != ("size", "bins") and path != ("size", "native"):
+        needed = path in {("size", "bins"), ("size", "native"), ("images",)}
+        if path == ("defaults", "frames") or (path[-1] in OPTIONAL and not needed):
             assert message_of(file) is None, path
         else:
             assert "is not a whole profile (" in refusal(file), path
@@ -445,3 +458,40 @@ def test_no_removed_item_raises_anything_but_a_file_format_error(data: st.DataOb
     del parent_of(broken, path)[path[-1]]
     message = message_of(signed(broken))
     assert message is None or "\n" not in message
+
+
+def test_rules_of_videos_and_images_are_kept(tmp_path: Path) -> None:
+    profile = dataclasses.replace(
+        packaged_profile("sd1.5"),
+        frames=FrameRule(4, 1, WHOLE_STEPS, largest=121),
+        images=ImageRule(("image", "mask_image"), LEFT_DOWN),
+    )
+    write_profile(profile, tmp_path / "it.json")
+    again = read_profile(tmp_path / "it.json")
+    assert (again.frames, again.images) == (profile.frames, profile.images)
+
+
+def test_a_file_of_version_2_is_of_images_alone() -> None:
+    old = content()
+    del old["frames"], old["images"]
+    profile = parse_profile(signed(old, version=2), "old.json", origin="old.json")
+    assert (profile.frames, profile.images, profile.defaults.frames) == (None, ImageRule(), 1)
+
+
+def test_launches_that_rise_are_kept(tmp_path: Path) -> None:
+    profile = packaged_profile("sd1.5")
+    first = profile.components[0]
+    (table,) = first.tables["fp16"]
+    launches = np.stack([np.arange(1.0, table.launches.shape[1] + 1)] * len(table.monomials))
+    changed = dataclasses.replace(table, launches=launches)
+    component = dataclasses.replace(first, tables=dict.fromkeys(first.tables, (changed,)))
+    write_profile(dataclasses.replace(profile, components=(component,)), tmp_path / "it.json")
+    again = parse_profile((tmp_path / "it.json").read_bytes(), "it.json", origin="it.json")
+    assert again.components[0].tables["fp16"] == (changed,)
+
+
+@pytest.mark.parametrize("condition", ["frames<=", "frames%0", "depth<", "frames%3%2", "", "frames% 3"])
+def test_an_unknown_condition_is_refused(condition: str) -> None:
+    broken = content()
+    table_of(broken)["condition"] = {condition: 1}
+    assert "is not a condition such as frames<" in refusal(signed(broken))

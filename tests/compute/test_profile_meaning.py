@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from command import Command
+from command import Command, refused
 from joulecast import data
 from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.compute.profile_meaning import check_profile
@@ -173,5 +173,4 @@ def test_a_profile_that_can_be_true_is_taken(run: Command) -> None:
 
 def test_a_forged_headline_reaches_no_terminal(run: Command) -> None:
     done = run("estimate", str(write(lambda c: c.update(name="x\nsd2 on H100: 1 J"))), "--gpu", "H100")
-    assert done.status == 2
-    assert len(done.err.splitlines()) == 1
+    refused(done)

@@ -14,10 +14,12 @@ pytest.importorskip("torch")
 
 import diffusers
 from tiny import PIPELINES, Component, write_folder
-from tiny_families import KANDINSKY22, STABLE_CASCADE
+from tiny_families import KANDINSKY22, STABLE_CASCADE, WAN_IMAGE_TWO_EXPERTS, WAN_OF_AN_IMAGE
 
 from joulecast.architecture.pipeline_config import read_pipeline_folder
-from joulecast.compute.capture import PipelineCapture, Request
+from joulecast.compute.arguments import Request
+from joulecast.compute.capture import PipelineCapture
+from joulecast.compute.profiler import make_profile
 from joulecast.errors import TraceError, UnknownNameError
 from pipeline_folder import edit
 
@@ -115,17 +117,10 @@ def test_without_torch_the_extra_is_named(command: list[str], tmp_path: Path) ->
     assert re.fullmatch(rf"error: {what} needs ({extras}): pip install -e '.*\[trace(,measure)?\]'", line)
 
 
-@pytest.mark.parametrize(
-    ("family", "pipeline"),
-    [
-        ("sd", "StableDiffusionInpaintPipeline"),
-        ("sd", "StableDiffusionImg2ImgPipeline"),
-        ("flux", "FluxImg2ImgPipeline"),
-        ("qwen", "QwenImageImg2ImgPipeline"),
-    ],
-)
-def test_a_pipeline_that_takes_an_image(family: str, pipeline: str, tmp_path: Path) -> None:
-    _, parts, settings = PIPELINES[family]
-    made = capture(write_folder(tmp_path / "image", pipeline, parts, settings))
-    with pytest.raises(TraceError, match=rf"^{pipeline} takes an image \(image.*text-to-image alone"):
-        made.run(Request())
+@pytest.mark.slow
+def test_two_denoisers_of_different_shapes_that_share_the_steps(tmp_path: Path) -> None:
+    transformer = WAN_OF_AN_IMAGE[0], WAN_OF_AN_IMAGE[1] | {"num_layers": 2}
+    components = WAN_IMAGE_TWO_EXPERTS | {"transformer_2": transformer}
+    folder = write_folder(tmp_path / "two", "WanImageToVideoPipeline", components, {"boundary_ratio": 0.9})
+    with pytest.raises(TraceError, match=r"calls transformer \d+, \d+ and \d+ times in 5, 9 and 17 steps"):
+        make_profile(read_pipeline_folder(folder))

@@ -332,6 +332,15 @@ def test_values_of_whole_numbers_and_masks_are_followed() -> None:
     assert recorder.values.asked
 
 
+def test_values_of_numbers_of_python_are_known() -> None:
+    with OperatorRecorder():
+        assert torch.tensor([2, 3], device="meta").expand(2, 2).tolist() == [[2, 3], [2, 3]]
+        assert torch.tensor([True, True], device="meta")._is_all_true()
+        assert torch.tensor([2], device="cpu").tolist() == [2]
+        with pytest.raises(TraceError, match="depends on a tensor's values"):
+            torch.tensor([0.5], device="meta").tolist()
+
+
 def test_values_of_memory_never_written_are_not_known() -> None:
     with OperatorRecorder(), pytest.raises(TraceError, match="depends on a tensor's values"):
         int(torch.empty(3, dtype=torch.int64, device="meta").max())

@@ -143,7 +143,12 @@ TRANSFORMERS_CLASSES = (
     "LlamaForCausalLM",
 )
 # As folders on the hub name them.
-PIPELINE_MODULES = {"PaellaVQModel": "wuerstchen", "MultilingualCLIP": "kandinsky"}
+PIPELINE_MODULES = {
+    "PaellaVQModel": "wuerstchen",
+    "MultilingualCLIP": "kandinsky",
+    "LTX2TextConnectors": "ltx2",
+    "LTX2Vocoder": "ltx2",
+}
 
 SD = {
     "scheduler": ("DDIMScheduler", LINEAR),
@@ -216,7 +221,7 @@ PIXART = {
     ),
     "vae": ("AutoencoderKL", VAE_8),
 }
-QWEN = {
+QWEN: dict[str, Component] = {
     "scheduler": ("FlowMatchEulerDiscreteScheduler", {"use_dynamic_shifting": True}),
     "text_encoder": ("Qwen2_5_VLForConditionalGeneration", QWEN_VL),
     "tokenizer": UNBOUNDED_TOKENIZER,

@@ -12,7 +12,9 @@ from tiny import (
     GEMMA,
     LINEAR,
     PIXART,
+    QWEN,
     QWEN3,
+    QWEN_VL,
     T5,
     T5_TOKENIZER,
     UNBOUNDED_TOKENIZER,
@@ -228,7 +230,7 @@ PIXART_ALPHA: dict[str, Component] = PIXART | {
         },
     ),
 }
-# A video model, asked for one frame.
+# A video model, whose decoder takes one frame after the other.
 WAN: dict[str, Component] = {
     "scheduler": (
         "UniPCMultistepScheduler",
@@ -249,6 +251,30 @@ WAN: dict[str, Component] = {
     ),
     "vae": ("AutoencoderKLWan", {"base_dim": 8, "num_res_blocks": 1}),
 }
+# A video model, whose decoder is given the frames as a batch of images.
+MODELSCOPE: dict[str, Component] = {
+    "scheduler": ("DDIMScheduler", LINEAR),
+    "text_encoder": ("CLIPTextModel", CLIP),
+    "tokenizer": CLIP_TOKENIZER,
+    "unet": (
+        "UNet3DConditionModel",
+        {
+            "sample_size": 32,
+            "block_out_channels": [32, 64],
+            "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"],
+            "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"],
+            "layers_per_block": 1,
+            "attention_head_dim": 16,
+            "cross_attention_dim": 32,
+            "norm_num_groups": 32,
+        },
+    ),
+    "vae": ("AutoencoderKL", VAE_8),
+}
+# The same layers as Wan's, and a prompt that goes through a package that is not needed to trace.
+SKYREELS: dict[str, Component] = WAN | {
+    "transformer": ("SkyReelsV2Transformer3DModel", WAN["transformer"][1] | {"num_layers": 2}),
+}
 CLIP_TEXT: Component = ("CLIPTextModelWithProjection", CLIP)
 CLIP_VISION: Component = (
     "CLIPVisionModelWithProjection",
@@ -263,6 +289,24 @@ CLIP_VISION: Component = (
     },
 )
 CLIP_IMAGES: Component = ("CLIPImageProcessor", {"crop_size": 224, "size": 224})
+# Takes the text for the last 512 tokens of what it is given, and an image's before them; the second of two
+# equal denoisers takes over part of the way.
+WAN_OF_AN_IMAGE: Component = (
+    "WanTransformer3DModel",
+    WAN["transformer"][1] | {"in_channels": 36, "image_dim": 32, "added_kv_proj_dim": 24},
+)
+WAN_IMAGE_TWO_EXPERTS: dict[str, Component] = WAN | {
+    "transformer": WAN_OF_AN_IMAGE,
+    "transformer_2": WAN_OF_AN_IMAGE,
+    "image_encoder": CLIP_VISION,
+    "image_processor": CLIP_IMAGES,
+}
+# Scales its image to two areas of its own, shows it to the encoder of text too, takes one prompt at once.
+QWEN_IMAGE_EDIT: dict[str, Component] = {
+    **QWEN,
+    "text_encoder": ("Qwen2_5_VLForConditionalGeneration", QWEN_VL | {"image_token_id": 5}),
+    "processor": ("Qwen2VLProcessor", {}),
+}
 # Two stages: a prior with steps of its own and a decoder; an image encoder that is called once for a batch;
 # sides are rounded up.
 KANDINSKY22: dict[str, Component] = {
@@ -398,6 +442,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "bria": ("BriaPipeline", BRIA, {}),
     "pixart-alpha": ("PixArtAlphaPipeline", PIXART_ALPHA, {}),
     "wan": ("WanPipeline", WAN, {}),
+    "wan-image-two-experts": (
+        "WanImageToVideoPipeline",
+        WAN_IMAGE_TWO_EXPERTS,
+        {"boundary_ratio": 0.9},
+    ),
+    "qwen-image-edit-plus": ("QwenImageEditPlusPipeline", QWEN_IMAGE_EDIT, {}),
+    "skyreels-v2": ("SkyReelsV2Pipeline", SKYREELS, {}),
+    "modelscope": ("TextToVideoSDPipeline", MODELSCOPE, {}),
     "kandinsky2.2": ("KandinskyV22CombinedPipeline", KANDINSKY22, {}),
     "kandinsky2.1": ("KandinskyCombinedPipeline", KANDINSKY21, {}),
     "stable-cascade": ("StableCascadeCombinedPipeline", STABLE_CASCADE, {}),

@@ -9,7 +9,6 @@ import pytest
 
 from joulecast.errors import FileFormatError
 from joulecast.files.documents import (
-    inert,
     parse_csv,
     parse_csv_records,
     parse_json,
@@ -110,15 +109,3 @@ def test_csv_records() -> None:
         parse_csv_records("a,b\n1\n", "t")
     with pytest.raises(FileFormatError, match="two columns named 'a'"):
         parse_csv_records("a,a\n1,2\n", "t")
-
-
-@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "@SUM(A1)", "+cmd", "-x", "--", "\t=1", "-1-1"])
-def test_a_formula_is_text(cell: str) -> None:
-    assert inert(cell) == "'" + cell
-
-
-@pytest.mark.parametrize(
-    "cell", ["-", "", "-1.5", "+3", "-1e-9", "-inf", "a=b", "'=x", 3, -2.5, None, "x" * 9]
-)
-def test_what_is_no_formula_stays(cell: object) -> None:
-    assert inert(cell) is cell

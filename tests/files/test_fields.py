@@ -37,6 +37,12 @@ def test_a_right_record() -> None:
     check_fields(RIGHT)
 
 
+def test_records_within_may_have_been_checked_before() -> None:
+    check_fields(dataclasses.replace(RIGHT, inner=Inner(-1)), within=False)
+    with pytest.raises(TypeError, match="count is '3'"):
+        check_fields(dataclasses.replace(RIGHT, count="3"), within=False)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

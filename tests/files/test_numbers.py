@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast.errors import InputError
-from joulecast.files.numbers import MOST_WHOLE, positive, whole
+from joulecast.files.numbers import MOST_WHOLE, positive, whole, whole_within
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,16 @@ def test_positive_numbers_end_somewhere() -> None:
     assert positive("1", "--gap", most=1) == 1
     with pytest.raises(InputError, match=r"--gap must be a positive number of at most 1, not '1\.01'"):
         positive("1.01", "--gap", most=1)
+
+
+def test_whole_numbers_of_files_are_no_text() -> None:
+    assert whole_within(3, "n", 0, 5) == whole_within(3.0, "n", 0, 5) == 3
+    for value, words in (
+        ("3", "n is '3'; expected a number from 0 to 5"),
+        (True, "n is True"),
+        (6, "n is 6"),
+    ):
+        with pytest.raises(InputError, match=words):
+            whole_within(value, "n", 0, 5)
+    with pytest.raises(InputError, match=r"n must be a whole number, not 2\.5"):
+        whole_within(2.5, "n", 0, 5)

@@ -49,7 +49,7 @@ def measured(row: dict[str, str], energy_j: float, duration_s: float, boundary: 
         energy_j=energy_j,
         boundary=boundary,
         duration_s=duration_s,
-        runtime=row["runtime"],
+        compile=row["runtime"] == "compiled",
     )
 
 
@@ -75,14 +75,32 @@ def test_a_plan_is_predicted_as_a_table_is(predictions: Path) -> None:
             name: [row[name] for row in rows]
             for name in ("model", "gpu", "width", "height", "steps", "precision")
         }
-        | {"passes": [int(row["passes"]) for row in rows]}
+        | {"passes": [int(row["passes"]) for row in rows], "compile": [row["compile"] for row in rows]}
     )
     assert [float(row["energy_j"]) for row in rows] == pytest.approx(list(again["energy_j"]), rel=1e-12)
     assert {row["gpu"] for row in rows} == {H200}
     compiled = [row for row in rows if row["runtime"] == "compiled"]
     assert len(compiled) == 1
-    assert "laws are of eager execution" in compiled[0]["warning"]
+    assert "laws are of" not in compiled[0]["warning"]
     assert compiled[0]["run_id"].endswith("-compiled")
+    assert [row["compile"] for row in rows] == ["yes" if row is compiled[0] else "no" for row in rows]
+    eager = next(row for row in rows if row["run_id"] == compiled[0]["run_id"].removesuffix("-compiled"))
+    assert float(eager["duration_s"]) > float(compiled[0]["duration_s"])
+
+
+def test_a_law_that_knows_no_runtimes_predicts_none() -> None:
+    plan = parse_plan(PLAN, "small")
+    found = predict_plan(plan.name, plan.tasks, "H200", resolve_law("paper"))
+    for compiled, energy_j, error in zip(found["compile"], found["energy_j"], found["error"], strict=True):
+        assert math.isnan(energy_j) == compiled
+        assert ("not of diffusers, compiled; another law" in error) == compiled
+
+
+def test_no_law_is_of_another_tf32() -> None:
+    plan = parse_plan('[[grid]]\nmodel = "sd2"\nprecision = "fp32"\ntf32 = ["on", "default"]\n', "x")
+    found = predict_plan("x", plan.tasks, "H200", resolve_law(None))
+    told = ["tf32 on: laws are of torch's default" in words for words in found["warning"]]
+    assert told == [True, False]
 
 
 def test_errors_by_hand(predictions: Path) -> None:
@@ -94,7 +112,7 @@ def test_errors_by_hand(predictions: Path) -> None:
         for row, factor in zip(eager, factors, strict=True)
     ]
     compiled = next(row for row in rows if row["runtime"] == "compiled")
-    runs.append(measured(compiled, 1.0, 1.0))
+    runs.append(measured({**compiled, "runtime": "eager"}, 1.0, 1.0))
     runs.append(measured({**eager[0], "run_id": "unknown"}, 1.0, 1.0))
     runs.append(measured(eager[1], 1.0, 1.0, "dynamic"))  # another boundary than predicted
     found = check_predictions(predictions, RunTable(runs))
@@ -110,6 +128,23 @@ def test_errors_by_hand(predictions: Path) -> None:
     assert found.score("duration_s").median == pytest.approx(50)
     assert (found.other_runtime, found.unmeasured, found.unpredicted) == (1, 0, 2)
     assert [name for name, _, _ in found.groups()] == ["all", "sd2", "fp16"]
+
+
+def test_compiled_runs_are_held_against_compiled_predictions(predictions: Path, tmp_path: Path) -> None:
+    """And against none of a file that predicts eager ones alone, as files without the column do."""
+    rows = rows_of(predictions)
+    runs = RunTable(measured(row, float(row["energy_j"]), float(row["duration_s"])) for row in rows)
+    found = check_predictions(predictions, runs)
+    assert (found.energy.runs, found.other_runtime) == (5, 0)
+    assert found.energy.worst == pytest.approx(0)
+    by_name = {name: energy.runs for name, energy, _ in found.groups()}
+    assert by_name == {"all": 5, "sd2": 5, "fp16": 5, "diffusers": 4, "diffusers, compiled": 1}
+    with (tmp_path / "old.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in COLUMNS if name != "compile"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    old = check_predictions(tmp_path / "old.csv", runs)
+    assert (old.energy.runs, old.other_runtime) == (4, 1)
 
 
 def test_what_cannot_be_checked(predictions: Path, tmp_path: Path) -> None:
@@ -146,12 +181,13 @@ def test_the_commands(
     assert run("campaign", "check", "p.csv", "--runs", "runs.csv") == 0
     told = capsys.readouterr().out
     assert "held: runs within the predicted 90 % interval" in told
-    assert "left out: 1 of another runtime" in told
+    assert "left out" not in told
+    assert "diffusers, compiled" in told
     assert "invented" in told  # they are of a dry run
     assert run("campaign", "check", "p.csv", "--runs", "runs.csv", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
-    assert len(answer["runs"]) == 4
-    assert answer["groups"][0]["energy"]["runs"] == 4
+    assert len(answer["runs"]) == 5
+    assert answer["groups"][0]["energy"]["runs"] == 5
     assert run("validate", "--runs", "runs.csv", "--law", "roofline") == 0
     assert "4 of the runs are of a dry run" not in capsys.readouterr().out
 

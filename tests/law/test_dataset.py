@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from joulecast import data
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import FitError, JoulecastError
 from joulecast.law.dataset import Dataset
-from joulecast.law.own_runs import check, load_run_profile, named, usable
-from joulecast.runs import MeasuredRun, RunTable, packaged_runs
+from joulecast.law.forms import known_forms
+from joulecast.law.own_runs import check, fitted_runs, load_run_profile, named, usable
+from joulecast.runs import MeasuredRun, RunTable, packaged_runs, packaged_tables
 
 BASE: dict[str, Any] = {
     "model": "sdxl", "gpu": "H100", "batch_size": 1, "width": 1024, "height": 1024, "steps": 25, "passes": 2,
@@ -54,6 +57,14 @@ def test_columns_are_the_runs() -> None:
     assert data.is_dynamic.tolist() == [False, False, True]
     assert data.own.all()
     assert data.fitted_on().ranges["steps"] == (21.0, 23.0)
+
+
+def test_a_negative_prompt_is_of_the_workload() -> None:
+    data = build(run(1, steps=25), run(2, steps=25, negative_prompt=True))
+    (group,) = data.groups
+    assert group.workloads.negative_prompt.tolist() == [0, 1]
+    without, given = group.profile.total_flop(group.workloads, "fp16")
+    assert given > without
 
 
 def test_what_was_timed_alone_is_not_known_by_its_energy() -> None:
@@ -118,11 +129,53 @@ def test_a_damaged_profile_file(tmp_path: Path) -> None:
 
 
 def test_what_no_law_can_use_is_left_out() -> None:
-    kept, left_out = usable(table(run(1), run(2, runtime="compiled"), run(3, gpu_count=2)))
-    assert [one.run_id for one in kept] == ["r1"]
+    kept, left_out = usable(
+        table(
+            run(1),
+            run(2, compile=True),
+            run(3, gpu_count=2),
+            run(4, engine="xdit"),
+            run(5, engine="sglang"),
+            run(6, quantization="fp8"),
+            run(7, cache="fbcache"),
+            run(8, tf32="on"),
+            run(9, power_limit_w=300.0),
+            run(10, trust="C"),
+            run(11, trust="B"),
+            run(12, model="nobody-knows-it"),
+            run(13, gpu_count=2, parallel="ulysses=2"),
+            run(14, gpu_count=4, parallel="data=4", batch_size=16),
+            run(15, gpu_count=4, parallel="data=4", batch_size=6),
+        )
+    )
+    assert [one.run_id for one in kept] == ["r1", "r2", "r4", "r5", "r6", "r7", "r9", "r11", "r13", "r14"]
     assert left_out == {
-        "runtime compiled: laws are of eager execution": 1,
-        "more than one GPU: laws are of one": 1,
+        "several GPUs that share the work in no stated way": 1,
+        "tf32 on: laws are of torch's default": 1,
+        "trust C: not stated well enough to fit on": 1,
+        "model nobody-knows-it: no profile of it": 1,
+        "batches beside each other that are not of one size": 1,
+    }
+    assert [one.runtime.gpus for one in kept][-2:] == [2, 1]
+    assert [one.shared_batch_size for one in kept][-2:] == [1, 4]
+
+
+def test_laws_that_know_no_runtimes_have_images_by_eager_diffusers_on_one_gpu() -> None:
+    some = table(
+        run(1),
+        run(2, engine="xdit"),
+        run(3, compile=True),
+        run(4, gpu_count=2, parallel="ulysses=2"),
+        run(5, power_limit_w=300.0),
+        run(6, model="wan2.1-t2v-1.3b", width=832, height=480, frames=81),
+    )
+    kept, left_out = usable(some, knows_runtimes=False)
+    assert [one.run_id for one in kept] == ["r1", "r2"]
+    assert left_out == {
+        "diffusers, compiled: such laws are of eager diffusers on one GPU": 1,
+        "diffusers, 2 GPUs (ulysses=2): such laws are of eager diffusers on one GPU": 1,
+        "diffusers, at 300 W: such laws are of eager diffusers on one GPU": 1,
+        "a video: such laws are of images": 1,
     }
 
 
@@ -174,8 +227,23 @@ def test_values_no_measurement_has(column: str, value: float) -> None:
         run(1, **{column: value})
 
 
+def test_packaged_laws_are_fitted_on_what_they_are_made_for() -> None:
+    """The roofline law on all that says enough; the others on images by eager diffusers on one GPU."""
+    shipped = Counter(row["law"] for row in data.read_table("held_out.csv") if row["holdout"] == "seen")
+    for name, form in known_forms().items():
+        fitted, _ = fitted_runs(form)
+        rows = [row for row in data.read_table("held_out.csv") if row["law"] == name]
+        assert {run.run_id for run in fitted} == {row["run_id"] for row in rows}
+        assert shipped[name] == len(fitted)
+    assert shipped["roofline"] > 4 * shipped["paper"]
+    fitted, left_out = fitted_runs()
+    tables = {name for name, runs in packaged_tables().items() if any(run in fitted for run in runs)}
+    assert tables == set(packaged_tables())
+    assert not any("laws are of torch's default" in reason for reason in left_out)
+
+
 def test_packaged_runs_pass_their_own_checks() -> None:
-    kept, left_out = usable(packaged_runs())
+    kept, left_out = fitted_runs()
     assert len(kept) + sum(left_out.values()) == len(packaged_runs())
     with pytest.raises(FitError, match="mix boundaries"):  # they are converted, a user's are not
         check(kept, RunTable(), alone=True)

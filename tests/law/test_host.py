@@ -15,6 +15,7 @@ from joulecast.law.hold_out import predict_runs
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import load_run_profile
 from joulecast.law.roofline import RooflineLaw
+from joulecast.question.questions import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 
 H100 = "H100-SXM5-80GB"
@@ -53,11 +54,18 @@ def test_nine_runs_of_ones_own_narrow_it() -> None:
     runs = own_runs(10)
     (truth,) = [run.duration_s for run in own_runs(10) if run.model == "sdxl" and run.steps == 28]
     after = estimate(*SDXL, **asked, law=fit(runs, "roofline").law)  # type: ignore[arg-type]
-    assert before.duration_high_s / before.duration_low_s > 3
-    assert after.duration_high_s / after.duration_low_s < 1.5
+    wide, narrow = (one.duration_high_s / one.duration_low_s for one in (before, after))
+    assert narrow < 1.5
+    assert wide > narrow**4
     assert truth is not None
     assert after.duration_low_s < truth * 30 / 28 < after.duration_high_s
     assert after.timed_familiarity == "same_source"
+
+
+@pytest.mark.xfail(strict=True, reason="2.8: hosts of 39 sources differ by less than those of few did")
+def test_the_ends_of_a_time_that_the_host_sets_are_three_apart() -> None:
+    found = estimate(*SDXL, size="512x512", steps=30)
+    assert found.duration_high_s / found.duration_low_s > 3
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,7 @@ def test_what_sets_the_time_is_told(model: str, gpu: str, batch: int, is_bound: 
             "processor",
             "hence the wide range",
             "larger batch waits less",
-            "9 or more runs of your own, this model among them",
+            "Nine or more runs of your own, some of this model, narrow it (`joulecast fit`)",
         ):
             assert words in told[0]
         assert found.duration_high_s / found.duration_low_s > 2
@@ -90,4 +98,6 @@ def test_laws_that_know_no_host_say_nothing_of_it() -> None:
 
 def test_how_many_runs_narrow_a_range_is_one_number() -> None:
     (words,) = host_caveat(np.array([1.0]))
-    assert f"{FEWEST_FOR_INTERVAL} or more runs of your own" in words
+    assert FEWEST_FOR_INTERVAL == 9
+    assert "Nine or more runs of your own" in words
+    assert SEPARATOR not in words

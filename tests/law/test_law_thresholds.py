@@ -24,11 +24,13 @@ from joulecast.law.law import GpuColumns
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import check
 from joulecast.law.reproduction import AGREES, DIFFERS, Fit, _verdict
-from joulecast.law.roofline import RooflineLaw, assumed
+from joulecast.law.roofline import RooflineLaw
 from joulecast.law.scores import Score
+from joulecast.law.traits import assumed
 from joulecast.question.gpus import gpu
 from joulecast.report.waterfall import waterfall_steps
 from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runtime import REFERENCE
 
 SDXL = packaged_profile("sdxl")
 WORK = Workload(1024, 1024, 30, passes=2, batch_size=8)
@@ -174,8 +176,11 @@ class Scored:
     def __init__(self, p90: float, coverage: float) -> None:
         self._score = Score(100, 0.9, 5.0, p90, 50.0, 0.0, 0.9, 0.9, coverage, 1.2)
 
-    def score(self, quantity: str) -> Score:
-        assert quantity == "energy_j"
+    def in_stratum(self, stratum: str) -> str:
+        return stratum
+
+    def score(self, quantity: str, rows: str) -> Score:
+        assert (quantity, rows) == ("energy_j", "reference")
         return self._score
 
 
@@ -206,4 +211,4 @@ def test_parts_below_a_hundredth_are_shown_as_one() -> None:
 )
 def test_the_process_of_a_gpu_that_does_not_say(year: int, process: str) -> None:
     silent = dataclasses.replace(gpu("H100"), process=None, year=year)
-    assert assumed(silent, "fp16").endswith(f"taken as {process}")
+    assert assumed(silent, "fp16", REFERENCE).endswith(f"taken as {process}")

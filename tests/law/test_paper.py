@@ -163,4 +163,4 @@ def test_runs_on_a_gpu_file_are_fitted_by_the_gpus_name(eager: RunTable, tmp_pat
     law = fit_paper(data)
     assert "My card" in law.parameters.energy.beta_gpu
     assert "My card" in law.fitted_on.gpus
-    assert law.familiarity(FLUX, [gpu(file)]) == ["seen"]
+    assert law.familiarity(FLUX, [gpu(file)], "bf16") == ["seen"]

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from command import Command
+from command import Command, refused
 from joulecast import data
 from joulecast.errors import FileFormatError, InputError
 from joulecast.files import signed_json
 from joulecast.law.law_file import parse_law, write_law
 from joulecast.law.load import load_law
-from joulecast.law.possible import ROOFLINE
+from joulecast.law.priors import PRIORS
 from joulecast.law.roofline import RooflineLaw
 
 Content = dict[str, Any]
@@ -82,7 +82,7 @@ def shared(**values: Any) -> Change:
         ("roofline", lambda c: c["fitted_on"].update(runs=-3), "fitted_on.runs is -3"),
         ("roofline", lambda c: c["fitted_on"].update(models=["sd2\nJ: 1"]), "a name of fitted_on"),
         ("roofline", lambda c: c["errors"]["seen"]["energy"].update(median="low"), "median of the errors"),
-        ("roofline", lambda c: c["covariance"]["matrix"][0].pop(), "a covariance has not 19 rows"),
+        ("roofline", lambda c: c["covariance"]["matrix"][0].pop(), "a covariance has not 35 rows"),
         ("roofline", lambda c: c["covariance"]["matrix"][2].__setitem__(2, -1), "a variance is -1"),
         ("paper", lambda c: c["parameters"]["energy"].update(alpha=-0.9), "energy.alpha is -0.9"),
         ("paper", lambda c: c["parameters"]["duration"].update(intercept=1e5), "duration.intercept"),
@@ -98,7 +98,7 @@ def test_what_no_law_says(name: str, change: Change, words: str) -> None:
     assert words in refusal(name, change)
 
 
-@pytest.mark.parametrize("name", ROOFLINE)
+@pytest.mark.parametrize("name", PRIORS)
 @pytest.mark.parametrize("value", [-1, 1e30, None, "x", [], {}, True])
 def test_no_shared_parameter_may_be_anything(name: str, value: object) -> None:
     assert name in refusal("roofline", shared(**{name: value}))
@@ -125,5 +125,14 @@ def test_possible_parameters_of_an_impossible_answer(change: Change, run: Comman
     """Parameters each in its range, of an energy or a power that nothing has."""
     Path("l.json").write_bytes(signed("paper", change))
     done = run("estimate", "sd2", "--gpu", "H100", "--law", "l.json")
-    assert (done.status, done.out) == (2, "")
-    assert "no finite energy and time, of a power" in done.err
+    refused(done, "no finite energy and time, of a power")
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_what_a_law_file_may_say_a_fit_can_begin_at(name: str) -> None:
+    """The ends of a range are finite on the fit's scale, and the prior lies between them."""
+    prior = PRIORS[name]
+    ends = [prior.internal(value) for value in (prior.least, prior.median, prior.most)]
+    assert all(map(math.isfinite, ends))
+    assert ends == sorted(ends)
+    assert [prior.natural(x) for x in ends] == pytest.approx([prior.least, prior.median, prior.most])

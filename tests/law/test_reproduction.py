@@ -9,10 +9,15 @@ import statsmodels.api as sm  # type: ignore[import-untyped]
 from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError
+from joulecast.law import reproduction as module
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dynamic_energy_j
+from joulecast.law.fitted import FittedLaw
+from joulecast.law.forms import find_form
+from joulecast.law.hold_out import chip
 from joulecast.law.kaplan import Transformer, kaplan_flop, transformer_of
 from joulecast.law.load import load_law
+from joulecast.law.own_runs import fitted_runs
 from joulecast.law.reproduction import (
     TOLERANCES,
     TRANSFORMERS,
@@ -22,10 +27,10 @@ from joulecast.law.reproduction import (
     regressors,
     reproduction,
 )
-from joulecast.runs import packaged_runs
+from joulecast.runs import RunTable
 
 SAME_ALGEBRA = 1e-5  # 5 cells, 4 coefficients: the design is badly conditioned
-RUNS = packaged_runs()
+RUNS = fitted_runs(find_form("paper"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +166,19 @@ def test_order_holds_across_architectures_but_the_level_does_not(rows: tuple[Row
     level = {count: find(rows, fit, "level", count).ours for count in ("traced", "kaplan")}
     assert all(value is not None for value in level.values())
     assert abs(np.log(level["traced"])) < abs(np.log(level["kaplan"]))  # type: ignore[arg-type]
+
+
+def test_the_law_without_a_chip_is_of_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A roofline law is fitted on all that roofline laws are, but the chip: not on the paper's runs alone."""
+    seen: list[RunTable] = []
+
+    def spy(form: str, dataset: Dataset, near: FittedLaw | None = None) -> FittedLaw:
+        seen.append(dataset.runs)
+        return load_law(form)
+
+    monkeypatch.setattr(module, "fit_law", spy)
+    reproduction(RUNS, packaged_profile, load_law("roofline"))
+    (runs,) = seen
+    every = fitted_runs(find_form("roofline"))[0]
+    assert [run.run_id for run in runs] == [run.run_id for run in every if chip(run) != "Ampere GA102"]
+    assert len(runs) > 3 * len(RUNS)

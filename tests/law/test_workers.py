@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.errors import JoulecastError
+from joulecast.errors import JoulecastError, MissingExtraError
 from joulecast.law.workers import shared_out
 
 SOON_S = 5.0  # on a busy machine; what is ended sleeps for minutes
@@ -36,6 +36,12 @@ def test_an_error_of_the_work_is_the_callers_and_ends_the_rest() -> None:
     with pytest.raises(ZeroDivisionError):
         dict(shared_out(_divided, [("wrong", (0,)), ("long", (600,))], 2))
     assert time.monotonic() - begun < 2 * SOON_S
+
+
+def test_an_error_that_makes_its_own_message_is_the_callers() -> None:
+    with pytest.raises(MissingExtraError, match=r"^the work needs the extra `fit`: ") as error:
+        dict(shared_out(_lacking, [("lacks", ("fit",))], 1))
+    assert error.value.extra == "fit"
 
 
 def test_a_process_that_is_ended_from_outside_is_one_line() -> None:
@@ -67,6 +73,10 @@ def test_nothing_is_left(end: Callable[[int], None], status: int) -> None:
         told = first.communicate(timeout=SOON_S)[1]
     assert "Process Spawn" not in told  # no traceback of the ones that share the work
     assert _none_after(SOON_S, first.pid)
+
+
+def _lacking(extra: str) -> None:
+    raise MissingExtraError(extra, "the work")
 
 
 def _divided(by: int) -> float:

@@ -18,6 +18,8 @@ from task_samples import ENVIRONMENT, RESULT
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.forecast.estimate import resolve_law
+from joulecast.forecast.preregistered import predict_plan, write_predictions
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import compare, export
 from joulecast.measure.campaign import Progress, run_campaign
@@ -30,6 +32,7 @@ from joulecast.measure.task import ComponentWork, Dissection, TooLargeError
 from joulecast.measure.virtual import VirtualSubject
 from joulecast.question.question import workload_of
 from joulecast.question.setting import Setting
+from joulecast.report.measured_text import describe
 from joulecast.runs import RunTable
 
 SMALL = """
@@ -189,6 +192,8 @@ def test_lengths_of_time(text: object, seconds: float) -> None:
         ("[[grid]]\nmodel='sd2'\nboundary='gross'", InputError, "unknown key 'boundary'"),
         ("[[grid]]\nmodel='sd2'\ncomponents='yes'", InputError, "components must be true or false"),
         ("[[grid]]\nmodel='sd22222'", UnknownNameError, "unknown model"),
+        ("[[grid]]\nmodel='flux.1-dev'\nparallel='ulysses=2'", InputError, "parallel is .* measured here is"),
+        ("[[grid]]\nmodel='flux.1-dev'\nengine='sgl-diffusion'", InputError, "engine is .* measured here is"),
         ("[[grid]]\nmodel='sd2'\nsteps=0", InputError, "grid 1 .* steps must be"),
         ("[[grid]]\nmodel='sd2'\nsize='big'", InputError, "not WIDTHxHEIGHT"),
         ("[[grid]]\nmodel='sd2'\ntf32='yes'", UnknownNameError, "unknown tf32"),
@@ -279,6 +284,18 @@ def test_an_interrupted_task_is_given_back(tmp_path: Path) -> None:
         assert store.counts()["pending"] == 8
 
 
+def test_an_interrupt_is_told_as_one_where_the_store_fails_too(tmp_path: Path) -> None:
+    class Interrupted(Breaking):
+        def load(self, spec: TaskSpec) -> None:
+            store._db.change(
+                "create trigger full before update on tasks begin select raise(fail, 'full'); end"
+            )
+            raise KeyboardInterrupt
+
+    with Store(tmp_path / "s.db") as store, pytest.raises(KeyboardInterrupt):
+        run(store, parse_plan(SMALL, "small"), wrap=Interrupted)
+
+
 def test_tasks_for_another_gpu_are_left_alone(tmp_path: Path) -> None:
     text = '[[grid]]\nmodel = "sd2"\nsteps = 5\ngpu = ["H100", "A100"]\n'
     with Store(tmp_path / "s.db") as store:
@@ -363,6 +380,30 @@ def test_exports_that_cannot_be(tmp_path: Path) -> None:
             export.export(store, tmp_path / "runs.csv")
         with pytest.raises(UnknownNameError, match="unknown boundary"):
             export.runs_of(store, boundary="net")
+
+
+def test_a_negative_prompt_is_another_run(tmp_path: Path) -> None:
+    text = '[[grid]]\nmodel = "sdxl"\nsize = "512x512"\nsteps = 10\nnegative_prompt = [false, true]\n'
+    with Store(tmp_path / "s.db") as store:
+        run(store, parse_plan(text, "x"))
+        export.export(store, tmp_path / "runs.csv", gpu="H200")
+        found = compare.compare(store, "negative_prompt=no", "negative_prompt=yes")
+    assert len(found.pairs) == 1
+    assert found.ratio == pytest.approx(1, rel=0.1)
+    assert found.pairs[0].spec.negative_prompt is False
+    without, given = RunTable.read(tmp_path / "runs.csv")
+    assert given.run_id == without.run_id.replace("-fp16", "-neg-fp16")
+    assert (without.negative_prompt, given.negative_prompt) == (False, True)
+    energies = predict_plan("x", parse_plan(text, "x").tasks, "H200", resolve_law(None))
+    assert energies["negative_prompt"] == [False, True]
+    write_predictions(energies, tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run_id"], row["negative_prompt"]) for row in rows] == [
+        (without.run_id, "no"), (given.run_id, "yes"),
+    ]  # fmt: skip
+    assert float(rows[0]["energy_j"]) != float(rows[1]["energy_j"])
+    assert describe(parse_plan(text, "x").tasks[1].spec).count("negative prompt") == 1
 
 
 def test_tf32_is_another_runtime() -> None:

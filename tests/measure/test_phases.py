@@ -128,6 +128,7 @@ class Part:
 
     def __init__(self, out: Any) -> None:
         self.out = out
+        self.config = SimpleNamespace()
 
     def parameters(self) -> list[Any]:
         return []
@@ -170,6 +171,23 @@ def test_images_in_a_list_and_results_of_other_shapes_break_nothing() -> None:
     seen = found.observed
     assert (seen.given, seen.images) == ({"transformer": 4}, 2)
     assert seen.sizes == {(32, 64)}
+
+
+@pytest.mark.parametrize("order", [(4, 16), (16, 4)])
+@pytest.mark.parametrize("chunks", [(32,), (12, 12, 8)])
+def test_frames_decoded_as_images_are_of_clips(order: tuple[int, int], chunks: tuple[int, ...]) -> None:
+    """Two clips of 16 frames, twice; latents have channels before or after frames."""
+    unet, vae = Part(None), Part(None)
+    unet.config = SimpleNamespace(in_channels=4)
+    with track_parts(unet=unet, vae=vae) as found:
+        for _ in range(2):
+            unet.forward(torch.zeros(2, *order, 8, 4))
+            for frames in chunks:
+                vae.out = torch.zeros(frames, 3, 64, 32)
+                vae.decode(None)
+        time.sleep(0.01)
+    seen = found.observed
+    assert (seen.images, seen.runs, seen.frames, seen.sizes) == (4, 2, {16}, {(32, 64)})
 
 
 def test_a_precision_without_a_law_is_not_taken_for_another() -> None:

@@ -20,6 +20,7 @@ import pytest
 from task_samples import ENVIRONMENT, RESULT, numbered_spec, repeat_of
 
 from joulecast.errors import FileFormatError, InputError, visible
+from joulecast.files.fields import check_fields
 from joulecast.measure import store as stores
 from joulecast.measure.database import Database, StoreError
 from joulecast.measure.protocol import Idle
@@ -210,6 +211,38 @@ def test_records_come_back_as_they_went(tmp_path: Path) -> None:
     assert json.loads(real.to_json()).keys() - json.loads(ENVIRONMENT.to_json()).keys() == {
         "compiled", "device", "tf32_convolutions", "tf32_products", "node", "differs",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dynamic_j", [-3.5, 0.0])
+def test_a_dynamic_energy_of_nothing_in_an_older_store_is_none(tmp_path: Path, dynamic_j: float) -> None:
+    energy = ComponentEnergy(5.0, None, 0.5, 10.0, dynamic_j, 1.0)
+    part = ComponentResult("unet", "denoiser", 0, 2, "2x4", energy)
+    with Store(tmp_path / "s.db") as store:
+        store.add(numbered(1))
+        claim, environment = claimed(store), store.environment(ENVIRONMENT)
+        old = dataclasses.replace(RESULT, dynamic_j=dynamic_j, components=(part,))
+        store.finish(claim, old, environment, 1.0)
+        (found,) = store.results()
+    assert found.result.dynamic_j is None
+    measured = found.result.components[0].measured
+    assert measured == dataclasses.replace(energy, dynamic_j=None)
+
+
+def test_a_record_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def counting(record: object, **options: bool) -> None:
+        check_fields(record, **options)
+        seen.append(record)
+
+    with Store(tmp_path / "s.db") as store:
+        store.add(numbered(1))
+        monkeypatch.setattr(stores, "check_fields", counting)
+        (task,) = store.tasks()
+        assert seen == [task.spec, task]
+        store._db.change("update tasks set state = 5.5, worker = x'00'")
+        with pytest.raises(FileFormatError, match=r"s\.db' was changed: worker is"):
+            store.tasks()
 
 
 def test_a_record_of_another_version_is_told(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from joulecast.errors import InputError
 from joulecast.measure.campaign import run_campaign
 from joulecast.measure.campaign_plan import make_spec
+from joulecast.measure.once import check_task
 from joulecast.measure.protocol import Settings
 from joulecast.measure.records import ComponentEnergy, ComponentResult
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
@@ -62,3 +64,19 @@ def test_windows_too_short_for_the_sensor_leave_components_unresolved(tmp_path: 
     assert {part.is_resolved for part in result.components} == {False}
     assert "too short for the sensor" in result.components[0].problem
     assert {step.energy_j for step in result.steps} == {None}
+
+
+@pytest.mark.parametrize(
+    "keys", [{"engine": "diffusers"}, {"compile": False}, {"num_gpus": 1}, {"cache": "none"}]
+)
+def test_what_is_measured_is_diffusers_on_one_gpu(keys: dict[str, object]) -> None:
+    assert check_task({"model": "sdxl", **keys}, None) == check_task({"model": "sdxl"}, None)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"engine": "sglang"}, {"compile": True}, {"gpus": 2}, {"quantization": "fp8"}, {"power_limit": 300}],
+)
+def test_another_runtime_is_not_measured_here(keys: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="diffusers on one GPU; runtime is eager or compiled"):
+        check_task({"model": "sdxl", **keys}, None)

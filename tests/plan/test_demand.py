@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from joulecast.architecture.workload import Workload
 from joulecast.cli import main
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.forecast.estimate import estimate
+from joulecast.forecast.memory import needed_bytes
 from joulecast.plan.demand import demand_of, read_demand
 from joulecast.plan.solve import solve
 from joulecast.question.models import load_profile
@@ -91,7 +93,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("plan.minimize", "carbon", "did you mean minimise"),
         ("plan.minimise", "carbn", "carbon"),
         ("plan.minimise", "cost", "no GPU and no region has a price"),
-        ("plan.hours", 0, r"plan\.hours must be from 1"),
+        ("plan.hours", 0, r"plan\.hours is 0; expected a number from 1 to 8784"),
         ("plan.hours", 1.5, "whole number"),
         ("plan.start", "June", r"plan\.start 'June' is no time"),
         ("plan.start", "2022-06-01T00:00", "no time zone"),
@@ -102,7 +104,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("limits.gpus", -1, r"limits\.gpus"),
         ("service", [], "did you mean services"),
         ("services", [], "at least one"),
-        ("services.0.images_per_day", "many", r"services\[0\]\.images_per_day must be a number"),
+        ("services.0.images_per_day", "many", r"services\[0\]\.images_per_day is 'many'; expected a number"),
         ("services.0.images_by_hour", [1], "one of the two"),
         ("services.0.images_per_day", None, "one of the two"),
         ("services.0.name", "a\x1b[31mb", "expected one line"),
@@ -120,12 +122,14 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("services.0.configurations.0.batch_sizes", [1, 5000], "batch_sizes must be between 1 and 4096"),
         ("services.0.images_per_day", 1e-300, "demand of studio is 4.17e-302 images in an hour"),
         ("services.0.images_per_day", 1e-3, "expected none, or at least 0.001"),
-        ("services.0.images_per_day", 10**400, "images_per_day must be from 0"),
-        pytest.param("services.0.images_per_day", 10**5000, "not a number of thousands of digits", id="long"),
-        ("plan.start", "0001-01-01T00:00+14:00", "not in the years 1990 to 2200"),
-        ("plan.start", "9999-12-31T23:00-12:00", "not in the years 1990 to 2200"),
-        ("limits.cost", 10**400, r"limits\.cost must be from"),
-        ("regions.1.intensity", float("inf"), r"intensity must be from"),
+        ("services.0.images_per_day", 10**400, r"images_per_day is 1000.*; expected a number from 0"),
+        pytest.param(
+            "services.0.images_per_day", 10**5000, "a number of thousands of digits; expected", id="long"
+        ),
+        ("plan.start", "0001-01-01T00:00+14:00", "not in the years 1880 to 2200"),
+        ("plan.start", "9999-12-31T23:00-12:00", "not in the years 1880 to 2200"),
+        ("limits.cost", 10**400, r"limits\.cost is 1000.*; expected a number from 0"),
+        ("regions.1.intensity", float("inf"), r"intensity is inf; expected a number from 0 to 3000"),
         ("gpus.0.name", "H100-SXN5", "H100"),
         ("gpus.0.count", 3, "did you mean max_count"),
         ("gpus", [{"name": "H100"}, {"name": "H100-SXM5-80GB"}], "twice"),
@@ -135,11 +139,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("regions.1.gpus", {"A100": 3}, r"not in \[\[gpus\]\]"),
         ("regions.1.gpus", {"H100": 1.5}, r"regions\[1\]\.gpus\.H100 must be a whole number, not 1.5"),
         ("regions.1.gpus", {"H100": 0.999}, "must be a whole number"),
-        ("regions.1.gpus", {"H100": -1}, r"gpus\.H100 must be from 0"),
+        ("regions.1.gpus", {"H100": "100"}, r"gpus\.H100 is '100'; expected a number from 0"),
+        ("regions.1.gpus", {"H100": -1}, r"gpus\.H100 is -1; expected a number from 0"),
         ("regions.1.gpus", 3, "must be like"),
         ("regions.1.gpus", [["A100"]], "must be like"),
         ("regions.1.gpus", {"H100": 3, "H100-SXM5-80GB": 4}, "H100-SXM5-80GB twice"),
-        ("services.0.images_per_day", 0, "asks for no image"),
+        ("services.0.images_per_day", 0, "asks for nothing"),
         ("regions.0.hourly", "CIS", "CISO"),
     ],
 )
@@ -203,18 +208,23 @@ def test_idle_power_that_nobody_measured_is_the_law_s(name: str, idle: str) -> N
     )
 
 
-@pytest.mark.parametrize(("precision", "bytes_per_weight"), [("fp16", 2), ("bf16", 2), ("fp32", 4)])
-def test_weights_that_just_fit_are_planned(precision: str, bytes_per_weight: int, tmp_path: Path) -> None:
-    weights_gb = bytes_per_weight * load_profile("sdxl").parameters / 1e9
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "fp32"])
+def test_an_image_that_just_fits_is_planned(precision: str, tmp_path: Path) -> None:
+    image = Workload(1024, 1024, 30, passes=2, precision=precision)
+    needed_gb = (
+        needed_bytes(load_profile("sdxl"), image.columns(), precision).least[0] / 2**30
+    )  # GB are at most GiB
     content = changed("services.0.configurations.0.precision", precision)
     content["regions"] = [{"name": "FR"}]
     path = tmp_path / "mine.toml"
     content["gpus"] = [{"name": str(path)}]
     gpu = "name = 'Mine'\ntdp_w = 300\nidle_power_w = 30\nbandwidth_gb_per_s = 800\nfp32_tflops = 50\n"
     gpu += "fp16_tflops = 200\nbf16_tflops = 200\ngeneration = 'Hopper'\n"
-    path.write_text(f"{gpu}memory_gb = {weights_gb * 1.001}\n")
-    assert not any("exceed the memory" in words for words in demand_of(content).warnings)
-    path.write_text(f"{gpu}memory_gb = {weights_gb * 0.999}\n")
+    path.write_text(f"{gpu}memory_gb = {needed_gb * 1.001}\n")
+    planned = demand_of(content)
+    assert [option.batch_size for option in planned.problem.options] == [1]
+    assert any("a batch of 8 of 1024x1024 by sdxl" in words for words in planned.warnings)
+    path.write_text(f"{gpu}memory_gb = {needed_gb * 0.999}\n")
     with pytest.raises(InputError, match="no GPU on offer holds"):
         demand_of(content)
 
@@ -272,7 +282,6 @@ def test_each_doubt_is_a_warning_of_its_own_and_names_what_it_is_of() -> None:
     content["gpus"] = [{"name": "L40S"}, {"name": "H100"}]
     told = demand_of(content).warnings
     assert any(words.startswith("the law has seen no run of flux.1-schnell, nor on L40S") for words in told)
-    assert (
-        "flux.1-schnell on H100-SXM5-80GB: steps outside the fitted 10 to 50, so the range is wider" in told
-    )
+    steps = "steps outside the fitted 10 to 50 (of energies), so the range is wider"
+    assert f"flux.1-schnell on H100-SXM5-80GB: {steps}" in told
     assert not any("; " in words for words in told)

@@ -10,8 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.plan import tradeoff
 from joulecast.plan.case import Case
-from joulecast.plan.tradeoff import Outcome, front, on_front, outcome, outcomes
+from joulecast.plan.measures import QUALITY
+from joulecast.plan.tradeoff import (
+    Outcome,
+    front,
+    fronts,
+    has_one_front,
+    on_front,
+    outcome,
+    outcomes,
+    possible_outcomes,
+)
+from joulecast.question.question import Question, ask
+from joulecast.question.setting import Setting
 
 SDXL = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "precision": "fp16", "region": "PL"}
 SAME = 1e-9  # of one law in columns and by itself
@@ -52,7 +65,7 @@ def test_columns_say_what_single_settings_say(extra: dict[str, object]) -> None:
 def test_a_front_holds_what_nothing_beats() -> None:
     settings = [
         {**SDXL, "gpu": gpu, "batch_size": batch}
-        for gpu, batch in itertools.product(("L4", "A100-SXM4-80GB", "H100-SXM5-80GB"), (1, 4, 16))
+        for gpu, batch in itertools.product(("L4", "A100-SXM4-80GB", "H100-SXM5-80GB"), (1, 2, 4))
     ]
     by = ("energy_j", "latency_s")
     kept = front(settings, by)
@@ -87,6 +100,29 @@ def test_fronts_of_points_by_their_definition(points: list[tuple[int, int, int]]
     assert [points[i] for i in kept] == sorted(points[i] for i in kept)
 
 
+def test_a_front_of_all_is_one_of_a_model_or_of_a_quality() -> None:
+    by = ("energy_j", "latency_s")
+    points = {"sdxl": (2.0, 2.0), "sd2": (1.0, 1.0)}  # of which one beats the other
+    found = [
+        Outcome(Case.of({"model": model}), dict(zip((*by, QUALITY), (*point, point[0]), strict=True)))
+        for model, point in points.items()
+    ]
+    assert not has_one_front(found, by)
+    assert list(fronts(found, by)) == found
+    assert has_one_front(found, (*by, QUALITY))
+    assert has_one_front(found[:1], by)
+
+
+def test_a_model_of_two_spellings_has_one_front() -> None:
+    settings = [{"model": name, "gpu": "H100", "steps": n} for name, n in (("sdxl", 20), ("SDXL-1.0", 30))]
+    found = outcomes([*settings, {"model": "sd1.5", "gpu": "H100"}])
+    kept = fronts(found, ("energy_j", "latency_s"))
+    assert [(one.setting["model"], one.setting.get("steps")) for one in kept] == [
+        ("sdxl", 20),
+        ("sd1.5", None),
+    ]
+
+
 def test_what_cannot_be() -> None:
     with pytest.raises(UnknownNameError, match="steps"):
         outcome({**SDXL, "step": 3})
@@ -94,7 +130,7 @@ def test_what_cannot_be() -> None:
         outcomes([{**SDXL, "step": 3}])
     with pytest.raises(UnknownNameError, match="energy_j"):
         front([SDXL], ("energy",))
-    with pytest.raises(UnknownNameError, match="cost a price"):
+    with pytest.raises(InputError, match="cost is not known of these settings: it needs a price of a kWh"):
         front([SDXL], ("cost",))
     with pytest.raises(InputError, match="T4"):
         outcomes([{**SDXL, "precision": "bf16", "gpu": "T4"}])
@@ -106,6 +142,29 @@ def test_what_cannot_be() -> None:
         outcome({**SDXL, "at": "12:00"})
     with pytest.raises(InputError, match="too many"):
         outcomes([SDXL] * 100_001)
+
+
+def test_settings_that_cannot_run_are_left_out_and_the_others_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Setting] = []
+
+    def noting(setting: Setting) -> Question:
+        asked.append(setting)
+        return ask(setting)
+
+    monkeypatch.setattr(tradeoff, "ask", noting)
+    settings: list[dict[str, object]] = [
+        {"model": "sdxl", "gpu": "L4", "batch_size": 64},
+        {"model": "sdxl", "gpu": "T4", "precision": "bf16"},
+        {"model": "sdxl", "gpu": "L4", "precision": "fp16", "steps": 20},
+        {"model": "sdxl", "gpu": "L4", "precision": "fp16", "steps": 30},
+    ]
+    found, left_out = possible_outcomes(settings)
+    assert len(asked) == 3
+    assert found == outcomes(settings[2:])
+    assert ["fp16 does not fit" in left_out[0], "bf16 does not run on T4" in left_out[1]] == [True, True]
+    assert possible_outcomes(settings[:2]) == ((), left_out)
 
 
 def test_settings_warn_of_carbon_of_the_hardware_that_nobody_published() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from joulecast import data
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import footprint_of_energy, site
 from joulecast.footprint.factors import packaged
@@ -24,6 +25,8 @@ from joulecast.plan.ratio import FEWEST, Pair, held, lesser, pairs, ratio_error
 from joulecast.plan.tradeoff import outcome, outcomes
 from joulecast.plan.whatif import Delta, WhatIf, what_if
 from joulecast.report.decisions.what_if_text import notes, what_if_data, what_if_sentence
+from joulecast.runs import packaged_runs
+from joulecast.runtime import Runtime
 from joulecast.uncertainty import Interval
 
 SDXL = {"model": "sdxl", "gpu": "A100-SXM4-80GB", "precision": "fp16", "region": "PL"}
@@ -285,3 +288,19 @@ def test_two_boundaries_are_no_change() -> None:
     with pytest.raises(InputError, match="two quantities"):
         what_if(setting, {"boundary": "dynamic"})
     assert what_if({**setting, "boundary": "dynamic"}, {"steps": 20}).deltas[0].ratio.value < 0.6
+
+
+def test_pairs_tell_clips_and_runtimes_apart() -> None:
+    """Of two runs that differ in their frames, or in how they were run, nothing is told of other changes."""
+    runs = {run.run_id: run for run in packaged_runs()}
+    rows = data.read_table("held_out.csv")
+    frames = {runs[row["run_id"]].frames for row in rows if row["run_id"] in runs}
+    assert len(frames) > 1
+    for kinds in (frozenset({"runtime"}), frozenset({"frames", "model"})):
+        assert any(kinds <= pair.kinds for pair in ratio.pairs("roofline", "unseen_model", "duration_s"))
+    limited = Runtime(power_limit_w=400.0)
+    assert limited.lowered_limit_w(700.0) == 400.0
+    changed = what_if({"model": "flux.1-dev", "gpu": "H100-SXM5-80GB"}, {"power_limit_w": 400})
+    assert changed.basis.kinds == ("power_limit_w",)
+    shared = what_if({"model": "flux.1-dev", "gpu": "H100-SXM5-80GB"}, {"gpus": 2})
+    assert shared.basis.kinds == ("runtime",)

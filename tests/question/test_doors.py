@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import math
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 import joulecast
+from clip_model import list_clip_model, write_clip_model
 from command import exit_status
 from joulecast.architecture.workload import PRECISIONS, Workload
 from joulecast.boundary import BOUNDARIES
@@ -25,26 +31,58 @@ from joulecast.question.question import Question, ask
 from joulecast.question.questions import NOT_GIVEN, Questions
 from joulecast.question.setting import Setting, key_of
 from joulecast.question.table import TableReader
+from joulecast.web import asking
+from joulecast.web.app import create_app
 
 Given = Mapping[str, object]
 
 MODELS = ["sd1.5", "sdxl", "flux.1-dev", "flux.1-schnell", "qwen-image", "pixart-sigma", "sana1.5-1.6b"]
 GPUS = ["H100-SXM5-80GB", "A100", "T4", "RTX 4090"]
-REQUESTS = st.fixed_dictionaries(
-    {"model": st.sampled_from(MODELS), "gpu": st.sampled_from(GPUS)},
-    optional={
-        "size": st.sampled_from(["512x512", "1024x1024", "768x1024"]),
-        "steps": st.integers(1, 60),
-        "passes": st.integers(1, 2),
-        "guidance": st.sampled_from([0.0, 1.0, 3.5, 7.0]),
-        "true_cfg_scale": st.sampled_from([0.0, 1.0, 4.0]),
-        "negative_prompt": st.booleans(),
-        "batch_size": st.sampled_from([1, 4]),
-        "precision": st.sampled_from(["fp16", "bf16", "fp32"]),
-        "boundary": st.sampled_from(BOUNDARIES),
-    },
+_FOLDER = tempfile.TemporaryDirectory()
+CLIPS = write_clip_model(Path(_FOLDER.name))
+GIVEN = {
+    "size": st.sampled_from(["512x512", "1024x1024", "768x1024"]),
+    "steps": st.integers(1, 60),
+    "passes": st.integers(1, 2),
+    "guidance": st.sampled_from([0.0, 1.0, 3.5, 7.0]),
+    "true_cfg_scale": st.sampled_from([0.0, 1.0, 4.0]),
+    "negative_prompt": st.booleans(),
+    "batch_size": st.sampled_from([1, 4]),
+    "precision": st.sampled_from(["fp16", "bf16", "fp32"]),
+    "boundary": st.sampled_from(BOUNDARIES),
+}
+HOW = {
+    "engine": st.sampled_from(["diffusers", "sglang", "diffusers-compiled", "xdit"]),
+    "compile": st.booleans(),
+    "quantization": st.sampled_from(["none", "fp8", "int8-weights"]),
+    "cache": st.sampled_from(["none", "teacache"]),
+    "gpus": st.sampled_from([1, 2, 4]),
+    "parallel": st.sampled_from(["cfg=2", "ulysses=2,ring=2", "none"]),
+    "power_limit_w": st.sampled_from([60, 250, 500]),
+}
+OF_CLIPS = {
+    "frames": st.sampled_from([1, 16, 49, 81, 500]),
+    "fps": st.sampled_from([8.0, 23.976, 24]),
+    "seconds": st.sampled_from([0.01, 0.5, 2, 5.0, 60]),
+}
+
+
+def requests(models: list[str], **more: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object]]:
+    """Requests of models, with other keys that may be given."""
+    needed = {"model": st.sampled_from(models), "gpu": st.sampled_from(GPUS)}
+    return st.fixed_dictionaries(needed, optional={**GIVEN, **more})
+
+
+REQUESTS = st.one_of(
+    requests(MODELS),
+    requests([CLIPS], **OF_CLIPS),
+    requests([*MODELS, CLIPS], **OF_CLIPS),
+    requests([*MODELS, CLIPS], **HOW),
 )
-IN_PLAN = ("size", "steps", "passes", "guidance", "true_cfg_scale", "negative_prompt", "precision")
+IN_PLAN = (
+    "size", "steps", "passes", "guidance", "true_cfg_scale", "negative_prompt", "precision", "frames", "fps",
+    "seconds", *HOW,
+)  # fmt: skip
 
 
 def row(questions: Questions, i: int = 0) -> Question | str:
@@ -55,7 +93,7 @@ def row(questions: Questions, i: int = 0) -> Question | str:
     workload = Workload(
         **{
             name: int(getattr(questions, name)[i])
-            for name in ("width", "height", "steps", "passes", "batch_size")
+            for name in ("width", "height", "steps", "passes", "batch_size", "frames")
         },
         negative_prompt=bool(questions.negative_prompt[i]),
         precision=PRECISIONS[questions.precision[i]],
@@ -63,13 +101,16 @@ def row(questions: Questions, i: int = 0) -> Question | str:
     )
     device = questions.devices[questions.gpu[i]]
     profile = questions.profiles[questions.model[i]]
-    work = rooms.Work(profile, workload, None, None, False, ())
-    return Question(work, device.gpu, BOUNDARIES[questions.boundary[i]])
+    rate = float(questions.frame_rate[i])
+    work = rooms.Work(profile, workload, None, None, False, (), None if math.isnan(rate) else rate)
+    runtime = questions.runtimes[questions.runtime[i]]
+    return Question(work, device.gpu, BOUNDARIES[questions.boundary[i]], runtime=runtime)
 
 
 def core(question: Question) -> tuple[object, ...]:
     """What is asked, whatever was said of how it was understood."""
-    return question.profile, question.gpu, question.workload, question.boundary
+    asked_for = question.workload, question.boundary, question.work.frame_rate, question.runtime
+    return question.profile, question.gpu, *asked_for
 
 
 def asked(request: Given) -> Question | str:
@@ -80,12 +121,29 @@ def asked(request: Given) -> Question | str:
         return str(error)
 
 
+def test_what_a_gpu_lacks_is_told_before_how_it_is_run() -> None:
+    request: Given = {"model": "sdxl", "gpu": "T4", "precision": "bf16", "gpus": 1, "parallel": "cfg=2"}
+    told = asked(request)
+    assert told == "T4 has no bf16 mode; fp16 or fp32 would work"
+    assert TableReader().read({name: [value] for name, value in request.items()}).error[0] == told
+
+
+def test_what_the_pipeline_refuses_is_told_before_how_it_is_run() -> None:
+    request: Given = {"model": "sdxl", "gpu": "T4", "size": "1001x1000", "gpus": 1, "parallel": "cfg=2"}
+    told = asked(request)
+    assert isinstance(told, str)
+    assert "1001" in told
+    assert TableReader().read({name: [value] for name, value in request.items()}).error[0] == told
+
+
 @given(REQUESTS)
 @settings(max_examples=150, deadline=None)
 def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     """As numbers, as the text of a CSV file, under other names of the columns."""
     expected = asked(request)
     other = {"steps": "num_inference_steps", "guidance": "guidance_scale", "batch_size": "batch"}
+    other |= {"frames": "num_frames", "fps": "frame_rate", "seconds": "video_duration"}
+    other |= {"compile": "torch_compile", "gpus": "num_gpus", "power_limit_w": "power_limit"}
     as_text = {name: str(value) for name, value in request.items()}
     for columns in (request, as_text, {other.get(name, name): value for name, value in request.items()}):
         questions = TableReader().read({name: [value] for name, value in columns.items()})
@@ -102,7 +160,7 @@ def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_missing_cell_is_a_missing_column(request: dict[str, object]) -> None:
     names = ["model", "gpu", "size", "steps", "passes", "guidance", "negative_prompt", "batch_size"]
-    names += ["true_cfg_scale", "precision", "text_tokens", "boundary"]
+    names += ["true_cfg_scale", "precision", "text_tokens", "boundary", *OF_CLIPS, *HOW]
     cells = {name: [str(request.get(name, ""))] for name in names}
     sparse = TableReader().read({name: [value] for name, value in request.items()})
     full = TableReader().read(cells)
@@ -147,9 +205,11 @@ def test_the_command_line_asks_what_a_setting_asks(request: dict[str, object]) -
     """`estimate`, in a process of its own elsewhere, here by its function: every option is text."""
     words = ["estimate", str(request["model"]), "--gpu", str(request["gpu"])]
     options = {"batch_size": "--batch", "true_cfg_scale": "--true-cfg-scale"}
+    options["power_limit_w"] = "--power-limit"
     for name, value in request.items():
-        if name == "negative_prompt":
-            words += ["--negative-prompt" if value else "--no-negative-prompt"]
+        if name in ("negative_prompt", "compile"):
+            option = name.replace("_", "-")
+            words += [f"--{option}" if value else f"--no-{option}"]
         elif name not in ("model", "gpu"):
             words += [options.get(name, f"--{name}"), str(value)]
     seen = list(questions_asked(words))
@@ -164,8 +224,8 @@ def questions_asked(words: list[str]) -> Iterator[Question]:
     """The questions that a command asks."""
     seen: list[Question] = []
 
-    def listening(setting: Setting) -> Question:
-        seen.append(ask(setting))
+    def listening(setting: Setting, notes: tuple[str, ...] = ()) -> Question:
+        seen.append(ask(setting, notes))
         return seen[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -179,15 +239,59 @@ def questions_asked(words: list[str]) -> Iterator[Question]:
 @settings(max_examples=60, deadline=None)
 def test_a_measured_task_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     """A task runs on whatever GPU there is, so on one that has every precision."""
-    kept = {name: value for name, value in request.items() if name not in ("gpu", "boundary")}
+    kept = {name: value for name, value in request.items() if name not in ("gpu", "boundary", *HOW)}
     expected = asked({**kept, "gpu": "H100-SXM5-80GB"})
-    spec = make_spec(kept)
+    with pytest.MonkeyPatch.context() as patch:
+        list_clip_model(patch, CLIPS)
+        if isinstance(expected, Question):
+            spec = make_spec(kept)
+            assert (spec.model, spec.workload) == (expected.profile.name, expected.workload)
+        else:
+            with pytest.raises(JoulecastError) as error:
+                check_task(kept, None)
+            assert str(error.value) == expected
+
+
+WEB = TestClient(create_app())
+
+
+@given(requests(MODELS, **HOW) | requests(["wan2.1-t2v-1.3b"], **OF_CLIPS))
+@settings(max_examples=60, deadline=None)
+def test_the_web_asks_what_a_setting_asks(request: dict[str, object]) -> None:
+    """One request, and a batch of it; files have no door here."""
+    seen: list[Question] = []
+
+    def listening(setting: Setting) -> Question:
+        seen.append(ask(setting))
+        return seen[-1]
+
+    asking.answered.cache_clear()  # or a setting that was asked before is not asked again
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("joulecast.web.asking.ask", listening)
+        one = WEB.post("/v1/estimate", json=request)
+    expected = asked(request)
     if isinstance(expected, Question):
-        assert (spec.model, spec.workload) == (expected.profile.name, expected.workload)
+        assert [core(question) for question in seen] == [core(expected)]
     else:
-        with pytest.raises(JoulecastError) as error:
-            check_task(kept, None)
-        assert str(error.value) == expected
+        assert seen == []
+        assert one.json()["detail"] == expected
+    rows: list[Questions] = []
+
+    def answering(predictor: Predictor, questions: Questions) -> Predicted:
+        rows.append(questions)
+        return answers(predictor, questions)
+
+    answers = Predictor.answers
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Predictor, "answers", answering)
+        many = WEB.post("/v1/estimate", json=[request]).json()["estimates"][0]
+    (questions,) = rows
+    found = row(questions)
+    if isinstance(expected, Question):
+        assert isinstance(found, Question)
+        assert core(found) == core(expected)
+    else:
+        assert expected in (many["error"], found)
 
 
 @pytest.mark.parametrize("command", [["predict"], ["budget", "check", "--max-wh-per-image", "1000"]])
@@ -198,7 +302,8 @@ def test_commands_of_tables_ask_what_a_setting_asks(
 ) -> None:
     """`predict` and `budget check` of a file with one row."""
     place = tmp_path_factory.mktemp("door") / "w.csv"
-    place.write_text(",".join(row_asked) + "\n" + ",".join(map(str, row_asked.values())) + "\n")
+    with place.open("w", newline="") as file:
+        csv.writer(file).writerows([row_asked, map(str, row_asked.values())])
     seen: list[Questions] = []
 
     def listening(predictor: Predictor, questions: Questions) -> Predicted:
@@ -255,6 +360,9 @@ def test_a_table_says_where_a_precision_gave_way() -> None:
         (["model", "gpu", "size", "width"], "both say the size"),
         (["model", "gpu", "heigth"], "is the column 'heigth' the height"),
         (["model", "gpu", "size_mb"], "is the column 'size_mb' the size"),
+        (["model", "gpu", "framez"], "is the column 'framez' the frames"),
+        (["model", "gpu", "num_frames", "frames"], "both say the frames"),
+        (["model", "gpu", "gpu_seconds"], None),
         (["model", "gpu", "width", "height", "size_mb"], None),
         (["model", "gpu", "size", "weight"], None),
         (["model", "gpu", "steps "], None),
@@ -273,7 +381,15 @@ def test_columns_that_mean_something_are_understood_or_refused(columns: list[str
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("batch", "batch_size"), ("Guidance-Scale", "guidance"), ("dtype", "precision"), ("frames", None)],
+    [
+        ("batch", "batch_size"),
+        ("Guidance-Scale", "guidance"),
+        ("dtype", "precision"),
+        ("num_frames", "frames"),
+        ("frame rate", "fps"),
+        ("duration", "seconds"),
+        ("denoise", None),
+    ],
 )
 def test_one_vocabulary(name: str, key: str | None) -> None:
     assert key_of(name) == key
@@ -317,19 +433,35 @@ def grid_of_a_campaign(**keys: object) -> object:
 def test_every_door_knows_the_names_of_others(door: Callable[..., object]) -> None:
     ours = door(steps=20, guidance=1.0, precision="fp16")
     assert door(num_inference_steps=20, guidance_scale=1.0, torch_dtype="float16") == ours
-    assert door(steps=20, guidance=1.0, precision="fp16", frames=1, denoise=1.0) == ours
+    assert door(steps=20, guidance=1.0, precision="fp16", denoise=1.0) == ours
     for name, value, words in (
-        ("frames", 16, "not video"),
-        ("strength", 0.6, "image-to-image"),
+        ("denoise", 0.6, "image-to-image"),
         ("load_in_4bit", True, "quantised"),
     ):
         with pytest.raises(JoulecastError, match=words):
             door(**{name: value})
 
 
+@pytest.mark.parametrize(
+    "door",
+    [
+        lambda **keys: ask(Setting.of({"model": "sdxl", "gpu": "L4", **keys})),
+        lambda **keys: demand_of(plan_of(**keys)),
+        lambda **keys: check_task({"model": "sdxl", **keys}, None),
+    ],
+)
+def test_a_length_of_an_image_is_refused(door: Callable[..., object]) -> None:
+    door(frames=1)
+    for name in ("frames", "num_frames", "fps", "frame_rate", "seconds", "video_duration"):
+        with pytest.raises(JoulecastError, match="sdxl makes images") as told:
+            door(**{name: 16})
+        assert "\n" not in str(told.value)
+
+
 def test_a_change_by_the_names_of_others() -> None:
     case = Case.of({"model": "sdxl", "gpu": "L4"})
     assert changed_keys({"num_inference_steps": 9, "Width": 512, "denoise": 1}) == ("steps", "size")
     assert case.changed({"num_images_per_prompt": 4}).asked.batch_size == 4
-    with pytest.raises(JoulecastError, match="not video"):
-        case.changed({"num_frames": 16})
+    assert case.changed({"num_frames": 16}).asked.frames == 16
+    with pytest.raises(JoulecastError, match="image-to-image"):
+        case.changed({"denoise": 0.5})

@@ -6,7 +6,7 @@ import pytest
 
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.hardware import gpus
-from joulecast.question.gpus import counted, gpu
+from joulecast.question.gpus import count_and_name, gpu
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_unknown_name_offers_near_ones() -> None:
     ],
 )
 def test_how_many_gpus_a_name_says(name: str, count: int, single: str) -> None:
-    assert counted(name) == (count, single)
+    assert count_and_name(name) == (count, single)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from joulecast.report.amounts import duration, duration_range, energy_wh, number, parameters, spread
+from joulecast.report.amounts import duration, duration_range, energy_wh, number, parameters, spread, suited
 from joulecast.uncertainty import Interval
 
 
@@ -52,3 +52,20 @@ def test_ends() -> None:
 )
 def test_a_range_of_time_has_the_unit_of_its_time(low: float, value: float, high: float, told: str) -> None:
     assert duration_range(low, value, high) == told
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit", "told"),
+    [
+        (0.1, "g", (1.0, "g")),
+        (0.0999, "g", (1e-3, "mg")),
+        (9_999.0, "g", (1.0, "g")),
+        (1e4, "g", (1e3, "kg")),
+        (0.01, "kWh", (1e-3, "Wh")),
+        (2e4, "L", (1e3, "m3")),
+        (0.0, "g", (1.0, "g")),
+        (1e-9, "EUR", (1.0, "EUR")),
+    ],
+)
+def test_a_unit_suits_its_amount(amount: float, unit: str, told: tuple[float, str]) -> None:
+    assert suited(amount, unit) == told

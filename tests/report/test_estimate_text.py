@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clip_model import clip_profile
 from fake_law import FakeLaw
 from joulecast import Estimate, estimate, gpus, load_profile, models
+from joulecast.compute.profile_file import packaged_profile
+from joulecast.question.models import _model, denoiser_pass_flop
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_text
+from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_data, profile_text
 from joulecast.report.lines import table, terminal_width
 
 LAW = FakeLaw()
@@ -93,7 +97,7 @@ def test_sources_are_told_where_they_are_asked_for() -> None:
     answer = flux(precision="bf16")
     plain, text = (" ".join(estimate_text(answer, sources=asked).split()) for asked in (False, True))
     for words in (
-        "fake, fitted on 3 runs of 1 models on 1 GPUs (a table)",
+        "fake, fitted on 3 runs of 1 model on 1 GPU (a table)",
         "median 10 %, 9 in 10 within 30 %, worst 61 % (7 runs, 88 % of them inside the interval)",
         answer.gpu.sources["bf16"],
         "FluxPipeline, traced from black-forest-labs/FLUX.1-dev",
@@ -177,6 +181,31 @@ def test_lists_name_everything() -> None:
     assert all(gpu.name in gpus_text(gpus()) for gpu in gpus())
 
 
+def test_a_list_with_videos_says_what_models_make() -> None:
+    listed = (models()[0], _model(clip_profile(), ("clips",)))
+    header, first, second, _, *words = models_text(listed).splitlines()
+    assert header.split()[:3] == ["model", "params", "size"]
+    assert first.split()[:4] == ["auraflow-v0.3", "8.17", "B", "1024x1024"]
+    assert second.split()[0] == "made-up-clips"
+    assert second.split()[3].endswith("x81")
+    assert "of a video width x height x frames" in " ".join(map(str.strip, words))
+    assert "of a video" not in models_text(listed[:1])
+
+
+def test_a_profile_of_videos_in_short() -> None:
+    profile = clip_profile()
+    text = profile_text(profile, 1e12)
+    assert "one denoiser pass at 512x512 and 81 frames: 1.00 TFLOP" in text
+    assert "  frames: 1 frame and every 4 more up to 401" in text
+    known = profile_data(profile, 1e12)
+    assert (known["default_frames"], known["default_frame_rate"]) == (81, 16.0)
+    assert "frames" not in profile_data(packaged_profile("sdxl"), 1e12)
+    one = replace(profile, defaults=replace(profile.defaults, frames=1))
+    assert denoiser_pass_flop(profile) == pytest.approx(
+        21 * denoiser_pass_flop(one)
+    )  # 1 frame and 20 times 4
+
+
 def test_a_profile_in_short() -> None:
     text = profile_text(load_profile("flux.1-dev"), 74.3847e12)
     for words in ("FluxPipeline", "T5EncoderModel", "11.90 B", "74.4 TFLOP", "multiples of 16"):
@@ -186,18 +215,28 @@ def test_a_profile_in_short() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"model": "sdxl", "gpu": "H100-SXM5-80GB"}, "the ranges here are wider"),
-        ({"model": "sdxl", "gpu": "A100-SXM4-80GB"}, "the range of the time is wider"),
-        ({"model": "sd1.5", "gpu": "A100-SXM4-80GB", "size": "4096x4096"}, "the ranges here are wider"),
+        ({"model": "sdxl", "gpu": "H100-SXM5-80GB"}, "the range of the time is wider: see the warnings"),
+        (
+            {"model": "sana1.5-1.6b", "gpu": "B200-SXM", "batch_size": 2},
+            "the range of the time is wider, as this workload is less sure than most",
+        ),
+        (
+            {"model": "sd1.5", "gpu": "A100-SXM4-80GB", "size": "4096x4096"},
+            "the ranges here are wider: see the warnings",
+        ),
+        ({"model": "sdxl", "gpu": "A100-SXM4-80GB"}, None),
         ({"model": "flux.1-dev", "gpu": "A100-SXM4-80GB"}, None),
         ({"model": "sdxl", "gpu": "L4"}, None),
         ({"model": "sdxl", "gpu": "L4", "law": "paper"}, None),
-        ({"model": "sdxl", "gpu": "A100-SXM4-80GB", "law": "joules_per_flop"}, None),
+        (
+            {"model": "sdxl", "gpu": "A100-SXM4-80GB", "law": "joules_per_flop"},
+            "the range of the energy is wider, as this law's are in such cases: few runs told how wide",
+        ),
     ],
 )
-def test_a_range_that_the_published_error_does_not_explain(given: dict[str, str], words: str | None) -> None:
+def test_a_range_that_the_published_error_does_not_explain(given: dict[str, Any], words: str | None) -> None:
     """Not "2.27 to 11.3 s" above "9 in 10 within 20 %" without a word."""
-    text = " ".join(estimate_text(estimate(**given)).split())  # type: ignore[arg-type]
+    text = " ".join(estimate_text(estimate(**given)).split())
     assert (words in text) if words else ("wider" not in text)
 
 

@@ -52,7 +52,7 @@ def test_a_text_is_as_wide_as_its_letters(text: str, thousandths: int) -> None:
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40), st.booleans())
-def test_dejavu_is_the_wider(text: str, bold: bool) -> None:
+def test_no_font_is_twice_as_wide_as_the_other(text: str, bold: bool) -> None:
     narrow, wide = (text_width(text, 12, bold=bold, wide=wide) for wide in (False, True))
     assert 0.5 * narrow < wide < 2 * narrow
 
@@ -110,7 +110,7 @@ def test_the_pictures_of_the_documentation(path: Path) -> None:
     """Every word lies in the picture in a wide font, and no two that are level run into each other."""
     root = ElementTree.fromstring(path.read_text(encoding="utf-8"))
     left, top, right, bottom = frame(root)
-    found = [word for word in words(root) if word.text.strip()]
+    found = [word for word in words(root) if word.text.strip() and not word.is_halo]
     assert len(found) > 5
     for word in found:
         a, b, c, d = word.box(wide=True)
@@ -155,7 +155,7 @@ def seen(colour: str, by: tuple[tuple[float, ...], ...]) -> list[float]:
     return [max(0.0, c) ** (1 / 2.2) for c in mixed]
 
 
-@pytest.mark.parametrize("palette", [GPU_COLOURS[:5], REGION_COLOURS[:5], PART_PALETTE[:4]])
+@pytest.mark.parametrize("palette", [GPU_COLOURS, REGION_COLOURS, PART_PALETTE])
 @pytest.mark.parametrize("by", [SAME, PROTAN, DEUTAN])
 def test_colours_are_told_apart(palette: tuple[str, ...], by: tuple[tuple[float, ...], ...]) -> None:
     views = [seen(colour, by) for colour in palette]

@@ -1,7 +1,6 @@
 """Build the real diffusers and transformers modules of a pipeline on torch's meta device.
 
-No weights are read or allocated. Tokenizers are stand-ins that return token ids of a chosen
-length: what a pipeline computes depends on how many tokens there are, not on which.
+No weights are read or allocated; tokenizers and image processors are `joulecast.architecture.stand_ins`.
 Needs the extra `trace`.
 """
 
@@ -13,6 +12,8 @@ import importlib.metadata
 import inspect
 import itertools
 import os
+import sys
+import types
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,131 +23,30 @@ from joulecast.architecture.pipeline_config import (
     PIPELINE_MODULES,
     ComponentConfig,
     PipelineConfig,
+    is_image_processor,
     is_scheduler,
     is_tokenizer,
+    is_vision_processor,
 )
-from joulecast.errors import MissingExtraError, TraceError, UnknownNameError, kind_in_short, shown
+from joulecast.architecture.stand_ins import (
+    UNBOUNDED_TOKENS,
+    StandInImageProcessor,
+    StandInSafetyChecker,
+    StandInTokenizer,
+    StandInVisionProcessor,
+)
+from joulecast.errors import TraceError, UnknownNameError, kind_in_short, shown
+
+import torch  # isort: skip - after stand_ins, which says so when the extra is missing
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-try:
-    import torch
-except ImportError:  # pragma: no cover - exercised in an environment without the extra
-    raise MissingExtraError("trace", "tracing a pipeline") from None
 
 TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 DEFAULT_CLIP_TOKENS = 77
 PROMPT_TOKENS = 96  # of a prompt that is not padded, with its template
-CHARACTERS_PER_TOKEN = 5.1  # of instructions in English, in the vocabularies of current text encoders
 MOST_MODULES = 100_000  # a mixture of experts in use has 20,000
 # Where modules of `PIPELINE_MODULES` lie: model folders name them alike before and after a pipeline retires.
 PIPELINE_PACKAGES = ("diffusers.pipelines", "diffusers.pipelines.deprecated")
-UNBOUNDED_TOKENS = 1_000_000  # tokenizers without a limit carry 10^30 as model_max_length
-PROMPT = "an image of a red fox in the snow"
-
-
-class StandInTokenizer:
-    """Returns token ids of the length a pipeline asks for, or of the prompt's length where it asks for none.
-
-    Texts that hold one of `prompts` have `length` tokens, with any template around them; other texts
-    have as many as their characters suggest. Padded ids come with a mask: it ends the prompt after
-    `fills` tokens, and leaves at least one of padding, because modules treat a padded prompt in
-    another way than a full one and drop its padding where they can.
-    """
-
-    pad_token_id = 0
-    eos_token_id = 2
-    bos_token_id = 1
-    pad_token = "<pad>"
-    eos_token = "</s>"
-    bos_token = "<s>"
-    unk_token = "<unk>"
-    padding_side = "right"
-    image_token = "<image>"
-    chat_template = ""
-    added_tokens_encoder: Mapping[str, int] = {}
-
-    def __init__(self, model_max_length: int, length: int) -> None:
-        self.model_max_length = model_max_length
-        self.length = length
-        self.prompts: tuple[str, ...] = (PROMPT,)
-        self.fills: int | None = None  # tokens of a padded prompt; None for all but one
-
-    def __call__(
-        self,
-        text: Any = None,
-        *args: Any,
-        padding: Any = False,
-        max_length: int | None = None,
-        return_tensors: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Token ids of shape (prompts, tokens), int64, and their mask; lists if no tensors are asked for."""
-        from transformers import BatchEncoding
-
-        several = isinstance(text, (list, tuple))
-        texts = list(text) if several else [text]
-        tokens = max((self._tokens(one) for one in texts), default=1)
-        if padding == "max_length":
-            tokens = max_length or self.model_max_length
-        ids = torch.ones(len(texts), min(tokens, UNBOUNDED_TOKENS), dtype=torch.int64)
-        ids[:, -1] = self.eos_token_id
-        mask = torch.ones_like(ids)
-        if padding == "max_length":
-            longest = max(1, ids.shape[1] - 1)
-            mask[:, min(longest, self.fills or longest) :] = 0
-        content = {"input_ids": ids, "attention_mask": mask}
-        if return_tensors is None:
-            content = {key: x.tolist() if several else x[0].tolist() for key, x in content.items()}
-        return BatchEncoding(content)
-
-    def _tokens(self, text: Any) -> int:
-        if not isinstance(text, str) or not text or any(prompt in text for prompt in self.prompts):
-            return self.length
-        return len(self.encode(text))
-
-    def pad(
-        self, encoded: Any, *args: Any, padding: Any = True, max_length: int | None = None, **kwargs: Any
-    ) -> Any:
-        """Lists of ids as tensors with their mask, padded to the longest or to `max_length`."""
-        from transformers import BatchEncoding
-
-        rows = [list(row) for row in encoded["input_ids"]]
-        longest = max(map(len, rows))
-        tokens = max_length if padding == "max_length" and max_length else longest
-        ids = torch.tensor([row + [self.pad_token_id] * (tokens - len(row)) for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (tokens - len(row)) for row in rows])
-        return BatchEncoding({"input_ids": ids, "attention_mask": mask})
-
-    @property
-    def tokenizer(self) -> StandInTokenizer:
-        """Itself: a processor holds a tokenizer."""
-        return self
-
-    def encode(self, text: str, **kwargs: Any) -> list[int]:
-        """As many ids as English text of this length has tokens, about."""
-        return [1] * max(1, round(len(text) / CHARACTERS_PER_TOKEN))
-
-    def tokenize(self, text: str, **kwargs: Any) -> list[str]:
-        """The words of the text."""
-        return text.split()
-
-    def apply_chat_template(self, messages: Any, *args: Any, tokenize: bool = True, **kwargs: Any) -> Any:
-        """The messages as text, or as the ids this stand-in gives any text."""
-        conversations = messages if messages and isinstance(messages[0], list) else [messages]
-        texts = [str(conversation) for conversation in conversations]
-        if not tokenize:
-            return texts if conversations is messages else texts[0]
-        as_dict = kwargs.pop("return_dict", True)
-        encoded = self(texts, **kwargs)
-        return encoded if as_dict else encoded["input_ids"]
-
-    def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
-        """Some text for each sequence."""
-        return ["text" for _ in ids]
-
-    def decode(self, ids: Any, **kwargs: Any) -> str:
-        """Some text."""
-        return "text"
 
 
 def build_pipeline(config: PipelineConfig, precision: str) -> Any:
@@ -166,13 +66,17 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
         if not issubclass(pipeline_class, diffusers.DiffusionPipeline):
             raise TraceError(f"{config.pipeline} is no diffusers pipeline")
         parts = {name: build_component(name, part, precision) for name, part in config.components.items()}
+        share_image_tokens(parts)
         traced = _on_processor(pipeline_class)
+        _stand_in_for_cleaning(pipeline_class)
+        _stand_in_for_checking(pipeline_class)
         accepted = constructor_parameters(pipeline_class)
         missing = {name: None for name in accepted if name not in parts and name not in config.settings}
         optional = {name: None for name in missing if name in nullable_parts(pipeline_class)}
         settings = {name: value for name, value in config.settings.items() if name in accepted}
         try:
-            pipeline = traced(**parts, **optional, **settings)
+            with _states_left_out():
+                pipeline = traced(**parts, **optional, **settings)
         except Exception as error:
             raise TraceError(
                 f"{config.pipeline} cannot be built from these components: {kind_in_short(error)}"
@@ -180,7 +84,33 @@ def build_pipeline(config: PipelineConfig, precision: str) -> Any:
         for part in _with_inner_pipelines(pipeline, diffusers.DiffusionPipeline):
             part.__class__ = _on_processor(type(part))
             part.set_progress_bar_config(disable=True)
+        for part in parts.values():
+            if isinstance(part, torch.nn.Module) and not all(x.is_meta for x in part.parameters()):
+                _cast(part.to("meta"), TORCH_DTYPES[precision])  # the pipeline gave it a module of its own
     return pipeline
+
+
+@contextlib.contextmanager
+def _states_left_out() -> Iterator[None]:
+    """Let pipelines copy weights from one module to another: on meta there are none to copy."""
+    original = torch.nn.Module.load_state_dict
+    torch.nn.Module.load_state_dict = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        torch.nn.Module.load_state_dict = original
+
+
+def share_image_tokens(parts: Mapping[str, Any]) -> None:
+    """Tell processors of texts and images which token stands for a patch of an image."""
+    ids = [getattr(getattr(part, "config", None), "image_token_id", None) for part in parts.values()]
+    known = next((one for one in ids if isinstance(one, int)), None)
+    visions = [getattr(getattr(part, "config", None), "vision_config", None) for part in parts.values()]
+    vision = next((one for one in visions if one is not None), None)
+    for part in parts.values():
+        if isinstance(part, StandInVisionProcessor):
+            part.image_token_id = part.image_token_id if known is None else known
+            part.take_sizes(vision)
 
 
 def count_parameters(module: Any) -> int:
@@ -234,6 +164,21 @@ def class_of(library: str, name: str) -> Any:
     return found
 
 
+def _stand_in_for_cleaning(pipeline_class: Any) -> None:
+    """Take prompts as they are where the package that mends their letters is not installed."""
+    module = sys.modules[pipeline_class.__module__]
+    if not hasattr(module, "ftfy"):
+        module.__dict__["ftfy"] = types.SimpleNamespace(fix_text=lambda text: text)
+
+
+def _stand_in_for_checking(pipeline_class: Any) -> None:
+    """Check nothing where the package that would is not installed and its class says so alone."""
+    module = sys.modules[pipeline_class.__module__]
+    for name, found in list(vars(module).items()):
+        if name.endswith("SafetyChecker") and getattr(found, "__module__", None) == module.__name__:
+            module.__dict__[name] = StandInSafetyChecker
+
+
 def _on_processor(pipeline_class: Any) -> Any:
     """The pipeline's class, but its tensors lie on the processor wherever its modules are."""
     if "_execution_device" in vars(pipeline_class):
@@ -284,8 +229,12 @@ def nullable_parts(pipeline_class: Any) -> list[str]:
 
 def build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     """A module on the meta device, a stand-in tokenizer, or a scheduler. Raises TraceError."""
+    if is_vision_processor(part.class_name):
+        return StandInVisionProcessor(_most_tokens(name, part), PROMPT_TOKENS, part.config)
     if is_tokenizer(name, part.class_name):
         return StandInTokenizer(_most_tokens(name, part), length=PROMPT_TOKENS)
+    if is_image_processor(part.class_name):
+        return StandInImageProcessor(part.config)
     found = class_of(part.package, part.class_name)
     # A copy: classes write into the mappings they are given.
     config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
@@ -316,7 +265,16 @@ def _build_module(found: Any, config: Mapping[str, Any], dtype: torch.dtype) -> 
         else:
             module = found.from_config(dict(config))
     module.eval().requires_grad_(False)
+    _move_to_meta(module)
     return _cast(module, dtype)
+
+
+def _move_to_meta(module: Any) -> None:
+    """Parameters that were made on the processor in spite of all, as torch.Tensor([...]) is."""
+    for part in module.modules():
+        for name, parameter in part._parameters.items():
+            if parameter is not None and not parameter.is_meta:
+                part._parameters[name] = torch.nn.Parameter(parameter.to("meta"), requires_grad=False)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from joulecast.architecture.build import (
     constructor_parameters,
     nullable_parts,
     quiet,
+    share_image_tokens,
 )
 from joulecast.architecture.pipeline_config import ComponentConfig, PipelineConfig
 
@@ -36,6 +37,7 @@ def random_pipeline(config: PipelineConfig, precision: str, device: torch.device
         parts = {
             name: _random_part(name, part, precision, device) for name, part in config.components.items()
         }
+        share_image_tokens(parts)
         accepted = constructor_parameters(pipeline_class)
         missing = [name for name in accepted if name not in parts and name not in config.settings]
         optional = dict.fromkeys(set(missing) & set(nullable_parts(pipeline_class)))

@@ -21,9 +21,13 @@ LIBRARIES = ("diffusers", "transformers")
 # Modules of diffusers.pipelines that hold components of their own.
 PIPELINE_MODULES = (
     "deepfloyd_if",
+    "flux",
+    "ideogram4",
     "kandinsky",
     "kolors",
     "latent_diffusion",
+    "ltx",
+    "ltx2",
     "stable_cascade",
     "stable_diffusion",
     "wuerstchen",
@@ -35,8 +39,11 @@ MAX_LAYERS = 512
 # The most of what a key names: a model with more is none, and would be built all the same.
 MOST_OF: Mapping[str, int] = {"layers": MAX_LAYERS, "timesteps": 100_000}
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9_]{1,60}")
-# Entries of model_index.json that never take part in generating an image.
-IGNORED_COMPONENTS = ("safety_checker", "feature_extractor", "image_encoder", "watermarker")
+# Entries of model_index.json that never take part in generating, and those that do where a pipeline is
+# given an image: they are left out where the folder has no configs of them.
+IGNORED_COMPONENTS = ("safety_checker", "watermarker")
+VISION_CONFIGS = ("tokenizer", "preprocessor")  # of a processor of texts and images
+OF_IMAGES = ("feature_extractor", "image_encoder", "image_processor")
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class PipelineConfig:
     """A pipeline class and its components, by the names the pipeline gives them.
 
     `settings` are the other entries of ``model_index.json`` that the pipeline's constructor may take,
-    with None for a component that the pipeline goes without.
+    with None for a component that the pipeline goes without. `revision` is the commit of the hub's repository
+    that the configs are of, None where they came from elsewhere.
     """
 
     name: str
@@ -61,6 +69,7 @@ class PipelineConfig:
     components: Mapping[str, ComponentConfig]
     settings: Mapping[str, Any] = field(default_factory=dict)
     hub_id: str | None = None
+    revision: str | None = None
 
 
 def read_pipeline_folder(folder: Path) -> PipelineConfig:
@@ -88,7 +97,7 @@ def read_pipeline_folder(folder: Path) -> PipelineConfig:
     components = {
         key: _folder_component(folder, key, value)
         for key, value in entries.items()
-        if _is_component(value) and key not in IGNORED_COMPONENTS
+        if _is_component(value) and not _is_left_out(folder, key)
     }
     settings = {
         key: None if value == [None, None] else value
@@ -171,12 +180,27 @@ def _most(where: str) -> float:
 
 def is_tokenizer(component: str, class_name: str) -> bool:
     """Whether a component turns text into tokens: a tokenizer, or a processor that holds one."""
-    return component.startswith("tokenizer") or "Tokenizer" in class_name or "Processor" in class_name
+    named = component.startswith("tokenizer") or "Tokenizer" in class_name or "Processor" in class_name
+    return named and not is_image_processor(class_name)
+
+
+def is_image_processor(class_name: str) -> bool:
+    """Whether a component brings images to the size that an encoder takes."""
+    return "ImageProcessor" in class_name or "FeatureExtractor" in class_name
+
+
+def is_vision_processor(class_name: str) -> bool:
+    """Whether a component turns texts and images into tokens and patches."""
+    return class_name.endswith("VLProcessor")
 
 
 def is_scheduler(class_name: str) -> bool:
     """Whether a component sets the steps of denoising."""
     return "Scheduler" in class_name
+
+
+def _is_left_out(folder: Path, key: str) -> bool:
+    return key in IGNORED_COMPONENTS or (key in OF_IMAGES and not (folder / key).is_dir())
 
 
 def _is_component(value: object) -> bool:
@@ -197,8 +221,14 @@ def _folder_component(folder: Path, key: str, value: list[Any]) -> ComponentConf
             f"{' and '.join(LIBRARIES)} can be built (code inside a model folder is never run)"
         )
     place = folder / key
+    if is_vision_processor(class_name):
+        text, images = (_optional(place / f"{kind}_config.json", _json_object) for kind in VISION_CONFIGS)
+        return ComponentConfig(library, class_name, text | images)
     if is_tokenizer(key, class_name):
         return ComponentConfig(library, class_name, _optional(place / "tokenizer_config.json", _json_object))
+    if is_image_processor(class_name):
+        own = place / "preprocessor_config.json"
+        return ComponentConfig(library, class_name, _optional(own, _json_object))
     if is_scheduler(class_name):
         return ComponentConfig(
             library, class_name, _optional(place / "scheduler_config.json", read_config_file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from joulecast.errors import InputError, UnknownNameError, shown
 from joulecast.files.numbers import whole
+from joulecast.records import Record
 
 PRECISIONS = ("fp16", "bf16", "fp32")
 # field -> (smallest, largest) whole number that makes sense
@@ -26,19 +27,18 @@ LIMITS: dict[str, tuple[int, int]] = {
 }
 
 
-@dataclass(frozen=True)
-class Workload:
-    """One call of a text-to-image pipeline.
+class Workload(Record):
+    """One call of a pipeline that makes images, or clips of video, of text.
 
     Attributes
     ----------
     width, height : size of an image [pixels].
     steps : denoising steps, as given to the pipeline (``num_inference_steps``).
     passes : denoiser passes in a step: 1, or 2 with classifier-free guidance.
-    batch_size : images generated together, each from its own prompt.
+    batch_size : images or clips generated together, each from its own prompt.
     precision : ``fp16``, ``bf16`` or ``fp32``: the dtype the pipeline is loaded in.
     text_tokens : text tokens the denoiser attends to; None for the model's default.
-    frames : 1 for an image.
+    frames : of a clip, as given to the pipeline; 1 of an image.
     negative_prompt : whether one is given: some pipelines then encode more text.
 
     Raises
@@ -77,8 +77,7 @@ class Workload:
         return known
 
 
-@dataclass(frozen=True)
-class WorkloadColumns:
+class WorkloadColumns(Record):
     """Many workloads of one model and precision: integer arrays, all of shape (workloads,).
 
     `text_tokens` is -1 where the model's default applies, `negative_prompt` 1 where one is given, else 0.
@@ -107,11 +106,10 @@ class WorkloadColumns:
     def __len__(self) -> int:
         return len(self.width)
 
-    @property
+    @cached_property
     def memo(self) -> dict[int, object]:
         """What others found of these workloads, by the id of what they found it with."""
-        memo: dict[int, object] = self.__dict__.setdefault("_memo", {})
-        return memo
+        return {}
 
     def take(self, rows: Any) -> WorkloadColumns:
         """The given rows, as a table of their own."""
@@ -157,6 +155,10 @@ def parse_size(text: str) -> tuple[int, int]:
         It is not two whole numbers with an x between them, or out of range.
     """
     width, cross, height = text.lower().replace("×", "x").partition("x")
+    if "x" in height:
+        raise InputError(
+            f"size {shown(text)} has a third number: give WIDTHxHEIGHT, and frames beside it (--frames)"
+        )
     if not cross or not width.strip().isascii() or not height.strip().isascii():
         raise InputError(f"size {shown(text)} is not WIDTHxHEIGHT in pixels, e.g. 1024x768")
     return whole_number("width", width.strip()), whole_number("height", height.strip())

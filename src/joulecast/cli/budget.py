@@ -1,4 +1,4 @@
-"""Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."""
+"""Hold workloads against a budget for an image or clip; exit status 1 when one is over it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="CSV of workloads, as for `joulecast predict`, or of predictions or runs" + OR_STDIN,
     )
-    add("--max-g-per-image", metavar="GRAMS", help="most carbon of an image, hardware included")
-    add("--max-wh-per-image", metavar="WH", help="most GPU energy of an image")
+    add("--max-g-per-image", metavar="GRAMS", help="most carbon of an image or clip, hardware included")
+    add("--max-wh-per-image", metavar="WH", help="most GPU energy of an image or clip")
     add(
         "--bound",
         metavar="{value,high}",
@@ -43,14 +43,20 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     add("--law", help=LAW_HELP)
     site_options(command, columns=True)
-    json_option(command.add_argument_group(OUTPUT))
+    output = command.add_argument_group(OUTPUT)
+    json_option(output)
+    output.add_argument(
+        "--markdown", action="store_true", help="print Markdown instead, for a job's summary or a comment"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print how the workloads do; 1 when one is over the budget."""
-    from joulecast.report.budget_text import budget_data, budget_text
+    from joulecast.report.budget_text import budget_data, budget_markdown, budget_text
     from joulecast.report.origin import row_warnings
 
+    if options.json and options.markdown:
+        raise InputError("give --json or --markdown, not both")
     budget = _budget(options)
     if budget.grams is None and (asks_for_a_site(options) or options.region_column):
         raise InputError(
@@ -63,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(budget_data(held, budget, warnings))
     else:
-        print(budget_text(held, budget, warnings))
+        print((budget_markdown if options.markdown else budget_text)(held, budget, warnings))
     return 0 if all(row.is_within for row in held) else OVER_BUDGET
 
 
@@ -109,9 +115,10 @@ def _held_rows(rows: Sequence[Row], budget: Budget, sites: Sites | None) -> Iter
 
 def _held(row: Row, budget: Budget, sites: Sites | None) -> Held:
     """A row held against a budget. Raises InputError where it has no energy or no site."""
-    from joulecast.footprint.tables.row import row_footprint
+    from joulecast.footprint.tables.row import output_of, row_footprint
     from joulecast.report.budget_text import Held
     from joulecast.report.card import grams_per_image
+    from joulecast.report.origin import runtime_of_row
 
     if row.get("error"):
         raise InputError(row["error"])
@@ -121,7 +128,8 @@ def _held(row: Row, budget: Budget, sites: Sites | None) -> Held:
         site = sites.of_row(row)
         grams, grid = grams_per_image(row_footprint(row, site, 1), budget.bound), site.grid
     model, gpu = (str(row.get(name) or "") for name in ("model", "gpu"))
-    return Held(model, gpu, grams, watt_hours, budget.holds(grams, watt_hours), grid)
+    is_within = budget.holds(grams, watt_hours)
+    return Held(model, gpu, grams, watt_hours, is_within, grid, output_of(row), runtime_of_row(row))
 
 
 def _watt_hours(row: Row, bound: str) -> float:
@@ -136,7 +144,7 @@ def _watt_hours(row: Row, bound: str) -> float:
 
 
 def _warnings(grids: Sequence[GridIntensity]) -> list[str]:
-    from joulecast.footprint.grid.yearly import MIXED, are_mixed
+    from joulecast.footprint.grid.kinds import MIXED, are_mixed
 
     found = [warning for grid in grids for warning in grid.warnings]
     mixed = are_mixed(grid.boundary for grid in grids)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from joulecast.cli.options import ASKED, LAW_HELP, OUTPUT, print_json, say
 from joulecast.cli.source import check_trace, source, source_options, trace_of
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.measure.campaign import Progress
@@ -94,10 +95,7 @@ def _run_here(store: Store, settings: Settings, budget_s: float | None, options:
     try:
         known = named or gpu_name(meter.device.gpu)
         for gpu, count in waiting(store, {known}).items():
-            say(
-                f"{count} task{'s' if count > 1 else ''} for a {gpu}; this is {known or meter.device.gpu}: "
-                "left pending"
-            )
+            say(f"{counted(count, 'task')} for a {gpu}; this is {known or meter.device.gpu}: left pending")
         run_campaign(store, subject, meter, settings, gpu=known, budget_s=budget_s, on_progress=_tell)
     finally:
         meter.close()
@@ -133,8 +131,8 @@ def _tell(progress: Progress) -> None:
     from joulecast.report import amounts as quantity
     from joulecast.report.measured_text import describe, found_text
 
-    batch, result = progress.spec.batch_size, progress.result
-    words = progress.outcome if result is None else found_text(result, batch)
+    result = progress.result
+    words = progress.outcome if result is None else found_text(result, progress.spec)
     where = f" on {progress.where}" if progress.where else ""
     say(
         f"[{progress.done}/{progress.total}, about {quantity.duration(progress.left_s)} left] "
@@ -175,7 +173,7 @@ def _campaign_status(options: argparse.Namespace) -> int:
         if counts["pending"] + counts["running"]:
             print(f"about {quantity.duration(left)} left for one GPU")
         for result in store.results():
-            print(f"  {describe(result.spec)}: {found_text(result.result, result.spec.batch_size)}")
+            print(f"  {describe(result.spec)}: {found_text(result.result, result.spec)}")
         for task in tasks:
             if task.state in ("too_large", "failed", "refused"):
                 print(f"  {describe(task.spec)}: {task.message}")
@@ -217,7 +215,8 @@ def _campaign_predict(options: argparse.Namespace) -> int:
         from joulecast.files.json_rows import json_rows
 
         return print_json({"out": str(out), "failed": failed, "rows": list(json_rows(dict(columns)))})
-    print(f"wrote {out}: {len(columns['error']) - failed} of {len(columns['error'])} runs predicted")
+    runs = len(columns["error"])
+    print(f"wrote {out}: {runs - failed} of {counted(runs, 'run')} predicted")
     return 0
 
 

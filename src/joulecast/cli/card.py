@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, write_text
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
-from joulecast.errors import InputError
+from joulecast.errors import InputError, shown
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.footprint.site import Site
@@ -37,58 +37,69 @@ def add_options(command: argparse.ArgumentParser) -> None:
     output(
         "--format",
         default="markdown",
-        metavar="{markdown,json,huggingface,boamps}",
-        help="markdown by default",
+        metavar="{markdown,json,huggingface,eu-form,spdx,cyclonedx,boamps}",
+        help="markdown by default; the last four are forms of one row each",
     )
-    output("--out", metavar="FILE", help="file to write; for boamps a folder, a report for each row")
+    output(
+        "--out",
+        metavar="FILE",
+        help="file to write; of a form also a folder, to which one of each row is written",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print or write what to publish."""
     from joulecast import __version__
     from joulecast.footprint.tables.file import SETTINGS, read_rows
-    from joulecast.report.card import BOAMPS, card, with_energy
+    from joulecast.report.card import card, with_energy
+    from joulecast.report.forms.filling import BOAMPS, FORMS
 
     at = site_of(options) if asks_for_a_site(options) else None
     rows = _chosen(read_rows(options.file, ("energy_j",), SETTINGS), options.row)
     left_out = len(rows) - len(with_energy(rows))
     if 0 < left_out < len(rows):
         print(f"{left_out} of {len(rows)} rows have no energy and are left out", file=sys.stderr)
-    if options.format == BOAMPS:
-        return _boamps(with_energy(rows), at, options)
-    if options.infrastructure is not None:
+    if options.infrastructure is not None and options.format != BOAMPS:
         raise InputError("--infrastructure is for --format boamps")
+    if options.format in FORMS:
+        return _forms(with_energy(rows), at, options)
     write_text(card(rows, options.format, at, f"joulecast {__version__}"), options.out)
     return 0
 
 
-def _boamps(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -> int:
-    """A BoAmps report is of one task: one row is printed or written, several go to a folder."""
-    from joulecast.report.boamps import boamps_report
+def _forms(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) -> int:
+    """A form is of one task: one row is printed or written, several go to a folder."""
+    from joulecast import __version__
+    from joulecast.report.forms.filling import FORMS, Around
 
+    form = FORMS[options.format]
     if not rows:
         raise InputError("no row has an energy_j: there is nothing to report")
     folder = None if options.out is None else Path(options.out)
-    if len(rows) > 1 and (folder is None or _is_file_name(folder)):
+    is_file = folder is None or _is_file_name(folder, Path(form.ending).suffix or form.ending)
+    if len(rows) > 1 and is_file:
         raise InputError(
-            f"a BoAmps report is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
+            f"{form.noun} is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
             "and a folder"
         )
-    made = [boamps_report(row, options.infrastructure, at) for row in rows]
-    texts = [json.dumps(report, indent=2, allow_nan=False) for report in made]
-    if folder is None or (len(texts) == 1 and not folder.is_dir()):
+    around = Around(at, ("joulecast", __version__), options.infrastructure)
+    texts = [form.fill(row, around) for row in rows]
+    if folder is None or is_file:
         write_text(texts[0], options.out)
         return 0
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {shown(options.out)}: {error.strerror or error}") from error
     for number, text in enumerate(texts, 1):
-        write_text(text, folder / f"boamps-{number}.json")
-    print(f"{len(texts)} reports in {options.out}", file=sys.stderr)
+        write_text(text, folder / f"{options.format}-{number}{form.ending}")
+    print(f"{counted(len(texts), form.noun.split()[-1])} in {options.out}", file=sys.stderr)
     return 0
 
 
-def _is_file_name(path: Path) -> bool:
+def _is_file_name(path: Path, ending: str) -> bool:
     """Whether a path is a file's, or would be by its ending."""
-    return not path.is_dir() and (path.exists() or path.suffix.casefold() == ".json")
+    return not path.is_dir() and (path.exists() or path.suffix.casefold() == ending)
 
 
 def _chosen(rows: list[Row], number: str | None) -> list[Row]:
@@ -98,5 +109,5 @@ def _chosen(rows: list[Row], number: str | None) -> list[Row]:
         return rows
     place = whole(number, "--row")
     if place > len(rows):
-        raise InputError(f"--row {place}: the table has {len(rows)} rows")
+        raise InputError(f"--row {place}: the table has {counted(len(rows), 'row')}")
     return rows[place - 1 : place]

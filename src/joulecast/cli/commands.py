@@ -26,7 +26,8 @@ class CommandModule(Protocol):
 
 COMMANDS: Final = {
     "estimate": Command(
-        "estimate", "Energy of one image with its 90 % interval, time, power, and each component's part."
+        "estimate",
+        "Energy of an image or clip, its 90 % interval, time, power, and each component's part.",
     ),
     "predict": Command(
         "predict",
@@ -38,6 +39,10 @@ COMMANDS: Final = {
     ),
     "models": Command("models", "The models of the catalogue."),
     "gpus": Command("gpus", "The GPUs of the catalogue, or one of them; as a file to change with --toml."),
+    "runtimes": Command(
+        "runtimes",
+        "How models may be run: engines, quantisations, caches, several GPUs, and what is known of each.",
+    ),
     "fit": Command(
         "fit",
         "Fit a law on your runs, with the packaged ones: the packaged law adapted to your GPU and software.",
@@ -50,8 +55,13 @@ COMMANDS: Final = {
         "footprint",
         "Carbon, water and money of every row of a table; a row without one says why in `footprint_error`.",
     ),
+    "ledger": Command(
+        "ledger",
+        "What a whole service used: its logs of requests added up, with their error; `diff` tells why two "
+        "differ.",
+    ),
     "budget": Command(
-        "budget", "Hold workloads against a budget for an image; exit status 1 when one is over it, for CI."
+        "budget", "Hold workloads against a budget for an image or clip; exit status 1 when one is over it."
     ),
     "card": Command(
         "card",
@@ -59,7 +69,7 @@ COMMANDS: Final = {
     ),
     "what-if": Command(
         "what_if",
-        "What a change does to an image: energy, time, carbon and cost before and after, and how surely.",
+        "What a change does to an image or clip: energy, time, carbon and cost, and how surely.",
     ),
     "pareto": Command(
         "pareto",
@@ -67,7 +77,11 @@ COMMANDS: Final = {
     ),
     "plan": Command(
         "plan",
-        "Which configuration, GPU, region and hour makes each image of a demand, at least cost or carbon.",
+        "Which configuration, GPU, region and hour makes each image or clip, at least cost or carbon.",
+    ),
+    "comfy": Command(
+        "comfy",
+        "What queueing a workflow of ComfyUI takes: energy, time and memory, and what was made of each node.",
     ),
     "grid": Command(
         "grid",
@@ -75,7 +89,7 @@ COMMANDS: Final = {
     ),
     "measure": Command(
         "measure",
-        "Energy of one image, measured on this computer's GPU: real pipeline, random weights, repeats.",
+        "Energy of an image or clip, measured on this computer's GPU: real pipeline, random weights.",
     ),
     "compare": Command(
         "compare",
@@ -84,6 +98,14 @@ COMMANDS: Final = {
     "campaign": Command(
         "campaign",
         "Measure a plan of many runs, resumable: predict it, run it, see how far it is, export, check.",
+    ),
+    "serve": Command(
+        "serve",
+        "The page and the HTTP API, on this computer unless another address is given; needs the extra `web`.",
+    ),
+    "mcp": Command(
+        "mcp",
+        "Tools for agents (Model Context Protocol) over standard input and output; needs the extra `mcp`.",
     ),
     "completion": Command(
         "completion", "A script that lets a shell complete commands, options and names: bash, zsh or fish."

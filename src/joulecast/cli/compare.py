@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
+from joulecast.units import counted
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.measure.store import Store
     from joulecast.report import amounts as quantity
     from joulecast.report.lines import heading, sentence
-    from joulecast.report.measured_text import INVENTED, describe
+    from joulecast.report.measured_text import INVENTED, describe, output_of
 
     with Store(options.store, create=False) as store:
         found, is_dry_run = compare(store, options.a, options.b), store.is_dry_run
@@ -30,12 +31,13 @@ def run(options: argparse.Namespace) -> int:
         answer = {**found.to_dict(), "is_dry_run": is_dry_run}
         return print_json(answer)
     for pair in found.pairs:
-        energies = f"{quantity.energy(pair.energy_a_j)} -> {quantity.energy(pair.energy_b_j)} per image"
+        energies = f"{quantity.energy(pair.energy_a_j)} -> {quantity.energy(pair.energy_b_j)}"
+        energies += f" per {output_of(pair.spec)}"
         print("\n".join(sentence(f"{describe(pair.spec)}: {energies}")))
     change = 100 * (found.ratio - 1)
     low, high = 100 * (found.ratio_low - 1), 100 * (found.ratio_high - 1)
     verdict = "a clear change" if found.is_clear else "not told apart from no change"
-    pairs = f"{len(found.pairs)} pair" + ("s" if len(found.pairs) != 1 else "")
+    pairs = counted(len(found.pairs), "pair")
     told = f"energy of b over a: {change:+.1f} % (95 %: {low:+.1f} to {high:+.1f} %), {pairs}: {verdict}"
     print("\n".join(heading(told)))
     if is_dry_run:

@@ -80,6 +80,7 @@ def _names() -> dict[str, tuple[str, ...]]:
     from joulecast.law.load import law_names
     from joulecast.question.gpus import vendors
     from joulecast.question.models import models
+    from joulecast.runtime import CACHE, ENGINE, QUANTIZATION, parts
 
     known = tuple(gpu.name.replace(" ", "-") for gpu in gpus())
     named = tuple(model.name for model in models())
@@ -90,6 +91,7 @@ def _names() -> dict[str, tuple[str, ...]]:
         "model": named,
         "models": named,
         "law": tuple(law_names()),
+        **{kind: tuple(parts(kind)) for kind in (ENGINE, QUANTIZATION, CACHE)},
     }
 
 
@@ -120,10 +122,8 @@ def bash(commands: Sequence[Completed]) -> Iterator[str]:
         "  fi",
         '  case "${COMP_WORDS[1]} $prev" in',
     )
-    for pattern, one in _valued(commands, '"', "|"):
-        yield f'    {pattern}) COMPREPLY=($(compgen -W "{_joined(one.values)}" -f -- "$cur")); return;;'
-    for pattern, _ in _valued(commands, '"', "|", known=False):
-        yield f'    {pattern}) COMPREPLY=($(compgen -f -- "$cur")); return;;'
+    files = 'COMPREPLY=($(compgen -f -- "$cur"))'
+    yield from _cases(commands, 'COMPREPLY=($(compgen -W "{}" -f -- "$cur"))', files)
     yield from ("  esac", '  case "${COMP_WORDS[1]}" in')
     for command in commands:
         options = _joined(word for one in command.options for word in one.spellings)
@@ -150,10 +150,7 @@ def zsh(commands: Sequence[Completed]) -> Iterator[str]:
         "  fi",
         '  case "${words[2]} $prev" in',
     )
-    for pattern, one in _valued(commands, '"', "|"):
-        yield f"    {pattern}) compadd -- {_joined(one.values)}; _files; return;;"
-    for pattern, _ in _valued(commands, '"', "|", known=False):
-        yield f"    {pattern}) _files; return;;"
+    yield from _cases(commands, "compadd -- {}; _files", "_files")
     yield from ("  esac", '  case "${words[2]}" in')
     for command in commands:
         options = _joined(word for one in command.options for word in one.spellings)
@@ -182,14 +179,16 @@ def fish(commands: Sequence[Completed]) -> Iterator[str]:
             yield f"{of} {spelled}{' -r' if one.takes_value else ''}{values} -d {_quoted(one.help)}"
 
 
-def _valued(
-    commands: Sequence[Completed], mark: str, between: str, known: bool = True
-) -> Iterator[tuple[str, Argument]]:
-    """Options that take a value, whose values are `known` or not, as patterns of a command and an option."""
-    for command in commands:
-        for one in command.options:
-            if one.takes_value and bool(one.values) == known:
-                yield between.join(f"{mark}{command.name} {word}{mark}" for word in one.spellings), one
+def _cases(commands: Sequence[Completed], offer: str, else_offer: str) -> Iterator[str]:
+    """For bash and zsh: what completes each option that takes a value.
+
+    `offer` has a place for the values where some are known, `else_offer` offers the names of files.
+    """
+    valued = [(command.name, one) for command in commands for one in command.options if one.takes_value]
+    for name, one in sorted(valued, key=lambda pair: not pair[1].values):
+        pattern = "|".join(f'"{name} {word}"' for word in one.spellings)
+        offered = offer.format(_joined(one.values)) if one.values else else_offer
+        yield f"    {pattern}) {offered}; return;;"
 
 
 def _first(commands: Sequence[Completed]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Energy of one image with its 90 % interval, time, power, and each component's part."""
+"""Energy of an image or clip, its 90 % interval, time, power, and each component's part."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from joulecast.cli.options import (
     json_option,
     picture,
     print_json,
+    progress,
     setting_of,
 )
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
@@ -31,7 +32,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     output.add_argument(
         "--sources", action="store_true", help="also print what was fitted on, and where the figures are from"
     )
-    chart_option(output, "where the joules of the image go")
+    chart_option(output, "where the joules of the image or clip go")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,8 +40,14 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.forecast.estimate import estimate_of
     from joulecast.question.question import ask
 
+    setting = setting_of(options)
+    notes: tuple[str, ...] = ()
+    if "/" in str(options.model):  # maybe a hub id, for which more is loaded
+        from joulecast.question.unlisted import with_unlisted
+
+        setting, notes = with_unlisted(setting, progress)
+    guess = estimate_of(ask(setting, notes) if notes else ask(setting), options.law)
     target = picture(options.chart)
-    guess = estimate_of(ask(setting_of(options)), options.law)
     answer = _footprint(guess, options) if asks_for_a_site(options) else None
     (_print_as_json if options.json else _print_as_text)(guess, answer, options)
     if target is not None:

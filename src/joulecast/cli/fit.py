@@ -40,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     one_thread()
     from joulecast.files.paths import check_output
     from joulecast.law.adapt import fit
+    from joulecast.law.forms import find_form
     from joulecast.law.law_file import write_law
     from joulecast.law.load import default_law
     from joulecast.report.fit_text import adaptation_report, adaptation_text
@@ -47,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     form = options.law or default_law()
     check_forms([form])
     runs = read_runs(options.runs)
+    find_form(form).check_extras()
     check_output(Path(options.out))  # before the long work
     name = one_line(Path(options.out).stem, "the law's name, from --out,")
     done = fit(runs, form, name, alone=options.alone, say=say)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from joulecast.cli.options import ASKED, FAILED_ROWS, OR_STDIN, OUTPUT, json_option, table_writer
 from joulecast.cli.site_options import site_options, sites_of
+from joulecast.units import counted
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -26,13 +28,15 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the footprints of a file; 1 when some rows have none."""
-    from joulecast.footprint.grid.yearly import MIXED, are_mixed
-    from joulecast.footprint.tables.file import footprint_file
+    from joulecast.files.tables import check_source
+    from joulecast.footprint.grid.kinds import MIXED, are_mixed
+    from joulecast.footprint.tables.file import EXPECTED, footprint_file
 
+    check_source(Path(options.file), EXPECTED)
     write = table_writer(options.out, options.json)
     done = footprint_file(options.file, options.out or sys.stdout, sites_of(options), write)
     doubted = f", {done.warned} with a doubt: see the column `footprint_warning`" if done.warned else ""
-    print(f"footprints of {done.rows - done.failed} of {done.rows} rows{doubted}", file=sys.stderr)
+    print(f"footprints of {done.rows - done.failed} of {counted(done.rows, 'row')}{doubted}", file=sys.stderr)
     if are_mixed(done.boundaries):
         print(f"warning: {MIXED}; see the column `grid_boundary`", file=sys.stderr)
     if not done.failed:

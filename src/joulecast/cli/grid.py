@@ -23,8 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.footprint.grid.reading import find_series
     from joulecast.report.decisions.rows import intensity_hours
 
-    target = picture(options.chart)
     found = [find_series(name, timezone=options.timezone) for name in options.series]
+    target = picture(options.chart)
     known = {one.region: one for one in found}
     if len(known) < len(found):
         raise InputError(f"two of these series are of one region: {', '.join(one.region for one in found)}")

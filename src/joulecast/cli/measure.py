@@ -1,11 +1,21 @@
-"""Energy of one image, measured on this computer's GPU: real pipeline, random weights, repeats."""
+"""Energy of an image or clip, measured on this computer's GPU: real pipeline, random weights."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
-from joulecast.cli.options import ASKED, BATCH_HELP, OUTPUT, PRECISIONS, json_option, print_json
+from joulecast.cli.options import (
+    ASKED,
+    BATCH_HELP,
+    OUTPUT,
+    PRECISIONS,
+    clip_options,
+    control_option,
+    image_options,
+    json_option,
+    print_json,
+)
 from joulecast.cli.source import source, source_options
 from joulecast.errors import InputError
 
@@ -14,7 +24,8 @@ if TYPE_CHECKING:
 
 ASKED_OF_A_TASK = (
     "model", "size", "steps", "precision", "passes", "negative_prompt", "batch_size", "text_tokens",
-    "runtime", "tf32", "components", "weights",
+    "frames", "fps", "seconds", "strength", "input_image", "control", "runtime", "tf32", "components",
+    "weights",
 )  # fmt: skip
 
 
@@ -27,8 +38,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
     add("--passes", metavar="{1,2}", help="denoiser passes a step: 1, or 2 with guidance")
     add("--negative-prompt", action="store_true", default=None, help="with a negative prompt")
-    add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
+    add("--batch", "--batch-size", dest="batch_size", metavar="COUNT", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens; by default the model's")
+    clip_options(add)
+    image_options(add)
+    control_option(add)
     add("--runtime", metavar="{eager,compiled}", help="eager by default")
     add(
         "--tf32",

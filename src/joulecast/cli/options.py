@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from joulecast.errors import InputError, shown
+from joulecast.errors import InputError, check_extras, shown
 
 if TYPE_CHECKING:
     import altair as alt
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The groups of options in a command's help.
 ASKED: Final = "what is asked"
 WHERE: Final = "where it runs"
+HOW: Final = "how it runs"
 CARBON: Final = "carbon"
 OUTPUT: Final = "output"
 
@@ -32,7 +33,9 @@ LAW_HELP: Final = (
 )
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "true_cfg_scale", "negative_prompt", "passes",
-    "batch_size", "text_tokens", "boundary",
+    "batch_size", "text_tokens", "frames", "fps", "seconds", "strength", "input_image", "control",
+    "lora", "lora_rank", "lora_fused", "engine", "compile", "quantization", "cache", "gpus", "parallel",
+    "power_limit_w", "boundary",
 )  # fmt: skip
 
 Group = argparse._ArgumentGroup
@@ -44,7 +47,11 @@ Group = argparse._ArgumentGroup
 def estimate_options(command: argparse.ArgumentParser) -> None:
     """The options of one workload on one GPU, and of the law that predicts it."""
     add = command.add_argument_group(ASKED).add_argument
-    add("model", metavar="MODEL", help="name, alias or hub id (see `joulecast models`), or a profile file")
+    add(
+        "model",
+        metavar="MODEL",
+        help="name, alias or hub id (see `joulecast models`), or a profile file; any other hub id is traced",
+    )
     add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
     add("--steps", help="denoising steps; by default the model's")
     add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
@@ -65,8 +72,16 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
         help="there is a negative prompt; some pipelines guide only then",
     )
     add("--passes", metavar="{1,2}", help="denoiser passes a step, whatever the guidance")
-    add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES", help=BATCH_HELP)
+    add("--batch", "--batch-size", dest="batch_size", metavar="COUNT", help=BATCH_HELP)
     add("--text-tokens", metavar="TOKENS", help="text tokens the denoiser attends to; by default the model's")
+    clip_options(add)
+    image_options(add)
+    addition_options(add)
+    prediction_options(command, add)
+
+
+def prediction_options(command: argparse.ArgumentParser, add: Callable[..., object]) -> None:
+    """The boundary and the law, added by `add`, and where and how it runs."""
     add(
         "--boundary",
         metavar="{gross,dynamic}",
@@ -74,11 +89,75 @@ def estimate_options(command: argparse.ArgumentParser) -> None:
     )
     add("--law", help=LAW_HELP)
     command.add_argument_group(WHERE).add_argument(
-        "--gpu", required=True, help="name or alias (see `joulecast gpus`), or a GPU file (.toml)"
+        "--gpu",
+        required=True,
+        help="name or alias (see `joulecast gpus`), or a GPU file (.toml); 8xH100 is 8 GPUs",
+    )
+    runtime_options(command)
+
+
+BATCH_HELP: Final = "images or clips generated together; 1 by default"
+
+
+def clip_options(add: Callable[..., object]) -> None:
+    """The options of how long a clip of video is."""
+    add("--frames", help="frames of a clip, of a model that makes videos; by default the model's")
+    add("--seconds", metavar="LENGTH", help="length of the clip instead, at --fps or the model's own rate")
+    add("--fps", "--frame-rate", metavar="RATE", help="frames a second of the clip; by default the model's")
+
+
+def image_options(add: Callable[..., object]) -> None:
+    """The options of an image that the pipeline is given."""
+    add("--strength", metavar="SHARE", help="image to image: the share of the steps that is made, up to 1")
+    add("--input-image", metavar="WIDTHxHEIGHT", help="image to image: size of the input, that of the output")
+
+
+def control_option(add: Callable[..., object], more: str = "") -> None:
+    """The option of a ControlNet."""
+    add(
+        "--control",
+        metavar=f"KIND{more}",
+        help="a ControlNet beside the denoiser, e.g. canny; none by default",
     )
 
 
-BATCH_HELP: Final = "images generated together; 1 by default"
+def addition_options(add: Callable[..., object], several: bool = False) -> None:
+    """The options of what is added to a model; of `several` values each where they are compared."""
+    more = ",..." if several else ""
+    control_option(add, more)
+    add("--lora", metavar=f"COUNT{more}", help="LoRA adapters that are loaded, not fused; none by default")
+    add("--lora-rank", metavar=f"RANK{more}", help="their rank; 16 by default")
+    add(
+        "--lora-fused",
+        action=argparse.BooleanOptionalAction,
+        help="they were fused into the weights, which costs nothing",
+    )
+
+
+def runtime_options(command: argparse.ArgumentParser, several: bool = False) -> None:
+    """The options of how the model is executed; of `several` values each where they are compared."""
+    add, more = command.add_argument_group(HOW).add_argument, ",..." if several else ""
+    add(
+        "--engine",
+        metavar=f"NAME{more}",
+        help="what runs it (see `joulecast runtimes`), or a runtime file (.toml); diffusers by default",
+    )
+    add(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="torch.compile makes the kernels; eager by default",
+    )
+    add("--quantization", metavar=f"NAME{more}", help="of the denoiser, e.g. fp8; none by default")
+    add("--cache", metavar=f"NAME{more}", help="of denoising steps, e.g. cache-dit; none by default")
+    add("--gpus", metavar=f"COUNT{more}", help="GPUs that share the work; 1 by default")
+    if not several:
+        add("--parallel", metavar="WAY=DEGREE,...", help="how they share it, e.g. ulysses=4,cfg=2")
+    add(
+        "--power-limit",
+        dest="power_limit_w",
+        metavar=f"WATTS{more}",
+        help="what each board may draw; its own limit by default",
+    )
 
 
 def json_option(output: Group) -> None:
@@ -127,7 +206,12 @@ def table_writer(out: str | None, as_json: bool) -> Callable[[Iterator[Columns],
 
 
 def check_table_name(out: str) -> None:
-    """Raise InputError for the name of a table that promises another kind of file, or a folder."""
+    """Raise InputError for the name of a table that promises another kind of file, or a folder.
+
+    MissingExtraError for one that cannot be written here.
+    """
+    from joulecast.files.tables import is_parquet
+
     suffix = Path(out).suffix.casefold()
     if out.endswith("/"):
         raise InputError(f"--out {shown(out)} is a folder; give a file, e.g. {shown(out + 'table.csv')}")
@@ -135,11 +219,19 @@ def check_table_name(out: str) -> None:
         raise InputError(
             f"--out {shown(out)}: a table is written as CSV or Parquet; end it in .csv or .parquet"
         )
+    if is_parquet(Path(out)):
+        check_extras("writing Parquet", "parquet")
 
 
 def say(words: str) -> None:
     """A line for whoever waits, on standard error."""
     print(words, file=sys.stderr, flush=True)
+
+
+def progress(words: str) -> None:
+    """Progress, for a person who waits."""
+    if sys.stderr.isatty():
+        say(words)
 
 
 def write_text(text: str, target: str | Path | None) -> None:
@@ -157,9 +249,11 @@ def picture(path: str | None) -> Path | None:
     """A picture's path, if it can be drawn. Raises InputError or MissingExtraError before any work."""
     if path is None:
         return None
+    from joulecast.files.paths import check_output
     from joulecast.report.charts import check_extra, check_picture
 
     check_picture(Path(path))
+    check_output(Path(path))
     check_extra()
     return Path(path)
 

@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from joulecast.cli.options import (
@@ -15,16 +16,17 @@ from joulecast.cli.options import (
     LAW_HELP,
     OUTPUT,
     WHERE,
+    addition_options,
     chart_option,
     check_table_name,
     draw,
     json_option,
     picture,
     print_json,
-    write_text,
+    runtime_options,
 )
 from joulecast.cli.site_options import places_of, site_options
-from joulecast.errors import InputError, UnknownNameError, shown
+from joulecast.errors import InputError, shown
 
 if TYPE_CHECKING:
     from joulecast.plan.case import Case
@@ -38,8 +40,19 @@ VARIED = {
     "steps": "--steps",
     "precision": "--precision",
     "batch_size": "--batch",
+    "frames": "--frames",
+    "seconds": "--seconds",
+    "strength": "--strength",
+    "control": "--control",
+    "lora": "--lora",
+    "lora_rank": "--lora-rank",
+    "engine": "--engine",
+    "quantization": "--quantization",
+    "cache": "--cache",
+    "gpus": "--gpus",
+    "power_limit_w": "--power-limit",
 }
-COUNTED = ("--steps", "--batch")
+COUNTED = ("--steps", "--batch", "--frames", "--lora", "--lora-rank", "--gpus")
 USUAL_BY = "energy,latency"
 ALL = "all"
 QUALITY_EXAMPLE = "e.g. --quality sdxl=0.71 --quality sdxl,steps=20=0.68"
@@ -56,15 +69,24 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="denoising steps, e.g. 20,28 or 20-50:10; by default each model's",
     )
     add("--precision", metavar="PRECISION,...", help="fp16, bf16 or fp32; by default each model's")
-    add("--batch", "--batch-size", dest="batch_size", metavar="IMAGES,...", help=BATCH_HELP)
+    add("--batch", "--batch-size", dest="batch_size", metavar="COUNT,...", help=BATCH_HELP)
     add("--passes", metavar="{1,2}", help="denoiser passes a step; by default each model's")
+    add("--frames", metavar="FRAMES,...", help="frames of a clip, of models that make videos")
+    add(
+        "--seconds",
+        metavar="LENGTH,...",
+        help="lengths of the clip instead, at --fps or each model's own rate",
+    )
+    add("--fps", "--frame-rate", metavar="RATE", help="frames a second of the clip; by default each model's")
+    add("--strength", metavar="SHARE,...", help="image to image: shares of the steps that are made, up to 1")
+    addition_options(add, several=True)
     add("--law", help=LAW_HELP)
     add(
         "--by",
         metavar="MEASURE,...",
         default=USUAL_BY,
-        help="what matters: energy, time (of the GPU, for an image), latency (of a batch), carbon, cost, "
-        f"quality; {USUAL_BY} by default",
+        help="what matters: energy, time (of the GPU, for an image or clip), latency (of a batch), carbon, "
+        f"cost, quality; {USUAL_BY} by default",
     )
     add(
         "--quality",
@@ -77,13 +99,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--gpu",
         required=True,
         metavar="GPU,...",
-        help="names or aliases (see `joulecast gpus`), GPU files, or all of the catalogue: all",
+        help="names or aliases (see `joulecast gpus`), GPU files, or all of the catalogue: all; "
+        "8xH100 is 8 GPUs",
     )
+    runtime_options(command, several=True)
     site_options(command)
     output = command.add_argument_group(OUTPUT)
     json_option(output)
     output.add_argument("--all", action="store_true", help="print every setting, those of the front marked")
-    output.add_argument("--out", metavar="FILE", help="CSV file to write every setting to, with its ranges")
+    output.add_argument(
+        "--out", metavar="FILE", help="CSV or .parquet file to write every setting to, with its ranges"
+    )
     chart_option(output, "the settings by the first two measures")
 
 
@@ -91,20 +117,17 @@ def run(options: argparse.Namespace) -> int:
     """Print the front of all combinations, and write or draw all of them."""
     from joulecast.footprint.site import CURRENCY
     from joulecast.plan.quality import with_quality
-    from joulecast.plan.tradeoff import fronts, measured, outcomes, possible
+    from joulecast.plan.tradeoff import fronts, some_possible
 
-    by, target = _measures(options), picture(options.chart)
-    if options.out is not None:
-        check_table_name(options.out)
+    by = _measures(options)
     figures = [_figure(text) for text in options.quality or ()]
     cases, doubts = _cases(options)
-    cases, left_out = possible(cases)
-    if not cases:
-        raise InputError(f"no setting can run: {'; '.join(left_out)}")
-    found = outcomes(cases)
+    target = picture(options.chart)
+    if options.out is not None:
+        check_table_name(options.out)
+    found, left_out = some_possible(cases)
     if figures:
         found = with_quality(found, figures)
-    measured(found, by)
     front = fronts(found, by)
     _print(Compared(found, front, by, left_out, doubts), options)
     if target is not None:
@@ -125,13 +148,14 @@ class Compared(NamedTuple):
 
 
 def _print(compared: Compared, options: argparse.Namespace) -> None:
-    from joulecast.report.decisions.tradeoff_text import outcomes_csv, pareto_text
+    from joulecast.files.tables import write_blocks
+    from joulecast.report.decisions.tradeoff_text import outcome_columns, outcome_data, pareto_text
 
     found, front, by, left_out, doubts = compared
     if options.out:
-        write_text(outcomes_csv(found, front).removesuffix("\n"), options.out)
+        write_blocks(iter([outcome_columns(found, front)]), Path(options.out))
     if options.json:
-        settings = _as_json(found, front)
+        settings = outcome_data(found, front)
         print_json({"by": list(by), "settings": settings, "left_out": left_out, "warnings": doubts})
     else:
         print(pareto_text(found, front, by, options.all, left_out, doubts))
@@ -140,9 +164,11 @@ def _print(compared: Compared, options: argparse.Namespace) -> None:
 def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
     """Every combination of the values given, names in full; and names that could mean something else too."""
     from joulecast.plan.case import Case
+    from joulecast.plan.tradeoff import check_count
+    from joulecast.question.models import resolved_name
     from joulecast.question.setting import Setting
 
-    asked: dict[str, Sequence[str]] = {"model": list(dict.fromkeys(map(_model_name, options.models)))}
+    asked: dict[str, Sequence[str]] = {"model": list(dict.fromkeys(map(resolved_name, options.models)))}
     doubts: list[str] = []
     for name, option in VARIED.items():
         text = getattr(options, name)
@@ -150,37 +176,30 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
             asked[name] = _listed_values(text, option)
     asked["gpu"] = list(dict.fromkeys(name for text in asked["gpu"] for name in _gpu_names(text, doubts)))
     regions = [None] if options.region is None else _listed_values(options.region, "--region")
-    _check_count([*asked.values(), regions])
+    check_count(math.prod(map(len, [*asked.values(), regions])))
     places = places_of(options, regions)
+    given = {"passes": options.passes, "fps": options.fps, "compile": options.compile}
     return [
         Case(setting, place, options.law)
         for values in itertools.product(*asked.values())
-        for setting in [Setting.of({**dict(zip(asked, values, strict=True)), "passes": options.passes})]
+        for setting in [Setting.of({**dict(zip(asked, values, strict=True)), **given})]
         for place in places
     ], tuple(doubts)
-
-
-def _model_name(text: str) -> str:
-    """A model's own name; the path of a profile file as it is."""
-    from joulecast.question.models import load_profile
-
-    profile = load_profile(text)
-    return profile.name if profile.origin == "catalogue" else text
 
 
 def _gpu_names(text: str, doubts: list[str]) -> list[str]:
     """A GPU's own name, or those of all; the path of a GPU file as it is. What is ambiguous is told."""
     from joulecast.hardware import gpus
-    from joulecast.question.gpus import gpu
+    from joulecast.question.gpus import gpu_and_count
     from joulecast.question.question import ambiguous_gpu
 
     if text.casefold() == ALL:
         return [known.name for known in gpus()]
-    found = gpu(text)
+    found, count = gpu_and_count(text)
     if found.origin != "catalogue":
         return [text]
     doubts += [words for words in (ambiguous_gpu(text, found),) if words]
-    return [found.name]
+    return [found.name if count == 1 else f"{count}x{found.name}"]
 
 
 def _figure(text: str) -> Figure:
@@ -205,14 +224,6 @@ def _figure(text: str) -> Figure:
     return Figure(Setting.of(given), quality)
 
 
-def _check_count(choices: Sequence[Sequence[object]]) -> None:
-    from joulecast.plan.tradeoff import MOST_SETTINGS
-
-    count = math.prod(map(len, choices))
-    if count > MOST_SETTINGS:
-        raise InputError(f"{count:,} settings are too many to compare; at most {MOST_SETTINGS:,}")
-
-
 def _listed_values(text: str, option: str) -> list[str]:
     """The values between commas; FIRST-LAST and FIRST-LAST:STEP are whole numbers from one to the other."""
     values = [part.strip() for part in text.split(",")]
@@ -235,13 +246,9 @@ def _counted(value: str, option: str) -> list[str]:
 
 def _measures(options: argparse.Namespace) -> tuple[str, ...]:
     """The measures of --by, and quality where figures of it are given."""
-    from joulecast.plan.measures import MEASURES, QUALITY
+    from joulecast.plan.measures import QUALITY, measures_of
 
-    keys = {measure.option: measure.key for measure in MEASURES.values()}
     names = _listed_values(options.by, "--by")
-    for name in names:
-        if name not in keys:
-            raise UnknownNameError("measure", name, keys, f"known: {', '.join(keys)}")
     if QUALITY in names and not options.quality:
         raise InputError(f"--by quality needs figures of your own: --quality MODEL=FIGURE, {QUALITY_EXAMPLE}")
     if options.quality and QUALITY not in names:
@@ -249,18 +256,4 @@ def _measures(options: argparse.Namespace) -> tuple[str, ...]:
     if len(names) < 2:
         other = next(option for option in USUAL_BY.split(",") if option != names[0])
         raise InputError(f"--by {options.by} is one measure; a trade-off needs two, e.g. {names[0]},{other}")
-    return tuple(keys[name] for name in names)
-
-
-def _as_json(found: tuple[Outcome, ...], front: tuple[Outcome, ...]) -> list[dict[str, object]]:
-    places = {id(one) for one in front}
-    return [
-        {
-            **one.case.to_dict(),
-            "on_front": id(one) in places,
-            **one.measures,
-            "ranges": {name: {"low": a.low, "high": a.high} for name, a in one.ranges.items()},
-            "warnings": list(one.warnings),
-        }
-        for one in found
-    ]
+    return measures_of(names, with_quality=True)

@@ -22,9 +22,9 @@ from joulecast.cli.help import HelpFormatter, listed, usage
 from joulecast.cli.streams import visible_streams
 from joulecast.errors import InputError, JoulecastError, did_you_mean, near_matches, shown
 
-DESCRIPTION = "The energy and time of an image made by a diffusion model, before it is made."
+DESCRIPTION = "The energy and time of an image or clip made by a diffusion model, before it is made."
 # Arguments that may be the path of a file to read: `-` is standard input there.
-READ = frozenset({"file", "runs", "series", "hourly", "trace", "law", "gpu", "model", "models"})
+READ = frozenset({"file", "runs", "series", "hourly", "trace", "law", "gpu", "names", "model", "models"})
 WORDS = {"help": "--help", "version": "--version"}  # said as commands
 ELSEWHERE = {
     "track": "a script is tracked from Python, `with joulecast.track(pipe) as t:` (docs/measuring.md)"
@@ -153,7 +153,7 @@ def _parse(command: argparse.ArgumentParser, arguments: list[str]) -> argparse.N
 def _better(command: argparse.ArgumentParser, unknown: str) -> str:
     """What would work instead of an argument that is not there."""
     from joulecast.question.setting import key_of
-    from joulecast.question.vocabulary import WORK, meant
+    from joulecast.question.vocabulary import refused_name
 
     see = f"see `{command.prog} --help`"
     name = unknown.partition("=")[0]
@@ -163,9 +163,12 @@ def _better(command: argparse.ArgumentParser, unknown: str) -> str:
     meaning = "size" if meaning in ("width", "height") else meaning
     same = [action.option_strings for action in command._actions if meaning and action.dest == meaning]
     known = [option for action in command._actions for option in action.option_strings]
-    near = [options[0] for options in same if options] or near_matches(name, known, most=1)
-    refused = meant(WORK, name)
-    return f"did you mean {near[0]}?" if near else refused.words if refused else see
+    exact = [options[0] for options in same if options]
+    refused = refused_name(name)
+    if refused and not exact:
+        return refused.words
+    near = exact or near_matches(name, known, most=1)
+    return f"did you mean {near[0]}?" if near else see
 
 
 def _with_files(options: argparse.Namespace, as_file: Callable[[str], str]) -> argparse.Namespace:

@@ -1,18 +1,12 @@
-"""Which configuration, GPU, region and hour makes each image of a demand, at least cost or carbon."""
+"""Which configuration, GPU, region and hour makes each image or clip, at least cost or carbon."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import ctypes
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from joulecast.cli.options import ASKED, OR_STDIN, OUTPUT, json_option, print_json, say
 from joulecast.errors import check_extras
-
-STDOUT = 1  # the descriptor
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -38,15 +32,14 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.plan.demand import MOST_BYTES, read_demand
     from joulecast.plan.solve import solve
 
+    gap, seconds = positive(options.gap, "--gap", most=1), positive(options.time_limit, "--time-limit")
+    demand = read_demand(options.file)
     check_extras("solving a plan", *(("plan", "plot") if options.report else ("plan",)))
     if options.report:
         from joulecast.report.page import check_folder
 
         check_folder(Path(options.report))
-    gap, seconds = positive(options.gap, "--gap", most=1), positive(options.time_limit, "--time-limit")
-    demand = read_demand(options.file)
-    with _silent():
-        plan = solve(demand.problem, gap=gap, time_limit_s=seconds, warnings=demand.warnings)
+    plan = solve(demand.problem, gap=gap, time_limit_s=seconds, warnings=demand.warnings)
     if options.report:
         from joulecast import __version__
         from joulecast.files.paths import user_text
@@ -61,29 +54,3 @@ def run(options: argparse.Namespace) -> int:
 
     print(plan_text(plan, demand.today))
     return 0
-
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Let nothing but the answer reach standard output: the solver's C++ prints lines of its own there.
-
-    It does so where numbers lie far apart, though told not to, and past Python's `sys.stdout`.
-    """
-    if os.name != "posix":
-        yield
-        return
-    try:
-        kept = os.dup(STDOUT)
-    except OSError:  # it is closed
-        yield
-        return
-    flush = ctypes.CDLL(None).fflush
-    try:
-        flush(None)
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), STDOUT)
-        yield
-    finally:
-        flush(None)
-        os.dup2(kept, STDOUT)
-        os.close(kept)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from joulecast.cli.options import ASKED, FAILED_ROWS, LAW_HELP, OR_STDIN, OUTPUT, json_option, table_writer
+from joulecast.units import counted
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -26,13 +28,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Predict a file; 1 when some rows could not be."""
+    from joulecast.files.tables import check_source
     from joulecast.forecast.estimate import resolve_law
-    from joulecast.forecast.predict import predict_file
+    from joulecast.forecast.predict import EXPECTED, predict_file
 
+    check_source(Path(options.file), EXPECTED)
     write = table_writer(options.out, options.json)
     summary = predict_file(options.file, options.out, resolve_law(options.law), write)
     doubted = f", {summary.warned} with a doubt: see the column `warning`" if summary.warned else ""
-    print(f"predicted {summary.rows - summary.failed} of {summary.rows} rows{doubted}", file=sys.stderr)
+    print(
+        f"predicted {summary.rows - summary.failed} of {counted(summary.rows, 'row')}{doubted}",
+        file=sys.stderr,
+    )
     if not summary.failed:
         return 0
     print(f"{summary.failed} failed (see the column `error`), first {summary.first_failure}", file=sys.stderr)

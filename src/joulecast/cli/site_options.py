@@ -82,7 +82,7 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
         help="take hourly files with missing hours; a mean leaves them out",
     )
     if images:
-        add("--images", help="footprint of that many images; 1 by default")
+        add("--images", help="footprint of that many images or clips; 1 by default")
         add("--explain", action="store_true", help="print the footprint's whole sum")
     add("--pue", help="facility energy over IT energy, e.g. 1.2 or 1.1:1.3; a packaged range by default")
     add("--wue", metavar="L_PER_KWH", help="water for each kWh of IT energy; a packaged range by default")
@@ -193,7 +193,8 @@ def _live_source(options: argparse.Namespace) -> GridOf:
 
 def _yearly_source(options: argparse.Namespace) -> GridOf:
     from joulecast.files.numbers import whole
-    from joulecast.footprint.grid.yearly import LOCATION_BASED, grid_of
+    from joulecast.footprint.grid.kinds import LOCATION_BASED
+    from joulecast.footprint.grid.yearly import grid_of
 
     year = None if options.year is None else whole(options.year, "--year")
     accounting = options.accounting or LOCATION_BASED

@@ -1,4 +1,4 @@
-"""What a change does to an image: energy, time, carbon and cost before and after, and how surely."""
+"""What a change does to an image or clip: energy, time, carbon and cost, and how surely."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_all_together(changes: list[dict[str, str]]) -> list[dict[str, str]]:
     """Each change, then all of them, where there are several and none speaks of what another does."""
-    keys = [key for change in changes for key in change]
+    same = {"seconds": "frames", "parallel": "gpus"}
+    keys = [same.get(key, key) for change in changes for key in change]
     if len(changes) == 1 or len(set(keys)) < len(keys):
         return changes
     return [*changes, {key: value for change in changes for key, value in change.items()}]

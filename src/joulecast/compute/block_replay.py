@@ -6,17 +6,21 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
+from joulecast.compute.lifetimes import Replayed
 from joulecast.compute.tracer import Operator, OperatorRecorder
 
 import torch  # isort: skip - after tracer, which says so when the extra is missing
 from torch.utils import _pytree as pytree
 
+Records = dict[Any, tuple[list[Operator], Replayed]]
+
 
 def replay_equal_blocks(module: Any, recorder: OperatorRecorder, wanted: Callable[[], bool]) -> None:
     """Let equal members of every module list share what one recorded for equal inputs, while `wanted`."""
-    records: dict[Any, tuple[list[Operator], Any]] = {}
+    records: Records = {}
     for part in module.modules():
         if isinstance(part, torch.nn.ModuleList):
             for block in part:
@@ -26,7 +30,7 @@ def replay_equal_blocks(module: Any, recorder: OperatorRecorder, wanted: Callabl
 
 def _share_records(
     block: Any,
-    records: dict[Any, tuple[list[Operator], Any]],
+    records: Records,
     recorder: OperatorRecorder,
     wanted: Callable[[], bool],
 ) -> None:
@@ -40,19 +44,27 @@ def _share_records(
         values = tuple(value_bytes(real) for x in leaves if (real := recorder.values.of(x)) is not None)
         key = (identity, str(spec), tuple(leaf_signature(x) for x in leaves), values)
         if key not in records:
-            start = len(recorder.operators)
+            start, since = len(recorder.operators), len(recorder.lifetimes)
             out = original(*args, **kwargs)
-            records[key] = recorder.operators[start:], out
+            if _are_same(leaves, pytree.tree_leaves((args, kwargs))):
+                memory = Replayed(recorder.lifetimes, recorder.values, since, start, leaves, out)
+                records[key] = recorder.operators[start:], memory
             return out
-        operators, out = records[key]
+        operators, memory = records[key]
+        start = len(recorder.operators)
         recorder.operators.extend(operators)
         recorder.paused = True
         try:
-            return pytree.tree_map(lambda x: x.detach() if isinstance(x, torch.Tensor) else x, out)
+            return memory.again(recorder.lifetimes, start, leaves)
         finally:
             recorder.paused = False
 
     block.forward = forward
+
+
+def _are_same(before: list[Any], after: list[Any]) -> bool:
+    """Whether a block left the lists and dicts that it was given as they were; a cache of frames changes."""
+    return len(before) == len(after) and all(map(is_, before, after))
 
 
 def _fingerprint(block: Any) -> tuple[Any, ...]:
@@ -87,4 +99,5 @@ def leaf_signature(x: Any) -> Any:
 
 def value_bytes(x: Any) -> bytes:
     """The values of a tensor."""
-    return bytes(x.contiguous().numpy().tobytes())
+    plain = torch.empty(x.numel(), dtype=x.dtype).copy_(x.flatten())  # of strides that may be seen as bytes
+    return bytes(plain.view(torch.uint8).numpy().tobytes())

@@ -2,7 +2,7 @@
 
 The pipeline's own code decides what its modules are given: batch, sizes, text length, the passes
 of classifier-free guidance, the precision of the decoder. Only the modules are on meta: their
-inputs are taken there, their operators recorded, and zeros of the right shape handed back, so
+inputs are taken there, their operators recorded, and numbers of the right shape handed back, so
 that schedulers and image processors run as they always do.
 
 Needs the extra `trace`.
@@ -11,73 +11,42 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+import copy
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from joulecast.architecture.build import PROMPT, StandInTokenizer, build_pipeline, count_parameters, quiet
+from joulecast.architecture.build import build_pipeline, count_parameters, quiet
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.allocator import allocated_bytes
+from joulecast.compute.arguments import PipelineArguments, Request
 from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
+from joulecast.compute.operators import METHOD
 from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
-from joulecast.compute.profile import TRUE_CFG
+from joulecast.compute.peaks import Span
 from joulecast.compute.tracer import (
     Operator,
     OperatorRecorder,
     check_attention_count,
 )
-from joulecast.compute.values import UnknownValuesError
+from joulecast.compute.values import MOST_COUNTED, UnknownValuesError, are_zeros, is_mask
 from joulecast.errors import TraceError, kind_in_short
+from joulecast.units import counted
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 from torch.utils import _pytree as pytree
 
+ENCODE = "encode"
+METHODS = ("forward", "decode", ENCODE)
 Signature = tuple[Any, ...]
-Traced = tuple[tuple[Operator, ...], Any]  # what a call ran, and its output on meta
-# How guidance is switched on, in the order in which a pipeline is asked.
-GUIDANCE = "guidance_scale"
-GUIDANCE_PARAMETERS = (TRUE_CFG, GUIDANCE)
-# The first that a pipeline takes: others convert the image on the processor, which costs time here.
-OUTPUT_TYPES = ("pt", "np", "pil")
+# What a call ran, its output on meta, and what memory it took.
+Traced = tuple[tuple[Operator, ...], Any, tuple[Span, ...]]
 # How the first field of a result ends that is made for another pipeline.
 NO_IMAGES = ("embeds", "embeddings")
-IMAGE_ARGUMENTS = ("image", "mask_image", "control_image")
-# What is not part of the generation of one image from its own prompt, switched off where there is a switch.
-SWITCHED_OFF = {
-    "use_resolution_binning": False,
-    "enable_prompt_rewrite": False,  # a language model writes a longer prompt
-    "use_pe": False,  # prompt enhancement: the same
-    "intermediate_timesteps": None,  # holds for two steps only
-    "num_frames": 1,
-}
-STEPS = "num_inference_steps"  # of the main stage; those of another end in it: prior_num_inference_steps
 LARGEST_TENSOR = 2**34  # elements that any component returns: logits over a vocabulary
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the pipeline is asked for: images, pixels, denoising steps, text knob, guidance.
-
-    `text` sets the text length by `text_knob`: ``max_sequence_length``, the maximum a pipeline pads
-    to, or ``prompt``, the prompt's own tokens. None keeps the pipeline's default. `guided` sets a scale
-    of guidance far above any threshold, `negative` gives a negative prompt.
-    """
-
-    batch: int = 1
-    width: int | None = None
-    height: int | None = None
-    steps: int = 2
-    text: int | None = None
-    text_knob: str | None = None
-    guided: bool = False
-    negative: bool = False
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> str:
-        """The size in words."""
-        return f"{self.width}x{self.height}" if self.width and self.height else "its own size"
+RESULT = 2.0**-10  # stands for each number that a component returns: not zero, which some ask for
 
 
 @dataclass(frozen=True)
@@ -89,6 +58,9 @@ class Call:
     signature: Signature
     operators: tuple[Operator, ...]
     output: tuple[int, ...]  # shape of its first result
+    spans: tuple[Span, ...]
+    weights: int  # bytes of its parameters and buffers while it runs
+    switches: Mapping[str, Any]  # what it was told beside numbers, by keyword
 
 
 class PipelineCapture:
@@ -98,7 +70,8 @@ class PipelineCapture:
     a module list (the layers of a transformer) are replayed instead of running each: much faster, and
     checked by the profiler against a run without it. `traced` lets captures of one pipeline in several
     precisions share what they traced: a method that ran the same operators at its first call (fp16
-    and bf16 mostly do) is not traced again at the same shapes.
+    and bf16 mostly do) is not traced again at the same shapes. A module that is built as an earlier one is
+    its twin (`twins`, by name): its calls are recorded as the earlier one's, for they cost the same.
     """
 
     def __init__(
@@ -111,31 +84,32 @@ class PipelineCapture:
         check_attention_count()
         self.config = config
         self.pipeline = build_pipeline(config, precision)
+        _skip_pixels_of_videos(self.pipeline)
         self.precision, self.replay = precision, replay
-        self.unguided_scale = 1.0  # of a request that is not guided
-        self.parameters = inspect.signature(type(self.pipeline).__call__).parameters
-        self.further_steps = [name for name in self.parameters if name.endswith(f"_{STEPS}")]
+        self.arguments = PipelineArguments(self.pipeline)
         self.modules = {
             name: part for name, part in self.pipeline.components.items() if isinstance(part, torch.nn.Module)
         }
-        self.tokenizers = [
-            part for part in self.pipeline.components.values() if isinstance(part, StandInTokenizer)
-        ]
+        self.twins = _twins(self.modules)
         self.parameter_counts = {name: count_parameters(module) for name, module in self.modules.items()}
+        self.weights = {name: weight_bytes(module) for name, module in self.modules.items()}
         self._traced = {} if traced is None else traced
         self._alike: dict[tuple[str, str, str], bool] = {}
         self._asks_values: set[tuple[str, str]] = set()
         self._half = torch.float16 if precision == "fp16" else torch.bfloat16
         self._calls: list[Call] = []
         self._remembers: dict[str, bool] = {}
+        # Of components that are called in several ways for equal inputs: what their first call was told.
+        self._usual: dict[str, Mapping[str, Any]] = {}
         self._recorder = OperatorRecorder()
         self._inside = False  # a module, which sees the meta device; the pipeline sees a processor
         self._outside: Any = contextlib.nullcontext()
-        self._output_types = list(OUTPUT_TYPES)
         for name, module in self.modules.items():
-            for method in ("forward", "decode"):
+            for method in METHODS:
                 if hasattr(module, method):
-                    setattr(module, method, self._intercept(name, module, method, getattr(module, method)))
+                    original = getattr(module, method)
+                    called = self.twins.get(name, name)
+                    setattr(module, method, self._intercept(called, module, method, original))
             replay_equal_blocks(module, self._recorder, lambda: self.replay)
 
     def run(self, request: Request) -> list[Call]:
@@ -150,7 +124,10 @@ class PipelineCapture:
             self._calls = []
             try:
                 with torch.no_grad(), quiet(), self._outside:
-                    self._check_makes_images(self.pipeline(**self._arguments(request)))
+                    self._check_makes_images(self.pipeline(**self.arguments.of(request)))
+                self.arguments.has_made()
+                if self._finds_ways():
+                    continue
                 return self._calls
             except Exception as error:
                 if _is_about_values(error) and not isinstance(self._outside, PipelineMode):
@@ -158,51 +135,42 @@ class PipelineCapture:
                     continue
                 if isinstance(error, TraceError):
                     raise
-                if self._calls and len(self._output_types) > 1 and _is_about_output_type(error):
-                    self._output_types.pop(0)
+                if self.arguments.may_count_templates():
                     continue
-                self._refuse_image_pipelines(error)
-                asked = [f"{request.batch} images"] if request.batch > 1 else []
+                if request.batch > 1 and self.arguments.inputs and self.arguments.lists_images:
+                    self.arguments.lists_images = False
+                    continue
+                if request.batch > 1 and self.arguments.may_make_several_of_one():
+                    self.arguments.lists_prompts, self.arguments.lists_images = False, True
+                    continue
+                if self._calls and len(self.arguments.output_types) > 1 and _is_about_output_type(error):
+                    self.arguments.output_types.pop(0)
+                    continue
+                asked = [counted(request.batch, self.arguments.output)] if request.batch > 1 else []
                 asked += [request.size] if request.width else []
+                asked += [f"{request.frames} frames"] if request.frames else []
                 asked.append(f"{request.steps} steps")
                 raise TraceError(
                     f"{type(self.pipeline).__name__} refuses {', '.join(asked)}: {kind_in_short(error)}"
                 ) from error
 
-    def guidance_parameter(self) -> str | None:
-        """The argument that turns a second denoiser pass on in the main stage, or None when there is none."""
-        usual = next((name for name in GUIDANCE_PARAMETERS if name in self.parameters), None)
-        if usual or not self.further_steps:
-            return usual
-        ending = GUIDANCE  # of the main stage, where it has a name of its own: decoder_guidance_scale
-        of_others = {name.removesuffix(STEPS) + ending for name in self.further_steps}
-        named = (name for name in self.parameters if name.endswith(ending) and name not in of_others)
-        return next(named, None)
+    def _finds_ways(self) -> bool:
+        """Whether a component is found to be called in several ways: other operators for inputs of one shape,
+        as it is told. Its calls have names of their own from then on."""
+        first: dict[Any, Call] = {}
+        for call in self._calls:
+            one = first.setdefault((call.component, call.shapes), call)
+            if one.operators != call.operators and one.switches != call.switches:
+                self._usual[call.component.partition(METHOD)[0]] = one.switches
+                return True
+        return False
 
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": [PROMPT] * request.batch,
-            STEPS: request.steps,
-            "output_type": self._output_types[0],
-            "height": request.height,
-            "width": request.width,
-        }
-        guidance = self.guidance_parameter()
-        if guidance:
-            arguments[guidance] = 4.0 if request.guided else self.unguided_scale
-        if request.negative:
-            arguments["negative_prompt"] = [PROMPT] * request.batch
-        if request.text_knob == "prompt" and request.text is not None:
-            for tokenizer in self.tokenizers:
-                tokenizer.length = tokenizer.fills = request.text
-        elif request.text_knob is not None:
-            arguments[request.text_knob] = request.text
-        arguments = {
-            key: value for key, value in arguments.items() if key in self.parameters and value is not None
-        }
-        self._check_needs(arguments.keys() | request.arguments.keys())
-        off = {key: value for key, value in SWITCHED_OFF.items() if key in self.parameters}
-        return arguments | off | dict(request.arguments)
+    def _way_of(self, called: str, switches: Mapping[str, Any]) -> str:
+        """The name of a call, with what it was told differently from the usual, if that is told apart."""
+        usual = self._usual.get(called)
+        other = (name for name in switches if usual is not None and switches[name] != usual.get(name))
+        told = next(other, None)
+        return called if told is None else f"{called}{METHOD}{told}"
 
     def _check_makes_images(self, result: Any) -> None:
         """Refuse a pipeline whose result is made for another pipeline."""
@@ -213,32 +181,37 @@ class PipelineCapture:
                 "images of that, give a folder saved from the pipeline that combines both"
             )
 
-    def _refuse_image_pipelines(self, error: Exception) -> None:
-        """Say so where a pipeline failed for want of an image, which a prompt alone does not give it."""
-        taken = [name for name in IMAGE_ARGUMENTS if name in self.parameters]
-        if taken and "image" in str(error).casefold():
-            raise TraceError(
-                f"{type(self.pipeline).__name__} takes an image ({', '.join(taken)}) besides a prompt; "
-                "text-to-image alone is predicted"
-            ) from error
+    def try_inputs(self, request: Request) -> list[Call]:
+        """Run the pipeline with as few images as it needs, which it is given from then on.
 
-    def _check_needs(self, given: Set[str]) -> None:
-        """Refuse a pipeline that must be given more than a prompt."""
-        plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        needed = [
-            name
-            for name, parameter in list(self.parameters.items())[1:]  # after self
-            if parameter.default is inspect.Parameter.empty and parameter.kind in plain and name not in given
-        ]
-        if needed:
-            raise TraceError(
-                f"{type(self.pipeline).__name__} needs {', '.join(needed)} besides a prompt; "
-                "where another pipeline makes that, give a folder saved from the pipeline that combines both"
-            )
+        Raises
+        ------
+        TraceError
+            It fails with all that it takes: what it says then.
+        """
+        while True:
+            try:
+                return self.run(request)
+            except TraceError:
+                left = self.arguments.further_inputs()
+                if not left:
+                    raise
+                self.arguments.inputs += (left[0],)
+
+    @contextlib.contextmanager
+    def running_anew(self) -> Iterator[None]:
+        """Within the block every block of every module really runs, once for each kind of call."""
+        before = self.replay, self._traced, self._remembers
+        self.replay, self._traced, self._remembers = False, {}, dict.fromkeys(self.modules, False)
+        try:
+            yield
+        finally:
+            self.replay, self._traced, self._remembers = before
 
     def _intercept(
         self, name: str, module: Any, method: str, original: Callable[..., Any]
     ) -> Callable[..., Any]:
+        @functools.wraps(original)  # pipelines look at what a module takes
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._inside:  # a module calling its own method, or another's: on meta
                 return original(*args, **kwargs)
@@ -247,6 +220,8 @@ class PipelineCapture:
                 return recorded(args, kwargs)
             finally:
                 self._inside = False
+
+        called = f"{name}{METHOD}{method}" if method == ENCODE else name
 
         def recorded(args: Any, kwargs: Any) -> Any:
             leaves, spec = pytree.tree_flatten((args, kwargs))
@@ -263,17 +238,21 @@ class PipelineCapture:
                 signature += (_values_of(leaves),)
             traced = self._traced.get((self.precision, *signature)) or self._traced_alike(signature)
             if traced is None:
-                traced = self._record_repeated(name, original, leaves, spec)
+                traced = self._record_repeated(called, original, leaves, spec)
                 if self._recorder.values.asked and (name, method) not in self._asks_values:
                     self._asks_values.add((name, method))
                     signature += (_values_of(leaves),)
                 self._compare(signature, traced)
             self._traced[(self.precision, *signature)] = traced
-            operators, out = traced
+            operators, out, spans = traced
             shapes = tuple(tuple(x.shape) for x in leaves if isinstance(x, torch.Tensor))
             results = (tuple(x.shape) for x in pytree.tree_leaves(out) if isinstance(x, torch.Tensor))
-            self._calls.append(Call(name, shapes, signature, operators, next(results, ())))
-            return pytree.tree_map(self._to_zeros, out)
+            held, switches = weight_bytes(module), _switches(kwargs)
+            way = self._way_of(called, switches)
+            self._calls.append(
+                Call(way, shapes, signature, operators, next(results, ()), spans, held, switches)
+            )
+            return pytree.tree_map(self._stand_in, out)
 
         return call
 
@@ -293,19 +272,30 @@ class PipelineCapture:
             if known is not None:
                 self._alike.setdefault((precision, *signature[:2]), known[0] == traced[0])
 
-    def _to_zeros(self, x: Any) -> Any:
+    def _stand_in(self, x: Any) -> Any:
+        """Numbers in place of what a component returned on meta; zeros where they are many."""
         if not isinstance(x, torch.Tensor):
-            return x
+            return self._with_stand_ins(x)
         if not x.is_meta:  # whole numbers whose values are known
             return x.clone()
         if x.numel() > LARGEST_TENSOR:
-            raise TraceError(f"a component returns {tuple(x.shape)}: larger than any image in use")
+            raise TraceError(f"a component returns {tuple(x.shape)}: larger than any in use")
         half = x.dtype in (torch.float16, torch.bfloat16)
         dtype = self._half if half else x.dtype
-        allocated = x.numel() <= LARGEST_ALLOCATED
-        return (
-            torch.zeros(x.shape, dtype=dtype) if allocated else torch.zeros((), dtype=dtype).expand(x.shape)
-        )
+        if x.numel() > LARGEST_ALLOCATED:
+            return torch.zeros((), dtype=dtype).expand(x.shape)
+        if dtype.is_floating_point and x.numel() <= MOST_COUNTED:
+            return torch.full(x.shape, RESULT, dtype=dtype)
+        return torch.zeros(x.shape, dtype=dtype)
+
+    def _with_stand_ins(self, x: Any) -> Any:
+        """The same, but of an object that holds tensors, such as a distribution, a copy with stand-ins."""
+        held = vars(x) if type(x).__module__.startswith("diffusers.") and hasattr(x, "__dict__") else {}
+        if not any(isinstance(value, torch.Tensor) for value in held.values()):
+            return x
+        other = copy.copy(x)
+        vars(other).update({k: self._stand_in(v) for k, v in held.items() if isinstance(v, torch.Tensor)})
+        return other
 
     def _record_repeated(
         self, name: str, original: Callable[..., Any], leaves: list[Any], spec: Any
@@ -321,22 +311,50 @@ class PipelineCapture:
     def _record(self, name: str, original: Callable[..., Any], leaves: list[Any], spec: Any) -> Traced:
         recorder = self._recorder
         recorder.operators, recorder.values.asked = [], False
-        args, kwargs = pytree.tree_unflatten([self._to_meta(x) for x in leaves], spec)
+        inputs = [self._to_meta(x) for x in leaves]
+        args, kwargs = pytree.tree_unflatten(inputs, spec)
+        recorder.lifetimes.start(inputs)
         with autocast_on_meta(), recorder:
             try:
                 out = original(*args, **kwargs)
             except UnknownValuesError as error:
                 raise UnknownValuesError(f"{name}: {error}") from error
         known = pytree.tree_map(lambda x: x if (real := recorder.values.of(x)) is None else real, out)
-        return tuple(recorder.operators), known
+        return tuple(recorder.operators), known, recorder.lifetimes.spans()
 
     def _to_meta(self, x: Any) -> Any:
         if not isinstance(x, torch.Tensor):
             return x
         meta = x.to("meta")
-        if not x.is_meta and not x.dtype.is_floating_point:
-            self._recorder.values.remember(meta, x.clone())
+        if not x.is_meta:
+            self._recorder.values.take(meta, x)
         return meta
+
+
+def _switches(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What keywords say beside numbers: yes or no, nothing, or something."""
+    return {name: x if isinstance(x, bool) or x is None else "given" for name, x in given.items()}
+
+
+def _skip_pixels_of_videos(pipeline: Any) -> None:
+    """Leave frames as they are decoded: nobody looks at them, and they are hundreds of megabytes."""
+    for part in vars(pipeline).values():
+        if hasattr(part, "postprocess_video"):
+            part.postprocess_video = lambda video, *args, **kwargs: video
+
+
+def _twins(modules: Mapping[str, Any]) -> dict[str, str]:
+    """Names of modules that are of the class and config of an earlier one, with its name."""
+    twins: dict[str, str] = {}
+    for name, module in modules.items():
+        for earlier, other in modules.items():
+            if earlier == name:
+                break
+            alike = type(module) is type(other) and getattr(module, "config", name) == other.config
+            if alike and earlier not in twins:
+                twins[name] = earlier
+                break
+    return twins
 
 
 def _is_about_values(error: Exception) -> bool:
@@ -359,8 +377,22 @@ def _precision_of(module: Any) -> int:
     return int(known[key])
 
 
+def weight_bytes(module: Any) -> int:
+    """What torch's allocator counts for a module's parameters and buffers, in their precisions now."""
+    first = next(iter(module.parameters()), None)
+    known = module.__dict__.setdefault("_joulecast_weights", {})
+    key = None if first is None else first.dtype
+    if key not in known:
+        held = {id(x): x.numel() * x.element_size() for x in (*module.parameters(), *module.buffers())}
+        known[key] = allocated_bytes(held.values())
+    return int(known[key])
+
+
 def _values_of(leaves: list[Any]) -> int:
-    """The values of the whole-number and boolean inputs, as one number."""
+    """What is known of the values of the inputs, as one number."""
+    inputs = [x for x in leaves if isinstance(x, torch.Tensor)]
     return hash(
-        tuple(value_bytes(x) for x in leaves if isinstance(x, torch.Tensor) and not x.dtype.is_floating_point)
+        tuple(
+            are_zeros(x) if x.dtype.is_floating_point and not is_mask(x) else value_bytes(x) for x in inputs
+        )
     )

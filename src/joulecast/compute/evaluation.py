@@ -14,8 +14,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from joulecast.compute.operators import (
+    BATCH,
     BATCHED,
     ONE_BY_ONE,
     Array,
@@ -23,10 +25,17 @@ from joulecast.compute.operators import (
     Component,
     Integers,
     OperatorTable,
+    batches_of,
 )
-from joulecast.compute.polynomial import ROWS, Monomials, Variable, parse_monomial
+from joulecast.compute.polynomial import (
+    ROWS,
+    Condition,
+    Monomials,
+    Variable,
+    parse_condition,
+    parse_monomial,
+)
 
-BATCH = "batch"
 EVERY = slice(None)
 # Multiplications up to which OpenBLAS stays on the thread that asks. Beyond, it calls threads of its own,
 # which wait for each other and for those between which a table is shared.
@@ -71,28 +80,47 @@ class Call(NamedTuple):
     is_counted: bool = True
 
 
-class Case:
+class Polynomials:
+    """Polynomials of several calls, each over its own monomials, side by side over one list of monomials."""
+
+    def __init__(self, parts: Sequence[tuple[Sequence[str], CallGroup]]) -> None:
+        self._products = [_products(monomials, group) for monomials, group in parts]
+        distinct = dict.fromkeys(product for some in self._products for product, _ in some)
+        self._places = {product: place for place, product in enumerate(distinct)}
+        self._monomials = Monomials(list(self._places))
+
+    def monomials(self, symbols: Array) -> Array:
+        """Shape (monomials, workloads)."""
+        return self._monomials.at(symbols)
+
+    def coefficients(self, place: int, matrix: Array) -> Array:
+        """A matrix (own monomials, polynomials) of one call as (polynomials, monomials of all)."""
+        out = np.zeros((matrix.shape[1], len(self._places)))
+        for (product, scale), row in zip(self._products[place], matrix, strict=True):
+            out[:, self._places[product]] += scale * row
+        return out
+
+    def stacked(self, matrices: Sequence[Array]) -> Array:
+        """A matrix of each call, one below the other: (polynomials of all, monomials)."""
+        parts = [self.coefficients(place, matrix) for place, matrix in enumerate(matrices)]
+        return np.concatenate([np.zeros((0, len(self._places))), *parts], axis=0)
+
+
+class Case(Polynomials):
     """What the pipeline runs for workloads of one case: coefficients by call or group of operators.
 
     Groups are those with FLOP, in the order of the calls.
     """
 
     def __init__(self, calls: Sequence[Call], components: Sequence[Component]) -> None:
+        super().__init__([(call.table.monomials, call.group) for call in calls])
         self.calls = tuple(calls)
         self.components = tuple(components)
-        products = [_products(call) for call in self.calls]
-        self._places = {p: k for k, p in enumerate(dict.fromkeys(p for some in products for p, _ in some))}
-        self._products = products
-        self._monomials = Monomials(list(self._places))
         groups = [call.group for call in self.calls]
         self._fixed = np.array([[float(group.fixed)] for group in groups]).reshape(-1, 1)
         self._per_step = np.array([[float(group.per_step)] for group in groups]).reshape(-1, 1)
         self._one_by_one = np.flatnonzero([group.images == ONE_BY_ONE for group in groups])
         self._shares = None if all(call.share == WHOLE for call in self.calls) else _columns(self.calls)
-
-    def monomials(self, symbols: Array) -> Array:
-        """Shape (monomials, workloads)."""
-        return self._monomials.at(symbols)
 
     def counts(self, steps: Array, images: Array) -> Array:
         """How often each call is made for a batch of images, shape (calls, workloads)."""
@@ -108,18 +136,6 @@ class Case:
             return counts
         slope, start, span = self._shares
         return np.asarray(counts * ((slope * images + start) / span))
-
-    def coefficients(self, place: int, matrix: Array) -> Array:
-        """A matrix (table's monomials, groups) of a call as (groups, monomials) of the case."""
-        out = np.zeros((matrix.shape[1], len(self._places)))
-        for (product, scale), row in zip(self._products[place], matrix, strict=True):
-            out[:, self._places[product]] += scale * row
-        return out
-
-    def stacked(self, matrices: Sequence[Array]) -> Array:
-        """A matrix of each call's table, one below the other: (groups of all, monomials)."""
-        parts = [self.coefficients(place, matrix) for place, matrix in enumerate(matrices)]
-        return np.concatenate([np.zeros((0, len(self._places))), *parts], axis=0)
 
     @cached_property
     def groups_of_calls(self) -> tuple[int, ...]:
@@ -140,6 +156,21 @@ class Case:
     def memory_bytes(self) -> Array:
         """Bytes read and written by all groups without FLOP, shape (calls, monomials)."""
         return self.stacked([call.table.memory_bytes[:, None] for call in self.calls])
+
+    @cached_property
+    def launches(self) -> Array:
+        """Operators launched, shape (calls, monomials)."""
+        return self.stacked([call.table.all_launches[:, None] for call in self.calls])
+
+    @cached_property
+    def arithmetic_launches(self) -> Array:
+        """Operators launched that have FLOP, shape (calls, monomials)."""
+        return self.stacked([call.table.arithmetic_launches[:, None] for call in self.calls])
+
+    @cached_property
+    def attention_launches(self) -> Array:
+        """Operators launched that are attention, shape (calls, monomials)."""
+        return self.stacked([call.table.attention_launches[:, None] for call in self.calls])
 
     @cached_property
     def total_flop(self) -> Array:
@@ -164,17 +195,17 @@ class Case:
         return np.asarray(self.by_component * np.array([float(call.is_counted) for call in self.calls]))
 
 
-def _products(call: Call) -> list[tuple[tuple[Variable, ...], float]]:
-    """The table's monomials as products of the workload's variables, and what they are multiplied with."""
+def _products(monomials: Sequence[str], group: CallGroup) -> list[tuple[tuple[Variable, ...], float]]:
+    """A call's monomials as products of the workload's variables, and what they are multiplied with."""
     out = []
-    for monomial in call.table.monomials:
+    for monomial in monomials:
         variables, scale = [], 1.0
         for symbol, divisor, power in parse_monomial(monomial):
             if symbol == BATCH:
-                scale *= float(call.group.batch_factor) ** power
-                if call.group.images != BATCHED:
+                scale *= float(group.batch_factor) ** power
+                if group.images != BATCHED:
                     continue
-            offset = call.group.text_offset if symbol == "text" else 0
+            offset = group.text_offset if symbol == "text" else 0
             variables += [Variable(symbol, divisor, offset)] * power
         out.append((tuple(sorted(variables)), scale))
     return out
@@ -268,7 +299,8 @@ class _Ladder:
     def rung(self, images: Array | float) -> Integers:
         """Where batches stand: an odd number on a traced one, an even number between two."""
         batch = np.asarray(images * self.factor)
-        return np.searchsorted(self._traced, batch) + np.searchsorted(self._traced, batch, side="right")
+        found: Integers = self._traced.searchsorted(batch) + self._traced.searchsorted(batch, side="right")
+        return found
 
     def shares(self, rung: int, images_vary: bool) -> list[tuple[int, Share]]:
         """The traced batches between which a rung stands, and the share of each."""
@@ -292,17 +324,21 @@ class Cases:
         tests: dict[tuple[str, int], None] = {}
         self._ladders: dict[tuple[tuple[int, ...], int], _Ladder] = {}
         for group, tables in self._called():
-            traced = _traced(tables)
+            traced = batches_of(table.condition for table in tables)
             if traced and group.images == BATCHED:
                 self._ladders.setdefault((traced, group.batch_factor), _Ladder(traced, group.batch_factor))
             for table in tables:
                 for symbol, value in table.condition.items():
-                    test = None if traced and symbol == BATCH else _test(group, symbol, value)
+                    test = None if traced and symbol == BATCH else test_of(group, symbol, value)
                     if isinstance(test, tuple):
                         tests[test] = None
         self._tests = tuple(tests)
-        self._tested = np.array([ROWS.index(symbol) for symbol, _ in tests], dtype=np.intp)
+        conditions = [parse_condition(text) for text, _ in tests]
+        self._tested = np.array([ROWS.index(c.symbol) for c in conditions], dtype=np.intp)
         self._values = np.array([[float(value)] for _, value in tests])
+        self._moduli = np.array([[float(c.modulus or np.inf)] for c in conditions])
+        self._is_below = np.array([[c.is_below] for c in conditions])
+        self._only_equal = all(c == Condition(c.symbol) for c in conditions)
         self._bits = 2.0 ** np.arange(len(tests))
 
     def _called(self) -> Iterator[tuple[CallGroup, tuple[OperatorTable, ...]]]:
@@ -329,9 +365,14 @@ class Cases:
         for ladder in self._ladders.values():
             keys = keys * ladder.rungs + ladder.rung(symbols[ROWS.index(BATCH)])
         if self._tests:
-            holds = symbols[self._tested] == self._values
-            keys = keys * 2.0 ** len(self._tests) + self._bits @ holds
+            keys = keys * 2.0 ** len(self._tests) + self._bits @ self._hold(symbols[self._tested])
         return keys
+
+    def _hold(self, found: Array) -> NDArray[np.bool_]:
+        """Which tests hold of the symbols that they are about, shape (tests, workloads)."""
+        if self._only_equal:
+            return np.asarray(found == self._values)
+        return np.where(self._is_below, found < self._values, found % self._moduli == self._values)
 
     def _case(self, key: int) -> Case:
         if key not in self._known:
@@ -361,7 +402,7 @@ def _calls(
     rungs: Mapping[tuple[tuple[int, ...], int], int],
 ) -> list[Call]:
     """The calls of a group with the table that applies: the first whose condition holds."""
-    traced = _traced(tables)
+    traced = batches_of(table.condition for table in tables)
     if not traced:
         chosen = next((table for table in tables if _holds(group, table.condition, held)), None)
         return [] if chosen is None else [Call(component, group, chosen)]
@@ -377,18 +418,12 @@ def _calls(
     return out
 
 
-def _traced(tables: Sequence[OperatorTable]) -> tuple[int, ...]:
-    """The batches there are tables for, where every table has one; else none."""
-    batches = sorted({table.condition.get(BATCH, 0) for table in tables})
-    return tuple(batches) if batches[0] > 0 else ()
-
-
 def _holds(group: CallGroup, condition: Mapping[str, int], held: Mapping[tuple[str, int], bool]) -> bool:
-    tests = [_test(group, symbol, value) for symbol, value in condition.items()]
+    tests = [test_of(group, symbol, value) for symbol, value in condition.items()]
     return all(held[test] if isinstance(test, tuple) else test for test in tests)
 
 
-def _test(group: CallGroup, symbol: str, value: int) -> tuple[str, int] | bool:
+def test_of(group: CallGroup, symbol: str, value: int) -> tuple[str, int] | bool:
     """A condition on a call as (symbol, value) of the workload; a bool where it always or never holds."""
     if symbol == "text":
         return symbol, value - group.text_offset

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from math import lcm
+from operator import mul
 from typing import Any
 
 from joulecast.compute.polynomial import SYMBOLS, parse_monomial
@@ -23,7 +25,8 @@ class ExactFitter:
 
     def __init__(self, points: Sequence[Point], bases: Iterable[Sequence[str]]) -> None:
         self.points = points
-        self._systems = [s for basis in bases if (s := _System.build(basis, points)) is not None]
+        self._bases = iter(bases)  # built as they are needed
+        self._systems: list[_System] = []
 
     def fit(self, values: Sequence[int]) -> Coefficients:
         """Coefficients by monomial.
@@ -33,11 +36,19 @@ class ExactFitter:
         TraceError
             No candidate basis reproduces the values.
         """
-        for system in self._systems:
+        for system in self._all():
             solution = system.solve(values)
             if solution is not None:
                 return solution
         raise TraceError("an operator's cost is not a polynomial in the workload's symbols")
+
+    def _all(self) -> Iterator[_System]:
+        yield from self._systems
+        for basis in self._bases:
+            system = _System.build(basis, self.points)
+            if system is not None:
+                self._systems.append(system)
+                yield system
 
 
 class _System:
@@ -46,7 +57,12 @@ class _System:
     def __init__(
         self, basis: Sequence[str], rows: list[int], inverse: list[list[Fraction]], table: Any
     ) -> None:
-        self.basis, self.rows, self.inverse, self.table = basis, rows, inverse, table
+        self.basis, self.rows, self.inverse = basis, rows, inverse
+        self.checks = [
+            (index, _in_whole_numbers([sum(map(mul, row, column)) for column in zip(*inverse, strict=True)]))
+            for index, row in enumerate(table)
+            if index not in rows
+        ]
 
     @classmethod
     def build(cls, basis: Sequence[str], points: Sequence[Point]) -> _System | None:
@@ -63,13 +79,19 @@ class _System:
 
     def solve(self, values: Sequence[int]) -> Coefficients | None:
         chosen = [values[row] for row in self.rows]
+        for index, (weights, whole) in self.checks:
+            if sum(map(mul, weights, chosen)) != whole * values[index]:
+                return None
         solution = [
             sum((a * b for a, b in zip(line, chosen, strict=True)), Fraction()) for line in self.inverse
         ]
-        for row, value in zip(self.table, values, strict=True):
-            if sum((a * b for a, b in zip(row, solution, strict=True)), Fraction()) != value:
-                return None
         return {m: _plain(c) for m, c in zip(self.basis, solution, strict=True) if c}
+
+
+def _in_whole_numbers(weights: Sequence[Fraction | int]) -> tuple[list[int], int]:
+    """The same weights times a whole number that makes them whole, and that number."""
+    whole = lcm(*(Fraction(weight).denominator for weight in weights))
+    return [int(weight * whole) for weight in weights], whole
 
 
 def _at(monomial: str, point: Point) -> int:
@@ -122,12 +144,15 @@ def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
     return [row[size:] for row in work]
 
 
-def candidate_bases(has_image: bool, has_text: bool, batch_varies: bool, levels: int) -> list[list[str]]:
+def candidate_bases(
+    has_image: bool, has_text: bool, batch_varies: bool, levels: int, frames: str = ""
+) -> list[list[str]]:
     """Bases to try, smallest first: what operators of diffusion pipelines cost.
 
     Constants and weights, elementwise and matrix products over image or text tokens, attention
     between them (squares and products), positional tables by row and column, and steps between
-    two levels of a U-Net or decoder.
+    two levels of a U-Net or decoder. `frames` is how monomials name them where they vary, else empty: then
+    costs are of all frames together, of each, or of rounds over them.
     """
     areas = [_area(level) for level in range(levels + 1)] if has_image else []
     bases: list[list[str]] = [["1"]]
@@ -141,6 +166,8 @@ def candidate_bases(has_image: bool, has_text: bool, batch_varies: bool, levels:
     if has_image:
         bases.append(["1", "height", "width", "height*width"])
     bases += [["1", a, b] for a, b in pairwise(areas)]
+    if frames:
+        bases = _with_frames(bases, frames)
     if not batch_varies:
         return sorted(bases, key=len)
     fitted: list[list[str]] = [["1"], ["batch"], ["1", "batch"]]
@@ -149,6 +176,28 @@ def candidate_bases(has_image: bool, has_text: bool, batch_varies: bool, levels:
         mixed = [basis[1:], ["1"], ["1", *(m for m in basis[1:] if m.count("*") + m.count("^") <= 1)], basis]
         fitted += [scaled, *([*scaled, *extra] for extra in mixed if extra)]
     return sorted(fitted, key=len)
+
+
+def _with_frames(bases: Sequence[list[str]], frames: str) -> list[list[str]]:
+    """Bases of a video: areas become volumes, and costs may rise with the frames or with their square."""
+    found: dict[tuple[str, ...], None] = {}
+    for basis in bases:
+        by_frame = [_times(frames, monomial) for monomial in basis]
+        again = [_times(frames, monomial) for monomial in by_frame]
+        volumes = [_volume(monomial, frames) for monomial in basis]
+        for candidate in (
+            basis, volumes, ["1", *by_frame], [*basis, *by_frame], [*basis, *by_frame, *again],
+        ):  # fmt: skip
+            found[tuple(dict.fromkeys(candidate))] = None
+    return sorted(map(list, found), key=len)
+
+
+def _volume(monomial: str, frames: str) -> str:
+    """The monomial with as many times the frames as it has heights."""
+    for symbol, _, power in parse_monomial(monomial):
+        for _ in range(power if symbol == "height" else 0):
+            monomial = _times(monomial, frames)
+    return monomial
 
 
 def _area(level: int) -> str:

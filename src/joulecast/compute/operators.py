@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from joulecast.compute.peaks import Memory
+from joulecast.compute.polynomial import applies
+from joulecast.records import Record, equal_with_arrays
+
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 MEMORY = "memory"  # the family of operators without FLOP
-TEXT_ENCODER, DENOISER, DECODER = "text_encoder", "denoiser", "decoder"
-ROLES = (TEXT_ENCODER, DENOISER, DECODER)
+ATTENTION = "attention"  # that of scaled dot products
+TEXT_ENCODER, IMAGE_ENCODER, DENOISER, DECODER = "text_encoder", "image_encoder", "denoiser", "decoder"
+ROLES = (TEXT_ENCODER, IMAGE_ENCODER, DENOISER, DECODER)
+METHOD = "."  # between a module and which of its ways it is called by: vae.encode
 # How a component is given the images of a batch.
 BATCHED, ONE_BY_ONE, ONCE = "batched", "one_by_one", "once"
 IMAGES = (BATCHED, ONE_BY_ONE, ONCE)
+BATCH = "batch"  # the symbol of a number of images
+NEVER, OF_SEVERAL, ALWAYS = "never", "several", "always"
+COPIED = (NEVER, OF_SEVERAL, ALWAYS)
 NEGATIVE = 2  # what a negative prompt adds to the mode of a request
 
 
-@dataclass(frozen=True, eq=False)
-class OperatorTable:
+class OperatorTable(Record):
     """Operators of one call of a component, equal ones grouped.
 
     Attributes
     ----------
     condition : symbols that must have these values for the table to apply (``{"batch": 1}``:
-        at batch 1 some copies become views); empty for every other workload.
+        at batch 1 some copies become views), or others of `joulecast.compute.polynomial.Condition`;
+        empty for every other workload.
     monomials : column names of the three coefficient matrices.
     names, families, dtypes : of each group, shape (groups,). ``half`` stands for fp16 or bf16.
-    launches : operators in the group, shape (groups,).
     head_dims : width of an attention head, 0 for other operators, shape (groups,).
-    flop, bytes_read, bytes_written : coefficients of the whole group, shape (monomials, groups).
+    launches, flop, bytes_read, bytes_written : coefficients of the operators in the group and of their
+        costs together, each of shape (monomials, groups). Launches rise where a component works
+        in a loop: on some frames after the others.
     """
 
     condition: Mapping[str, int]
@@ -41,17 +51,18 @@ class OperatorTable:
     names: tuple[str, ...]
     families: tuple[str, ...]
     dtypes: tuple[str, ...]
-    launches: Array
     head_dims: Array
+    launches: Array
     flop: Array
     bytes_read: Array
     bytes_written: Array
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, OperatorTable) and all(
-            np.array_equal(mine, theirs) if isinstance(mine, np.ndarray) else mine == theirs
-            for mine, theirs in ((getattr(one, part.name) for one in (self, other)) for part in fields(self))
-        )
+        return equal_with_arrays(self, other)
+
+    def applies(self, symbols: Mapping[str, int]) -> bool:
+        """Whether its condition holds at one workload."""
+        return applies(self.condition, symbols)
 
     @cached_property
     def arithmetic(self) -> Integers:
@@ -69,9 +80,31 @@ class OperatorTable:
         total = self.bytes.sum(axis=1) - self.bytes[:, self.arithmetic].sum(axis=1)
         return np.asarray(total)
 
+    @cached_property
+    def all_launches(self) -> Array:
+        """Coefficients of the operators launched, shape (monomials,)."""
+        return np.asarray(self.launches.sum(axis=1))
 
-@dataclass(frozen=True)
-class CallGroup:
+    @cached_property
+    def arithmetic_launches(self) -> Array:
+        """Coefficients of those of them that have FLOP, shape (monomials,)."""
+        return np.asarray(self.launches[:, self.arithmetic].sum(axis=1))
+
+    @cached_property
+    def attention_launches(self) -> Array:
+        """Coefficients of those that are attention, shape (monomials,)."""
+        places = [place for place, family in enumerate(self.families) if family == ATTENTION]
+        return np.asarray(self.launches[:, places].sum(axis=1))
+
+
+def batches_of(conditions: Iterable[Mapping[str, int]]) -> tuple[int, ...]:
+    """The numbers of images that there are tables or peaks for, where the condition of each names one; else
+    none."""
+    batches = [condition.get(BATCH, 0) for condition in conditions]
+    return tuple(sorted(set(batches))) if all(batches) else ()
+
+
+class CallGroup(Record):
     """Equal calls that the pipeline makes of a component for one batch of images.
 
     ``count = fixed + per_step * steps``, where steps are the pipeline's ``num_inference_steps``; the
@@ -90,9 +123,38 @@ class CallGroup:
     images: str = BATCHED
 
 
-@dataclass(frozen=True)
-class Component:
-    """A module of the pipeline: its role, size, calls by mode (`mode_of`), operators by precision."""
+class LinearLayers(Record):
+    """Equal linear layers of a component that a LoRA adapts, as far as it computes.
+
+    Attributes
+    ----------
+    inputs, outputs : numbers of a row before and after.
+    count : such layers in one call.
+    rows : of one of them, as (monomial, coefficient) pairs.
+    copied : when a product without a bias copies its input first, one of `COPIED`: the rows of several images
+        may not lie one behind the other.
+    """
+
+    inputs: int
+    outputs: int
+    count: int
+    rows: tuple[tuple[str, float], ...]
+    copied: str = NEVER
+
+
+def module_of(name: str) -> str:
+    """The module's own name, of a component that is one way of calling it."""
+    return name.partition(METHOD)[0]
+
+
+class Component(Record):
+    """A module of the pipeline: its role, size, calls by mode (`mode_of`), operators by precision.
+
+    A module that is called in two ways is two components of one size, ``vae`` and ``vae.encode``. One that
+    takes over from another, built as that one is, has no calls: they are counted as the other's. `memory` is
+    by precision too; empty in a profile from before memory was traced. `linears` are its layers that a LoRA
+    adapts; empty where the pipeline takes none, and in a profile from before they were looked for.
+    """
 
     name: str
     class_name: str
@@ -100,6 +162,18 @@ class Component:
     parameters: int
     calls: Mapping[int, tuple[CallGroup, ...]]
     tables: Mapping[str, tuple[OperatorTable, ...]]
+    memory: Mapping[str, Memory] = field(default_factory=dict)
+    linears: tuple[LinearLayers, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module's own name."""
+        return module_of(self.name)
+
+    @property
+    def is_called(self) -> bool:
+        """Whether calls are counted as its own: those of a twin are another component's."""
+        return any(self.calls.values())
 
 
 def mode_of(passes: int, negative_prompt: bool) -> int:
@@ -119,7 +193,8 @@ class OperatorCosts(NamedTuple):
     component : the component that is called.
     rows : places of the workloads, shape (rows,).
     calls : calls of this kind for one batch of images, shape (rows,).
-    launches, arithmetic_launches : operators launched in one call, and those of them with FLOP.
+    launches, arithmetic_launches : operators launched in one call, and those of them with FLOP,
+        shape (rows,).
     table : the operators; `arithmetic` are the groups with FLOP, shape (groups,).
     flop, bytes : of each group with FLOP, shape (rows, groups).
     memory_bytes : read and written by all other operators, shape (rows,).
@@ -128,8 +203,8 @@ class OperatorCosts(NamedTuple):
     component: Component
     rows: Integers
     calls: Array
-    launches: float
-    arithmetic_launches: float
+    launches: Array
+    arithmetic_launches: Array
     table: OperatorTable
     arithmetic: Integers
     flop: Array

@@ -1,9 +1,9 @@
 """Exact polynomials in a workload's symbols, evaluated in numpy; `joulecast.compute.exact_fit` finds them.
 
-Symbols: ``batch``, ``frames``, ``height`` and ``width`` (in the profile's size unit), ``text``
-(tokens), and ``height/2``, ``width/4``, ...: the size after a number of halvings, rounded up, as a
-convolution of stride 2 does. A monomial is written ``batch*height*width`` or ``batch*text^2``;
-the constant is ``1``.
+Symbols: ``batch``, ``frames`` (in steps of the profile's frames rule), ``height`` and ``width`` (in its
+size unit), ``text`` (tokens), and ``height/2``, ``width/4``, ...: the size after a number of halvings,
+rounded up, as a convolution of stride 2 does; ``frames/3``: the rounds of a loop over three at a time.
+A monomial is written ``batch*height*width`` or ``batch*text^2``; the constant is ``1``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from joulecast.errors import FileFormatError, shown
 
 SYMBOLS = ("batch", "frames", "height", "width", "text")
 ONE = "1"
+DIVIDED = ("frames", "height", "width")  # symbols that may stand over a divisor
 ROWS = (ONE, *SYMBOLS)  # of an array of symbols at workloads
 MAX_POWER = 4
+_CONDITION = re.compile(r"([a-z]+)(<|%([1-9]\d{0,2}))?\Z")
 _FACTOR = re.compile(r"(batch|frames|text|height|width)(?:/(\d{1,3}))?(?:\^(\d))?\Z")
 
 Array = NDArray[np.float64]
@@ -44,10 +46,46 @@ def parse_monomial(text: str) -> tuple[tuple[str, int, int], ...]:
         if match is None:
             raise FileFormatError(f"{shown(text)} is not a monomial such as batch*height*width")
         symbol, divisor, power = match.group(1), int(match.group(2) or 1), int(match.group(3) or 1)
-        if divisor < 1 or not 1 <= power <= MAX_POWER or (divisor > 1 and symbol not in ("height", "width")):
+        if divisor < 1 or not 1 <= power <= MAX_POWER or (divisor > 1 and symbol not in DIVIDED):
             raise FileFormatError(f"{shown(text)} has an impossible divisor or power")
         factors.append((symbol, divisor, power))
     return tuple(factors)
+
+
+class Condition(NamedTuple):
+    """What a condition compares with its value: a symbol, what remains of it when it is divided by a number
+    (``frames%3``), or whether it is below (``frames<``)."""
+
+    symbol: str
+    modulus: int = 0
+    is_below: bool = False
+
+    def holds(self, symbols: Mapping[str, Any], value: int) -> Any:
+        """Whether it holds at one workload, or at each of many whose symbols are arrays."""
+        found = symbols[self.symbol]
+        if self.is_below:
+            return found < value
+        return (found % self.modulus if self.modulus else found) == value
+
+
+@cache
+def parse_condition(text: str) -> Condition:
+    """The condition that ``height``, ``frames<`` or ``frames%3`` stands for.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    match = _CONDITION.match(text)
+    if match is None or match.group(1) not in SYMBOLS:
+        raise ValueError(f"{shown(text)} is not a condition such as frames<")
+    return Condition(match.group(1), int(match.group(3) or 0), match.group(2) == "<")
+
+
+def applies(condition: Mapping[str, int], symbols: Mapping[str, int]) -> bool:
+    """Whether every condition of a mapping holds at one workload."""
+    return all(parse_condition(text).holds(symbols, value) for text, value in condition.items())
 
 
 class Variable(NamedTuple):

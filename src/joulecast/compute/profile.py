@@ -9,7 +9,7 @@ guidance. It is read from and written to a small JSON file (see `joulecast.compu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 import numpy as np
@@ -17,152 +17,27 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.evaluation import CaseCosts, Cases, Evaluation
-from joulecast.compute.operators import Array, Component, Integers, OperatorCosts, mode_of
+from joulecast.compute.memory import NO_OFFLOAD, MemoryUse, PeakCases
+from joulecast.compute.operators import DENOISER, Array, Component, Integers, OperatorCosts, mode_of
+from joulecast.compute.output import CLIP, IMAGE
 from joulecast.compute.polynomial import ROWS
+from joulecast.compute.profile_rules import (
+    IRREGULAR,
+    TRUE_CFG,
+    Defaults,
+    FrameRule,
+    GuidanceRule,
+    ImageRule,
+    SizeRule,
+    TextRule,
+)
 from joulecast.errors import InputError
+from joulecast.records import Record
 
-# What a pipeline does with a size off its grid.
-REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR = "refuse", "round_down", "round_up", "irregular"
-OFF_GRID = (REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR)
 BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
-@dataclass(frozen=True)
-class SizeRule:
-    """Which sizes the pipeline accepts, and what it makes of the others.
-
-    Attributes
-    ----------
-    unit : pixels in one step of the symbols ``height`` and ``width``.
-    off_grid : what the pipeline does with a size that is no multiple of `unit`: ``refuse``,
-        ``round_down``, ``round_up``, or ``irregular``, another size for which no rule is known: the
-        profile does not hold for it.
-    largest : largest side the pipeline accepts [pixels], None when it sets no limit.
-    bins : (aspect ratio, height, width) the pipeline maps every request to; empty when it does not.
-    native : smallest and largest side the model's authors name [pixels], None when unknown.
-    """
-
-    unit: int
-    off_grid: str
-    largest: int | None = None
-    bins: tuple[tuple[float, int, int], ...] = ()
-    native: tuple[int, int] | None = None
-
-    def rendered(self, width: Integers, height: Integers) -> tuple[Integers, Integers]:
-        """The size at which the pipeline really generates, each of shape (workloads,) [pixels]."""
-        if self.bins:
-            ratios, heights, widths = self._bins
-            nearest = np.abs(ratios - (height / width)[:, None]).argmin(axis=1)
-            return widths[nearest], heights[nearest]
-        if self.takes_only_its_grid:
-            return width, height
-        further = self.unit - 1 if self.off_grid == ROUND_UP else 0
-        return (width + further) // self.unit * self.unit, (height + further) // self.unit * self.unit
-
-    @cached_property
-    def _bins(self) -> tuple[Array, Integers, Integers]:
-        ratios, heights, widths = np.array(self.bins).T
-        return ratios, heights.astype(np.int64), widths.astype(np.int64)
-
-    def refused(
-        self, width: Integers, height: Integers, rendered: tuple[Integers, Integers] | None = None
-    ) -> NDArray[np.bool_]:
-        """Whether the pipeline refuses the size, shape (workloads,); with bins it takes any.
-
-        `rendered` is what `rendered` gives, for those who know it.
-        """
-        if self.bins:
-            return np.zeros(len(width), dtype=bool)
-        wide, high = rendered or self.rendered(width, height)
-        bad: NDArray[np.bool_] = np.minimum(wide, high) < self.unit
-        if self.takes_only_its_grid:
-            bad |= (width % self.unit + height % self.unit).astype(bool)
-        if self.largest is not None:
-            bad |= np.maximum(np.maximum(width, height), np.maximum(wide, high)) > self.largest
-        return bad
-
-    @property
-    def takes_only_its_grid(self) -> bool:
-        """Whether sizes that are taken are generated as they are."""
-        return not self.bins and self.off_grid in (REFUSE, IRREGULAR)
-
-    def expected(self) -> str:
-        """What sizes would be accepted, in words."""
-        limit = f" up to {self.largest}" if self.largest is not None else ""
-        return f"sides that are multiples of {self.unit} pixels{limit}"
-
-    def nearest(self, width: int, height: int) -> str:
-        """The next smaller and larger sizes that would be accepted, in words."""
-        found = []
-        for further in (0, self.unit - 1):
-            sides = [(side + further) // self.unit * self.unit for side in (width, height)]
-            most = self.largest // self.unit * self.unit if self.largest is not None else None
-            sides = [max(side if most is None else min(side, most), self.unit) for side in sides]
-            found.append("x".join(map(str, sides)))
-        return " or ".join(dict.fromkeys(found))
-
-
-@dataclass(frozen=True)
-class TextRule:
-    """How long the text is: tokens the denoiser attends to.
-
-    `adjustable` pipelines take the prompt's length or a maximum; the others always pad to `default`.
-    The pipeline's own text length is ``text_tokens - denoiser_offset``, at most `largest`, and padded
-    to a multiple of `multiple`.
-    """
-
-    default: int
-    adjustable: bool
-    denoiser_offset: int = 0
-    largest: int | None = None
-    padded: bool = True
-    multiple: int = 1
-
-    def padded_to_multiple(self, own: Integers) -> Integers:
-        """The pipeline's own text length as it really encodes it."""
-        return own if self.multiple == 1 else -(-own // self.multiple) * self.multiple
-
-
-TRUE_CFG = "true_cfg_scale"  # classifier-free guidance beside a ``guidance_scale`` that is an input
-
-
-@dataclass(frozen=True)
-class GuidanceRule:
-    """When the pipeline makes a second denoiser pass (classifier-free guidance).
-
-    `parameter` is its argument (``guidance_scale`` or `TRUE_CFG`), None when it never does;
-    the second pass runs above a scale of `threshold` and, if `needs_negative_prompt`, only with a
-    negative prompt.
-    """
-
-    parameter: str | None
-    needs_negative_prompt: bool = False
-    threshold: float = 1.0
-
-    def passes(self, guidance: float | None, negative_prompt: bool) -> int:
-        """Denoiser passes in a step for a guidance scale."""
-        if self.parameter is None or guidance is None or not guidance > self.threshold:
-            return 1
-        return 2 if negative_prompt or not self.needs_negative_prompt else 1
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What the model's authors recommend, or their pipeline takes: `guidance` as ``guidance_scale``, of
-    which a distilled model makes no second pass, ``true_cfg_scale`` where the pipeline has one, and
-    whether its authors give a negative prompt."""
-
-    width: int
-    height: int
-    steps: int
-    guidance: float | None
-    precision: str
-    true_cfg_scale: float | None = None
-    negative_prompt: bool = False
-
-
-@dataclass(frozen=True, repr=False)
-class ComputeProfile:
+class ComputeProfile(Record):
     """The compute of one pipeline for any workload it accepts. Pure data."""
 
     name: str
@@ -172,28 +47,64 @@ class ComputeProfile:
     text: TextRule
     guidance: GuidanceRule
     defaults: Defaults
+    frames: FrameRule | None = None
+    images: ImageRule = field(default_factory=ImageRule)
     call_exceptions: Mapping[int, int] = field(default_factory=dict)
     hub_id: str | None = None
+    revision: str | None = None  # of the hub's repository, of which the configs were
     made_with: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     origin: str = "catalogue"
+    adapters: int = 0  # LoRA adapters that were put beside its layers since it was traced; in no file
+
+    __repr__ = object.__repr__  # all its numbers would fill a book
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     @cached_property
     def parameters(self) -> int:
-        """Parameters of all components."""
-        return sum(component.parameters for component in self.components)
+        """Parameters of all modules."""
+        return sum({component.module: component.parameters for component in self.components}.values())
+
+    @property
+    def output(self) -> str:
+        """What the pipeline makes, IMAGE or CLIP: an image, or a clip of video."""
+        return IMAGE if self.frames is None else CLIP
 
     def weight_bytes(self, precision: str) -> int:
         """Memory that the weights of all components take in ``fp16``, ``bf16`` or ``fp32`` [byte]."""
         return self.parameters * BYTES_PER_WEIGHT[precision]
 
+    def memory(self, workloads: WorkloadColumns, precision: str) -> MemoryUse | None:
+        """The memory of a batch of images by component; None in profiles that do not know it."""
+        known = self._at(workloads).memory
+        if precision not in known:
+            symbols, modes = self._symbols(workloads), self._modes(workloads)
+            known[precision] = self._peaks_in(precision).use(symbols, modes)
+        return known[precision]
+
+    def peak_bytes(
+        self, workloads: WorkloadColumns, precision: str, offload: str = NO_OFFLOAD
+    ) -> Array | None:
+        """The most memory in use at once for a batch of images [byte], shape (workloads,); see `memory`."""
+        use = self.memory(workloads, precision)
+        return None if use is None else use.peak(offload)
+
     @property
     def denoisers(self) -> tuple[Component, ...]:
         """The components whose calls follow the steps asked for: of the main stage, not of one before it."""
         return tuple(part for part in self.components if any(group.per_step for group in part.calls[1]))
+
+    @property
+    def denoising_modules(self) -> tuple[str, ...]:
+        """Names of the `denoisers`, and of those that take over from one of them part of the way."""
+        followed = {part.name for part in self.denoisers}
+        return tuple(
+            part.name
+            for part in self.components
+            if part.name in followed or (part.role == DENOISER and not part.is_called)
+        )
 
     def guiding_scale(
         self, guidance: float | None = None, true_cfg_scale: float | None = None
@@ -228,8 +139,8 @@ class ComputeProfile:
             out[row] = self._size_error(int(workloads.width[row]), int(workloads.height[row]))
         for row in _places(self._text_refused(workloads.text_tokens)):
             out[row] = out[row] or self._text_error(int(workloads.text_tokens[row]))
-        for row in _places(workloads.frames != 1):
-            out[row] = out[row] or f"{self.name} makes images; frames must be 1, not {workloads.frames[row]}"
+        for row in _places(self._frames_refused(workloads.frames)):
+            out[row] = out[row] or self._frames_error(int(workloads.frames[row]))
         for row in () if self._has_two_passes else _places(workloads.passes == 2):
             out[row] = out[row] or f"{self.name} never makes a second denoiser pass; passes must be 1"
         return out
@@ -271,9 +182,15 @@ class ComputeProfile:
 
     def _symbols(self, workloads: WorkloadColumns) -> Array:
         """Every symbol of the polynomials at the workloads, shape (rows, workloads)."""
+        known = self._at(workloads)
+        if known.symbols is None:
+            known.symbols = self._found_symbols(workloads)
+        return known.symbols
+
+    def _found_symbols(self, workloads: WorkloadColumns) -> Array:
         width, height = self.rendered(workloads)
         out = np.empty((len(ROWS), len(workloads)))
-        out[0], out[1], out[2] = 1.0, workloads.batch_size, workloads.frames
+        out[0], out[1], out[2] = 1.0, workloads.batch_size, self._frame_steps(workloads.frames)
         out[3], out[4] = height // self.size.unit, width // self.size.unit
         out[5] = self.text.padded_to_multiple(self.text_tokens(workloads) - self.text.denoiser_offset)
         return out
@@ -285,6 +202,15 @@ class ComputeProfile:
 
     @cached_property
     def _cases(self) -> dict[str, Cases]:
+        return {}
+
+    def _peaks_in(self, precision: str) -> PeakCases:
+        if precision not in self._peaks:
+            self._peaks[precision] = PeakCases(self.components, precision)
+        return self._peaks[precision]
+
+    @cached_property
+    def _peaks(self) -> dict[str, PeakCases]:
         return {}
 
     def _at(self, workloads: WorkloadColumns) -> _Known:
@@ -313,7 +239,9 @@ class ComputeProfile:
         for part in self.evaluation(workloads, precision).parts:
             case = part.case
             flop, moved = case.flop @ part.monomials, case.bytes @ part.monomials
-            memory = case.memory_bytes @ part.monomials
+            memory, launches, arithmetic = (
+                one @ part.monomials for one in (case.memory_bytes, case.launches, case.arithmetic_launches)
+            )
             ends = np.cumsum((0, *case.groups_of_calls))
             for place, call in enumerate(case.calls):
                 groups, table = slice(ends[place], ends[place + 1]), call.table
@@ -321,8 +249,8 @@ class ComputeProfile:
                     component=call.component,
                     rows=np.arange(size)[part.rows],
                     calls=part.weights[place],
-                    launches=float(table.launches.sum()),
-                    arithmetic_launches=float(table.launches[table.arithmetic].sum()),
+                    launches=launches[place],
+                    arithmetic_launches=arithmetic[place],
                     table=table,
                     arithmetic=table.arithmetic,
                     flop=flop[groups].T,
@@ -356,6 +284,26 @@ class ComputeProfile:
     def rendered(self, workloads: WorkloadColumns) -> tuple[Integers, Integers]:
         """Width and height at which the pipeline really generates, each of shape (workloads,) [pixels]."""
         return self._at(workloads).rendered
+
+    def rendered_frames(self, workloads: WorkloadColumns) -> Integers:
+        """Frames that the pipeline really makes, shape (workloads,)."""
+        return workloads.frames if self.frames is None else self.frames.rendered(workloads.frames)
+
+    def _frame_steps(self, frames: Integers) -> Integers:
+        rule = self.frames
+        return frames if rule is None else rule.steps(rule.rendered(frames))
+
+    def _frames_refused(self, frames: Integers) -> NDArray[np.bool_]:
+        return np.asarray(frames != 1) if self.frames is None else self.frames.refused(frames)
+
+    def _frames_error(self, frames: int) -> str:
+        rule = self.frames
+        if rule is None:
+            return f"{self.name} makes images; frames must be 1, not {frames}"
+        near = f"{rule.expected()}, e.g. {rule.nearest(frames)}"
+        if rule.off_grid == IRREGULAR and (rule.largest is None or frames <= rule.largest):
+            return f"the profile of {self.name} does not hold at {frames} frames; it holds for {near}"
+        return f"{self.name} refuses {frames} frames; it takes {near}"
 
     def _text_refused(self, text_tokens: Integers) -> NDArray[np.bool_]:
         given: NDArray[np.bool_] = text_tokens >= 0
@@ -399,3 +347,5 @@ class _Known:
         self.profile = profile  # held, so that its id stays its own
         self.rendered, self.text_tokens = rendered, text_tokens
         self.evaluations: dict[str, Evaluation] = {}
+        self.memory: dict[str, MemoryUse | None] = {}
+        self.symbols: Array | None = None

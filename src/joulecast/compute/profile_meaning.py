@@ -16,17 +16,20 @@ import numpy as np
 from joulecast.architecture.workload import LIMITS, Workload, WorkloadColumns
 from joulecast.compute.evaluation import CaseCosts
 from joulecast.compute.operators import Component, OperatorTable, mode_of
+from joulecast.compute.polynomial import ROWS
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, one_line, shown
 from joulecast.files.numbers import within
 
 MOST_PARAMETERS: Final = 1e13
+MOST_WEIGHTS: Final = 16 * MOST_PARAMETERS  # [byte]
 MOST_TOKENS: Final = LIMITS["text_tokens"][1]
 MOST_STEPS: Final = LIMITS["steps"][1]
 MOST_SIDE: Final = LIMITS["width"][1]
 MOST_PARTS: Final = 64  # components, kinds of calls, tables: pipelines in use have 2 to 6
 MOST_TESTS: Final = 32  # different conditions of tables: the cases are two to their power
 MOST_OPERATORS: Final = 5_000  # kinds of a table; 150 are usual
+MOST_WIDTH: Final = 2**20  # numbers in a row of a linear layer
 MOST_COST: Final = 1e20  # a coefficient [FLOP or byte]
 ROUNDING: Final = 1e-9  # of a cost that is nothing, next to what it is a difference of
 
@@ -46,7 +49,7 @@ def check_profile(profile: ComputeProfile) -> None:
 def _check_names(profile: ComputeProfile) -> None:
     one_line(profile.name, "name")
     one_line(profile.pipeline, "pipeline")
-    for value in (profile.hub_id, profile.guidance.parameter):
+    for value in (profile.hub_id, profile.revision, profile.guidance.parameter):
         if value is not None:
             one_line(value, "a name")
     for note in profile.notes:
@@ -71,6 +74,8 @@ def _check_rules(profile: ComputeProfile) -> None:
     if size.native is not None:
         low, high = size.native
         within(high, "size.native", within(low, "size.native", 1, MOST_SIDE), MOST_SIDE)
+    if profile.frames is not None and profile.frames.largest is not None:
+        within(profile.frames.largest, "frames.largest", profile.frames.first, 2**20)
     within(text.default, "text.default", 0, MOST_TOKENS)
     within(text.denoiser_offset, "text.denoiser_offset", -MOST_TOKENS, MOST_TOKENS)
     within(text.multiple, "text.multiple", 1, MOST_TOKENS)
@@ -97,11 +102,36 @@ def _check_components(components: tuple[Component, ...]) -> None:
         one_line(component.name, "a component's name", most=60)
         one_line(component.class_name, "a component's class")
         within(component.parameters, "parameters", 0, MOST_PARAMETERS)
+        _check_memory(component)
         _check_calls(component)
+        _check_linears(component)
         for table in _tables(component):
             _check_table(table)
             tests |= set(table.condition.items())
     within(len(tests), "the number of different conditions", 0, MOST_TESTS)
+
+
+def _check_memory(component: Component) -> None:
+    for precision, memory in component.memory.items():
+        if precision not in component.tables:
+            raise InputError(f"memory in {shown(precision)}, of which there are no operators")
+        within(memory.weights, "the bytes of weights", 0, MOST_WEIGHTS)
+        within(memory.called, "the bytes of weights of a component that runs", memory.weights, MOST_WEIGHTS)
+        within(len(memory.peaks), "the number of peaks", 0, MOST_PARTS)
+        for peak in memory.peaks:
+            terms = np.concatenate([peak.alive, peak.least, peak.held[None]])
+            within(len(terms), "the number of terms of a peak", 3, MOST_OPERATORS)
+            within(float(np.abs(terms).max(initial=0)), "memory", 0, MOST_COST)
+
+
+def _check_linears(component: Component) -> None:
+    within(len(component.linears), "the number of kinds of linear layers", 0, MOST_OPERATORS)
+    for some in component.linears:
+        within(some.inputs, "the inputs of a linear layer", 1, MOST_WIDTH)
+        within(some.outputs, "the outputs of a linear layer", 1, MOST_WIDTH)
+        within(some.count, "the number of linear layers", 1, MOST_OPERATORS)
+        for _, coefficient in some.rows:
+            within(coefficient, "the rows of a linear layer", -MOST_COST, MOST_COST)
 
 
 def _check_calls(component: Component) -> None:
@@ -127,7 +157,7 @@ def _check_table(table: OperatorTable) -> None:
     for value in table.condition.values():
         within(value, "a condition", 0, 2**20)
     for values, what, most in (
-        (table.launches, "launches", 1e8),
+        (np.abs(table.launches), "launches", 1e8),
         (table.head_dims, "the width of a head", 1e5),
         (np.abs([table.flop, table.bytes_read, table.bytes_written]), "a cost", MOST_COST),
     ):
@@ -144,17 +174,18 @@ def _default(profile: ComputeProfile) -> Workload:
     within(d.width, "defaults.width", *LIMITS["width"])
     within(d.height, "defaults.height", *LIMITS["height"])
     within(d.steps, "defaults.steps", *LIMITS["steps"])
-    return Workload(d.width, d.height, d.steps, precision=d.precision)
+    return Workload(d.width, d.height, d.steps, precision=d.precision, frames=d.frames)
 
 
 def _check_costs(profile: ComputeProfile, precision: str) -> None:
     workloads = _everywhere(profile)
     symbols = profile._symbols(workloads)
-    text = symbols[-1]
+    text = symbols[ROWS.index("text")]
     if not (text >= 0).all():
         raise InputError("the denoiser's text has less than no tokens at a length that is taken")
     for part in profile.evaluation(workloads, precision).parts:
         _check_part(part)
+    _check_peaks(profile, workloads, precision)
     total = profile.total_flop(workloads, precision)
     if not (total > 0).all() or not np.isfinite(total).all():
         raise InputError(f"there is a workload in {precision} of no arithmetic")
@@ -164,13 +195,24 @@ def _check_costs(profile: ComputeProfile, precision: str) -> None:
             raise InputError(f"{what} cost less arithmetic in {precision}")
 
 
+def _check_peaks(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> None:
+    """Every call has some memory in use, and no end of it."""
+    use = profile.memory(workloads, precision)
+    if use is None:
+        return
+    found = np.concatenate([use.alive, use.least, use.held[None], use.alive - use.least])
+    if not np.isfinite(found).all() or (found < 0).any():
+        raise InputError(f"memory in {precision} is less than nothing, or no number, at a size that is taken")
+
+
 def _check_part(part: CaseCosts) -> None:
     """No call happens less than never, and no operator costs less than nothing."""
     if (part.counts < 0).any():
         raise InputError("a component is called less than never at a number of steps")
     for place, call in enumerate(part.case.calls):
         name = call.component.name
-        for cost in (call.table.flop, call.table.bytes_read, call.table.bytes_written):
+        table = call.table
+        for cost in (table.launches, table.flop, table.bytes_read, table.bytes_written):
             coefficients = part.case.coefficients(place, cost)
             found = coefficients @ part.monomials
             if not np.isfinite(found).all():
@@ -187,9 +229,12 @@ def _everywhere(profile: ComputeProfile) -> WorkloadColumns:
     sizes = [(s, s) for s in sides] + [(sides[0], sides[-1]), (sides[-1], sides[0])]
     sizes.append((profile.defaults.width, profile.defaults.height))
     steps = {1, 2, profile.defaults.steps, MOST_STEPS, *profile.call_exceptions}
-    rows = itertools.product(sizes, (1, 2, 3, 4, 8, 64), _lengths(profile), _modes(profile), sorted(steps))
+    rows = itertools.product(
+        sizes, _frames(profile), (1, 2, 3, 4, 8, 64), _lengths(profile), _modes(profile), sorted(steps)
+    )
     return _columns(
-        (width, height, count, batch, tokens, mode) for (width, height), batch, tokens, mode, count in rows
+        (width, height, count, batch, tokens, mode, frames)
+        for (width, height), frames, batch, tokens, mode, count in rows
     )
 
 
@@ -198,11 +243,27 @@ def _chains(profile: ComputeProfile) -> Iterator[tuple[str, WorkloadColumns]]:
     d = profile.defaults
     for mode in _modes(profile):
         batches = (1, 2, 3, 4, 5, 8, 9, 16, 64, 512)
-        yield "more images", _columns((d.width, d.height, d.steps, batch, -1, mode) for batch in batches)
+        yield (
+            "more images",
+            _columns((d.width, d.height, d.steps, batch, -1, mode, d.frames) for batch in batches),
+        )
         counts = [s for s in (1, 2, 3, 5, 50, 1000, MOST_STEPS) if s not in profile.call_exceptions]
-        yield "more steps", _columns((d.width, d.height, count, 1, -1, mode) for count in counts)
+        yield "more steps", _columns((d.width, d.height, count, 1, -1, mode, d.frames) for count in counts)
+        if profile.frames is not None:
+            some = _frames(profile)
+            yield "more frames", _columns((d.width, d.height, d.steps, 1, -1, mode, n) for n in some)
         if not profile.size.bins:
-            yield "more pixels", _columns((s, s, d.steps, 1, -1, mode) for s in _sides(profile))
+            sides = _sides(profile)
+            yield "more pixels", _columns((s, s, d.steps, 1, -1, mode, d.frames) for s in sides)
+
+
+def _frames(profile: ComputeProfile) -> list[int]:
+    """Numbers of frames that are made, rising: the fewest, all kinds of a few more, and many."""
+    rule = profile.frames
+    if rule is None:
+        return [1]
+    found = {rule.of_steps(steps) for steps in (*range(1, 10), 31)} | {profile.defaults.frames}
+    return sorted(n for n in found if n <= min(LIMITS["frames"][1], rule.largest or LIMITS["frames"][1]))
 
 
 def _sides(profile: ComputeProfile) -> list[int]:
@@ -237,11 +298,11 @@ def _modes(profile: ComputeProfile) -> list[tuple[int, int]]:
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> WorkloadColumns:
-    """Width, height, steps, images, text tokens and mode of each workload."""
+    """Width, height, steps, images, text tokens, mode and frames of each workload."""
     table = np.array(
         [
-            (width, height, steps, passes, batch, tokens, 1, negative)  # one frame: images
-            for width, height, steps, batch, tokens, (passes, negative) in rows
+            (width, height, steps, passes, batch, tokens, frames, negative)
+            for width, height, steps, batch, tokens, (passes, negative), frames in rows
         ],
         dtype=np.int64,
     )

@@ -20,8 +20,40 @@ import numpy as np
 
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
-from joulecast.compute.capture import PipelineCapture, Request
-from joulecast.compute.operators import TEXT_ENCODER, Component, OperatorTable
+from joulecast.compute.arguments import Request
+from joulecast.compute.capture import PipelineCapture
+from joulecast.compute.linears import with_linears
+from joulecast.compute.loops import Trace
+from joulecast.compute.operator_runs import merged
+from joulecast.compute.operators import (
+    DECODER,
+    DENOISER,
+    TEXT_ENCODER,
+    CallGroup,
+    Component,
+    OperatorTable,
+    batches_of,
+    module_of,
+)
+from joulecast.compute.peak_tracing import PeakTraces
+from joulecast.compute.points import (
+    ALL,
+    CHECK,
+    CHECK_BATCH_TABLES,
+    COARSE,
+    COARSE_TOKENS,
+    COARSE_UNITS,
+    IMAGE_ATTEMPTS,
+    SEVERAL,
+    SHORTEST_TEXT,
+    SINGLE,
+    SMALL,
+    VIDEO_ATTEMPTS,
+    Point,
+    Sample,
+    on_grid,
+    with_frames,
+)
 from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.rules import PipelineRules
@@ -30,7 +62,6 @@ from joulecast.compute.solving import (
     BATCHES,
     IrregularError,
     OperatorsChangeError,
-    Trace,
     depends_on_batch,
     hints_of,
     sequences,
@@ -38,29 +69,9 @@ from joulecast.compute.solving import (
 )
 from joulecast.errors import JoulecastError, TraceError, kind_in_short
 
-Point = tuple[int, int, int, int]  # batch, height and width in size units, text length
 Tables = dict[str, tuple[OperatorTable, ...]]
-
-# Sample points. Odd and even sides, so that the levels of a U-Net (halved and rounded up) can be
-# told apart; no two in proportion. The first of each kind are enough for most pipelines.
-SINGLE: list[Point] = [
-    (1, 16, 18, 24), (1, 21, 17, 40), (1, 13, 26, 33), (1, 24, 11, 57), (1, 30, 22, 24),
-    (1, 19, 33, 40), (1, 27, 29, 57), (1, 35, 15, 33),
-]  # fmt: skip
-SEVERAL: list[Point] = [
-    (2, 17, 16, 29), (3, 22, 19, 43), (2, 29, 12, 61), (4, 15, 27, 22), (3, 13, 31, 61),
-    (2, 25, 23, 43), (5, 18, 21, 29), (3, 26, 14, 29), (2, 20, 35, 22), (4, 11, 17, 61),
-]  # fmt: skip
-HINTED = [*SINGLE[:4], *SEVERAL[:4]]  # where another precision is solved already
-FEW, ALL = [*SINGLE[:6], *SEVERAL[:6]], [*SINGLE, *SEVERAL]
-CHECK: list[Point] = [(3, 17, 25, 41), (1, 23, 20, 50)]
-CHECK_BATCH_TABLES: list[Point] = [(2, 17, 25, 41), (1, 23, 20, 50)]
-SHORTEST_TEXT = 40  # added to every sample's text: some pipelines drop a template's tokens
-# Where modules pad their tokens to a multiple, costs are polynomials between multiples of so many
-# size units and tokens only.
-COARSE_UNITS, COARSE_TOKENS = 8, 32
-MOST_OFF_THE_COARSE_GRID = 0.1
 FIRST_PRECISION = "bf16"
+MOST_OFF_THE_COARSE_GRID = 0.1
 
 
 def make_profile(
@@ -73,10 +84,12 @@ def make_profile(
 
     With two `processes` a copy of this one, made by fork, does a part of the work.
 
-    `facts` are what no config holds: recommended size, steps, guidance, negative prompt, precision, prompt
-    length and native sizes (keys ``default_width``, ``default_height``, ``default_steps``,
-    ``default_guidance_scale``, ``default_true_cfg_scale``, ``default_negative_prompt``,
-    ``default_precision``, ``default_text_tokens``, ``min_size``, ``max_size``).
+    `facts` are what no config holds: recommended size, frames and their rate, steps, guidance, negative
+    prompt, precision, prompt length and native sizes (keys ``default_width``, ``default_height``,
+    ``default_frames``, ``default_frame_rate``, ``default_steps``, ``default_guidance_scale``,
+    ``default_true_cfg_scale``, ``default_negative_prompt``, ``default_precision``, ``default_text_tokens``,
+    ``min_size``, ``max_size``), and the arguments that an image is given for where it could be left out
+    (``input_images``).
 
     Raises
     ------
@@ -105,7 +118,11 @@ class _Profiler:
         self.traced: dict[Any, Any] = {}
         self.capture = PipelineCapture(config, FIRST_PRECISION, traced=self.traced)
         self.rules = PipelineRules(self.capture, facts)
-        self.coarse = False
+        self.grid = ""  # on which points are taken: as they are, COARSE or SMALL
+        self.parted: set[str] = set()  # components that work on much at once in parts
+        self.parted_alone: set[str] = set()  # those of them that do so for one video of the model's own size
+        self.one_at_once = False  # whether the pipeline takes one video alone of the model's own size
+        self.peaks = PeakTraces()
         # What each component was solved from: operators by point, and the tables.
         self.solved: dict[str, list[tuple[dict[Any, Any], tuple[OperatorTable, ...]]]] = defaultdict(list)
 
@@ -115,27 +132,41 @@ class _Profiler:
         components = tuple(
             Component(
                 name,
-                type(first.modules[name]).__name__,
+                type(first.modules[module_of(name)]).__name__,
                 role,
-                first.parameter_counts[name],
-                {passes: groups[name] for passes, groups in rules.calls.items()},
+                first.parameter_counts[module_of(name)],
+                {passes: groups[name] for passes, groups in rules.calls.by_mode.items()},
                 {precision: by_name[name] for precision, by_name in tables.items()},
+                self.peaks.memory(name),
             )
             for name, role in rules.roles.items()
         )
-        return ComputeProfile(
+        made = ComputeProfile(
             name=self.config.name,
             hub_id=self.config.hub_id,
+            revision=self.config.revision,
             pipeline=self.config.pipeline,
-            components=components,
+            components=self._with_twins(components),
             size=rules.size,
             text=rules.text,
+            frames=rules.frames,
+            images=rules.images_rule,
             guidance=rules.guidance,
             defaults=rules.defaults,
-            call_exceptions=rules.call_exceptions,
+            call_exceptions=rules.calls.exceptions,
             made_with=_versions(),
-            notes=tuple(rules.notes),
+            notes=(*rules.notes, *self.peaks.notes()),
         )
+        return with_linears(made, first)
+
+    def _with_twins(self, components: Sequence[Component]) -> tuple[Component, ...]:
+        """Each component followed by those that are called in its place, part of the way."""
+        out = []
+        for part in components:
+            twins = [name for name, other in self.capture.twins.items() if other == part.name]
+            never: dict[int, tuple[CallGroup, ...]] = dict.fromkeys(part.calls, ())
+            out += [part, *(dataclasses.replace(part, name=name, calls=never) for name in twins)]
+        return tuple(out)
 
     def _tables(self) -> dict[str, Tables]:
         """Operator tables by precision and component; equal ones are the same object."""
@@ -143,39 +174,50 @@ class _Profiler:
         here, there = further[:1], further[1:]
         first = self._solve({})
         out = {FIRST_PRECISION: first}
-        with aside(lambda: {p: self._further(p, first) for p in there}, self.processes) as rest:
+        with aside(lambda: self._further_ones(there, first), self.processes) as rest:
             self._verify(first, CHECK)
             self._note_what_is_not_exact(first)
             out |= {precision: self._further(precision, first) for precision in here}
-            for precision, tables in rest().items():
+            tables_there, peaks = rest()
+            self.peaks.join(peaks, there)
+            for precision, tables in tables_there.items():
                 out[precision] = {name: _shared(mine, out.values(), name) for name, mine in tables.items()}
         return {precision: out[precision] for precision in PRECISIONS}
+
+    def _further_ones(self, precisions: Sequence[str], alike: Tables) -> tuple[dict[str, Tables], PeakTraces]:
+        """Tables in further precisions, and the memory found in all."""
+        return {p: self._further(p, alike) for p in precisions}, self.peaks.result()
 
     def _further(self, precision: str, alike: Tables) -> Tables:
         """Tables in another precision than the first, of which `alike` are."""
         known = {id(tables) for solved in self.solved.values() for _, tables in solved}
         self.capture = PipelineCapture(self.config, precision, traced=self.traced)
-        self.capture.unguided_scale = self.rules.guidance.threshold
+        self.capture.arguments.unguided_scale = self.rules.guidance.threshold
+        self.capture.arguments.inputs = self.rules.images_rule.arguments
+        self.capture.arguments.image_side = self.rules.images_rule.side
         tables = self._solve(alike)
         self._verify({name: new for name, new in tables.items() if id(new) not in known}, CHECK[:1])
         return tables
 
     def _solve(self, alike: Tables) -> Tables:
         """Tables of every component; `alike` are those of another precision."""
-        attempts = [(HINTED, False), (FEW, False), (ALL, False), (ALL, True)]
+        attempts = IMAGE_ATTEMPTS if self.rules.frames is None else VIDEO_ATTEMPTS
         irregular: IrregularError | None = None
-        for samples, coarse in attempts[0 if alike else 1 :]:
-            hopeless = self.coarse or isinstance(irregular, OperatorsChangeError)
-            if hopeless and not coarse:
+        for samples, grid in attempts[0 if alike else 1 :]:
+            hopeless = self.grid or isinstance(irregular, OperatorsChangeError)
+            if hopeless and not grid:
                 continue
-            self.coarse = coarse
-            grid = " on a coarse grid" if coarse else ""
-            self.progress(f"{self.config.name}: {self.capture.precision} at {len(samples)} sizes{grid}")
+            self.grid = grid
+            self.peaks.start(self.capture)
+            words = f" on a {grid} grid" if grid else ""
+            self.progress(f"{self.config.name}: {self.capture.precision} at {len(samples)} sizes{words}")
             try:
-                return {
+                tables = {
                     name: self._solve_component(name, traces, alike.get(name, ()))
                     for name, traces in self._all_samples(samples).items()
                 }
+                self.peaks.solve(tables)
+                return tables
             except IrregularError as error:
                 irregular = error
         raise irregular or AssertionError("no attempt was made")
@@ -187,23 +229,53 @@ class _Profiler:
         for known, tables in self.solved[name]:
             if points.items() <= known.items():
                 return tables
-        tables = solve(name, traces, self._native_units(), hints_of(alike))
+        lengths = self.rules.lengths[name]
+        native = dict(zip(("height", "width"), self._native_units(), strict=True))
+        if (steps := self._native_steps()) is not None and self.rules.roles[name] == DENOISER:
+            native["frames"] = steps
+        tables = solve(name, traces, native, hints_of(alike), lengths)
         self.solved[name].append((points, tables))
         return tables
 
     def _note_what_is_not_exact(self, tables: Tables) -> None:
-        if any(map(_is_by_batch, tables.values())):
+        if _has_batches(tables):
             self.rules.notes.append(
                 f"{self.config.pipeline} makes images of a batch one after the other, in part: this profile "
                 f"is exact for {', '.join(map(str, BATCHES[:-1]))} and {BATCHES[-1]} at once, interpolated "
                 "between those, and in proportion above"
             )
-        if self.coarse:
+        if self.grid == COARSE:
             self.rules.notes.append(self._off_the_coarse_grid(tables))
+        if self.rules.guided_apart:
+            self.rules.notes.append(
+                f"{self.config.pipeline} lays its inputs out in another way with guidance: this profile is "
+                "exact with it, and for one video at a time; without it launches and bytes of several are "
+                "slightly off"
+            )
+        if self.one_at_once:
+            width, height = self.rules.native
+            self.rules.notes.append(
+                f"{self.config.pipeline} fails with several videos at once of its own size, "
+                f"{width}x{height}: figures for several of that size or a larger one are those of a pipeline "
+                "that would not"
+            )
+        for name in sorted(self.parted | self.parted_alone):
+            much = "a video of its own size" if name in self.parted_alone else "several videos"
+            self.rules.notes.append(
+                f"{name} does its work in parts where there is much at once, as of {much}: FLOP are "
+                "as told there, and launches and bytes somewhat more"
+            )
 
     def _native_units(self) -> tuple[int, int]:
         width, height = self.rules.native
         return height // self.rules.unit, width // self.rules.unit
+
+    def _native_steps(self) -> int | None:
+        """The model's own number of frames as polynomials count them, where it is on the grid."""
+        rule, own = self.rules.frames, self.rules.native_frames
+        if rule is None or own is None or (own - rule.first) % rule.step:
+            return None
+        return int(rule.steps(np.array(own)))
 
     def _all_samples(self, samples: Sequence[Point]) -> dict[str, list[Trace]]:
         """Traces at the sample points, and at the model's own size where modules take a shorter way there.
@@ -212,53 +284,101 @@ class _Profiler:
         """
         height, width = self._native_units()
         native = [(batch, height, width, text) for batch, _, _, text in (*SINGLE[:4], *SEVERAL[:6])]
-        traces, own = self._sample(samples), self._sample([native[0], native[-1]])
+        traces = self._sample(self._with_frames(samples))
+        grid = "" if self.grid == SMALL else self.grid  # the model's own size is what it is
+        own = self._own([native[0], native[-1]], grid)
+        if self.rules.frames is not None:
+            self.parted |= {name for name in traces if self._parts_large_batches(traces[name], own[name])}
+            self.parted_alone |= {name for name in traces if self._parts_one(name, traces[name], own[name])}
+        own |= {name: _of_one_image(own[name]) for name in self.parted}
         if any(not sequences(own[name]) <= sequences(traces[name]) for name in self.rules.roles):
-            own = self._sample(native)
+            own = self._own(native, grid)
+            own |= {name: _of_one_image(own[name]) for name in self.parted}
+        for name, found in self._own_frames(native).items():
+            if self.rules.roles[name] == DENOISER and not sequences(found) <= sequences(traces[name]):
+                own[name] += found
         traces = {name: [*found, *(t for t in own[name] if t not in found)] for name, found in traces.items()}
         dependent = [name for name, found in traces.items() if depends_on_batch(found)]
         if dependent:
-            more = self._sample([(batch, h, w, text) for batch in BATCHES for _, h, w, text in ALL[:10]])
+            points = [(batch, h, w, text) for batch in BATCHES for _, h, w, text in ALL[:10]]
+            more = self._sample(self._with_frames(points))
             traces |= {name: more[name] for name in dependent}
         return traces
 
-    def _sample(self, samples: Sequence[Point], coarse: bool | None = None) -> dict[str, list[Trace]]:
+    def _own(self, native: Sequence[Point], grid: str) -> dict[str, list[Trace]]:
+        """Traces at the model's own size, of one video where the pipeline takes no several of it at once."""
+        if not self.one_at_once:
+            try:
+                return self._sample(self._with_frames(native), grid)
+            except TraceError:
+                if self.rules.frames is None:
+                    raise
+                self.one_at_once = True
+        return self._sample(self._with_frames([point for point in native if point[0] == 1]), grid)
+
+    def _own_frames(self, native: Sequence[Point]) -> dict[str, list[Trace]]:
+        """Traces at the model's own size and number of frames, for which denoisers may hold tables."""
+        steps = self._native_steps()
+        if steps is None:
+            return {}
+        return self._sample([(*p, steps) for p in native if p[0] == 1 or not self.one_at_once], grid="")
+
+    def _parts_large_batches(self, traces: Sequence[Trace], own: Sequence[Trace]) -> bool:
+        """Whether a component runs other operators at the model's own size for several videos alone."""
+        known = sequences(traces)
+        return sequences(_of_one_image(own)) <= known and not sequences(own) <= known
+
+    def _parts_one(self, name: str, traces: Sequence[Trace], own: Sequence[Trace]) -> bool:
+        """Whether a decoder, which is convolutions, runs other operators for one video of the own size."""
+        decodes = self.rules.roles[name] == DECODER
+        return decodes and not sequences(_of_one_image(own)) <= sequences(traces)
+
+    def _with_frames(self, points: Sequence[Point], unseen: bool = False) -> list[Sample]:
+        return with_frames(points, self.rules.lengths.values(), unseen)
+
+    def _sample(self, samples: Sequence[Sample], grid: str | None = None) -> dict[str, list[Trace]]:
         """For each component, its local symbols and operators at each sample point, without repeats."""
-        rules, coarse = self.rules, self.coarse if coarse is None else coarse
+        rules, grid = self.rules, self.grid if grid is None else grid
         traces: dict[str, dict[tuple[int, ...], Trace]] = defaultdict(dict)
-        for batch, height, width, text in (_on_coarse_grid(p) if coarse else p for p in samples):
+        for batch, height, width, text, frames in (on_grid(sample, grid) for sample in samples):
             request = Request(
                 batch=batch,
                 height=height * rules.unit,
                 width=width * rules.unit,
-                **rules.text_request(text + (0 if coarse else SHORTEST_TEXT)),
+                frames=None if rules.frames is None else rules.frames.of_steps(frames),
+                **rules.text_request(text + (0 if grid == COARSE else SHORTEST_TEXT)),
             )
+            if rules.guided_apart and batch > 1:
+                request = dataclasses.replace(request, batch=-(-batch // 2), guided=True, negative=True)
             for call in self.capture.run(request):
-                place = rules.text_place.get(call.component)
+                place = rules.calls.text_place.get(call.component)
                 encodes = rules.roles[call.component] == TEXT_ENCODER
                 symbols = {
-                    "batch": rules.batch(call),
-                    "frames": 1,
+                    "batch": rules.batches.of(call, request.frames),
+                    "frames": 0 if encodes else frames,
                     "height": 0 if encodes else height,
                     "width": 0 if encodes else width,
                     "text": call.shapes[place[0]][place[1]] if place else 0,
                 }
-                traces[call.component].setdefault(tuple(symbols.values()), (symbols, call.operators))
+                operators = merged(call.operators) if call.component in rules.with_runs else call.operators
+                traces[call.component].setdefault(tuple(symbols.values()), (symbols, operators))
+                self.peaks.add(call, symbols)
         return {name: list(points.values()) for name, points in traces.items()}
 
     def _verify(self, tables: Tables, points: Sequence[Point]) -> None:
         """Compare with a trace in which every block really ran, at points the fit never saw."""
-        if any(map(_is_by_batch, tables.values())):
+        if _has_batches(tables):
             points = CHECK_BATCH_TABLES
         if not tables:
             return
         self.capture.replay = False
         try:
-            traces = self._sample(points)
+            traces = self._sample(self._with_frames(points, unseen=True))
         finally:
             self.capture.replay = True
         for name in tables:
             for symbols, operators in traces[name]:
+                self.peaks.verify(name, symbols)
                 found, fresh = _costs(name, tables[name], symbols), _traced_costs(operators)
                 if found != fresh:
                     raise TraceError(
@@ -272,7 +392,7 @@ class _Profiler:
         """
         rules, largest = self.rules, 0.0
         rules.text = dataclasses.replace(rules.text, multiple=max(COARSE_TOKENS, rules.text_multiple))
-        for name, traces in self._sample(SINGLE, coarse=False).items():
+        for name, traces in self._sample(self._with_frames(SINGLE), grid="").items():
             for symbols, operators in traces:
                 symbols["text"] = COARSE_TOKENS * -(-symbols["text"] // COARSE_TOKENS)
                 found, fresh = _costs(name, tables[name], symbols), _traced_costs(operators)
@@ -297,33 +417,28 @@ def _shared(
     return next((same for by_name in known if (same := by_name[name]) == tables), tables)
 
 
-def _is_by_batch(tables: Sequence[OperatorTable]) -> bool:
-    return all("batch" in table.condition for table in tables)
+def _has_batches(tables: Tables) -> bool:
+    """Whether some component has its tables by the number of images."""
+    return any(batches_of(table.condition for table in some) for some in tables.values())
 
 
-def _on_coarse_grid(point: Point) -> Point:
-    batch, height, width, text = point
-    return (
-        batch,
-        COARSE_UNITS * -(-height // 4),
-        COARSE_UNITS * -(-width // 4),
-        COARSE_TOKENS * -(-(text + SHORTEST_TEXT) // COARSE_TOKENS),
-    )
+def _of_one_image(traces: Sequence[Trace]) -> list[Trace]:
+    return [trace for trace in traces if trace[0]["batch"] == 1]
 
 
 def _costs(name: str, tables: Sequence[OperatorTable], symbols: Mapping[str, int]) -> list[float]:
     """FLOP, bytes read, bytes written and launches of a component by its tables."""
-    table = next((t for t in tables if all(symbols[s] == v for s, v in t.condition.items())), None)
+    table = next((t for t in tables if t.applies(symbols)), None)
     if table is None:
         raise TraceError(f"the profile of {name} holds for no batch of {symbols['batch']}")
     matrix = evaluate_monomials(table.monomials, {s: np.array([value]) for s, value in symbols.items()})
-    costs = [float((matrix @ m).sum()) for m in (table.flop, table.bytes_read, table.bytes_written)]
-    return [*costs, float(table.launches.sum())]
+    costs = (table.flop, table.bytes_read, table.bytes_written, table.launches)
+    return [float((matrix @ cost).sum()) for cost in costs]
 
 
 def _traced_costs(operators: Sequence[Any]) -> list[float]:
-    costs = [sum(getattr(o, k) for o in operators) for k in ("flop", "bytes_read", "bytes_written")]
-    return [*map(float, costs), float(len(operators))]
+    kinds = ("flop", "bytes_read", "bytes_written", "launches")
+    return [float(sum(getattr(o, kind) for o in operators)) for kind in kinds]
 
 
 @contextlib.contextmanager

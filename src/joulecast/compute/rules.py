@@ -5,45 +5,48 @@ Needs the extra `trace`.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from joulecast.architecture.build import PROMPT
-from joulecast.compute.capture import GUIDANCE, STEPS, Call, PipelineCapture, Request
+from joulecast.architecture.stand_ins import PROMPT
+from joulecast.compute.arguments import GUIDANCE, STEPS, STRENGTH, Request
+from joulecast.compute.batches import Batches
+from joulecast.compute.call_groups import CallGroups
+from joulecast.compute.capture import Call, PipelineCapture
+from joulecast.compute.frames import FrameProbe, a_few
+from joulecast.compute.loops import EVERY_LENGTH, Lengths
+from joulecast.compute.operator_runs import with_runs
 from joulecast.compute.operators import (
-    BATCHED,
     DECODER,
     DENOISER,
-    ONCE,
-    ONE_BY_ONE,
+    IMAGE_ENCODER,
     TEXT_ENCODER,
-    CallGroup,
-    mode_of,
 )
-from joulecast.compute.profile import (
-    IRREGULAR,
-    REFUSE,
-    ROUND_DOWN,
-    ROUND_UP,
+from joulecast.compute.output import IMAGE_DIMENSIONS, VIDEO_DIMENSIONS, said_of
+from joulecast.compute.profile_rules import (
+    STRENGTHS,
     TRUE_CFG,
     Defaults,
+    FrameRule,
     GuidanceRule,
+    ImageRule,
     SizeRule,
     TextRule,
 )
+from joulecast.compute.sizes import SizeProbe
 from joulecast.errors import TraceError
 
 DEFAULT_PROMPT_TOKENS = 64
-LARGEST_PROBE = 4096
 # Of tokens, to which pipelines pad a text.
 MULTIPLES = (1, 2, 4, 8, 16, 32)
+LENGTHS = (64, 96, 160)  # of a text [tokens], from which a longer one is told
+COSTS_AGREE = 1e-9  # of a sum, relative
 SMALL = 512  # pixels
-UNITS = (8, 16, 32, 64, 128)  # steps in size [pixels] that are tried
-EVENLY = (0, 1, 2, 13)  # of those, where what modules are given must lie on a line
+TINY = 4  # size units, where only the frames matter
+FRAME_RATES = ("frame_rate", "fps")
 
 
 class PipelineRules:
@@ -56,50 +59,118 @@ class PipelineRules:
 
     def __init__(self, capture: PipelineCapture, facts: Mapping[str, Any]) -> None:
         self.capture, self.facts = capture, facts
-        self.pipeline = capture.config.pipeline
+        self.pipeline, self.parameters = capture.config.pipeline, capture.arguments.parameters
         self.notes: list[str] = []
-        self.text_place: dict[str, tuple[int, int]] = {}  # tensor and dimension that hold the text length
-        self.images: dict[str, str] = {}  # how each component is given several images, see `CallGroup`
-        self.listed: set[str] = set()  # components that are given images as a list
+        self.capture.arguments.inputs = tuple(facts.get("input_images", ()))
+        stated = self._stated_frames()
+        width, height = facts.get("default_width"), facts.get("default_height")
+        few = None if stated is None else a_few(stated)
+        self.capture.try_inputs(Request(width=width, height=height, frames=few))
+        self.native_frames = self._native_frames()
+        self.few_frames = None if self.native_frames is None else a_few(self.native_frames)
         self.native = self._native_size()
+        if capture.arguments.inputs:
+            self.capture.arguments.image_side = self._own_image_side()
+            self.notes.append(self._note_of_inputs())
         self.stages = self._stages()
         self.denoiser = self.stages[STEPS][0]
         self.roles = self._roles()
-        self.unit, self.off_grid = self._size_unit()
-        if self.off_grid == IRREGULAR:
-            self.notes.append(
-                f"{self.pipeline} follows sizes evenly in steps of {self.unit} pixels only: this profile "
-                "holds for sides that are multiples of that"
-            )
-        self.capture.unguided_scale = self._unguided_scale()
+        self._note_twins()
+        sizes = SizeProbe(capture, self._run, self.native, self.roles, self.notes)
+        self.unit = sizes.unit
+        self.with_runs = with_runs(*(self._small(width=self._small_side + more) for more in (0, self.unit)))
+        self.capture.arguments.unguided_scale = self._unguided_scale()
         self.text_knob, self.text_multiple = self._finds_text()
-        self._finds_batches()
+        self.batches = Batches(self._small, self.roles, self.few_frames, self.pipeline)
         self._note_further_stages()
-        if "num_frames" in capture.parameters:
-            self.notes.append(f"{self.pipeline} makes videos: this profile is of one frame, an image")
         self.guidance = self._guidance()
-        self.calls, self.call_exceptions = self._call_groups()
-        self.size = SizeRule(self.unit, self.off_grid, self._largest(), self._bins(), self._native_range())
+        self.calls = CallGroups(
+            self._small,
+            self.roles,
+            self.denoiser,
+            self.batches,
+            self.guidance,
+            self.text_request,
+            self.text_multiple,
+        )
+        self.guided_apart = self._runs_apart_when_guided()
+        self.size = SizeRule(
+            self.unit, sizes.off_grid, sizes.largest(), sizes.bins(), _native_range(self.facts)
+        )
         self.text = self._text_rule()
+        self.frames, self.lengths = self._finds_frames()
+        self.images_rule = ImageRule(capture.arguments.inputs, self._strength(), capture.arguments.image_side)
         self.defaults = self._defaults()
+
+    def _note_of_inputs(self) -> str:
+        words = [name.replace("_", " ") for name in self.capture.arguments.inputs]
+        images = " and ".join(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in words)
+        verb = "is given" if self.facts.get("input_images") else "needs"
+        each = " each" if len(words) > 1 else ""
+        given = f"{self.pipeline} {verb} {images} besides a prompt"
+        if self.capture.arguments.image_side is not None:
+            return f"{given}: counted as a square one{each}, which it scales to a size of its own"
+        return f"{given}: counted as one{each}, of the size of what is made"
+
+    def _own_image_side(self) -> int | None:
+        """The side of square images to give [pixels], where the pipeline scales all of one shape to one area;
+        None where they have the size of what is made."""
+        try:
+            of_the_size, small, large = (
+                [c.shapes for c in self._run(width=2 * SMALL, height=SMALL, image_size=size)]
+                for size in (None, (SMALL, SMALL), (2 * SMALL, 2 * SMALL))
+            )
+        except TraceError:
+            return None
+        return 2 * SMALL if small == large != of_the_size else None
 
     def _native_size(self) -> tuple[int, int]:
         """Width and height [pixels] of an image when no size is asked for."""
         default = self.facts.get("default_width"), self.facts.get("default_height")
         if all(default):
             return default  # type: ignore[return-value]
-        image = self.capture.run(Request())[-1].output
-        if len(image) < 4:
-            raise TraceError(f"{self.pipeline} ends without an image: its last result is {image}")
+        image = _made(self.capture.run(Request(frames=self.few_frames)))
+        if len(image) < IMAGE_DIMENSIONS:
+            made = said_of(self.capture.arguments.output, "an image")
+            raise TraceError(f"{self.pipeline} ends without {made}: its last result is {image}")
         return image[-1], image[-2]
+
+    def _native_frames(self) -> int | None:
+        """Frames of a video when none are asked for; None of an image."""
+        stated = self._stated_frames()
+        if stated is not None or self.capture.arguments.frames_argument is None:
+            return stated
+        video = _made(self.capture.run(Request()))
+        if len(video) == VIDEO_DIMENSIONS - 1 and video[0] > 1:  # frames as a batch of images
+            return video[0]
+        if len(video) != VIDEO_DIMENSIONS:
+            raise TraceError(f"{self.pipeline} does not say how many frames it makes when none are asked for")
+        return video[2]
+
+    def _stated_frames(self) -> int | None:
+        """Those that the facts or the pipeline's arguments state."""
+        argument = self.capture.arguments.frames_argument
+        if argument is None:
+            return None
+        stated = self.facts.get("default_frames") or self.parameters[argument].default
+        return stated if isinstance(stated, int) else None
 
     def _run(self, **request: Any) -> list[Call]:
         width, height = self.native
-        return self.capture.run(Request(**({"width": width, "height": height} | request)))
+        usual = {"width": width, "height": height, "frames": self.few_frames}
+        return self.capture.run(Request(**(usual | request)))
 
     def _small(self, **request: Any) -> list[Call]:
         """A run at a small size: as telling about calls as a large one, and cheaper."""
-        side = self.unit * max(4, min(16, SMALL // self.unit))
+        return self._run(**({"width": self._small_side, "height": self._small_side} | request))
+
+    @property
+    def _small_side(self) -> int:
+        return self.unit * max(4, min(16, SMALL // self.unit))
+
+    def _tiny(self, **request: Any) -> list[Call]:
+        """A run at the smallest size, where calls do not matter but what they run."""
+        side = self.unit * TINY
         return self._run(**({"width": side, "height": side} | request))
 
     def _stages(self) -> dict[str, tuple[str, ...]]:
@@ -107,7 +178,7 @@ class PipelineRules:
 
         The main one comes first, then those that other components follow.
         """
-        others = self.capture.further_steps
+        others = self.capture.arguments.further_steps
         few = self._steps_run(dict.fromkeys((STEPS, *others), 2))
         stages = {}
         for parameter in (STEPS, *others):
@@ -131,14 +202,28 @@ class PipelineRules:
         first = order.index(self.denoiser)
         roles: dict[str, str] = {}
         for index, name in enumerate(order):
-            role = DENOISER if name in denoisers else TEXT_ENCODER if index < first else DECODER
+            encoder = IMAGE_ENCODER if self._takes_pixels(name) else TEXT_ENCODER
+            role = DENOISER if name in denoisers else encoder if index < first else DECODER
             roles.setdefault(name, role)
         return roles
+
+    def _takes_pixels(self, name: str) -> bool:
+        """Whether a component that is called before the denoiser works on an image."""
+        module = self.capture.modules.get(name)
+        return module is None or getattr(module, "main_input_name", None) == "pixel_values"
+
+    def _note_twins(self) -> None:
+        for name, other in self.capture.twins.items():
+            if other in self.roles:
+                self.notes.append(
+                    f"{name} is built as {other} is and takes over from it: its calls, which cost the same, "
+                    f"are counted as those of {other}, and its weights as its own"
+                )
 
     def _note_further_stages(self) -> None:
         """Say what of a further stage is fixed: its steps, and its passes in each."""
         for parameter, names in self.stages.items():
-            steps = self.capture.parameters[parameter].default
+            steps = self.parameters[parameter].default
             for name in names if parameter != STEPS else ():
                 passes, with_negative = self._stage_passes(parameter, name)
                 more = with_negative not in (passes, None)
@@ -159,52 +244,13 @@ class PipelineRules:
                     calls = self._small(arguments={parameter: steps, **arguments})
                 except TraceError:  # there is no such argument
                     break
-                images.append(sum(self.batch(call) for call in calls if call.component == name))
+                images.append(sum(self.batches.of(call) for call in calls if call.component == name))
             passes.append((images[1] - images[0]) // 4 if len(images) == 2 else None)
         return passes
 
-    def _size_unit(self) -> tuple[int, str]:
-        """The smallest step in size that the pipeline follows evenly, and what it does with less."""
-        width = self.native[0]
-        reference = self._shapes(width)
-        changing = []
-        for unit in UNITS:
-            shapes = [self._shapes(width + count * unit) for count in EVENLY]
-            if shapes[1] not in (None, reference):
-                changing.append(unit)
-            if unit in changing and width % unit == 0 and _on_a_line(EVENLY, shapes):
-                return unit, self._off_grid(unit)
-        if not changing:
-            raise TraceError(
-                f"{self.pipeline} makes images of one size only, or refuses sizes near {self.native}"
-            )
-        return changing[0], self._off_grid(changing[0])
-
-    def _off_grid(self, unit: int) -> str:
-        """What the pipeline does with a size between two multiples of the unit."""
-        width = self.native[0]
-        below, above = self._shapes(width), self._shapes(width + unit)
-        steps = {*(step for step in UNITS if step < unit), unit - UNITS[0]} - {0}
-        between = [self._shapes(width + step) for step in sorted(steps)]
-        taken = [shapes for shapes in between if shapes is not None]
-        if not taken:
-            return REFUSE
-        for way, expected in ((ROUND_DOWN, below), (ROUND_UP, above)):
-            if all(shapes == expected for shapes in taken):
-                return way
-        return IRREGULAR
-
-    def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]] | None:
-        """What components that know the size are given at a width; None where the pipeline refuses it."""
-        try:
-            calls = self._run(width=width)
-        except TraceError:
-            return None
-        return [call.shapes for call in calls if self.roles[call.component] != TEXT_ENCODER]
-
     def _unguided_scale(self) -> float:
         """The guidance scale up to which there is no second pass: 1 nearly everywhere, 0 in a few."""
-        parameter = self.capture.guidance_parameter()
+        parameter = self.capture.arguments.guidance_parameter()
         if parameter is None:
             return 1.0
         at_one, at_zero = (
@@ -218,14 +264,45 @@ class PipelineRules:
         """Which knob changes the text length (the prompt's own tokens, the pipeline's maximum, or none),
         and to a multiple of how many tokens the pipeline pads it."""
         for knob in ("prompt", "max_sequence_length"):
-            if knob == "max_sequence_length" and knob not in self.capture.parameters:
+            if knob == "max_sequence_length" and knob not in self.parameters:
                 continue
             base = 2 * MULTIPLES[-1] + 1
             shapes = self._text_shapes(knob, base)
             if shapes is None or self._text_shapes(knob, base + MULTIPLES[-1]) in (shapes, None):
                 continue
+            if knob == "max_sequence_length" and not self._follows_maximum():
+                default = self.parameters[knob].default
+                self.notes.append(
+                    f"{self.pipeline} works in another way on a text that is padded to fewer than its "
+                    f"{default} tokens: this profile holds for {default}"
+                )
+                continue
             return knob, next(m for m in MULTIPLES if self._text_shapes(knob, base + m) != shapes)
         return None, 1
+
+    def _follows_maximum(self) -> bool:
+        """Whether what each operator of the denoiser costs is one polynomial, of degree 2, of lengths up to
+        the default one.
+
+        It is not where a number of tokens is taken for given, as Wan does that is given an image.
+        """
+        default = self.parameters["max_sequence_length"].default
+        if not isinstance(default, int) or default in LENGTHS:
+            return True
+        try:
+            costs = [self._denoiser_costs(tokens) for tokens in (*LENGTHS, default)]
+        except TraceError:
+            return True
+        if len({len(some) for some in costs}) > 1:
+            return True
+        solved = np.linalg.solve(np.vander(np.array(LENGTHS) / default, 3), np.array(costs[:-1]))
+        return bool(np.allclose(solved.sum(axis=0), costs[-1], rtol=COSTS_AGREE, atol=0.5))
+
+    def _denoiser_costs(self, most_tokens: int) -> list[float]:
+        """FLOP and bytes of one operator after the other, with a text of at most so many tokens."""
+        calls = self._small(**_text_request("max_sequence_length", most_tokens))
+        ran = (call.operators for call in calls if call.component == self.denoiser)
+        return [float(cost) for some in ran for o in some for cost in (o.flop, o.bytes_read, o.bytes_written)]
 
     def _text_shapes(self, knob: str, tokens: int) -> Any:
         try:
@@ -234,104 +311,65 @@ class PipelineRules:
             return None
 
     def _guidance(self) -> GuidanceRule:
-        parameter = self.capture.guidance_parameter()
+        parameter = self.capture.arguments.guidance_parameter()
         single, guided, with_negative = (
             self._denoiser_batch(self._small(**request))
             for request in ({}, {"guided": True}, {"guided": True, "negative": True})
         )
         if parameter is None or with_negative == single:
             return GuidanceRule(None)
-        return GuidanceRule(parameter, guided == single, self.capture.unguided_scale)
+        return GuidanceRule(parameter, guided == single, self.capture.arguments.unguided_scale)
 
     def _denoiser_batch(self, calls: Sequence[Call]) -> int:
-        return sum(self.batch(call) for call in calls if call.component in self.stages[STEPS])
+        return sum(self.batches.of(call) for call in calls if call.component in self.stages[STEPS])
 
-    def _call_groups(
-        self,
-    ) -> tuple[dict[int, dict[str, tuple[CallGroup, ...]]], dict[int, int]]:
-        """Call groups by mode (see `mode_of`) and component, and exceptions for few steps."""
-        groups = {}
-        for passes in (1, 2) if self.guidance.parameter else (1,):
-            guided = passes == 2
-            plain = self._groups(guided=guided, negative=guided and self.guidance.needs_negative_prompt)
-            with_negative = self._groups(guided=guided, negative=True)
-            groups[mode_of(passes, False)] = plain
-            if with_negative != plain:
-                groups[mode_of(passes, True)] = with_negative
-        exceptions = {}
-        per_step = sum(g.per_step for g in groups[1][self.denoiser])
-        for steps in (1, 2, 3):
-            try:
-                calls = self._small(steps=steps)
-            except TraceError:  # some schedulers take no fewer than two
-                continue
-            made = sum(call.component == self.denoiser for call in calls)
-            surplus = made - sum(g.fixed + g.per_step * steps for g in groups[1][self.denoiser])
-            if surplus:
-                exceptions[steps] = surplus // per_step
-        return groups, exceptions
+    def _runs_apart_when_guided(self) -> bool:
+        """Whether the denoiser runs other operators for a video with guidance than for two without.
 
-    def _groups(self, **request: bool) -> dict[str, tuple[CallGroup, ...]]:
-        text = 96
-        short, long = (self._small(**self.text_request(text), steps=steps, **request) for steps in (5, 9))
-        shifted = self._small(**self.text_request(text + self.text_multiple), steps=5, **request)
-        offsets = self._text_offsets(short, shifted, text)
-        out = {}
-        for name in self.roles:
-            few = Counter(self._group_key(call, offsets) for call in short if call.component == name)
-            many = Counter(self._group_key(call, offsets) for call in long if call.component == name)
-            out[name] = tuple(
-                CallGroup(
-                    fixed=few[key] - 5 * ((many[key] - few[key]) // 4),
-                    per_step=(many[key] - few[key]) // 4,
-                    batch_factor=key[0],
-                    text_offset=key[1],
-                    images=self.images[name],
-                )
-                for key in few
-            )
-        return out
+        Images are traced without it, as few differ, and in little.
+        """
+        if self.few_frames is None or self.guidance.parameter is None:
+            return False
+        ran = [
+            next((call.shapes, call.operators) for call in calls if call.component == self.denoiser)
+            for calls in (self._small(batch=2), self._small(guided=True, negative=True))
+        ]
+        return ran[0][0] == ran[1][0] and ran[0][1] != ran[1][1]
 
-    def _finds_batches(self) -> None:
-        """How each component is given several images: as a batch or list, one after the other, or once."""
-        one, two = self._small(), self._small(batch=2)
-        for name in self.roles:
-            before, after = ([c for c in calls if c.component == name] for calls in (one, two))
-            self.images[name] = BATCHED
-            if len(after) == 2 * len(before) and {c.shapes for c in after} == {c.shapes for c in before}:
-                self.images[name] = ONE_BY_ONE
-            elif [c.shapes for c in after] == [c.shapes for c in before]:
-                self.images[name] = ONCE
-            elif [_batch_of(c) for c in after] == [2 * _batch_of(c) for c in before]:
-                continue
-            elif [_listed(c) for c in after] == [2 * _listed(c) for c in before]:
-                self.listed.add(name)
-            else:
-                raise TraceError(f"{self.pipeline} does not batch its calls of {name}")
+    def _strength(self) -> str:
+        """How a strength below 1 takes steps away, if at all."""
+        if STRENGTH not in self.parameters:
+            return ""
+        asked = [(5, 0.5), (9, 0.3), (8, 0.45)]
+        made = [self._steps_made(steps, strength) for steps, strength in asked]
+        if made == [self._steps_made(steps, 1.0) for steps, _ in asked]:
+            return ""
+        for way in STRENGTHS[1:]:
+            expected = [ImageRule((), way).steps_made(np.array([n]), s).item() for n, s in asked]
+            if made == [self._steps_made(n, 1.0) for n in expected]:
+                return way
+        raise TraceError(f"{self.pipeline} makes of a strength no number of steps that is known: {made}")
 
-    def batch(self, call: Call) -> int:
-        """The images a call works on, those of a second pass included."""
-        return _listed(call) if call.component in self.listed else _batch_of(call)
+    def _steps_made(self, steps: int, strength: float) -> int:
+        calls = self._small(steps=steps, strength=strength)
+        return sum(call.component == self.denoiser for call in calls)
 
-    def _text_offsets(self, calls: Sequence[Call], shifted: Sequence[Call], text: int) -> dict[Any, int]:
-        """Each call's own text length relative to the knob, by its input shapes."""
-        offsets = {}
-        for call, moved in zip(calls, shifted, strict=True):
-            place = self.text_place.get(call.component) or _first_difference(call.shapes, moved.shapes)
-            if place is not None and call.component in self.listed and place[0] > 0:
-                place = place[0] - len(call.shapes), place[1]  # from the end: more images are listed before
-            if place is not None:
-                self.text_place[call.component] = place
-                offsets[call.component, call.shapes] = call.shapes[place[0]][place[1]] - text
-                if moved.shapes[place[0]][place[1]] != call.shapes[place[0]][place[1]] + self.text_multiple:
-                    raise TraceError(f"the text length of {call.component} does not follow the prompt's")
-        return offsets
-
-    def _group_key(self, call: Call, offsets: Mapping[Any, int]) -> tuple[int, int]:
-        return self.batch(call), offsets.get((call.component, call.shapes), 0)
+    def _finds_frames(self) -> tuple[FrameRule | None, Mapping[str, Sequence[Lengths]]]:
+        """Which numbers of frames are made, and how components work on them."""
+        if self.few_frames is None:
+            return None, dict.fromkeys(self.roles, EVERY_LENGTH)
+        probe = FrameProbe(
+            lambda frames: self._tiny(frames=frames),
+            self.few_frames,
+            self.roles,
+            self.pipeline,
+            self.with_runs,
+        )
+        return probe.rule, probe.lengths()
 
     def _denoiser_offset(self) -> int:
-        return self.calls[1][self.denoiser][0].text_offset if self.denoiser in self.text_place else 0
+        known = self.denoiser in self.calls.text_place
+        return self.calls.by_mode[1][self.denoiser][0].text_offset if known else 0
 
     def text_request(self, tokens: int) -> dict[str, Any]:
         """What asks the pipeline for a text of so many tokens."""
@@ -343,11 +381,14 @@ class PipelineRules:
             encoder = next((c for c in self._small() if self.roles[c.component] == TEXT_ENCODER), None)
             return TextRule(default=encoder.shapes[0][-1] if encoder else 1, adjustable=False)
         padded = self.text_knob == "max_sequence_length"
+        of_images = self._image_tokens()
         default = (
-            self.capture.parameters[self.text_knob].default + denoiser_offset
+            self.parameters[self.text_knob].default + denoiser_offset
             if padded
-            else DEFAULT_PROMPT_TOKENS
+            else DEFAULT_PROMPT_TOKENS + of_images
         )
+        if of_images:
+            self.notes.append(f"the {of_images} tokens that the encoder makes of the image count as text")
         return TextRule(
             default=self.facts.get("default_text_tokens") or default,
             adjustable=True,
@@ -356,6 +397,14 @@ class PipelineRules:
             padded=padded,
             multiple=self.text_multiple,
         )
+
+    def _image_tokens(self) -> int:
+        """How many tokens an encoder of text has beside the text's own, of the image."""
+        if self.capture.arguments.image_side is None:
+            return 0
+        groups = self.calls.by_mode[1]
+        encoders = [name for name, role in self.roles.items() if role == TEXT_ENCODER]
+        return max((group.text_offset for name in encoders for group in groups[name]), default=0)
 
     def _longest_text(self) -> int | None:
         """The largest text length the pipeline takes, among those in use."""
@@ -368,62 +417,8 @@ class PipelineRules:
             accepted = tokens
         return None
 
-    def _largest(self) -> int | None:
-        """The largest side the pipeline accepts [pixels], None when it takes the largest that is tried."""
-        accepted, refused = min(self.native) // self.unit, LARGEST_PROBE // self.unit
-        undecoded = {"output_type": "latent"}
-        how = undecoded if self._accepts(16 * self.unit, undecoded) else {}
-        if self._accepts(refused * self.unit, how):
-            return None
-        while refused - accepted > 1:
-            middle = (accepted + refused) // 2
-            if self._accepts(middle * self.unit, how):
-                accepted = middle
-            else:
-                refused = middle
-        return accepted * self.unit
-
-    def _accepts(self, side: int, arguments: Mapping[str, Any]) -> bool:
-        try:
-            self._run(width=16 * self.unit, height=side, arguments=arguments)
-        except TraceError:
-            return False
-        return True
-
-    def _bins(self) -> tuple[tuple[float, int, int], ...]:
-        """The aspect-ratio table the pipeline maps every size to, as its own module holds it."""
-        binning = self.capture.parameters.get("use_resolution_binning")
-        if binning is None or not binning.default:
-            return ()
-        module = vars(sys.modules[type(self.capture.pipeline).__mro__[1].__module__])
-        width, height = self.native
-        for name, table in module.items():
-            if not name.startswith("ASPECT_RATIO") or not isinstance(table, dict):
-                continue
-            bins = tuple((float(ratio), int(h), int(w)) for ratio, (h, w) in table.items())
-            if any((h, w) == (height, width) for _, h, w in bins) and self._is_binned_by(bins):
-                return bins
-        self.notes.append(
-            f"{self.pipeline} maps sizes to a table of its own, which was not found: "
-            "this profile takes every size as it is asked for"
-        )
-        return ()
-
-    def _is_binned_by(self, bins: tuple[tuple[float, int, int], ...]) -> bool:
-        """Whether a wide request really is generated at the size the table gives."""
-        width, height = 24 * self.unit, 10 * self.unit
-        rule = SizeRule(self.unit, "refuse", bins=bins)
-        (w,), (h,) = rule.rendered(np.array([width]), np.array([height]))
-        binned = self._run(width=width, height=height, arguments={"use_resolution_binning": True})
-        direct = self._run(width=int(w), height=int(h))
-        return [call.shapes for call in binned] == [call.shapes for call in direct]
-
-    def _native_range(self) -> tuple[int, int] | None:
-        low, high = self.facts.get("min_size"), self.facts.get("max_size")
-        return None if low is None or high is None else (int(low), int(high))
-
     def _defaults(self) -> Defaults:
-        parameters, facts, parameter = self.capture.parameters, self.facts, self.guidance.parameter
+        parameters, facts, parameter = self.parameters, self.facts, self.guidance.parameter
         return Defaults(
             width=self.native[0],
             height=self.native[1],
@@ -432,48 +427,37 @@ class PipelineRules:
             true_cfg_scale=self._own_scale(TRUE_CFG),
             negative_prompt=bool(facts.get("default_negative_prompt")),
             precision=facts.get("default_precision") or "fp16",
+            frames=self.native_frames or 1,
+            frame_rate=self._frame_rate(),
         )
+
+    def _frame_rate(self) -> float | None:
+        """Frames a second of a video, as its authors recommend or the pipeline has it, if at all."""
+        if self.native_frames is None:
+            return None
+        stated = [self.parameters[name].default for name in FRAME_RATES if name in self.parameters]
+        rate = self.facts.get("default_frame_rate", next(iter(stated), None))
+        return rate if isinstance(rate, (int, float)) else None
 
     def _own_scale(self, name: str) -> float | None:
         """A scale when none is given: as the authors recommend, else as the pipeline has it, if at all."""
-        stated = self.capture.parameters[name].default if name in self.capture.parameters else None
+        stated = self.parameters[name].default if name in self.parameters else None
+        if name == GUIDANCE and stated is None:
+            stated = self.capture.arguments.own_scale
         scale = self.facts.get(f"default_{name}", stated)
         return scale if isinstance(scale, (int, float)) else None
 
 
-def _batch_of(call: Call) -> int:
-    """The batch a call works on: the first dimension of its first tensor that has two or more."""
-    return next((shape[0] for shape in call.shapes if len(shape) >= 2), 0)
+def _made(calls: Sequence[Call]) -> tuple[int, ...]:
+    """The shape of what a run makes: what comes last, or the clip where sound is made after it."""
+    last = calls[-1].output
+    clips = [call.output for call in calls if len(call.output) == VIDEO_DIMENSIONS]
+    return clips[-1] if clips and len(last) < IMAGE_DIMENSIONS else last
 
 
-def _listed(call: Call) -> int:
-    """Images a call is given as a list: the tensors of one shape at its start."""
-    return next((n for n, shape in enumerate(call.shapes) if shape != call.shapes[0]), len(call.shapes))
-
-
-def _on_a_line(places: Sequence[int], found: Sequence[Any]) -> bool:
-    """Whether all dimensions of the shapes of calls rise in a line with the places."""
-    if any(shapes is None for shapes in found):
-        return False
-    if len({_outline(shapes) for shapes in found}) > 1:
-        return False
-    sides = np.array([[side for call in shapes for tensor in call for side in tensor] for shapes in found])
-    rise = (sides[1] - sides[0]) // (places[1] - places[0])
-    return all((sides[i] == sides[0] + rise * (place - places[0])).all() for i, place in enumerate(places))
-
-
-def _outline(shapes: Any) -> Any:
-    """How many calls, tensors and dimensions there are."""
-    return tuple(tuple(len(tensor) for tensor in call) for call in shapes)
-
-
-def _first_difference(a: Any, b: Any) -> tuple[int, int] | None:
-    """(tensor, dimension) where two calls' shapes first differ."""
-    for tensor, (one, other) in enumerate(zip(a, b, strict=True)):
-        for dimension, (x, y) in enumerate(zip(one, other, strict=True)):
-            if x != y:
-                return tensor, dimension
-    return None
+def _native_range(facts: Mapping[str, Any]) -> tuple[int, int] | None:
+    low, high = facts.get("min_size"), facts.get("max_size")
+    return None if low is None or high is None else (int(low), int(high))
 
 
 def _text_request(knob: str | None, tokens: int) -> dict[str, Any]:

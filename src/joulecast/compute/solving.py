@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from joulecast.compute.exact_fit import Coefficients, ExactFitter, candidate_bases
+from joulecast.compute.loops import EVERY_LENGTH, Column, Lengths, Trace, columns_of
 from joulecast.compute.operators import OperatorTable
-from joulecast.compute.polynomial import evaluate_monomials
-from joulecast.compute.tracer import Operator
+from joulecast.compute.polynomial import ONE, evaluate_monomials
 from joulecast.errors import TraceError
 
-# A component's symbols at one point, and the operators it ran there.
-Trace = tuple[dict[str, int], tuple[Operator, ...]]
 # Images at once for which components are traced whose operators depend on their number.
 BATCHES = (1, 2, 4, 8, 16)
 MAX_LEVELS = 5
@@ -32,9 +30,14 @@ class OperatorsChangeError(IrregularError):
 
 
 def solve(
-    name: str, traces: Sequence[Trace], native: tuple[int, int], hints: Sequence[Coefficients] = ()
+    name: str,
+    traces: Sequence[Trace],
+    native: Mapping[str, int],
+    hints: Sequence[Coefficients] = (),
+    lengths: Sequence[Lengths] = EVERY_LENGTH,
 ) -> tuple[OperatorTable, ...]:
-    """Tables for a component: one, or several where its operators differ at batch 1 or its own size.
+    """Tables for a component: one, or several where its operators differ by the frames, at batch 1 or its
+    own size, or this and its own number of frames, which are `native`.
 
     `hints` are polynomials that operators may well have: those of the component in another precision.
 
@@ -43,13 +46,28 @@ def solve(
     IrregularError
         At some sizes it runs other operators, or one costs no polynomial.
     """
+    tables: list[OperatorTable] = []
+    left = list(traces)
+    for some in lengths:
+        here = [t for t in left if some.holds(t[0]["frames"])]
+        left = [t for t in left if not some.holds(t[0]["frames"])]
+        for condition, part in _parts(here, native):
+            tables.append(_solve_one(name, {**some.condition, **condition}, part, hints, some.period))
+    return tuple(tables)
+
+
+def _parts(
+    traces: Sequence[Trace], native: Mapping[str, int]
+) -> list[tuple[dict[str, int], Sequence[Trace]]]:
+    """Traces by the number of images and the size, where operators depend on these."""
     parts: list[tuple[dict[str, int], Sequence[Trace]]] = [({}, traces)]
     if depends_on_batch(traces):
         batches = sorted({symbols["batch"] for symbols, _ in traces})
         parts = [({"batch": b}, [t for t in traces if t[0]["batch"] == b]) for b in batches]
-    for condition in ({"height": native[0], "width": native[1]}, {"batch": 1}):
+    own = {symbol: native[symbol] for symbol in ("height", "width")}
+    for condition in (native, own, {"batch": 1}):
         parts = [part for old in parts for part in _divide(*old, condition)]
-    return tuple(_solve_one(name, condition, some, hints) for condition, some in parts)
+    return parts
 
 
 def _divide(
@@ -80,36 +98,38 @@ def sequences(traces: Sequence[Trace]) -> set[Any]:
 
 
 def _solve_one(
-    name: str, condition: Mapping[str, int], traces: Sequence[Trace], hints: Sequence[Coefficients]
+    name: str,
+    condition: Mapping[str, int],
+    traces: Sequence[Trace],
+    hints: Sequence[Coefficients],
+    period: int,
 ) -> OperatorTable:
-    if len(sequences(traces)) != 1:
+    columns = columns_of(traces, period)
+    if columns is None:
         raise OperatorsChangeError(f"the operators of {name} change with its size")
-    points = [symbols for symbols, _ in traces]
-    fitter = _LazyFitter(points, hints)
-    groups: Counter[Any] = Counter()
-    for column in zip(*(operators for _, operators in traces), strict=True):
-        costs = tuple(
-            tuple(getattr(o, key) for o in column) for key in ("flop", "bytes_read", "bytes_written")
-        )
-        groups[column[0].kind, costs] += 1
+    fitter = LazyFitter([symbols for symbols, _ in traces], hints, period)
+    groups: Counter[Column] = Counter(columns)
     rows = []
-    for (kind, costs), count in groups.items():
+    for column, count in groups.items():
         try:
-            rows.append((kind, count, [fitter.fit(values) for values in costs]))
+            rows.append((column.kind, count, [fitter.fit(values) for values in column.costs]))
         except TraceError as error:
-            raise IrregularError(f"{name}, operator {kind[0]}: {error}") from error
+            raise IrregularError(f"{name}, operator {column.kind[0]}: {error}") from error
     return _table(condition, rows)
 
 
-class _LazyFitter:
+class LazyFitter:
     """Tries hints, then bases with more and more U-Net levels, and remembers what it solved."""
 
-    def __init__(self, points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients]) -> None:
-        self.points = points
+    def __init__(
+        self, points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients], period: int = 1
+    ) -> None:
+        self.points, self.period = points, period
         self.known = _values_of_hints(points, hints) if len(points) >= FEWEST_FOR_HINTS else {}
         self.fitters: dict[int, ExactFitter] = {}
 
     def fit(self, values: tuple[int, ...]) -> Coefficients:
+        """The polynomial that has these values at the points; TraceError where none has."""
         if values not in self.known:
             self.known[values] = self._fit(values)
         return self.known[values]
@@ -125,11 +145,13 @@ class _LazyFitter:
 
     def _fitter(self, levels: int) -> ExactFitter:
         if levels not in self.fitters:
+            varies = {symbol: len({p[symbol] for p in self.points}) > 1 for symbol in self.points[0]}
             bases = candidate_bases(
                 has_image=any(p["height"] for p in self.points),
-                has_text=len({p["text"] for p in self.points}) > 1,
-                batch_varies=len({p["batch"] for p in self.points}) > 1,
+                has_text=varies["text"],
+                batch_varies=varies["batch"],
                 levels=levels,
+                frames=("frames" if self.period == 1 else f"frames/{self.period}") * varies["frames"],
             )
             self.fitters[levels] = ExactFitter(self.points, bases)
         return self.fitters[levels]
@@ -139,12 +161,21 @@ def hints_of(tables: Iterable[OperatorTable]) -> list[Coefficients]:
     """The polynomials of single operators in solved tables, also for elements twice or half as large."""
     found: dict[tuple[Any, ...], Coefficients] = {}
     for table in tables:
-        for matrix in (table.flop, table.bytes_read, table.bytes_written):
-            for column in (matrix / table.launches).T:
+        alike = _alike(table)
+        for matrix in (table.launches, table.flop, table.bytes_read, table.bytes_written):
+            for column in (matrix / alike).T:
                 for scale in (1.0, 2.0, 0.5):
                     terms = {m: scale * float(c) for m, c in zip(table.monomials, column, strict=True) if c}
                     found[tuple(terms.items())] = terms
     return list(found.values())
+
+
+def _alike(table: OperatorTable) -> Any:
+    """The equal operators of each group that are launched once, or once in each round; shape (groups,)."""
+    by_round = np.abs(table.launches).copy()
+    by_round[[m == ONE for m in table.monomials]] = 0.0
+    rounds = by_round.max(axis=0)
+    return np.where(rounds > 0, rounds, table.launches.sum(axis=0))
 
 
 def _values_of_hints(
@@ -171,9 +202,10 @@ def _table(
     condition: Mapping[str, int], rows: Sequence[tuple[Any, int, list[Coefficients]]]
 ) -> OperatorTable:
     """Gather solved groups; groups of one kind with equal polynomials in all costs are merged already."""
-    monomials = tuple(dict.fromkeys(m for _, _, costs in rows for cost in costs for m in cost)) or ("1",)
+    found = dict.fromkeys(m for _, _, costs in rows for cost in costs[1:] for m in cost)
+    monomials = tuple(found | dict.fromkeys(m for _, _, costs in rows for m in costs[0])) or (ONE,)
     place = {monomial: index for index, monomial in enumerate(monomials)}
-    matrices = np.zeros((3, len(monomials), len(rows)))
+    matrices = np.zeros((4, len(monomials), len(rows)))
     for column, (_, count, costs) in enumerate(rows):
         for kind, cost in enumerate(costs):
             for monomial, coefficient in cost.items():
@@ -184,9 +216,9 @@ def _table(
         names=tuple(kind[0] for kind, _, _ in rows),
         families=tuple(kind[1] for kind, _, _ in rows),
         dtypes=tuple(kind[2] for kind, _, _ in rows),
-        launches=np.array([float(count) for _, count, _ in rows]),
         head_dims=np.array([float(kind[3]) for kind, _, _ in rows]),
-        flop=matrices[0],
-        bytes_read=matrices[1],
-        bytes_written=matrices[2],
+        launches=matrices[0],
+        flop=matrices[1],
+        bytes_read=matrices[2],
+        bytes_written=matrices[3],
     )

@@ -30,6 +30,7 @@ except ImportError:  # pragma: no cover - exercised in an environment without th
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from joulecast.compute.lifetimes import Lifetimes, scratch_of_attention
 from joulecast.compute.values import Values, operator_name, tensors
 
 GEMM, CONVOLUTION, ATTENTION, MEMORY = "gemm", "convolution", "attention", "memory"
@@ -56,7 +57,8 @@ _MEMORY_BOUND_NAMES = """
     index_put index_put_ index_copy index_select embedding arange full full_like ones ones_like
     zeros zeros_like new_full new_zeros new_ones scalar_tensor fill fill_ zero_ linspace eye tril
     triu tril_indices triu_indices roll flip repeat repeat_interleave constant_pad_nd
-    reflection_pad2d replication_pad2d replication_pad3d upsample_nearest2d upsample_nearest3d
+    reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+    replication_pad3d upsample_nearest2d upsample_nearest3d
     upsample_bilinear2d upsample_bicubic2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa
     _upsample_nearest_exact2d avg_pool2d avg_pool3d
     max_pool2d_with_indices _adaptive_avg_pool2d pixel_shuffle pixel_unshuffle channel_shuffle glu
@@ -64,6 +66,7 @@ _MEMORY_BOUND_NAMES = """
     where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
     rand randn rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted
     bucketize isin unfold_copy nonzero
+    _is_all_true _is_any_true
     _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross floor_divide
 """
 _FREE = frozenset(_FREE_NAMES.split())
@@ -84,6 +87,7 @@ class Operator:
 
     `dtype` is that of its arithmetic: ``half`` (fp16 or bf16), ``fp32``, ...; `head_dim` is the width
     of an attention head, 0 for other operators: FLOP / (4 * head_dim) scores pass through a softmax.
+    `launches` are more than one where several of one kind count as one (`joulecast.compute.operator_runs`).
     """
 
     name: str
@@ -93,6 +97,7 @@ class Operator:
     bytes_read: int
     bytes_written: int
     head_dim: int = 0
+    launches: int = 1
 
     @property
     def kind(self) -> tuple[str, str, str, int]:
@@ -108,7 +113,8 @@ class OperatorRecorder(TorchDispatchMode):
         self.operators: list[Operator] = []
         self.values = Values()
         self.paused = False
-        self._calls = _AttentionMode(self)
+        self.lifetimes = Lifetimes(lambda: len(self.operators))
+        self._calls = _FunctionMode(self)
         self._known: dict[Any, tuple[Operator | None, tuple[Any, ...]]] = {}
 
     @classmethod
@@ -149,8 +155,10 @@ class OperatorRecorder(TorchDispatchMode):
             ):
                 self._known[key] = operator, (out.shape, out.stride(), out.dtype)
         self.values.follow(func, args, kwargs, out)
-        if operator is not None and not self.paused:
-            self.operators.append(operator)
+        if not self.paused:
+            self.lifetimes.follow(func, args, kwargs, out)
+            if operator is not None:
+                self.operators.append(operator)
         return out
 
     def _mask_as_places(self, indices: Any) -> list[Any]:
@@ -180,6 +188,7 @@ def _returns_new_tensor(func: Any) -> bool:
     schema = func._schema
     return (
         not schema.is_mutable
+        and func is not torch.ops.aten._unsafe_view.default  # a view, which its schema does not say
         and all(r.alias_info is None for r in schema.returns)
         and len(schema.returns) == 1
     )
@@ -194,8 +203,9 @@ def _signature(value: Any) -> Any:
     return type(value), value
 
 
-class _AttentionMode(TorchFunctionMode):
-    """Takes the attention call itself: on meta it would decompose into a materialised score matrix."""
+class _FunctionMode(TorchFunctionMode):
+    """Takes what dispatch does not show: the attention call itself, which on meta would decompose into a
+    materialised score matrix, and the values of tensors that are made of Python's numbers."""
 
     def __init__(self, recorder: OperatorRecorder) -> None:
         super().__init__()
@@ -203,6 +213,10 @@ class _AttentionMode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is torch.tensor and torch.device(kwargs.get("device") or "cpu").type == "meta":
+            made = func(*args, **kwargs)
+            self.recorder.values.remember(made, func(*args, **kwargs | {"device": "cpu"}))
+            return made
         if (
             func is not torch.nn.functional.scaled_dot_product_attention
             or args_device(args, kwargs) != "meta"
@@ -210,6 +224,7 @@ class _AttentionMode(TorchFunctionMode):
             return func(*args, **kwargs)
         operator, out = describe_attention(*args, **kwargs)
         if not self.recorder.paused:
+            self.recorder.lifetimes.work_in(scratch_of_attention(out))
             self.recorder.operators.append(operator)
         return out
 

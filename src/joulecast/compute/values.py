@@ -1,6 +1,7 @@
 """The values of whole-number and boolean tensors on the meta device, which has none.
 
-Modules choose their course by them: they ask whether a mask is all ones, or count its tokens.
+Modules choose their course by them: they ask whether a mask is all ones, or count its tokens. Masks may be
+of other numbers, then zeros and ones; of numbers that are no mask it is known whether they are zeros.
 
 Needs the extra `trace`.
 """
@@ -25,6 +26,9 @@ _ARBITRARY_NAMES = """
     bernoulli bernoulli_ random_
 """
 _ARBITRARY = frozenset(_ARBITRARY_NAMES.split())
+MOST_COUNTED = 2**25  # elements that are looked at for zeros
+_ZEROS_AND_ONES = ("zeros", "ones")
+_WITH_ZERO = {"eq": True, "ne": False}  # what comparing zeros with zero gives
 
 
 class UnknownValuesError(TraceError):
@@ -34,8 +38,9 @@ class UnknownValuesError(TraceError):
 class Values:
     """The values of whole-number and boolean tensors on the meta device, followed from where they are known.
 
-    They are known for the inputs that `remember` is given, for constants, and for what operators
-    make of those. `asked` says whether a module has used one: then its course depends on them.
+    They are known for the inputs that `take` is given, for constants, and for what operators make of
+    those; in floating point for masks. `asked` says whether a module has used one: then its course
+    depends on them.
     """
 
     largest = 2**20  # elements: masks and token ids, not images
@@ -43,6 +48,16 @@ class Values:
     def __init__(self) -> None:
         self.asked = False
         self._known: Any = WeakIdKeyDictionary()
+        self._numbers: Any = WeakIdKeyDictionary()  # inputs of which only zeros count
+
+    def take(self, x: Any, real: Any) -> None:
+        """An input `x`, on meta, is `real` for the pipeline: whole numbers and masks are known."""
+        if not real.dtype.is_floating_point:
+            self.remember(x, real.clone())
+        elif is_mask(real, self.largest):
+            self._known[x] = real.clone()
+        else:
+            self._numbers[x] = real
 
     def remember(self, x: Any, real: Any) -> None:
         """`x`, on meta, has the values of `real`."""
@@ -77,7 +92,12 @@ class Values:
 
     def follow(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         """Find the values of an operator's output, if those of all its inputs are known."""
-        outputs = [x for x in tensors(out) if _may_be_known(x, self.largest)]
+        if func._schema.is_mutable and self._numbers:
+            self._numbers.pop(args[0], None)
+        if operator_name(func) in _WITH_ZERO and self._follow_zeros(func, args, out):
+            return
+        floats = operator_name(func) in _ZEROS_AND_ONES or self._has_known_floats(args, kwargs)
+        outputs = [x for x in tensors(out) if _may_be_known(x, self.largest, floats)]
         if not outputs:
             return
         inputs = self._inputs(args, kwargs)
@@ -86,7 +106,21 @@ class Values:
                 self._forget(outputs)
             return
         for x, real in zip(tensors(out), tensors(func(*inputs[0], **inputs[1])), strict=True):
-            self.remember(x, real)
+            if any(x is one for one in outputs):
+                self._known[x] = real
+
+    def _has_known_floats(self, args: Any, kwargs: Any) -> bool:
+        known = (self._known.get(x) for x in tensors((args, kwargs)))
+        return any(real is not None and real.dtype.is_floating_point for real in known)
+
+    def _follow_zeros(self, func: Any, args: Any, out: Any) -> bool:
+        """Find what comparing an input with zero gives, if that is the same for all of it."""
+        real = self._numbers.get(args[0])
+        zeros = None if real is None or isinstance(args[1], torch.Tensor) or args[1] != 0 else are_zeros(real)
+        if zeros is None:
+            return False
+        self._known[out] = torch.tensor(zeros is _WITH_ZERO[operator_name(func)]).expand(out.shape)
+        return True
 
     def _inputs(self, args: Any, kwargs: Any) -> Any:
         """The arguments with values in place of meta tensors and devices, None if one is not known."""
@@ -107,6 +141,19 @@ class Values:
             del self._known[x]
 
 
+def is_mask(x: Any, largest: int = Values.largest) -> bool:
+    """Whether numbers are all 0 or 1, and not too many."""
+    return bool(0 < x.numel() <= largest and ((x == 0) | (x == 1)).all())
+
+
+def are_zeros(x: Any) -> bool | None:
+    """Whether numbers are all zeros; None where some are, where they are many, and of whole numbers."""
+    if not x.dtype.is_floating_point or not 0 < x.numel() <= MOST_COUNTED:
+        return None
+    count = int(torch.count_nonzero(x))
+    return count == 0 if count in (0, x.numel()) else None
+
+
 def operator_name(func: Any) -> str:
     """The name of a dispatched operator without its namespace and overload."""
     return str(func._schema.name.partition("::")[2])
@@ -124,7 +171,6 @@ def tensors(value: Any) -> Iterable[Any]:
             yield from tensors(item)
 
 
-def _may_be_known(x: Any, largest: int) -> bool:
-    return bool(
-        x.is_meta and not x.dtype.is_floating_point and not x.dtype.is_complex and x.numel() <= largest
-    )
+def _may_be_known(x: Any, largest: int, floats: bool) -> bool:
+    followed = floats or not x.dtype.is_floating_point
+    return bool(x.is_meta and followed and not x.dtype.is_complex and x.numel() <= largest)

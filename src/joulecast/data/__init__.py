@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,10 @@ def names(folder: str = "", suffix: str = "") -> list[str]:
     """Names of the packaged files in `folder` that end in `suffix`, sorted, as the readers take them."""
     place = _packaged(folder)
     prefix = f"{folder}/" if folder else ""
-    found = place.iterdir() if place.is_dir() else iter(())
-    return sorted(prefix + item.name for item in found if item.is_file() and item.name.endswith(suffix))
+    if not place.is_dir():
+        return []
+    with os.scandir(place) as found:  # which knows what is a file without a look at each
+        return sorted(prefix + item.name for item in found if item.name.endswith(suffix) and item.is_file())
 
 
 def _packaged(name: str) -> Path:

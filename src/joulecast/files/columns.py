@@ -7,8 +7,6 @@ for each distinct value.
 from __future__ import annotations
 
 import math
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.errors import FileFormatError, InputError, JoulecastError, shown
+from joulecast.errors import InputError, JoulecastError
 
 BLOCK = 16_384  # cells looked at together
 MIXER = 0x9E3779B97F4A7C15  # odd, its bits well mixed: 2**64 over the golden ratio
-
-_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
 Words = NDArray[np.object_]
 Columns = dict[str, Any]  # a table: its columns by name
@@ -45,15 +41,6 @@ class Distinct:
 
     values: list[Any]
     index: NDArray[np.int32]
-
-
-def check_distinct(names: Sequence[str], where: str) -> None:
-    """FileFormatError where two columns of the table `where` have one name."""
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None and _NUMBER.fullmatch(twice):
-        raise FileFormatError(f"{where}: the first line has numbers; expected the names of the columns")
-    if twice is not None:
-        raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
 
 
 def length(column: Any) -> int:
@@ -96,7 +83,8 @@ def _distinct_text(column: NDArray[np.str_]) -> Distinct | None:
     for start in range(0, len(column), BLOCK):
         block = slice(start, start + BLOCK)
         numbers = characters[block] @ weights | np.uint64(1)  # never 0
-        fresh = np.flatnonzero(np.append(known, np.uint64(0))[np.searchsorted(known, numbers)] != numbers)
+        place = known.searchsorted(numbers)
+        fresh = np.flatnonzero(np.append(known, np.uint64(0))[place] != numbers)
         if fresh.size:
             first = fresh[_first_places(numbers[fresh])]
             code = np.append(code, np.arange(len(rows), len(rows) + len(first), dtype=np.int32))
@@ -104,7 +92,8 @@ def _distinct_text(column: NDArray[np.str_]) -> Distinct | None:
             order = np.argsort(known)
             known, code = known[order], code[order]
             rows += (start + first).tolist()
-        index[block] = code[np.searchsorted(known, numbers)]
+            place = known.searchsorted(numbers)
+        index[block] = code[place]
         if (characters[rows][index[block]] != characters[block]).any():
             return None
     return Distinct(column[rows].tolist(), index)

@@ -10,9 +10,11 @@ import csv
 import io
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
-from joulecast.errors import FileFormatError, in_short
+from joulecast.errors import FileFormatError, in_short, shown
 
 MOST_DEPTH: Final = 64  # of lists and objects within each other
 DIGITS_OF_A_NUMBER: Final = 300  # more make no floating-point number
@@ -24,7 +26,7 @@ _TOO_MANY: Final = b"0" * (DIGITS_OF_A_NUMBER + 1)
 # Each begins where a number or a key does, and gives nothing back: to look for them takes time in proportion.
 _LONG_NUMBER = re.compile(rf"(?<![\w-])[0-9a-fA-FoxOX_]{{{DIGITS_OF_A_NUMBER + 1}}}")
 _LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MOST_KEY_PARTS}}}")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]inf|[+-]nan")
+_NUMBER = re.compile(r"[+-]?[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 # Strings and comments; one that nobody closes ends with the text.
 _TOML_STRINGS = re.compile(
     r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z|\\\Z)'
@@ -106,11 +108,8 @@ def parse_csv_records(text: str, what: str) -> list[tuple[int, dict[str, str]]]:
 
     Raises FileFormatError as of `parse_csv`, and where a column is named twice.
     """
-
     rows = parse_csv(text, what)
     header = [name.strip() for name in rows[0][1]] if rows else []
-    from joulecast.files.columns import check_distinct  # numpy, which JSON and TOML need not
-
     check_distinct(header, what)
     for number, cells in rows[1:]:
         if len(cells) != len(header):
@@ -120,14 +119,13 @@ def parse_csv_records(text: str, what: str) -> list[tuple[int, dict[str, str]]]:
     return [(number, dict(zip(header, cells, strict=True))) for number, cells in rows[1:]]
 
 
-def inert(cell: Any) -> Any:
-    """A cell of a CSV file as a spreadsheet may have it: text that it would run as a formula is quoted.
-
-    Such text begins with one of ``=+-@`` and is no number. Other cells are as they were.
-    """
-    if not isinstance(cell, str) or len(cell) < 2 or cell[0] not in "=+-@\t\r" or _NUMBER.fullmatch(cell):
-        return cell
-    return "'" + cell
+def check_distinct(names: Sequence[str], where: str) -> None:
+    """FileFormatError where two columns of the table `where` have one name."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None and _NUMBER.fullmatch(twice):
+        raise FileFormatError(f"{where}: the first line has numbers; expected the names of the columns")
+    if twice is not None:
+        raise FileFormatError(f"{where} has two columns named {shown(twice)}; each name may occur once")
 
 
 def _no_number(constant: str) -> NoReturn:

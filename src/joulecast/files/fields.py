@@ -12,14 +12,16 @@ MOST_MEASURED: Final = 1e12  # of an energy [J], a time [s] or a power [W]
 _MEASURED = ("_j", "_s", "_w")
 
 
-def check_fields(record: Any) -> None:
-    """Raise TypeError where a field, of a record within the record too, is not of its declared type.
+def check_fields(record: Any, *, within: bool = True) -> None:
+    """Raise TypeError where a field is not of its declared type, or one of a record `within` the record.
 
     Numbers must be finite, and energies, times and powers, by the ends of their names, not below zero.
     Types that say more than a word, an optional word, a tuple or a mapping of words are not looked into.
     """
     for entry in dataclasses.fields(record):
-        _check(getattr(record, entry.name), str(entry.type), entry.name)
+        value = getattr(record, entry.name)
+        if within or not dataclasses.is_dataclass(value):
+            _check(value, str(entry.type), entry.name)
 
 
 def _check(value: object, declared: str, name: str) -> None:

@@ -48,6 +48,11 @@ def within(value: object, name: str, least: float, most: float) -> float:
     raise InputError(f"{name} is {shown(value)}; expected a number from {least:g} to {most:g}")
 
 
+def whole_within(value: object, name: str, least: int, most: int) -> int:
+    """The same of a whole number."""
+    return whole(within(value, name, least, most), name, least, most)
+
+
 def _whole(value: object, name: str) -> int:
     """The whole number that a value of another type than int says."""
     try:

@@ -13,23 +13,17 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.errors import FileFormatError, InputError, MissingExtraError, in_short, shown
-from joulecast.files.columns import Check, Columns, check_distinct
+from joulecast.errors import FileFormatError, InputError, check_extras, in_short, shown
+from joulecast.files.columns import Check, Columns
+from joulecast.files.documents import check_distinct
 
 MAGIC: Final = b"PAR1"
+PURPOSE: Final = "reading and writing Parquet"
 MOST_GROUP_BYTES: Final = 512_000_000  # of one group of rows, unpacked
 MOST_CELL_BYTES: Final = 131_072  # as the CSV reader has it
 MOST_BLOCK_BYTES: Final = 64_000_000  # of the text of one column in a block
 MOST_MEAN_BYTES: Final = 4_096  # of the text of one column in a row
 FEW_ROWS, MOST_ROWS_OF_A_BYTE = 4_000_000, 1_000  # rows alike take next to no room
-
-
-def need_pyarrow() -> None:
-    """Raise MissingExtraError where pyarrow is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("pyarrow") is None:
-        raise MissingExtraError("parquet", "reading and writing Parquet")
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -40,7 +34,7 @@ def parquet_blocks(file: BinaryIO, where: str, check: Check, most_rows: int) -> 
 
     Raises FileFormatError where it is damaged, or holds more than the bounds above.
     """
-    need_pyarrow()
+    check_extras(PURPOSE, "parquet")
     try:
         yield from _blocks(file, where, check, most_rows)
     except (OSError, ValueError, RuntimeError, KeyError) as error:  # what pyarrow raises on damage
@@ -137,7 +131,7 @@ def _text_bytes(column: Any, name: str, where: str) -> int:
 
 def write_parquet(blocks: Iterable[Columns], target: Path) -> None:
     """Write blocks of one set of columns; in numpy columns nan, and what is masked, is no value."""
-    need_pyarrow()
+    check_extras(PURPOSE, "parquet")
     import pyarrow
     import pyarrow.parquet
 

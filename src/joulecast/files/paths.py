@@ -30,14 +30,44 @@ def shown_path(path: str | os.PathLike[str], most: int = 120) -> str:
     return text if len(text) <= most else "'…" + text[-most:]
 
 
+@contextlib.contextmanager
+def no_files() -> Iterator[None]:
+    """Within the block no file that anybody names is looked at, read or written: requests of strangers.
+
+    Whatever would is refused with an InputError; the packaged tables are nobody's files.
+    """
+    token = _CLOSED.set(True)
+    try:
+        yield
+    finally:
+        _CLOSED.reset(token)
+
+
+_CLOSED: ContextVar[bool] = ContextVar("_CLOSED", default=False)
+NOT_HERE = "is a file, and no file is read or written for a request; give a name"
+
+
+def may_be_file(path: Path) -> bool:
+    """Whether a path may lead to a plain file; never where files are closed, and nothing is looked at."""
+    return not _CLOSED.get() and not not_a_file(path)
+
+
+def may_be_there(path: Path) -> bool:
+    """Whether a path may lead to anything; never where files are closed, and nothing is looked at."""
+    return not _CLOSED.get() and not_a_file(path) != ABSENT
+
+
+ABSENT = "does not exist"
+
+
 def not_a_file(path: Path) -> str:
     """Why a path cannot be read as a plain file, or an empty string."""
+    if _CLOSED.get():
+        raise InputError(f"{shown_path(path)} {NOT_HERE}")
     try:
         if path.is_file():
             return ""
-        return (
-            "is a folder" if path.is_dir() else "is not a plain file" if path.exists() else "does not exist"
-        )
+        return "is a folder" if path.is_dir() else "is not a plain file" if path.exists() else ABSENT
     except OSError as error:  # a name too long, a folder that may not be searched
         return f"cannot be read ({error.strerror})"
 
@@ -78,6 +108,8 @@ def check_output(target: Path) -> Path:
     written to, or it is a file that was read (see `guarding_inputs`).
     """
     where = f"the output {shown_path(target)}"
+    if _CLOSED.get():
+        raise InputError(f"{where} {NOT_HERE}")
     try:
         place = Path(os.path.realpath(target))
         status = place.stat() if place.exists() else None
@@ -137,6 +169,8 @@ def opened(path: str | os.PathLike[str], what: str, expected: str = "") -> Binar
     Raises InputError, which calls it `what` and says what was `expected`, when there is none, or it is no
     plain file: a device has no end, and a pipe lets whoever opens it wait.
     """
+    if _CLOSED.get():
+        raise InputError(f"{what} {NOT_HERE}")
     advice = expected or "give the path of a readable file"
     try:
         # Looked at when it is open, so that nothing else can take its place in between.

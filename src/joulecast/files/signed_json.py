@@ -1,16 +1,17 @@
-"""JSON files with a format name, a version and a checksum: profiles and laws."""
+"""JSON files with a format name, a version and a checksum: profiles and laws.
+
+What is packaged is read without them, as the code beside it is: a test holds them to it.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from joulecast.errors import DAMAGE, FileFormatError, InputError, kind_in_short, shown
-from joulecast.files.documents import parse_json
 from joulecast.files.paths import user_bytes, write_whole
 
 MAX_FILE_BYTES = 64_000_000
@@ -18,6 +19,8 @@ MAX_FILE_BYTES = 64_000_000
 
 def checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of the content as canonical JSON."""
+    import hashlib  # loads OpenSSL: where there is a file of a user's own, not before
+
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -27,23 +30,26 @@ def read_bytes(path: Path, kind: str, advice: str = "") -> bytes:
     return user_bytes(path, kind, MAX_FILE_BYTES, advice)
 
 
-def parse(content: bytes, where: str, kind: str, version: int) -> dict[str, Any]:
+def parse(content: bytes, where: str, kind: str, *versions: int) -> dict[str, Any]:
     """The content of a signed file, without its checksum.
 
-    `kind` is ``"profile"`` or ``"law"``: the file's format is ``joulecast-<kind>``.
+    `kind` is ``"profile"`` or ``"law"``: the file's format is ``joulecast-<kind>``, and `versions` are those
+    of it that are understood.
 
     Raises
     ------
     FileFormatError
         It is not JSON, not of this format or version, or was changed after it was written.
     """
+    from joulecast.files.documents import parse_json  # where there is a file of a user's own, not before
+
     value = parse_json(content, where)
     if not isinstance(value, dict) or value.get("format") != f"joulecast-{kind}":
         raise FileFormatError(f"{where} is not a joulecast {kind} file")
-    if value.get("version") != version:
+    if value.get("version") not in versions:
         raise FileFormatError(
             f"{where} is a {kind} of version {shown(value.get('version'))}; "
-            f"this joulecast reads version {version}: make it again"
+            f"this joulecast reads version {' and '.join(map(str, versions))}: make it again"
         )
     stated = value.pop("sha256", None)
     if stated != checksum(value):

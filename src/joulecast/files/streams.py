@@ -20,7 +20,6 @@ MOST_STREAM_BYTES = 1 << 30
 BLOCK_BYTES = 1 << 20
 STANDARD_INPUT = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/\d{1,9}")
-_PARQUET = b"PAR1"
 _names: dict[str, str] = {}  # what a stream was called, by the path of its file
 
 
@@ -75,6 +74,8 @@ def streams() -> Iterator[Callable[[str], str]]:
 
 def _copied(name: str, target: Path) -> str:
     """A stream written to a file whose ending says what it is."""
+    from joulecast.files.parquet import MAGIC  # numpy, which is loaded where there is a stream, not before
+
     try:
         with _opened(name) as stream, target.open("wb") as file:
             size = 0
@@ -86,7 +87,7 @@ def _copied(name: str, target: Path) -> str:
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror}") from None
     with target.open("rb") as file:
-        is_parquet = file.read(len(_PARQUET)) == _PARQUET
+        is_parquet = file.read(len(MAGIC)) == MAGIC
     return str(target.rename(target.with_suffix(".parquet")) if is_parquet else target)
 
 

@@ -18,8 +18,8 @@ from typing import IO, Any, BinaryIO, TextIO
 import numpy as np
 
 from joulecast.errors import FileFormatError, InputError, shown
-from joulecast.files.columns import Check, Columns, check_distinct
-from joulecast.files.documents import inert
+from joulecast.files.columns import Check, Columns
+from joulecast.files.documents import check_distinct
 from joulecast.files.parquet import MAGIC, parquet_blocks, write_parquet
 from joulecast.files.paths import opened, replacing, shown_path
 
@@ -29,6 +29,7 @@ MOST_COLUMNS = 10_000
 SNIFFED_BYTES = 65_536
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]inf|[+-]nan")
 _JSON_KEY = re.compile(r'"([\w .-]{1,80})"\s*:')
 
 
@@ -40,6 +41,15 @@ def is_parquet(path: Path) -> bool:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def check_source(source: Path, expected: str) -> None:
+    """Raise what `blocks_of` raises where the file cannot be opened: before other work, or other errors."""
+    _opened(source, expected).close()
+
+
+def _opened(source: Path, expected: str) -> BinaryIO:
+    return opened(source, shown_path(source), f"expected a CSV or Parquet file of {expected}")
+
+
 def blocks_of(source: Path, check: Check, expected: str) -> Iterator[Columns]:
     """A file's columns, block by block; at least one block, which may have no rows.
 
@@ -47,7 +57,7 @@ def blocks_of(source: Path, check: Check, expected: str) -> Iterator[Columns]:
     `expected` says in messages what the file should hold, e.g. ``"workloads"``.
     """
     where = shown_path(source)
-    with opened(source, where, f"expected a CSV or Parquet file of {expected}") as file:
+    with _opened(source, expected) as file:
         beginning = _beginning(file, where)
         file.seek(0)
         if is_parquet(source):
@@ -181,3 +191,13 @@ def _cells(column: Any) -> list[Any]:
         return [inert(value) for value in column.tolist()]
     column = values_of(column)
     return column.tolist() if hasattr(column, "tolist") else column  # type: ignore[no-any-return]
+
+
+def inert(cell: Any) -> Any:
+    """A cell of a CSV file as a spreadsheet may have it: text that it would run as a formula is quoted.
+
+    Such text begins with one of ``=+-@`` and is no number. Other cells are as they were.
+    """
+    if not isinstance(cell, str) or len(cell) < 2 or cell[0] not in "=+-@\t\r" or _NUMBER.fullmatch(cell):
+        return cell
+    return "'" + cell

@@ -6,10 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TypedDict
 
+from joulecast.compute.output import IMAGE, said_of, together
 from joulecast.errors import InputError, shown
 from joulecast.footprint.explanation import Step
 from joulecast.footprint.factors import GIVEN, Factor, embodied_of
-from joulecast.footprint.grid.yearly import MIXED, GridIntensity, are_mixed
+from joulecast.footprint.grid.kinds import MIXED, are_mixed
+from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.quantity import Quantity, quantity
 from joulecast.footprint.site import Site, site
 from joulecast.footprint.summation import Amounts, Sum
@@ -17,11 +19,11 @@ from joulecast.forecast.estimate import Estimate
 from joulecast.hardware import Gpu
 from joulecast.presented import Presented
 from joulecast.uncertainty import Ends, Interval
-from joulecast.units import JOULES_PER_KILOWATT_HOUR
+from joulecast.units import JOULES_IN
 
 DRAWN_W = (3.0, 3000.0)  # what GPUs draw: laptops' idle ones, and twice the boards of 2026
 LEAST_AT_WORK_W = 10.0  # of the smallest GPUs while they make pictures: a unit that gives less is not meant
-_ENERGY_UNITS = {"kWh": JOULES_PER_KILOWATT_HOUR, "Wh": JOULES_PER_KILOWATT_HOUR / 1e3, "kJ": 1e3, "mJ": 1e-3}
+_LIKELY_UNITS = ("kWh", "Wh", "kJ", "mJ")  # of an energy that is not in joules, the likeliest first
 
 __all__ = ["Footprint", "Site", "footprint_of", "footprint_of_energy", "power_caveats", "site"]
 
@@ -51,6 +53,7 @@ class GridData(TypedDict):
 class FootprintData(TypedDict):
     """A footprint as JSON has it."""
 
+    output: str
     images: int
     gpu_energy_kwh: Ends
     node_energy_kwh: Ends
@@ -84,6 +87,7 @@ class Footprint(Presented, Amounts):
     grid : the intensity that was used.
     steps : the whole sum.
     warnings : where the numbers deserve doubt.
+    output : what `images` counts: images, or clips of video.
     """
 
     text_by = "footprint_text:footprint_text"
@@ -93,6 +97,7 @@ class Footprint(Presented, Amounts):
     grid: GridIntensity
     steps: tuple[Step, ...]
     warnings: tuple[str, ...]
+    output: str = IMAGE
 
     def __add__(self, other: Footprint) -> Footprint:
         """Both together. Raises InputError where they are accounted, or paid, in different ways."""
@@ -121,16 +126,18 @@ class Footprint(Presented, Amounts):
             grid=grid,
             steps=(*self.steps, *other.steps),
             warnings=tuple(dict.fromkeys((*self.warnings, *other.warnings, *mixed))),
+            output=together((self.output, other.output)),
         )
 
     def explain(self) -> str:
         """The whole sum, line by line, with every factor's source; each line can be redone by hand."""
-        return "\n".join(line for step in self.steps for line in step.lines())
+        return "\n".join(_line_of(self.output, line) for step in self.steps for line in step.lines())
 
     def to_dict(self) -> FootprintData:
         """The same as one JSON object; units are in the names."""
         money = self.money
         return {
+            "output": self.output,
             "images": self.images,
             "gpu_energy_kwh": self.gpu_energy.amount.ends(),
             "node_energy_kwh": self.node_energy.amount.ends(),
@@ -168,17 +175,24 @@ class Footprint(Presented, Amounts):
         return {name: source for name, (_, source) in self.factors().items()}
 
 
+def _line_of(output: str, line: str) -> str:
+    """A line of the sum, said of an output; the words of a source stay."""
+    amounts, colon, source = line.partition("]: ")
+    return said_of(output, amounts) + colon + source
+
+
 def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
-    """The footprint of images as estimated. Raises InputError when the estimate is of dynamic energy."""
+    """The footprint of images or clips as estimated. Raises InputError when they are of dynamic energy."""
     law = f"joulecast estimate, law {estimate.law.name}, 90 % interval"
     return footprint_of_energy(
         estimate.energy,
-        estimate.duration / estimate.workload.batch_size,
+        estimate.gpu_seconds,
         at,
         images=images,
         gpu=estimate.gpu,
         boundary=estimate.boundary,
         source=law,
+        output=estimate.output,
     )
 
 
@@ -191,22 +205,25 @@ def footprint_of_energy(
     gpu: str | Gpu | None = None,
     boundary: str = "gross",
     source: str = GIVEN,
+    output: str = IMAGE,
 ) -> Footprint:
     """The footprint of `images` images at a site.
 
     Parameters
     ----------
     energy_j : gross GPU energy of one image [J].
-    duration_s : GPU time of one image [s]: the time of a batch over its images.
+    duration_s : GPU time of one image [s]: the time of a batch, times the GPUs that share it, over its
+        images.
     gpu : a GPU, its name or the path of its file, for its embodied carbon; None for any GPU's range.
     boundary : of `energy_j`; ``dynamic`` is refused, it leaves out what was drawn while idle.
     source : where energy and time come from.
+    output : what they are of, an ``image`` or a ``clip``.
     """
     check_gross(boundary)
     count = check_images(images)
     energy, duration = (
-        _positive(energy_j, "J/image", "energy of an image"),
-        _positive(duration_s, "s/image", "time of an image"),
+        _positive(energy_j, "J/image", "energy of an image or clip"),
+        _positive(duration_s, "s/image", "time of an image or clip"),
     )
     card = embodied_of(gpu)
     total = Sum(
@@ -227,6 +244,7 @@ def footprint_of_energy(
             *card.warnings,
             *power_caveats(energy.amount.value, duration.amount.value),
         ),
+        output=output,
     )
 
 
@@ -240,13 +258,10 @@ def power_caveats(energy_j: float, duration_s: float) -> tuple[str, ...]:
         f"{energy_j:.4g} J in {duration_s:.4g} s is {_watts(power)}, which no GPU draws "
         f"({least:g} to {most:,g} W)"
     )
-    unit, size = next(
-        ((unit, size) for unit, size in _ENERGY_UNITS.items() if LEAST_AT_WORK_W <= power * size <= most),
-        ("", 0.0),
-    )
-    return (
-        told + (f"; as {unit} it would be {_watts(power * size)}: energies are in joules" if unit else ""),
-    )
+    meant = (unit for unit in _LIKELY_UNITS if LEAST_AT_WORK_W <= power * JOULES_IN[unit] <= most)
+    if unit := next(meant, ""):
+        told += f"; as {unit} it would be {_watts(power * JOULES_IN[unit])}: energies are in joules"
+    return (told,)
 
 
 def _watts(power_w: float) -> str:

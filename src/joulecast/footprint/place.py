@@ -11,7 +11,7 @@ from joulecast.errors import InputError, UnknownNameError
 from joulecast.files.numbers import whole
 from joulecast.footprint.factors import Given
 from joulecast.footprint.grid.hours import intensity_at
-from joulecast.footprint.grid.reading import HourlySeries, find_series
+from joulecast.footprint.grid.series import HourlySeries
 from joulecast.footprint.grid.times import zone_of
 from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.site import Site, site
@@ -76,7 +76,8 @@ class Place:
             stray = [key for key in given if key not in _ALONE]
             if stray:
                 raise InputError(
-                    f"{stray[0]} without a place: give a region, an intensity or an hourly series"
+                    f"{stray[0]} without a place: carbon and cost are of a place; give a region, an "
+                    "intensity or an hourly series"
                 )
             return None
         of_site = {key: value for key, value in given.items() if key not in _OF_SERIES}
@@ -91,6 +92,8 @@ class Place:
         return site(**of_site)  # type: ignore[arg-type]
 
     def _series(self, name: str) -> HourlySeries:
+        from joulecast.footprint.grid.reading import find_series  # where there is a series, not before
+
         if self.timezone is not None:
             zone_of(self.timezone)  # an unknown one is told also where no time needs it
         return find_series(

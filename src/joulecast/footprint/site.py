@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from joulecast.errors import InputError, shown
 from joulecast.footprint.factors import GIVEN, Factor, Given, checked, factor
+from joulecast.footprint.grid.kinds import LOCATION_BASED
 from joulecast.footprint.grid.places import located
 from joulecast.footprint.grid.yearly import GridIntensity, grid_of
 from joulecast.footprint.quantity import Quantity
@@ -35,7 +36,7 @@ def site(
     *,
     year: int | None = None,
     intensity: Given | GridIntensity | None = None,
-    accounting: str = "location-based",
+    accounting: str = LOCATION_BASED,
     host_overhead: Given | None = None,
     pue: Given | None = None,
     wue: Given | None = None,

@@ -16,13 +16,17 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.boundary import BOUNDARIES
 from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast import caveats
+from joulecast.forecast.memory import memory_caveats, peak_bytes
 from joulecast.law.law import GpuColumns, Law, Prediction
+from joulecast.runtime import Runtime
+from joulecast.uncertainty import Interval
 
 # Of the board's power limit: rules of thumb are of one power for all, seven times the limit of small boards.
 POWER_SHARES = (1e-3, 10.0)
 PER_FLOP_J = (1e-17, 1.0)  # chips of today need 1e-12, and 1e-6 where next to nothing is computed
 DYNAMIC = BOUNDARIES.index("dynamic")
 
+Given = Interval | float  # of one, or of a column of them
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -32,11 +36,14 @@ class Answer(NamedTuple):
 
     Attributes
     ----------
-    energy_j, energy_low_j, energy_high_j : GPU energy of one image in its boundary [J], 90 % interval.
-    duration_s, duration_low_s, duration_high_s : time of one batch [s], 90 % interval.
-    flop : of one image [FLOP].
-    idle_power_w : what the dynamic boundary subtracts [W].
-    component_energy_j, component_flop : of one image, by component name.
+    energy_j, energy_low_j, energy_high_j : energy of all boards for one output in its boundary [J], 90 %
+        interval.
+    duration_s, duration_low_s, duration_high_s : time of one batch, of the slowest board [s], 90 % interval.
+    flop : of one output [FLOP].
+    peak_memory_bytes : the most that a batch holds of the GPU's memory [byte], nan where it is not known; of
+        one GPU alone and weights that are not quantised.
+    idle_power_w : what the dynamic boundary subtracts, of all boards [W].
+    component_energy_j, component_flop : of one output, by component name.
     is_usable : where energy and time are positive, finite and possible (`_is_possible`); elsewhere the law
         has no answer.
     doubts : words -> where they hold, in the order in which they are told.
@@ -49,6 +56,7 @@ class Answer(NamedTuple):
     duration_low_s: Floats
     duration_high_s: Floats
     flop: Floats
+    peak_memory_bytes: Floats
     idle_power_w: Floats
     component_energy_j: Mapping[str, Floats]
     component_flop: Mapping[str, Floats]
@@ -63,18 +71,20 @@ def answer(
     precision: str,
     gpus: GpuColumns,
     is_dynamic: Mask,
+    runtime: Runtime,
 ) -> Answer:
-    """What a law says to workloads of a model and precision, each on its GPU and in its boundary."""
-    gross = law.predict(profile, workloads, precision, gpus)
+    """What a law says to workloads of a model, precision and runtime, each on its GPU and in its boundary."""
+    gross = law.predict(profile, workloads, precision, gpus, runtime)
     batch = workloads.batch_size
     found = _within_boundary(gross, is_dynamic, batch)
-    with np.errstate(over="ignore"):  # infinite when nothing is known of the error
+    # A width is infinite when nothing is known of the error; a power that is no number is no answer.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         spread, seconds_spread = np.exp(found.log_half_width), np.exp(found.duration_log_half_width)
+        power = gross.energy_j * batch / gross.duration_s
     energy, seconds = found.energy_j, found.duration_s
     by_component = profile.evaluation(workloads, precision).flop / batch
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # what is then no answer
-        power = gross.energy_j * batch / gross.duration_s
-    limit = gpus.column(lambda gpu: gpu.tdp_w)
+    flop = np.add.reduce(by_component, axis=0)
+    limit = gpus.column(lambda gpu: runtime.power_limit_of(gpu.tdp_w))
     return Answer(
         energy_j=energy,
         energy_low_j=energy / spread,
@@ -82,20 +92,27 @@ def answer(
         duration_s=seconds,
         duration_low_s=seconds / seconds_spread,
         duration_high_s=seconds * seconds_spread,
-        flop=np.add.reduce(by_component, axis=0),
+        flop=flop,
+        peak_memory_bytes=peak_bytes(profile, workloads, precision),
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
         is_usable=(np.minimum(energy, seconds) > 0)
         & (np.maximum(energy, seconds) < math.inf)
-        & _is_possible(power / limit, gross.energy_j, np.add.reduce(by_component, axis=0)),
+        & _is_possible(power / limit, gross.energy_j, flop),
         doubts={
+            **memory_caveats(profile, workloads, precision, gpus, runtime),
             **caveats.workload_caveats(profile, workloads),
             **caveats.power_caveat(power, limit),
             **caveats.host_caveat(gross.host_share),
-            **law.outside(profile, workloads, precision, gpus),
+            **law.outside(profile, workloads, precision, gpus, runtime),
         },
     )
+
+
+def gpu_seconds(duration_s: Interval, gpus: Given, batch_size: Given) -> Interval:
+    """GPU time of one output [s], that of its batch on all the GPUs that share it; of one or of a column."""
+    return duration_s * gpus / batch_size
 
 
 def _is_possible(power_share: Floats, energy_j: Floats, flop: Floats) -> Mask:

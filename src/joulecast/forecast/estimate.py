@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,16 +13,29 @@ from joulecast.architecture.workload import Workload
 from joulecast.boundary import BOUNDARIES
 from joulecast.errors import InputError
 from joulecast.files.plain import plain
-from joulecast.files.streams import as_given
 from joulecast.forecast import caveats
-from joulecast.forecast.answer import Answer, answer, no_answer
+from joulecast.forecast.answer import Answer, answer, gpu_seconds, no_answer
+from joulecast.forecast.estimate_record import record
+from joulecast.forecast.memory import (
+    BOUND_IS_TOO_LARGE,
+    MAY_BE_TOO_LARGE,
+    NOT_KNOWN,
+    TOO_LARGE,
+    MemoryEstimate,
+    does_not_fit,
+    memory_by_component,
+    memory_estimate,
+)
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
 from joulecast.law.load import load_law
 from joulecast.presented import Presented
 from joulecast.question.question import Question, ask
 from joulecast.question.setting import Setting
+from joulecast.records import Record
+from joulecast.runtime import Runtime
 from joulecast.uncertainty import Interval
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.question.setting import GpuChoice, ModelChoice
@@ -30,20 +43,23 @@ if TYPE_CHECKING:
 LawChoice = str | os.PathLike[str] | Law | None
 
 
-@dataclass(frozen=True)
-class ComponentEstimate:
-    """One component's part: calls for a batch, FLOP and energy [J] for one image over all its calls."""
+class ComponentEstimate(Record):
+    """One component's part: calls for a batch, FLOP and energy [J] for one output over all its calls.
+
+    `peak_memory_bytes` is the most GPU memory that is held while it runs, None where it is not known.
+    """
 
     name: str
     role: str
     calls: int
     flop: float
     energy_j: float
+    peak_memory_bytes: float | None
 
 
-@dataclass(frozen=True, repr=False)
-class Estimate(Presented):
-    """What one image costs. Intervals hold the true value 9 times in 10, as far as held-out runs tell.
+class Estimate(Presented, Record):
+    """What one output costs, an image or a clip of video. Intervals hold the true value 9 times in 10, as far
+    as held-out runs tell.
 
     Attributes
     ----------
@@ -51,12 +67,14 @@ class Estimate(Presented):
     law : the law that answers.
     familiarity, timed_familiarity : what the law knew of energies and of times of this model and GPU, each
         one of `joulecast.law.law.FAMILIARITY`.
-    energy_j, energy_low_j, energy_high_j : GPU energy of one image [J], and its 90 % interval.
-    duration_s, duration_low_s, duration_high_s : time of one batch [s], and its 90 % interval.
-    flop : of one image [FLOP]; 1 multiply-accumulate is 2 FLOP.
-    idle_power_w : of the GPU, the law's assumption where nobody measured it [W].
+    energy_j, energy_low_j, energy_high_j : energy of all GPUs for one output [J], and its 90 % interval.
+    duration_s, duration_low_s, duration_high_s : time of one batch, which the slowest GPU sets [s], and its
+        90 % interval.
+    flop : of one output [FLOP]; 1 multiply-accumulate is 2 FLOP.
+    idle_power_w : of all GPUs that share the work, the law's assumption where nobody measured it [W].
     components : the parts of the pipeline; their energies sum to `energy_j`.
     rendered_width, rendered_height : the size at which the pipeline really generates [pixels].
+    rendered_frames : the frames that it really makes; 1 of an image.
     text_tokens : text tokens the denoiser attends to.
     warnings : where the number deserves doubt.
     notes : how the request was understood.
@@ -79,6 +97,7 @@ class Estimate(Presented):
     components: tuple[ComponentEstimate, ...]
     rendered_width: int
     rendered_height: int
+    rendered_frames: int
     text_tokens: int
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -94,18 +113,55 @@ class Estimate(Presented):
         return self.question.workload
 
     @property
+    def runtime(self) -> Runtime:
+        """How it is executed."""
+        return self.question.runtime
+
+    @property
+    def limit_of_boards_w(self) -> float:
+        """What all GPUs that share the work may draw together [W]."""
+        return self.runtime.power_limit_of(self.gpu.tdp_w)
+
+    @property
+    def gpu_seconds(self) -> Interval:
+        """GPU time of one output, of all GPUs that share the work [s], with its 90 % interval."""
+        return gpu_seconds(self.duration, self.runtime.gpus, self.workload.batch_size)
+
+    @property
     def boundary(self) -> str:
         """``gross``: all that the GPU board draws, idle power included; ``dynamic``: without it."""
         return self.question.boundary
 
     @property
+    def output(self) -> str:
+        """What the energy is of: an ``image`` or a ``clip``."""
+        return self.question.profile.output
+
+    @property
+    def clip_s(self) -> float | None:
+        """Seconds for which a clip is played; None where its frame rate is not known, and of an image."""
+        rate = self.question.work.frame_rate
+        return None if rate is None else self.rendered_frames / rate
+
+    @property
+    def energy_per_second_of_video(self) -> Interval | None:
+        """GPU energy of a second of video [J] with its 90 % interval; None where `clip_s` is."""
+        return None if self.clip_s is None else self.energy / self.clip_s
+
+    @cached_property
+    def memory(self) -> MemoryEstimate:
+        """Memory of the GPU that a batch needs, whether it fits, and the largest batch that does: the keys of
+        ``memory`` in JSON, see the quickstart."""
+        return memory_estimate(self.question.profile, self.workload, self.gpu, self.runtime)
+
+    @property
     def power_w(self) -> float:
-        """Average power over the batch [W]; above idle when the boundary is dynamic."""
+        """Average power of all GPUs over the batch [W]; above idle when the boundary is dynamic."""
         return self.energy_j * self.workload.batch_size / self.duration_s
 
     @property
     def energy(self) -> Interval:
-        """GPU energy of one image [J] with its 90 % interval."""
+        """GPU energy of one output [J] with its 90 % interval."""
         return Interval(self.energy_low_j, self.energy_j, self.energy_high_j)
 
     @property
@@ -115,7 +171,7 @@ class Estimate(Presented):
 
     def to_dict(self) -> dict[str, Any]:
         """The same as one JSON object; units are in the names of the keys."""
-        return cast(dict[str, Any], plain(_record(self)))
+        return cast(dict[str, Any], plain(record(self)))
 
 
 def estimate(
@@ -133,55 +189,73 @@ def estimate(
     batch_size: int | None = None,
     precision: str | None = None,
     text_tokens: int | None = None,
+    frames: int | None = None,
+    fps: float | None = None,
+    frame_rate: float | None = None,
+    seconds: float | None = None,
+    strength: float | None = None,
+    input_image: str | tuple[int, int] | None = None,
+    control: str | None = None,
+    lora: int | None = None,
+    lora_rank: int | None = None,
+    lora_fused: bool | None = None,
+    engine: str | None = None,
+    compile: bool | None = None,
+    quantization: str | None = None,
+    cache: str | None = None,
+    gpus: int | None = None,
+    parallel: str | Mapping[str, int] | None = None,
+    power_limit_w: float | None = None,
     boundary: str | None = None,
     law: LawChoice = None,
 ) -> Estimate:
-    """Energy, time and power of generating an image. What is not given takes the model's default.
+    """Energy, time and power of generating an image or a clip. What is not given takes the model's default.
 
     Parameters
     ----------
     model : name, alias or hub id of a catalogue model, or the path of a profile file.
-    gpu : name or alias of a catalogue GPU, or the path of a GPU file.
+    gpu : name or alias of a catalogue GPU, or the path of a GPU file; ``8xH100`` is 8 GPUs.
     width, height, or size : pixels; `size` is ``"WIDTHxHEIGHT"`` or a pair.
     steps : denoising steps, as given to the pipeline.
     passes : denoiser passes a step, 1 or 2; by default what the pipeline does at its scales of guidance.
     guidance, true_cfg_scale : the pipeline's ``guidance_scale``, and its other scale where only that one
         makes a second pass.
     negative_prompt : whether one is given; some pipelines make a second pass only then.
-    batch_size : images generated together.
+    batch_size : images or clips generated together.
     precision : ``fp16``, ``bf16`` or ``fp32``.
     text_tokens : text tokens the denoiser attends to.
+    frames : of a clip of video.
+    fps, or frame_rate : frames a second of the clip; by default the rate of the model's authors, if any.
+    seconds : length of the clip [s] in place of `frames`.
+    strength : of an input image's noise, above 0 up to 1: the share of the steps that is made.
+    input_image : size of the image that the pipeline is given, that of what is made, as `size` [pixels].
+    control : the kind of a ControlNet beside the denoiser, e.g. ``canny``.
+    lora : LoRA adapters that are loaded and, as diffusers has it, not fused into the weights.
+    lora_rank : their rank; 16 by default.
+    lora_fused : whether they were fused into the weights, which costs nothing.
+    engine : what runs the pipeline, e.g. ``sglang`` (`joulecast runtimes`); ``diffusers`` by default.
+    compile : whether torch.compile made the denoiser's kernels.
+    quantization : of the denoiser, e.g. ``fp8``, or ``int8-weights`` of its weights alone.
+    cache : of denoising steps, e.g. ``cache-dit``.
+    gpus : GPUs that share the work, as the GPU's name may say (``8xH100``).
+    parallel : how they share it, ``"ulysses=4,cfg=2"`` or the same as a mapping.
+    power_limit_w : what each board may draw [W]; by default its own limit.
     boundary : ``gross`` (all the board draws) or ``dynamic`` (idle power subtracted).
     law : name of a packaged law, path of a law file, or a law; None for the default law.
 
     Raises
     ------
     UnknownNameError
-        An unknown model, GPU, precision, boundary or law; carries near matches.
+        An unknown model, GPU, precision, engine, quantisation, cache, boundary or law; carries near matches.
     InputError
-        A value is out of range, or the pipeline would refuse the workload.
+        A value is out of range, the pipeline would refuse the workload, or the model or the GPU cannot be run
+        so.
     FileFormatError
         A profile, GPU or law file is damaged.
     """
-    setting = Setting.of(
-        {
-            "model": model,
-            "gpu": gpu,
-            "size": size,
-            "width": width,
-            "height": height,
-            "steps": steps,
-            "passes": passes,
-            "guidance": guidance,
-            "true_cfg_scale": true_cfg_scale,
-            "negative_prompt": negative_prompt,
-            "batch_size": batch_size,
-            "precision": precision,
-            "text_tokens": text_tokens,
-            "boundary": boundary,
-        }
-    )
-    return estimate_of(ask(setting), law)
+    asked = dict(locals())  # all parameters, by the names of their keys
+    del asked["law"]
+    return estimate_of(ask(Setting.of(asked)), law)
 
 
 def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
@@ -189,13 +263,15 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     known, work, gpu = resolve_law(law), question.work, question.gpu
     columns, on_gpu = work.workload.columns(), GpuColumns.of(gpu, 1)
     is_dynamic = np.array([question.boundary == BOUNDARIES[1]])
-    row = answer(known, work.profile, columns, work.workload.precision, on_gpu, is_dynamic)
+    precision, runtime = work.workload.precision, question.runtime
+    row = answer(known, work.profile, columns, precision, on_gpu, is_dynamic, runtime)
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
-    (of_pair,) = caveats.known_of(known, work.profile, on_gpu.gpus)
+    (of_pair,) = caveats.known_of(known, work.profile, on_gpu.gpus, precision, runtime)
     width, height = work.profile.rendered(columns)
-    rendered = int(width[0]), int(height[0])
+    rendered = int(width[0]), int(height[0]), int(work.profile.rendered_frames(columns)[0])
     calls = work.profile.calls(columns)
+    by_component = memory_by_component(work.profile, work.workload)
     return Estimate(
         question=question,
         law=known,
@@ -216,11 +292,14 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
                 calls=round(float(calls[part.name][0])),
                 flop=float(row.component_flop[part.name][0]),
                 energy_j=float(row.component_energy_j[part.name][0]),
+                peak_memory_bytes=by_component.get(part.name),
             )
             for part in work.profile.components
+            if part.is_called
         ),
         rendered_width=rendered[0],
         rendered_height=rendered[1],
+        rendered_frames=rendered[2],
         text_tokens=int(work.profile.text_tokens(columns)[0]),
         warnings=(*question.warnings, *_warnings(question, of_pair, row, rendered)),
         notes=(*question.notes, *work.profile.notes),
@@ -232,72 +311,24 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
-def _warnings(question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int]) -> list[str]:
+def _warnings(
+    question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int, int]
+) -> list[str]:
     profile, workload = question.profile, question.workload
-    asked, rounding = (workload.width, workload.height), caveats.rounding(profile)
-    of_pair = caveats.pair_caveats(profile, question.gpu, workload.precision, question.boundary, known)
-    of_workload = [words for words, holds in row.doubts.items() if holds[0]]
-    in_full = f"{asked[0]}x{asked[1]} is generated at {rendered[0]}x{rendered[1]}: {rounding}"
-    return [*of_pair, *(in_full if words == rounding else words for words in of_workload)]
+    of_pair = caveats.pair_caveats(
+        profile, question.gpu, workload.precision, question.boundary, known, question.runtime
+    )
+    of_workload = (words for words, holds in row.doubts.items() if holds[0])
+    return [*of_pair, *(_in_full(words, question, rendered) for words in of_workload)]
 
 
-# --- as JSON -------------------------------------------------------------------------------------
-
-
-def _record(guess: Estimate) -> dict[str, object]:
-    names = (
-        "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s",
-        "power_w", "flop", "boundary",
-    )  # fmt: skip
-    return {
-        **{name: getattr(guess, name) for name in names},
-        "components": [dataclasses.asdict(part) for part in guess.components],
-        "workload": _workload_record(guess),
-        "gpu": _gpu_record(guess.gpu, guess.idle_power_w),
-        "law": _law_record(guess),
-        "warnings": guess.warnings,
-        "notes": guess.notes,
-    }
-
-
-def _workload_record(guess: Estimate) -> dict[str, object]:
-    profile, work = guess.question.profile, guess.question.work
-    return {
-        "model": profile.name,
-        "hub_id": profile.hub_id,
-        "pipeline": profile.pipeline,
-        "origin": as_given(profile.origin),
-        "parameters": profile.parameters,
-        **dataclasses.asdict(guess.workload),
-        "text_tokens": guess.text_tokens,
-        "rendered_width": guess.rendered_width,
-        "rendered_height": guess.rendered_height,
-        "guidance": work.guidance,
-        "true_cfg_scale": work.true_cfg_scale,
-        "negative_prompt": work.negative_prompt,
-    }
-
-
-def _gpu_record(gpu: Gpu, idle_w: float) -> dict[str, object]:
-    return {
-        "name": gpu.name,
-        "tdp_w": gpu.tdp_w,
-        "idle_power_w": idle_w,
-        "memory_bytes": gpu.memory_bytes,
-        "origin": gpu.origin,
-        "sources": dict(gpu.sources),
-    }
-
-
-def _law_record(guess: Estimate) -> dict[str, object]:
-    """What the law says of itself, and its published error for what it knew of this model and GPU."""
-    facts = guess.law.describe()
-    error = facts.error(guess.familiarity, guess.timed_familiarity)
-    return {
-        "name": facts.name,
-        "form": facts.form,
-        "fitted_on": dataclasses.asdict(facts.fitted_on),
-        "familiarity": guess.familiarity,
-        "timed_familiarity": guess.timed_familiarity,
-        "held_out_error": error.to_dict(),
-    }
+def _in_full(words: str, question: Question, rendered: tuple[int, int, int]) -> str:
+    """A caveat of many settings, said of one: its size, its frames, or what of its batch fits."""
+    profile, workload = question.profile, question.workload
+    if words in (TOO_LARGE, MAY_BE_TOO_LARGE, BOUND_IS_TOO_LARGE, NOT_KNOWN):
+        return does_not_fit(profile, workload, question.gpu, question.runtime)
+    if words == caveats.rounding(profile):
+        return f"{workload.width}x{workload.height} is generated at {rendered[0]}x{rendered[1]}: {words}"
+    if words == caveats.rounding_frames(profile):
+        return f"{counted(workload.frames, 'frame')} are made as {rendered[2]}: {words}"
+    return words

@@ -61,10 +61,15 @@ def predict(table: Mapping[str, Any] | str | os.PathLike[str], *, law: LawChoice
     Returns
     -------
     The input's columns as they were (a CSV file's as text), and arrays of shape (rows,):
-    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image, 90 % interval], ``duration_s``,
-    ``duration_low_s``, ``duration_high_s`` [s, of one batch, 90 % interval], ``flop`` [FLOP, of one
-    image], nan where a row cannot be predicted; ``law`` (its name), ``assumed`` (what a row did not give,
-    and what was taken), ``warning`` (where the number deserves doubt), ``error`` (why there is none), text.
+    ``energy_j``, ``energy_low_j``, ``energy_high_j`` [J, of one image or clip, 90 % interval],
+    ``duration_s``, ``duration_low_s``, ``duration_high_s`` [s, of one batch, 90 % interval], ``flop`` [FLOP,
+    of one image or clip], ``peak_memory_bytes`` [byte, the most that a batch holds of the GPU's memory, nan
+    where it is not known], nan where a row cannot be predicted; of clips ``rendered_frames`` (the frames that
+    are made), ``clip_s`` [s, how long it is played], ``energy_per_second_of_video_j``,
+    ``energy_per_second_of_video_low_j``, ``energy_per_second_of_video_high_j`` [J, 90 % interval], masked or
+    nan of images, and nan where no frame rate is known; ``law`` (its name), ``assumed`` (what a row did not
+    give, and what was taken), ``warning`` (where the number deserves doubt), ``error`` (why there is none),
+    text.
 
     Raises
     ------

@@ -21,22 +21,29 @@ from joulecast.forecast.answer import DYNAMIC, Answer, answer, no_answer
 from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.hardware import Gpu
 from joulecast.law.law import GpuColumns, Law
+from joulecast.question.headers import keys_of
 from joulecast.question.neighbours import neighbour
 from joulecast.question.question import Question
 from joulecast.question.questions import SEPARATOR, Device, Questions, questions_of
-from joulecast.question.table import REQUIRED, TableReader, keys_of
+from joulecast.question.table import REQUIRED, TableReader
+from joulecast.runtime import Runtime
 from joulecast.uncertainty import Interval
 
 NUMBERS = (
     "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s", "flop",
+    "peak_memory_bytes",
 )  # fmt: skip
-OUTPUTS = (*NUMBERS, "law", "assumed", "warning", "error")
+PER_SECOND = "energy_per_second_of_video_j"
+PER_SECOND_LOW, PER_SECOND_HIGH = "energy_per_second_of_video_low_j", "energy_per_second_of_video_high_j"
+RENDERED_FRAMES, CLIP_S = "rendered_frames", "clip_s"
+OF_CLIPS = (RENDERED_FRAMES, CLIP_S, PER_SECOND, PER_SECOND_LOW, PER_SECOND_HIGH)  # empty for images
+OUTPUTS = (*NUMBERS, *OF_CLIPS, "law", "assumed", "warning", "error")
 MOST_THREADS = 4
-SORTED_ROWS = 131_072  # sorted by model and precision at a time: what is scattered over them fits the cache
-CHUNK = 4_096  # workloads evaluated at a time: their arrays fit the processor's cache
+CHUNK = 8_192  # workloads evaluated at a time: many for each GPU, and their arrays still fit the cache
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+MaskedRows = np.ma.MaskedArray[Any, np.dtype[np.int64]]
 
 
 def check_columns(names: list[str], where: str = "the table") -> None:
@@ -83,7 +90,7 @@ class Predicted:
         return dict(zip(NUMBERS, np.ascontiguousarray(self.table.T), strict=True))
 
     def energy_j(self, row: int) -> Interval:
-        """GPU energy of one image of a row [J], with its 90 % interval."""
+        """GPU energy of one image or clip of a row [J], with its 90 % interval."""
         return self._interval(row, "energy_low_j", "energy_j", "energy_high_j")
 
     def duration_s(self, row: int) -> Interval:
@@ -106,10 +113,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Rows of one model and precision."""
+    """Rows of one model, precision and runtime."""
 
     profile: ComputeProfile
     precision: str
+    runtime: Runtime
     rows: Rows
 
 
@@ -125,8 +133,10 @@ class Predictor:
         check_columns(list(columns))
         questions = self._reader.read(columns)
         found = self.answers(questions)
+        numbers = found.numbers
         return {
-            **found.numbers,
+            **numbers,
+            **_of_clips(questions, numbers),
             "law": np.full(len(questions), self.law.name),
             "assumed": questions.assumed,
             "warning": found.warning,
@@ -136,9 +146,7 @@ class Predictor:
     def answers(self, questions: Questions) -> Predicted:
         """The answer of every question that is one, on as many threads as there are cores."""
         found = Predicted.none(questions)
-        usable = np.flatnonzero(questions.error == "")
-        blocks = (usable[start : start + SORTED_ROWS] for start in range(0, len(usable), SORTED_ROWS))
-        tasks = [chunk for block in blocks for chunk in _chunks(questions, block)]
+        tasks = list(_chunks(questions, np.flatnonzero(questions.error == "")))
         run = partial(self._answer_chunk, questions.devices, _asked(questions), found)
         if len(tasks) < 2:
             for task in tasks:
@@ -171,7 +179,7 @@ class Predictor:
             )  # fmt: skip
         on_gpu = GpuColumns(tuple(device.gpu for device in devices), index)
         try:
-            one = answer(self.law, chunk.profile, workloads, precision, on_gpu, is_dynamic)
+            one = answer(self.law, chunk.profile, workloads, precision, on_gpu, is_dynamic, chunk.runtime)
         except JoulecastError as error:
             found.refuse(rows, str(error))
             return
@@ -188,11 +196,15 @@ class Predictor:
         doubts: Mapping[str, NDArray[np.bool_]],
     ) -> Words:
         """Warnings of each workload: the few combinations of words that occur, then looked up."""
-        known = caveats.known_of(self.law, chunk.profile, on_gpu.gpus)
+        known = caveats.known_of(self.law, chunk.profile, on_gpu.gpus, chunk.precision, chunk.runtime)
         pairs = [
             SEPARATOR.join(
                 [d.ambiguity] * bool(d.ambiguity)
-                + [*caveats.pair_caveats(chunk.profile, d.gpu, chunk.precision, boundary, of_pair)]
+                + [
+                    *caveats.pair_caveats(
+                        chunk.profile, d.gpu, chunk.precision, boundary, of_pair, chunk.runtime
+                    )
+                ]
             )
             for d, of_pair in zip(devices, known, strict=True)
             for boundary in BOUNDARIES
@@ -214,30 +226,55 @@ class Predictor:
         return found
 
 
+def _of_clips(questions: Questions, numbers: Mapping[str, Floats]) -> dict[str, Floats | MaskedRows]:
+    """The columns OF_CLIPS: frames, and numbers; masked and nan for images and where there is no answer."""
+    makes_clips = np.array([profile.frames is not None for profile in questions.profiles], dtype=bool)
+    is_clip = np.isfinite(numbers["energy_j"])
+    is_clip[is_clip] = makes_clips[questions.model[is_clip]]
+    clip_s = np.where(is_clip, questions.clip_s(), np.nan)
+    return {
+        RENDERED_FRAMES: np.ma.masked_array(questions.rendered_frames(), ~is_clip),
+        CLIP_S: clip_s,
+        PER_SECOND: numbers["energy_j"] / clip_s,
+        PER_SECOND_LOW: numbers["energy_low_j"] / clip_s,
+        PER_SECOND_HIGH: numbers["energy_high_j"] / clip_s,
+    }
+
+
 def predict_questions(questions: Sequence[Question], law: LawChoice = None) -> Predicted:
     """The answer of every question, in order, predicted in columns."""
     return Predictor(resolve_law(law)).answers(questions_of(questions))
 
 
 def _chunks(questions: Questions, rows: Rows) -> Iterator[_Chunk]:
-    """The rows by model and precision, at most CHUNK at a time."""
+    """The rows by model, precision and runtime, at most CHUNK at a time."""
     profiles = questions.profiles
     first = {id(one): place for place, one in reversed(list(enumerate(profiles)))}  # aliases share a model
     same = np.array([first[id(one)] for one in profiles])
+    runtimes = questions.runtimes
     key = same[questions.model[rows]] * len(PRECISIONS) + questions.precision[rows]
-    small = np.min_scalar_type(len(profiles) * len(PRECISIONS))  # two bytes sort ten times faster than eight
+    if len(runtimes) > 1:
+        key = key * len(runtimes) + questions.runtime[rows]
+    small = np.min_scalar_type(
+        len(profiles) * len(PRECISIONS) * len(runtimes)
+    )  # two bytes sort ten times faster than eight
     order = np.argsort(key.astype(small), kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    for part in np.split(order, starts[1:]):
-        model, precision = divmod(int(key[part[0]]), len(PRECISIONS))
+    for part in np.split(order, starts)[1:]:
+        kind, runtime = divmod(int(key[part[0]]), len(runtimes))
+        model, precision = divmod(kind, len(PRECISIONS))
         for start in range(0, len(part), CHUNK):
-            yield _Chunk(profiles[model], PRECISIONS[precision], rows[part[start : start + CHUNK]])
+            yield _Chunk(
+                profiles[model], PRECISIONS[precision], runtimes[runtime], rows[part[start : start + CHUNK]]
+            )
 
 
 def _asked(questions: Questions) -> NDArray[np.int32]:
     """Each row's GPU, boundary and workload, side by side: rows of one model are scattered over the table."""
-    q, frames = questions, np.ones(len(questions), dtype=np.int64)
-    workload = (q.width, q.height, q.steps, q.passes, q.batch_size, q.text_tokens, frames, q.negative_prompt)
+    q = questions
+    workload = (
+        q.width, q.height, q.steps, q.passes, q.batch_size, q.text_tokens, q.frames, q.negative_prompt,
+    )  # fmt: skip
     return np.stack((q.gpu, q.boundary, *workload), axis=1, dtype=np.int32, casting="same_kind")
 
 
@@ -250,14 +287,14 @@ def _met(devices: Sequence[Device], gpu: Rows) -> tuple[list[Device], Rows]:
 
 
 def _problems(chunk: _Chunk, workloads: WorkloadColumns, devices: list[Device], index: Rows) -> Words | None:
-    """Why the pipeline or the GPU would refuse each workload; None when none is refused."""
+    """Why the GPU or the pipeline would refuse each workload, in the order of `ask`; None for none."""
     refusals = chunk.profile.errors(workloads)
     unsupported = [_unsupported(device.gpu, chunk.precision) for device in devices]
     if not any(refusals) and not any(unsupported):
         return None
     problem = np.array(refusals, dtype=object)
     by_gpu = np.array(unsupported, dtype=object)[index]
-    return np.where(problem == "", by_gpu, problem)
+    return np.where(by_gpu == "", problem, by_gpu)
 
 
 def _held(masked: Sequence[str], bits: int) -> str:

@@ -12,30 +12,34 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from joulecast.boundary import check_boundary
 from joulecast.errors import FileFormatError, InputError, shown
-from joulecast.files.documents import inert, parse_csv_records
+from joulecast.files.documents import parse_csv_records
 from joulecast.files.fields import MOST_MEASURED
 from joulecast.files.paths import replacing, shown_path, user_text
 from joulecast.files.plain import finite
+from joulecast.files.tables import inert
 from joulecast.forecast.predictor import OUTPUTS, Predictor
 from joulecast.law.law import Law
 from joulecast.law.scores import Score, log_of_call, score_errors
 from joulecast.measure.export import run_id, runtime_of
-from joulecast.measure.records import EAGER
+from joulecast.measure.records import EAGER, TF32_DEFAULT
 from joulecast.measure.store import NewTask
 from joulecast.question.gpus import gpu as find_gpu
 from joulecast.question.questions import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runtime import Runtime
 
 SETTINGS: Final = (
     "model", "width", "height", "steps", "passes", "batch_size", "precision", "text_tokens",
+    "negative_prompt", "frames",
 )  # fmt: skip
-COLUMNS: Final = ("run_id", "gpu", *SETTINGS, "boundary", "runtime", "weights", *OUTPUTS)
+COMPILE: Final = "compile"
+COLUMNS: Final = ("run_id", "gpu", *SETTINGS, COMPILE, "boundary", "runtime", "weights", *OUTPUTS)
 NEEDED: Final = ("run_id", "boundary", "energy_j", "energy_low_j", "energy_high_j", "duration_s")
 MOST_BYTES: Final = 50_000_000
 
@@ -45,7 +49,8 @@ def predict_plan(
 ) -> dict[str, list[Any]]:
     """Predictions of a plan's tasks on a GPU, in columns, COLUMNS; those for other GPUs left out.
 
-    Units as of `joulecast.predict`. A runtime that is not eager gets a warning: no law is of it.
+    Units as of `joulecast.predict`. A compiled task is predicted as such; by a law that knows no runtimes it
+    is not, and its `error` says so. A task with a TF32 setting of its own gets a warning: no law is of it.
 
     Raises InputError when the GPU or the boundary is unknown, or no task is for this GPU.
     """
@@ -57,6 +62,7 @@ def predict_plan(
         "run_id": [run_id(name, spec, known) for spec in specs],
         "gpu": [known] * len(specs),
         **{key: [getattr(spec, key) for spec in specs] for key in SETTINGS},
+        COMPILE: [spec.runtime != EAGER for spec in specs],
         "boundary": [boundary] * len(specs),
         "runtime": [runtime_of(spec) for spec in specs],
         "weights": [spec.weights for spec in specs],
@@ -64,14 +70,14 @@ def predict_plan(
     answers = Predictor(law).predict({key: cells for key, cells in columns.items() if key != "runtime"})
     found = columns | {key: list(values) for key, values in answers.items()}
     found["warning"] = [
-        SEPARATOR.join(filter(None, [words, _runtime_caveat(runtime)]))
-        for words, runtime in zip(found["warning"], found["runtime"], strict=True)
+        SEPARATOR.join(filter(None, [words, _tf32_caveat(spec.tf32)]))
+        for words, spec in zip(found["warning"], specs, strict=True)
     ]
     return found
 
 
-def _runtime_caveat(runtime: str) -> str:
-    return "" if runtime == EAGER else f"runtime {runtime}: laws are of eager execution"
+def _tf32_caveat(tf32: str) -> str:
+    return "" if tf32 == TF32_DEFAULT else f"tf32 {tf32}: laws are of torch's default"
 
 
 def write_predictions(columns: Mapping[str, Sequence[Any]], out: str | os.PathLike[str]) -> None:
@@ -89,20 +95,22 @@ def write_predictions(columns: Mapping[str, Sequence[Any]], out: str | os.PathLi
 
 
 def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value is np.ma.masked or (isinstance(value, float) and math.isnan(value)):
         return ""
     return repr(float(value)) if isinstance(value, float) else str(inert(value))
 
 
 @dataclass(frozen=True)
 class Checked:
-    """Predictions beside what was measured; arrays of shape (runs,), eager runs alone.
+    """Predictions beside what was measured; arrays of shape (runs,), runs of the runtime that was predicted.
 
     Attributes
     ----------
     runs : what was measured.
     energy_j, low_j, high_j, duration_s : predicted, nan where nothing was.
-    other_runtime : runs of another runtime, left out.
+    other_runtime : runs of another runtime than was predicted, or of another TF32 than laws are of; left out.
     unmeasured : predictions without a run.
     unpredicted : runs without a prediction.
     """
@@ -134,10 +142,12 @@ class Checked:
         return score_errors(errors[rows], log_call[rows], held[rows], width[rows])
 
     def groups(self) -> Iterator[tuple[str, Score, Score]]:
-        """All runs, then those of each model and of each precision: name, energy, time."""
+        """Name, energy, time: of all runs, then of each model and precision, and of runtimes if several."""
         yield "all", self.score("energy_j"), self.score("duration_s")
-        for column in ("model", "precision"):
-            values = self.runs.column(column)
+        runtimes = [run.runtime.kind.label for run in self.runs]
+        if len(set(runtimes)) == 1:
+            runtimes = []
+        for values in (self.runs.column("model"), self.runs.column("precision"), runtimes):
             for value in dict.fromkeys(values):
                 rows = np.array([one == value for one in values])
                 yield str(value), self.score("energy_j", rows), self.score("duration_s", rows)
@@ -171,6 +181,8 @@ class Checked:
 def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:
     """Compare a file of predictions with runs, matched by `run_id` and boundary.
 
+    A file without a column `compile` predicts eager runs alone.
+
     Raises
     ------
     InputError
@@ -187,13 +199,13 @@ def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:
         key = run.run_id.removesuffix(f"-{run.boundary}"), run.boundary or ""
         if key not in predicted:
             unpredicted += 1
-        elif run.runtime != EAGER:
-            other_runtime += 1
-            met.add(key)
-        else:
+            continue
+        met.add(key)
+        if _is_of_runtime(run, predicted[key].runtime):
             matched.append(run)
-            numbers.append(predicted[key])
-            met.add(key)
+            numbers.append(predicted[key].numbers)
+        else:
+            other_runtime += 1
     if not matched:
         raise InputError(
             f"no run was predicted in {shown(str(path))}: {len(predicted)} predictions, {len(runs)} runs; "
@@ -204,7 +216,18 @@ def check_predictions(path: str | os.PathLike[str], runs: RunTable) -> Checked:
     return Checked(RunTable(matched), energy, low, high, seconds, other_runtime, unmeasured, unpredicted)
 
 
-def _read(path: str | os.PathLike[str]) -> dict[tuple[str, str], tuple[float, ...]]:
+class _Row(NamedTuple):
+    """What was predicted: energy, its ends and time [J, J, J, s], and of which runtime."""
+
+    numbers: tuple[float, ...]
+    runtime: Runtime
+
+
+def _is_of_runtime(run: MeasuredRun, runtime: Runtime) -> bool:
+    return run.runtime.kind == runtime and run.power_limit_w is None and run.tf32 == TF32_DEFAULT
+
+
+def _read(path: str | os.PathLike[str]) -> dict[tuple[str, str], _Row]:
     text = user_text(path, "predictions", MOST_BYTES)
     rows = [row for _, row in parse_csv_records(text, f"predictions {shown_path(path)}")]
     missing = [name for name in NEEDED if not rows or name not in rows[0]]
@@ -214,8 +237,9 @@ def _read(path: str | os.PathLike[str]) -> dict[tuple[str, str], tuple[float, ..
             "`joulecast campaign predict` writes"
         )
     return {
-        (row["run_id"], row["boundary"]): tuple(
-            _number(row[name], f"{shown(str(path))}, data row {place}") for name in NEEDED[2:]
+        (row["run_id"], row["boundary"]): _Row(
+            tuple(_number(row[name], f"{shown(str(path))}, data row {place}") for name in NEEDED[2:]),
+            Runtime(compile=row.get(COMPILE) == "yes"),
         )
         for place, row in enumerate(rows, 1)
     }

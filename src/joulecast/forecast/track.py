@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.output import CLIP, said_of
 from joulecast.errors import JoulecastError
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate
 from joulecast.measure.meter import Meter
@@ -22,8 +23,8 @@ class Track:
     Attributes
     ----------
     measured : gross energy [J], time [s] and phases; see `joulecast.measure.phases.Tracked`.
-    predicted : the estimate for one image of what was seen; None where `problem` says why.
-    images : images generated in the block.
+    predicted : the estimate for one image or clip of what was seen; None where `problem` says why.
+    images : images or clips generated in the block.
     problem : why nothing was predicted; empty where it was.
     """
 
@@ -33,12 +34,12 @@ class Track:
 
     @property
     def images(self) -> int:
-        """Images generated in the block."""
+        """Images or clips generated in the block."""
         return self.measured.observed.images
 
     @property
     def energy_per_image_j(self) -> float:
-        """Measured gross energy of one image [J]; nan when none was generated."""
+        """Measured gross energy of one image or clip [J]; nan when none was generated."""
         return self.measured.energy_j / self.images if self.images else float("nan")
 
 
@@ -97,17 +98,22 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
             f"the catalogue does not know the pipeline {name!r}; name its `model`, or give the profile file "
             "that `joulecast profile FOLDER` makes of it"
         )
-    denoisers = [part.name for part in load_profile(known).denoisers]
+    profile = load_profile(known)
+    denoisers = profile.denoising_modules
     given = sum(observed.given.get(part, 0) for part in denoisers)
     if not observed.images:
-        raise JoulecastError("no image was seen being generated")
+        raise JoulecastError(f"no {profile.output} was seen being generated")
     if not given:
         raise JoulecastError(
             f"{known} denoises with {' and '.join(denoisers)}, which this pipeline did not call: is it that?"
         )
     if len(observed.sizes) > 1:
         sizes = ", ".join(f"{width}x{height}" for width, height in sorted(observed.sizes))
-        raise JoulecastError(f"images of several sizes were generated ({sizes}): track each size by itself")
+        told = said_of(profile.output, "images of several sizes")
+        raise JoulecastError(f"{told} were generated ({sizes}): track each size by itself")
+    if profile.output == CLIP and len(observed.frames) != 1:
+        lengths = ", ".join(map(str, sorted(observed.frames))) or "none"
+        raise JoulecastError(f"clips of one number of frames are predicted, and {lengths} were seen")
     ((width, height),) = observed.sizes
     batch = observed.images // observed.runs
     scheduler = pipeline.scheduler
@@ -121,6 +127,7 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
         steps=steps,
         passes=passes,
         batch_size=batch,
+        frames=min(observed.frames) if profile.output == CLIP else None,
         precision=_precision_of(pipeline.components[denoisers[0]]),
         law=law,
     )

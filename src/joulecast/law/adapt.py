@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,17 +21,18 @@ import numpy as np
 
 from joulecast.law.calibration import calibrated, packaged_law
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw
-from joulecast.law.forms import fit_law
+from joulecast.law.fitted import Calibration, FittedLaw
+from joulecast.law.forms import find_form, fit_law
 from joulecast.law.hold_out import HeldOut, Say, groups_of, predict_runs, validate
-from joulecast.law.law import FAMILIARITY
+from joulecast.law.law import FAMILIARITY, FORMATS, FittedOn, Own
 from joulecast.law.load import default_law
-from joulecast.law.own_runs import EAGER, check, load_run_profile, named, usable
+from joulecast.law.own_runs import check, fitted_runs, load_run_profile, named, usable
 from joulecast.law.score_runs import OnRuns, on_runs
 from joulecast.law.scores import Scores
 from joulecast.presented import Presented
 from joulecast.question.gpus import gpu
-from joulecast.runs import MeasuredRun, RunTable, packaged_runs
+from joulecast.runs import MeasuredRun, RunTable, as_runs
+from joulecast.runtime import REFERENCE_STRATUM
 
 # Runs behind which a conformal 90 % quantile exists: (n + 1) * 0.9 <= n.
 FEWEST_FOR_INTERVAL = 9
@@ -63,7 +65,7 @@ class Adaptation(Presented):
 
 
 def fit(
-    runs: RunTable,
+    runs: RunTable | str | os.PathLike[str],
     form: str | None = None,
     name: str = "mine",
     *,
@@ -72,22 +74,27 @@ def fit(
 ) -> Adaptation:
     """Fit a law on a user's runs, with the packaged ones unless `alone`.
 
-    `form` is that of the default law unless given; `name` becomes the law's name; `say` is told what is being
-    done.
+    `runs` are a table, or the path of its CSV file; `form` is that of the default law unless given; `name`
+    becomes the law's name; `say` is told what is being done.
 
     Raises
     ------
     UnknownNameError
         There is no such form.
+    InputError, FileFormatError
+        `runs` are neither a table nor the file of one.
+    MissingExtraError
+        The fit needs an extra that is not installed.
     FitError
         The runs cannot support the fit: too few or degenerate, one GPU only (`alone`), both boundaries,
         a measurement that occurs twice, an unknown model.
     """
     say = say or (lambda words: None)
     form = form or default_law()
+    find_form(form).check_extras()
     packaged = packaged_law(form)
-    own, left_out = usable(named(runs))
-    others = RunTable() if alone else packaged_runs().filter(runtime=EAGER)
+    own, left_out = usable(named(as_runs(runs)), find_form(form).law.knows_runtimes)
+    others = RunTable() if alone else fitted_runs(find_form(form))[0]
     check(own, others, alone)
     own = _with_source(own)
     say(f"fitting {form} on {len(own)} runs of yours and {len(others)} packaged ones")
@@ -111,10 +118,14 @@ def fit(
     )
 
 
-def _pairs(own: RunTable, quantity: str) -> tuple[tuple[str, str], ...]:
-    """Models and GPUs of which the user measured the quantity, on GPUs with enough runs to say how well."""
+def _pairs(own: RunTable, quantity: str) -> tuple[Own, ...]:
+    """What the user measured the quantity of, on GPUs with enough runs to say how well."""
     measured = _well_measured(own, quantity)
-    pairs = {(run.model, gpu(run.gpu).name) for run in own if getattr(run, quantity) is not None}
+    pairs = {
+        (run.model, gpu(run.gpu).name, run.runtime.family, FORMATS[run.precision])
+        for run in own
+        if getattr(run, quantity) is not None
+    }
     return tuple(sorted(pair for pair in pairs if pair[1] in measured))
 
 
@@ -189,32 +200,48 @@ def _of_a_known_host(held: HeldOut) -> HeldOut:
 
 
 def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, own: RunTable) -> FittedLaw:
-    """The packaged widths, at least as wide as the user's held-out runs ask for.
+    """The packaged widths, of each stratum of runtimes at least as wide as the user's held-out runs ask for.
 
     A GPU that the packaged law had not seen, with too few runs to tell, stays as uncertain as one.
     """
+    reference = Calibration(packaged.half_widths, packaged.duration_half_widths, packaged.errors)
+    strata = {REFERENCE_STRATUM: reference, **packaged.runtimes}
+    adapted = {
+        stratum: _adapted(old, packaged.fitted_on, held, own, stratum) for stratum, old in strata.items()
+    }
+    found = adapted.pop(REFERENCE_STRATUM)
+    return dataclasses.replace(
+        law,
+        half_widths=found.half_widths,
+        duration_half_widths=found.duration_half_widths,
+        errors=found.errors,
+        runtimes=adapted,
+    )
+
+
+def _adapted(packaged: Calibration, on: FittedOn, held: HeldOut, own: RunTable, stratum: str) -> Calibration:
+    mine = own.filter(lambda run: run.runtime.stratum == stratum)
+    if not len(mine):
+        return packaged
     errors = {known: packaged.errors.get(known, Scores(None, None)) for known in FAMILIARITY}
     widths = {}
     for quantity, label in QUANTITIES.items():
-        on = packaged.fitted_on
         known, old = (
             (on.gpus, packaged.half_widths)
             if label == "energy"
             else (on.timed_gpus, packaged.duration_half_widths)
         )
-        counts, measured = _runs_by_gpu(own, quantity), _well_measured(own, quantity)
+        counts, measured = _runs_by_gpu(mine, quantity), _well_measured(mine, quantity)
         too_few = set(counts) - set(known) - measured
-        asked = held.half_width(quantity) if counts else 0.0
-        of_own = held.score(quantity).rounded() if measured else None
+        asked = held.half_width(quantity, stratum) if counts else 0.0
+        of_own = held.score(quantity, held.in_stratum(stratum)).rounded() if measured else None
         errors["same_source"] = dataclasses.replace(errors["same_source"], **{label: of_own})
         if too_few:
             errors["seen"] = dataclasses.replace(errors["seen"], **{label: None})
         seen = max(old["unseen_gpu" if too_few else "seen"], asked)
         widths[label] = {name: max(old[name], seen) for name in FAMILIARITY}
         widths[label]["same_source"] = max(old["same_source"], asked)
-    return dataclasses.replace(
-        law, half_widths=widths["energy"], duration_half_widths=widths["duration"], errors=errors
-    )
+    return Calibration(widths["energy"], widths["duration"], errors)
 
 
 def _wider(law: FittedLaw, packaged: FittedLaw) -> FittedLaw:
@@ -226,4 +253,6 @@ def _wider(law: FittedLaw, packaged: FittedLaw) -> FittedLaw:
             (law.duration_half_widths, packaged.duration_half_widths),
         )
     ]
-    return dataclasses.replace(law, half_widths=widths[0], duration_half_widths=widths[1])
+    return dataclasses.replace(
+        law, half_widths=widths[0], duration_half_widths=widths[1], runtimes=packaged.runtimes
+    )

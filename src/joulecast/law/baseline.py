@@ -11,7 +11,6 @@ Each has two constants, so that their errors show what the quantity alone can te
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +20,9 @@ from joulecast.errors import InputError, shown
 from joulecast.files.numbers import within
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, GpuColumns
-from joulecast.law.roofline import half_peak
+from joulecast.law.traits import half_peak
+from joulecast.records import Record
+from joulecast.runtime import REFERENCE, Runtime
 
 Quantity = Callable[[ComputeProfile, WorkloadColumns, Array, GpuColumns], tuple[Array, Array]]
 
@@ -55,8 +56,7 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 
 
-@dataclass(frozen=True)
-class BaselineParameters(Parameters):
+class BaselineParameters(Parameters, Record):
     """A key of QUANTITIES, and what energy and time are over it."""
 
     quantity: str
@@ -85,7 +85,12 @@ class BaselineLaw(FittedLaw):
         within(p.duration_factor, "duration_factor", 1e-21, 1e6)
 
     def gross(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Gross:
         """See `FittedLaw.gross`; the energy is shared by FLOP."""
         by_component = profile.flop(workloads, precision)
@@ -97,4 +102,4 @@ class BaselineLaw(FittedLaw):
         }
         none = np.zeros(len(workloads))
         duration = self.parameters.duration_factor * seconds * workloads.batch_size
-        return Gross(parts, duration, none, none)
+        return Gross(parts, duration, none, none, none)

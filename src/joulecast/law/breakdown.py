@@ -1,22 +1,22 @@
 """Where a model's joules go: the roofline law's energy by component and by what they are spent on.
 
-The law's dynamic energy is a sum over its energy constants, so each part is what `demands` asks with
+The law's dynamic energy is a sum over its energy constants, so each part is what the law asks with
 the other constants at zero; static power is shared by busy time, as in the law itself. The parts of
 a component add up to its energy, and those of all components to the law's.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.evaluation import Case
 from joulecast.compute.profile import ComputeProfile
 from joulecast.law.law import Array, GpuColumns
-from joulecast.law.roofline import GpuTraits, RooflineLaw, Weighed, Work, demands, weigh
+from joulecast.law.roofline import RooflineLaw, RooflineParameters
+from joulecast.runtime import Runtime
 
 # Part of the energy: the law's constants that make it.
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
@@ -29,36 +29,33 @@ PARTS = (*CONSTANTS, STATIC)
 
 
 def breakdown(
-    law: RooflineLaw, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+    law: RooflineLaw,
+    profile: ComputeProfile,
+    workloads: WorkloadColumns,
+    precision: str,
+    gpus: GpuColumns,
+    runtime: Runtime,
 ) -> dict[str, dict[str, Array]]:
     """Gross energy of one image [J] by component and part, each of shape (workloads,)."""
-    answer = law.gross(profile, workloads, precision, gpus)
-    p = law.parameters.shared
-    traits, evaluation = GpuTraits.of(gpus), profile.evaluation(workloads, precision)
-    names = [component.name for component in profile.components]
-    busy, energy = {}, {}
+    found = law.settled(profile, workloads, precision, gpus, runtime)
+    energies = {}
     for part in CONSTANTS:
-        asked = demands(evaluation, traits, partial(_weighed, p={**p, **_without_others(part)}))
-        busy = dict(zip(names, asked[0], strict=True))
-        energy[part] = dict(zip(names, asked[1], strict=True))
-    static_w = p["static_power_share"] * gpus.column(lambda gpu: gpu.tdp_w)
-    static_j = static_w * answer.duration_s / workloads.batch_size / sum(busy.values())
+        alone = dataclasses.replace(law, parameters=_without_others(law.parameters, part))
+        setup, _ = alone.setup(gpus, workloads, runtime)
+        energies[part] = alone.demands(profile.evaluation(workloads, precision), precision, setup)[1]
+    total = sum(energies.values(), np.zeros_like(found.dynamic_j))
     out = {}
-    for name, whole in answer.component_energy_j.items():
-        own = static_j * busy[name]
-        parts = {part: by_component[name] for part, by_component in energy.items()}
-        total = sum(parts.values(), np.zeros(len(workloads)))
-        dynamic = {
-            part: (whole - own) * np.divide(some, total, out=np.zeros_like(total), where=total > 0)
-            for part, some in parts.items()
+    for place, component in enumerate(profile.components):
+        whole = found.dynamic_j[place]
+        parts = {
+            part: whole
+            * np.divide(some[place], total[place], out=np.zeros_like(whole), where=total[place] > 0)
+            for part, some in energies.items()
         }
-        out[name] = {**dynamic, STATIC: own}
+        out[component.name] = {**parts, STATIC: found.static_j[place]}
     return out
 
 
-def _weighed(case: Case, p: Mapping[str, float]) -> Weighed:
-    return weigh(Work.of(case), p)
-
-
-def _without_others(part: str) -> dict[str, float]:
-    return {name: 0.0 for other, names in CONSTANTS.items() if other != part for name in names}
+def _without_others(parameters: RooflineParameters, part: str) -> RooflineParameters:
+    others = {name: 0.0 for other, names in CONSTANTS.items() if other != part for name in names}
+    return dataclasses.replace(parameters, shared={**parameters.shared, **others})

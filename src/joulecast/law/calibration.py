@@ -9,27 +9,35 @@ import numpy as np
 
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw
+from joulecast.law.fitted import Calibration, FittedLaw
 from joulecast.law.forms import find_form, fit_law
 from joulecast.law.hold_out import HeldOut, validate
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import law_names, load_law
-from joulecast.law.own_runs import usable
-from joulecast.runs import packaged_runs
+from joulecast.law.own_runs import fitted_runs
+from joulecast.law.scores import Score
+from joulecast.runtime import REFERENCE_STRATUM, STRATA
 
 
 def calibrated(law: FittedLaw, held: Mapping[str, HeldOut]) -> FittedLaw:
-    """The law with its half-widths and published errors set from its hold-outs.
-
-    Less known is never narrower: each width is at least that of the hold-outs that know more.
-    """
-    widths = {
-        q: _monotone({h: held[h].half_width(q) for h in FAMILIARITY}) for q in ("energy_j", "duration_s")
-    }
-    errors = {holdout: held[holdout].scores().rounded() for holdout in FAMILIARITY}
+    """The law with half-widths and published errors from its hold-outs, of each stratum of runtimes."""
+    reference = _of_stratum(held, REFERENCE_STRATUM)
     return dataclasses.replace(
-        law, half_widths=widths["energy_j"], duration_half_widths=widths["duration_s"], errors=errors
+        law,
+        half_widths=reference.half_widths,
+        duration_half_widths=reference.duration_half_widths,
+        errors=reference.errors,
+        runtimes={s: _of_stratum(held, s) for s in STRATA[1:]} if law.knows_runtimes else {},
     )
+
+
+def _of_stratum(held: Mapping[str, HeldOut], stratum: str) -> Calibration:
+    energy, duration = (
+        {holdout: held[holdout].half_width(quantity, stratum) for holdout in FAMILIARITY}
+        for quantity in ("energy_j", "duration_s")
+    )
+    rows = next(iter(held.values())).in_stratum(stratum)
+    return Calibration(energy, duration, {h: held[h].scores(rows).rounded() for h in FAMILIARITY})
 
 
 def packaged_law(form: str, held: Mapping[str, HeldOut] | None = None) -> FittedLaw:
@@ -40,26 +48,32 @@ def packaged_law(form: str, held: Mapping[str, HeldOut] | None = None) -> Fitted
     if form in law_names():
         return load_law(form)
     find_form(form)
-    runs = usable(packaged_runs())[0]
-    found = held or validate((form,), runs, packaged_profile)[form]
+    runs = fitted_runs(find_form(form))[0]
+    found = held or validate((form,), load=packaged_profile)[form]
     law = calibrated(fit_law(form, Dataset.build(runs, packaged_profile)), found)
     return dataclasses.replace(law, name=form)
 
 
+RULED_BY = ("unseen_model", "unseen_gpu", "unseen_both")
 RULE = (
-    "the law whose largest 90th-percentile energy error over the hold-outs unseen_model, unseen_gpu and "
-    "unseen_both is smallest, among those whose 90 % interval covers at least 85 % of the runs in each"
+    "of the runs of the reference runtime, the law whose largest 90th-percentile energy error over the "
+    "hold-outs unseen_model, unseen_gpu and unseen_both is smallest, among those whose 90 % interval covers "
+    "at least 85 % of the runs in each"
 )
 
 
 def choose_default(held: Mapping[str, Mapping[str, HeldOut]]) -> str:
     """The law to use when none is named, by RULE."""
     scores = {
-        form: [by_holdout[holdout].score("energy_j") for holdout in FAMILIARITY[2:]]
+        form: [_of_reference(by_holdout[holdout]) for holdout in RULED_BY]
         for form, by_holdout in held.items()
     }
     honest = {form: s for form, s in scores.items() if all(one.coverage >= 85 for one in s)} or scores
     return min(honest, key=lambda form: max(one.p90 for one in honest[form]))
+
+
+def _of_reference(held: HeldOut) -> Score:
+    return held.score("energy_j", held.in_stratum(REFERENCE_STRATUM))
 
 
 def held_out_rows(held: Mapping[str, Mapping[str, HeldOut]]) -> Iterator[dict[str, object]]:
@@ -83,11 +97,3 @@ def held_out_rows(held: Mapping[str, Mapping[str, HeldOut]]) -> Iterator[dict[st
 def _cell(value: float, measured: float | None, digits: int = 5) -> str:
     """A predicted value, empty where nothing was measured or predicted."""
     return "" if measured is None or not np.isfinite(value) else f"{value:.{digits}g}"
-
-
-def _monotone(widths: Mapping[str, float]) -> dict[str, float]:
-    same = widths["same_source"]
-    seen = max(same, widths["seen" if np.isfinite(widths["seen"]) else "unseen_model"])
-    model, chip_width = max(seen, widths["unseen_model"]), max(seen, widths["unseen_gpu"])
-    both = max(model, chip_width, widths["unseen_both"])
-    return dict(zip(FAMILIARITY, (same, seen, model, chip_width, both), strict=True))

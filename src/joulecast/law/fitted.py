@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -12,11 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
+from joulecast.compute.output import said_of
 from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import InputError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
-from joulecast.law.law import FAMILIARITY, Array, Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
+from joulecast.law.law import (
+    FAMILIARITY,
+    FORMATS,
+    UNSEEN_RUNTIME,
+    Array,
+    Breakdown,
+    FittedOn,
+    GpuColumns,
+    Kind,
+    LawFacts,
+    Own,
+    Prediction,
+)
 from joulecast.law.scores import Scores
+from joulecast.records import Record
+from joulecast.runtime import REFERENCE, Runtime
 from joulecast.units import FLOP_PER_TERAFLOP
 
 Decoded = Mapping[str, Any]  # an object of a law file, read from JSON and not checked yet
@@ -27,7 +43,13 @@ SAME_RANGE = 1.1  # a workload up to this factor beyond the fitted range counts 
 # packaged runs on one side of a cut through compute, pixels, steps or batch size, predicted from those on the
 # other, intervals that grow so cover nine in ten, and at their usual width 8 in ten (tests/law/test_range.py)
 BEYOND_RANGE = 0.25
-
+SO_WIDER = "so the range is wider"  # what warnings say of it
+# The range of the frames, and of the share of the board's power limit, of a law that says none: it was fitted
+# on images alone, at boards' own limits.
+OF_ONE_ALONE = (1.0, 1.0)
+OF_NO_VIDEO = f" of a video, {SO_WIDER}"
+NO_VIDEO = f"the law has seen no run{OF_NO_VIDEO}"
+OF_ONE = ("energies", "times")  # of which a range is told that the other's is not
 
 # Half of a 90 % interval of a normal distribution, in standard deviations.
 NORMAL_90 = 1.645
@@ -48,12 +70,14 @@ class Gross(NamedTuple):
     duration_s : time of one batch [s].
     energy_spread, duration_spread : standard deviation (log) of what the law knows to vary between
         workloads of this kind, 0 where it knows of nothing; the interval widens by it.
+    host_share : how far the time follows the host's kernel launches, 0 to 1; 0 of a law that knows no host.
     """
 
     component_energy_j: dict[str, Array]
     duration_s: Array
     energy_spread: Array
     duration_spread: Array
+    host_share: Array
 
 
 def unvalidated() -> dict[str, float]:
@@ -61,13 +85,13 @@ def unvalidated() -> dict[str, float]:
     return dict.fromkeys(FAMILIARITY, UNVALIDATED_HALF_WIDTH)
 
 
-@dataclass(frozen=True)
 class Parameters:
     """What a form of law is fitted by; each form has its own frozen dataclass, as its law files have it."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-@dataclass(frozen=True)
-class Covariance:
+
+class Covariance(Record):
     """Of the fitted `parameters` on `scale`, a row each."""
 
     parameters: tuple[str, ...]
@@ -80,15 +104,26 @@ class Covariance:
         return cls(tuple(value["parameters"]), str(value["scale"]), tuple(map(tuple, value["matrix"])))
 
 
+class Calibration(Record):
+    """What hold-outs say of a stratum of runtimes: 90 % half-widths (log) and errors, by familiarity."""
+
+    half_widths: Mapping[str, float]
+    duration_half_widths: Mapping[str, float]
+    errors: Mapping[str, Scores]
+
+
 @dataclass(frozen=True)
 class FittedLaw(ABC):
     """A law with its parameters, 90 % half-widths (log) by familiarity, and published errors.
+
+    These are of the reference runtime; `runtimes` has the same of the other strata.
 
     The half-widths are calibrated on held-out runs (see `joulecast.law.hold_out`); the law's own
     spread for a workload is added to them in quadrature.
     """
 
     form: ClassVar[str]
+    knows_runtimes: ClassVar[bool] = False  # other than eager diffusers on one GPU
 
     name: str
     parameters: Parameters
@@ -97,6 +132,7 @@ class FittedLaw(ABC):
     duration_half_widths: Mapping[str, float] = field(default_factory=unvalidated)
     errors: Mapping[str, Scores] = field(default_factory=dict)
     covariance: Covariance | None = None
+    runtimes: Mapping[str, Calibration] = field(default_factory=dict)
 
     @classmethod
     @abstractmethod
@@ -113,29 +149,52 @@ class FittedLaw(ABC):
         possible.check_widths(self.half_widths)
         possible.check_widths(self.duration_half_widths)
         possible.check_errors(self.errors)
+        for stratum, found in self.runtimes.items():
+            possible.check_stratum(stratum)
+            possible.check_widths(found.half_widths)
+            possible.check_widths(found.duration_half_widths)
+            possible.check_errors(found.errors)
         if self.covariance is not None:
             possible.check_covariance(self.covariance.parameters, self.covariance.matrix)
 
     @abstractmethod
     def gross(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Gross:
         """Gross energy by component, time, and how uncertain they are for such a workload."""
 
     def predict(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Prediction:
-        """See `Law.predict`."""
-        gross = self.gross(profile, workloads, precision, gpus)
-        half_width, duration_half_width = self.interval(profile, workloads, precision, gpus, gross)
+        """See `Law.predict`.
+
+        Raises InputError for a runtime that laws of this form know nothing of.
+        """
+        if not (self.knows_runtimes or (runtime.is_reference and runtime.power_limit_w is None)):
+            raise InputError(
+                f"the law {self.name} is of {REFERENCE.engine} on one GPU, not of {runtime.label}; another "
+                "law, e.g. roofline, knows runtimes"
+            )
+        gross = self.gross(profile, workloads, precision, gpus, runtime)
+        half_width, duration_half_width = self.interval(profile, workloads, precision, gpus, gross, runtime)
         return Prediction(
             energy_j=sum(gross.component_energy_j.values(), np.zeros(len(workloads))),
             duration_s=gross.duration_s,
             log_half_width=half_width,
             duration_log_half_width=duration_half_width,
-            idle_power_w=gpus.column(idle_power_w),
+            idle_power_w=gpus.column(idle_power_w) * runtime.gpus,
             component_energy_j=gross.component_energy_j,
-            host_share=self.host_share(gross),
+            host_share=gross.host_share,
         )
 
     def interval(
@@ -145,97 +204,160 @@ class FittedLaw(ABC):
         precision: str,
         gpus: GpuColumns,
         gross: Gross,
+        runtime: Runtime = REFERENCE,
     ) -> tuple[Array, Array]:
         """Half-widths (log) of the 90 % intervals of energy and time, (workloads,) each.
 
         The calibrated width; with it the law's own spread, but where whoever asks measured the model and the
         GPU, for then it is known; and BEYOND_RANGE.
         """
-        beyond = BEYOND_RANGE * np.log(self._times_beyond(profile, workloads, precision).max(axis=0))
+        beyond = BEYOND_RANGE * np.log(
+            self._times_beyond(profile, workloads, precision, gpus, runtime).max(axis=1)
+        )
         found = []
-        for familiarity, widths, spread in (
-            (self.familiarity, self.half_widths, gross.energy_spread),
-            (self.timed_familiarity, self.duration_half_widths, gross.duration_spread),
+        of_stratum = self.runtimes.get(runtime.stratum, self)
+        for familiarity, widths, spread, further in (
+            (self.familiarity, of_stratum.half_widths, gross.energy_spread, beyond[0]),
+            (self.timed_familiarity, of_stratum.duration_half_widths, gross.duration_spread, beyond[-1]),
         ):
-            known = familiarity(profile, gpus.gpus)
-            own = np.array([one == FAMILIARITY[0] for one in known])[gpus.index]
+            known = familiarity(profile, gpus.gpus, precision, runtime)
             calibrated = np.array([widths[one] for one in known])[gpus.index]
-            found.append(widened(np.hypot(calibrated, beyond), np.where(own, 0.0, spread)))
+            if FAMILIARITY[0] in known:
+                own = np.array([one == FAMILIARITY[0] for one in known])[gpus.index]
+                spread = np.where(own, 0.0, spread)
+            found.append(widened(np.hypot(calibrated, further), spread))
         return found[0], found[1]
 
-    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+    def familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
         """See `Law.familiarity`."""
-        on = self.fitted_on
-        return _familiarity(profile, gpus, on.models, on.gpus, on.own)
+        on, own = self._kind(precision, runtime), self.fitted_on.own
+        known = None if on is None else (on.models, on.gpus)
+        return _familiarity(profile, gpus, known, _own(own, precision, runtime))
 
-    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+    def timed_familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
         """The same of times: a GPU may have measured times alone."""
-        on = self.fitted_on
-        return _familiarity(profile, gpus, on.timed_models, on.timed_gpus, on.own_timed)
+        on, own = self._kind(precision, runtime), self.fitted_on.own_timed
+        known = None if on is None else (on.timed_models, on.timed_gpus)
+        return _familiarity(profile, gpus, known, _own(own, precision, runtime))
+
+    def _kind(self, precision: str, runtime: Runtime) -> Kind | FittedOn | None:
+        """What was fitted on of a number format and a runtime; None where nothing was of such a runtime, or
+        no GPUs shared the work as its do."""
+        if not {way for way, _ in runtime.parallel} <= set(self.fitted_on.ways):
+            return None
+        if not self.fitted_on.kinds:
+            return self.fitted_on if runtime.is_reference else None
+        return self._kinds.get((runtime.family, FORMATS[precision]), self._kinds.get((runtime.family, "")))
+
+    @cached_property
+    def _kinds(self) -> Mapping[tuple[str, str], Kind]:
+        """The kinds by runtime and format, and of each runtime one of no models and GPUs, in no format."""
+        kinds = self.fitted_on.kinds
+        known = {(kind.runtime, kind.format): kind for kind in kinds}
+        nothing = {(kind.runtime, ""): Kind(kind.runtime, "", (), (), (), ()) for kind in kinds}
+        return {**nothing, **known}
 
     def outside(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Mapping[str, NDArray[np.bool_]]:
         """See `Law.outside`."""
         out: dict[str, NDArray[np.bool_]] = {}
         if precision not in self.fitted_on.precisions:
             out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
-        out.update(zip(self._limits[0], self._times_beyond(profile, workloads, precision) > 1, strict=True))
+        beyond = self._times_beyond(profile, workloads, precision, gpus, runtime) > 1
+        energy, time = beyond[0], beyond[-1]
+        for told, masks in zip(self._words, (energy & time, energy & ~time, ~energy & time), strict=False):
+            out.update(zip((said_of(profile.output, words) for words in told), masks, strict=True))
         return out
 
-    def _times_beyond(self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> Array:
-        """How many times beyond the fitted range each of _LABELS is, 1 inside; shape (labels, workloads).
+    def _times_beyond(
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime,
+    ) -> Array:
+        """How many times beyond the fitted range each of _LABELS is, 1 inside; (ranges, labels, workloads).
 
         Found once, then remembered with the workloads: an answer asks for its range and for its warnings.
         """
-        asked = (self, profile, precision)  # held, so that their ids stay their own
+        asked = (self, profile, precision, gpus, runtime)  # held, so that their ids stay their own
         known = workloads.memo.get(id(self))
         if isinstance(known, _Beyond) and all(a is b for a, b in zip(known.asked, asked, strict=True)):
             return known.times
-        values = np.empty((len(_LABELS), len(workloads)))
+        values = np.ones((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
         np.multiply(*profile.rendered(workloads), out=values[1])
         values[2], values[3] = workloads.steps, workloads.batch_size
-        _, low, high = self._limits
+        values[4] = profile.rendered_frames(workloads)
+        if runtime.power_limit_w is not None:
+            values[5] = gpus.column(lambda gpu: (runtime.lowered_limit_w(gpu.tdp_w) or gpu.tdp_w) / gpu.tdp_w)
+        low, high = self._limits
         times: Array = np.maximum(1.0, np.maximum(values / high, low / values))
         workloads.memo[id(self)] = _Beyond(asked, times)
         return times
 
+    @property
+    def _ranges(self) -> list[Mapping[str, tuple[float, float]]]:
+        """Those of energies, then of times, or of both at once."""
+        on = self.fitted_on
+        return [on.ranges, on.timed_ranges] if on.timed_ranges else [on.ranges]
+
     @cached_property
-    def _limits(self) -> tuple[tuple[str, ...], Array, Array]:
-        """Of each of _LABELS what is said outside the fitted range, and where that begins, (labels, 1)."""
-        ranges = [self.fitted_on.ranges[label] for label in _LABELS]
-        words = [
-            f"{told} outside the fitted {_plain(low / size)} to {_plain(high / size)}{unit}, so the range is "
-            "wider"
-            for (told, size, unit), (low, high) in zip(_LABELS.values(), ranges, strict=True)
-        ]
-        low, high = np.array(ranges, dtype=np.float64).T[:, :, None]
-        return tuple(words), low / SAME_RANGE, high * SAME_RANGE
+    def _limits(self) -> tuple[Array, Array]:
+        """Where what lies outside the fitted ranges begins, below and above, (ranges, labels, 1)."""
+        ends = [[one.get(label, OF_ONE_ALONE) for label in _LABELS] for one in self._ranges]
+        low, high = np.moveaxis(np.array(ends, dtype=np.float64), -1, 0)[..., None]
+        return low / SAME_RANGE, high * SAME_RANGE
+
+    @cached_property
+    def _words(self) -> list[list[str]]:
+        """What is said of each of _LABELS outside of all ranges, then of that of energies or times alone."""
+        every = self._ranges
+        ends = {label: [one[label] for one in every if label in one] for label in _LABELS}
+        hull = {label: (min(a)[0], max(b for _, b in a)) for label, a in ends.items() if a}
+        return [_outside(hull), *map(_outside, every, OF_ONE)] if len(every) > 1 else [_outside(hull)]
 
     def breakdown(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Breakdown | None:
         """See `Law.breakdown`; the parts of a component add up to its energy."""
         return None
 
     def launch_bound(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Array:
         """How far the time follows the host's kernel launches, 0 to 1; 0 of a law that knows no host."""
-        return self.host_share(self.gross(profile, workloads, precision, gpus))
-
-    def host_share(self, gross: Gross) -> Array:
-        """The same of what `gross` answered."""
-        return np.zeros(len(gross.duration_s))
+        return self.gross(profile, workloads, precision, gpus, runtime).host_share
 
     def describe(self) -> LawFacts:
         """See `Law.describe`."""
-        return LawFacts(self.name, self.form, self.fitted_on, self.errors)
+        of_runtimes = {stratum: found.errors for stratum, found in self.runtimes.items()}
+        return LawFacts(self.name, self.form, self.fitted_on, self.errors, of_runtimes)
 
 
 class _Beyond(NamedTuple):
-    """What a law found of workloads, and what it was asked: itself, a profile and a precision."""
+    """What a law found of workloads, and what it was asked: itself, and all that is beside the workloads."""
 
     asked: tuple[object, ...]
     times: Array
@@ -244,18 +366,44 @@ class _Beyond(NamedTuple):
 def _familiarity(
     profile: ComputeProfile,
     gpus: Sequence[Gpu],
-    models: Sequence[str],
-    known: Sequence[str],
+    known: tuple[Sequence[str], Sequence[str]] | None,
     own: Collection[tuple[str, str]],
 ) -> list[str]:
+    """Of each GPU, from the `known` models and GPUs; None where nothing is known of such a runtime."""
+    if known is None:
+        return [UNSEEN_RUNTIME] * len(gpus)
+    models, measured = known
     from_file = profile.origin.casefold().endswith(".json")
     name = profile.origin if from_file else profile.name
-    model = (from_file or profile.origin == "catalogue") and name in models
+    is_listed = from_file or profile.origin == "catalogue"
+    model = is_listed and name in models and not profile.adapters  # no run has adapters
     seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
     return [
-        "same_source" if model and (name, gpu.name) in own else seen if gpu.name in known else unseen
+        "same_source" if model and (name, gpu.name) in own else seen if gpu.name in measured else unseen
         for gpu in gpus
     ]
+
+
+def _own(measured: Iterable[Own], precision: str, runtime: Runtime) -> set[tuple[str, str]]:
+    """Models and GPUs that were measured in such a number format under such a runtime."""
+    kind = runtime.family, FORMATS[precision]
+    return {(model, gpu) for model, gpu, *of in measured if tuple(of) == kind}
+
+
+def _outside(ranges: Mapping[str, tuple[float, float]], of: str = "") -> list[str]:
+    """What is said of each of _LABELS outside of ranges, of energies or times alone where `of` says so."""
+    found = []
+    for label, (what, size, unit) in _LABELS.items():
+        if label == "power_limit" and label not in ranges:
+            found.append(f"no run{f' with {of}' if of else ''} under a power limit that was set, {SO_WIDER}")
+            continue
+        if label not in ranges:
+            found.append(f"the law has seen no {of}{OF_NO_VIDEO}" if of else NO_VIDEO)
+            continue
+        low, high = (_plain(end / size) for end in ranges[label])
+        whose = f" (of {of})" if of else ""
+        found.append(f"{what} outside the fitted {low} to {high}{unit}{whose}, {SO_WIDER}")
+    return found
 
 
 def _plain(value: float) -> str:
@@ -269,4 +417,6 @@ _LABELS = {
     "pixels": ("image size", 1.0, " pixels"),
     "steps": ("steps", 1.0, ""),
     "batch_size": ("batch size", 1.0, ""),
+    "frames": ("frames", 1.0, ""),
+    "power_limit": ("a power limit", 0.01, " % of the board's own"),
 }

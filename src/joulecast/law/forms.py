@@ -8,21 +8,22 @@ one is made: reading a law needs none of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from joulecast.errors import InputError, MissingExtraError, UnknownNameError, shown
+from joulecast.errors import InputError, MissingExtraError, UnknownNameError, check_extras, shown
 from joulecast.law.baseline import BaselineLaw
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.paper import PaperLaw
 from joulecast.law.roofline import RooflineLaw
+from joulecast.records import Record
 
 if TYPE_CHECKING:
     from joulecast.law.dataset import Dataset
 
+FITTING = "fitting this law"
 
-@dataclass(frozen=True)
-class Form:
+
+class Form(Record):
     """A form of law.
 
     Attributes
@@ -31,8 +32,10 @@ class Form:
     title : what pictures call it.
     law : the class of its laws, whose `form` law files carry; forms with the same equations share it.
     fit : fits one on runs; raises FitError where they do not support it.
+    refit : the same, beginning at a law that was fitted on nearly the same runs: sooner there. None without.
     is_slow : whether a fit takes so long that several processes should share hold-outs. `law` and
         `fit` must then be importable by name.
+    extras : of this package, that the fit needs.
     """
 
     name: str
@@ -40,6 +43,12 @@ class Form:
     law: type[FittedLaw]
     fit: Callable[[Dataset], FittedLaw]
     is_slow: bool = False
+    extras: tuple[str, ...] = ()
+    refit: Callable[[Dataset, FittedLaw], FittedLaw] | None = None
+
+    def check_extras(self) -> None:
+        """Raise MissingExtraError that names what its fit lacks."""
+        check_extras(FITTING, *self.extras)
 
 
 def register_form(form: Form) -> None:
@@ -89,8 +98,8 @@ def title(name: str) -> str:
     return _FORMS[name].title if name in _FORMS else name
 
 
-def fit_law(form: str, dataset: Dataset) -> FittedLaw:
-    """Fit a law of the given form.
+def fit_law(form: str, dataset: Dataset, near: FittedLaw | None = None) -> FittedLaw:
+    """Fit a law of the given form; one that was fitted on nearly the same runs may say where to begin.
 
     Raises
     ------
@@ -103,15 +112,21 @@ def fit_law(form: str, dataset: Dataset) -> FittedLaw:
     """
     found = find_form(form)
     try:
-        return found.fit(dataset)
+        return found.fit(dataset) if near is None or found.refit is None else found.refit(dataset, near)
     except ImportError as error:
-        raise MissingExtraError("fit", "fitting this law") from error
+        raise MissingExtraError("fit", FITTING) from error
 
 
 def _fit_roofline(dataset: Dataset) -> FittedLaw:
     from joulecast.law.fit_roofline import fit_roofline
 
     return fit_roofline(dataset)
+
+
+def _refit_roofline(dataset: Dataset, near: FittedLaw) -> FittedLaw:
+    from joulecast.law.fit_roofline import fit_roofline
+
+    return fit_roofline(dataset, near=near if isinstance(near, RooflineLaw) else None)
 
 
 def _fit_paper(dataset: Dataset) -> FittedLaw:
@@ -141,7 +156,15 @@ def _fit_parameters_steps(dataset: Dataset) -> FittedLaw:
 _FORMS: dict[str, Form] = {
     form.name: form
     for form in (
-        Form("roofline", "roofline", RooflineLaw, _fit_roofline, is_slow=True),
+        Form(
+            "roofline",
+            "roofline",
+            RooflineLaw,
+            _fit_roofline,
+            is_slow=True,
+            extras=("fit",),
+            refit=_refit_roofline,
+        ),
         Form("paper", "paper", PaperLaw, _fit_paper),
         Form("tdp_time", "TDP x time at peak", BaselineLaw, _fit_tdp_time),
         Form("joules_per_flop", "constant J/FLOP", BaselineLaw, _fit_joules_per_flop),

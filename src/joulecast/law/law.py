@@ -8,8 +8,8 @@ computed in columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from dataclasses import field
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +19,25 @@ from joulecast.boundary import dynamic_share
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.law.scores import Scores
+from joulecast.records import Record
+from joulecast.runtime import REFERENCE, REFERENCE_STRATUM, Runtime
 
 Array = NDArray[np.float64]
+
+# Number formats of weights and arithmetic that runs tell apart.
+FORMATS = {"fp32": "fp32", "fp16": "16 bits", "bf16": "16 bits"}
 
 # Gross energy of one image [J] by component and by what it is spent on, each of shape (workloads,).
 Breakdown = Mapping[str, Mapping[str, Array]]
 
 # What a law knows of a (model, GPU) pair, from most to least; the key of its published errors. Measured by
-# whoever asks, with the same software and meter; measured by others; one or both not measured.
-FAMILIARITY = ("same_source", "seen", "unseen_model", "unseen_gpu", "unseen_both")
+# whoever asks, with the same software and meter; measured by others; one or both not measured; and where no
+# run of any model had this runtime.
+UNSEEN_RUNTIME: Final = "unseen_runtime"
+FAMILIARITY = ("same_source", "seen", "unseen_model", "unseen_gpu", "unseen_both", UNSEEN_RUNTIME)
 
 
-@dataclass(frozen=True)
-class GpuColumns:
+class GpuColumns(Record):
     """The GPU of each workload: distinct GPUs, and their index by workload, shape (workloads,)."""
 
     gpus: tuple[Gpu, ...]
@@ -85,15 +91,35 @@ class Prediction(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class FittedOn:
+Own = tuple[str, str, str, str]
+
+
+class Kind(Record):
+    """Runs of one runtime and number format that a law was fitted on: whose energies and whose times.
+
+    `runtime` is a `Runtime.family`, `format` of FORMATS: what is known of one says less of another.
+    """
+
+    runtime: str
+    format: str
+    models: tuple[str, ...]
+    gpus: tuple[str, ...]
+    timed_models: tuple[str, ...]
+    timed_gpus: tuple[str, ...]
+
+
+class FittedOn(Record):
     """The runs a law was fitted on.
 
     `models` and `gpus` are those with measured energies, `timed_models` and `timed_gpus` those with
     measured times: a GPU whose times alone are known is still unseen to a prediction of energy.
-    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and
-    ``batch_size``; `precisions` those that occurred. `own` and `own_timed` are pairs of a model and a GPU
-    that whoever had the law fitted measured, energies and times.
+    `ranges` gives (smallest, largest) of ``flop`` (per image), ``pixels``, ``steps`` and ``batch_size``, and
+    of ``frames`` where there were videos and ``power_limit`` (of the board's own) where one was set, of the
+    runs with energies; `timed_ranges` of those with times, and is empty where they are the same. `precisions`
+    those that occurred. `own` and `own_timed` are what whoever had the law fitted measured, energies and
+    times: a model, a GPU, a `Runtime.family` and a number format. `kinds` are the same models and GPUs by
+    runtime and number format; none of a law that was not told of
+    runtimes, whose runs were all of the reference. `ways` are those in which several GPUs shared the work.
     """
 
     runs: int
@@ -104,24 +130,31 @@ class FittedOn:
     precisions: tuple[str, ...]
     ranges: Mapping[str, tuple[float, float]]
     sources: tuple[str, ...]
-    own: tuple[tuple[str, str], ...] = ()
-    own_timed: tuple[tuple[str, str], ...] = ()
+    own: tuple[Own, ...] = ()
+    own_timed: tuple[Own, ...] = ()
+    kinds: tuple[Kind, ...] = ()
+    timed_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    ways: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class LawFacts:
-    """Which law it is: its name and form, the runs behind it, and its published errors by familiarity."""
+class LawFacts(Record):
+    """Which law it is: its name and form, the runs behind it, and its published errors by familiarity.
+
+    `errors` are of the reference runtime, `runtime_errors` of the other strata of runtimes.
+    """
 
     name: str
     form: str
     fitted_on: FittedOn
     errors: Mapping[str, Scores]
+    runtime_errors: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
 
-    def error(self, familiarity: str, timed_familiarity: str) -> Scores:
-        """The published errors of energies and of times, each for what was known."""
+    def error(self, familiarity: str, timed_familiarity: str, runtime: Runtime) -> Scores:
+        """The published errors of energies and of times, each for what was known of such a runtime."""
+        of_stratum = {REFERENCE_STRATUM: self.errors, **self.runtime_errors}.get(runtime.stratum, {})
         none = Scores(None, None)
         return Scores(
-            self.errors.get(familiarity, none).energy, self.errors.get(timed_familiarity, none).duration
+            of_stratum.get(familiarity, none).energy, of_stratum.get(timed_familiarity, none).duration
         )
 
 
@@ -139,27 +172,47 @@ class Law(Protocol):
         ...
 
     def predict(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Prediction:
         """Gross energy and time of workloads of one model and precision, each on its GPU."""
         ...
 
-    def familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
-        """For each GPU, one of FAMILIARITY: whose energies of the model and the GPU were fitted on."""
+    def familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
+        """For each GPU, one of FAMILIARITY: whose energies of the model and the GPU were fitted on, in such a
+        number format under such a runtime."""
         ...
 
-    def timed_familiarity(self, profile: ComputeProfile, gpus: Sequence[Gpu]) -> list[str]:
+    def timed_familiarity(
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
+    ) -> list[str]:
         """The same of times: a model or a GPU may have measured times alone, or energies alone."""
         ...
 
     def outside(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Mapping[str, NDArray[np.bool_]]:
         """Ways, in words, in which workloads lie outside what the law was fitted on, and which do."""
         ...
 
     def breakdown(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Breakdown | None:
         """Where the joules go; None of a law that does not say."""
         ...

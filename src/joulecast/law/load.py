@@ -11,7 +11,7 @@ from joulecast.errors import UnknownNameError
 from joulecast.files import signed_json
 from joulecast.files.paths import is_path, shown_path
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.law_file import parse_law
+from joulecast.law.law_file import decode_law, parse_law
 
 FOLDER = "laws"
 
@@ -53,4 +53,4 @@ def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
 @cache
 def _packaged(name: str) -> FittedLaw:
     where = f"{FOLDER}/{name}.json"
-    return parse_law(data.read_bytes(where), where)
+    return decode_law(data.read_json(where), where)

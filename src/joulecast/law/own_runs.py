@@ -5,26 +5,34 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joulecast.architecture.catalogue import find_model
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.errors import FitError, JoulecastError, UnknownNameError
 from joulecast.question.gpus import gpu
-from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runs import DATA, MeasuredRun, RunTable, columns, packaged_runs, shares
+from joulecast.runtime import REFERENCE
+from joulecast.units import counted
+
+if TYPE_CHECKING:
+    from joulecast.law.forms import Form
 
 FEWEST_RUNS, FEWEST_SETTINGS = 3, 2
 # Average power of a board that measures right, over its power limit: beyond it, a unit is wrong.
 LOWEST_POWER_SHARE, HIGHEST_POWER_SHARE = 0.02, 1.5
-EAGER = "eager"
+# Of runs that say too little to fit on, or contradict themselves.
+UNTRUSTED = ("C", "D")
 # What two rows of the same measurement share.
 MEASUREMENT = (
     "model", "gpu", "gpu_count", "batch_size", "width", "height", "frames", "steps", "passes", "text_tokens",
-    "precision", "energy_j", "boundary", "duration_s", "scope", "runtime", "attention", "software",
+    "negative_prompt", "precision", "energy_j", "boundary", "duration_s", "scope", "engine", "compile",
+    "tf32", "cache", "quantization", "parallel", "power_limit_w", "attention", "software",
 )  # fmt: skip
-SETTING = ("model", "batch_size", "width", "height", "steps", "passes", "precision")
+SETTING = ("model", "batch_size", "width", "height", "frames", "steps", "passes", "precision")
 
 
 def load_run_profile(model: str) -> ComputeProfile:
@@ -56,24 +64,47 @@ def named(runs: RunTable) -> RunTable:
     return RunTable((_named(run) for run in runs), runs.ignored_columns)
 
 
-def usable(runs: RunTable) -> tuple[RunTable, Mapping[str, int]]:
+def usable(runs: RunTable, knows_runtimes: bool = True) -> tuple[RunTable, Mapping[str, int]]:
     """The runs that laws are made for, and how many are left out by reason.
 
-    Laws are of one GPU and of eager execution: compiled graphs, caching and other runtimes change what
-    the same model costs.
+    A form of law that does not know runtimes is of images made by eager diffusers on one GPU.
     """
-    reasons = [left_out_because(run) for run in runs]
+    reasons = [left_out_because(run, knows_runtimes) for run in runs]
     kept = RunTable(run for run, reason in zip(runs, reasons, strict=True) if not reason)
     return kept, Counter(reason for reason in reasons if reason)
 
 
-def left_out_because(run: MeasuredRun) -> str:
+def fitted_runs(form: Form | None = None) -> tuple[RunTable, Mapping[str, int]]:
+    """The packaged runs that the packaged laws of a form are fitted on, and how many others by reason."""
+    return usable(packaged_runs(), form is None or form.law.knows_runtimes)
+
+
+def left_out_because(run: MeasuredRun, knows_runtimes: bool = True) -> str:
     """Why no law can use a run, or an empty string."""
-    if run.runtime != EAGER:
-        return f"runtime {run.runtime}: laws are of eager execution"
-    if run.gpu_count != 1:
-        return "more than one GPU: laws are of one"
-    return ""
+    if run.trust in UNTRUSTED:
+        return f"trust {run.trust}: not stated well enough to fit on"
+    if not _has_profile(run.model):
+        return f"model {run.model}: no profile of it"
+    if run.tf32 != columns()["tf32"].default:
+        return f"tf32 {run.tf32}: laws are of torch's default"
+    if run.batch_size % shares(run.parallel).get(DATA, 1):
+        return "batches beside each other that are not of one size"
+    if run.gpu_count > 1 and not run.parallel:
+        return "several GPUs that share the work in no stated way"
+    if knows_runtimes:
+        return ""
+    if not run.runtime.is_reference or run.power_limit_w is not None:
+        return f"{run.runtime.label}: such laws are of eager {REFERENCE.label} on one GPU"
+    return "a video: such laws are of images" if run.frames > 1 else ""
+
+
+@cache
+def _has_profile(model: str) -> bool:
+    try:
+        load_run_profile(model)
+    except UnknownNameError:
+        return False
+    return True
 
 
 def check(own: RunTable, packaged: RunTable, alone: bool) -> None:
@@ -88,7 +119,7 @@ def check(own: RunTable, packaged: RunTable, alone: bool) -> None:
         measurement that occurs twice, or, with `alone`, one GPU only.
     """
     if len(own) < FEWEST_RUNS:
-        raise FitError(f"{_runs(len(own))} that a law can use; expected at least {FEWEST_RUNS}")
+        raise FitError(f"{counted(len(own), 'run')} that a law can use; expected at least {FEWEST_RUNS}")
     if len({_values(run, SETTING) for run in own}) < FEWEST_SETTINGS:
         raise FitError("the runs are all of one workload; vary model, size, steps or batch size")
     boundaries = Counter(run.boundary for run in own if run.boundary)
@@ -136,7 +167,3 @@ def _named(run: MeasuredRun) -> MeasuredRun:
 
 def _values(run: MeasuredRun, names: Iterable[str]) -> tuple[Any, ...]:
     return tuple(getattr(run, name) for name in names)
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,12 +25,13 @@ from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, GpuColumns
+from joulecast.records import Record
+from joulecast.runtime import REFERENCE, Runtime
 
 PIXELS_PER_TOKEN = 256.0
 
 
-@dataclass(frozen=True)
-class Coefficients:
+class Coefficients(Record):
     """A fit of the equation to logarithms of one `target`, ``energy`` or ``duration``.
 
     Attributes
@@ -67,8 +67,7 @@ class Coefficients:
         return cls(**{**value, "r2": r2, **lists})
 
 
-@dataclass(frozen=True)
-class ReferenceGpu:
+class ReferenceGpu(Record):
     """The GPU whose beta is 0: its power limit [W] and its 16-bit peak [FLOP/s]."""
 
     name: str
@@ -76,8 +75,7 @@ class ReferenceGpu:
     peak_flop_per_s: float
 
 
-@dataclass(frozen=True)
-class PaperParameters(Parameters):
+class PaperParameters(Parameters, Record):
     """Coefficients of energy and of time, and the GPU that others are relative to."""
 
     energy: Coefficients
@@ -108,7 +106,12 @@ class PaperLaw(FittedLaw):
             _check_coefficients(getattr(self.parameters, target), target)
 
     def gross(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Gross:
         """See `FittedLaw.gross`; the uncertainty is the same for every workload."""
         by_component = profile.flop(workloads, precision)
@@ -121,7 +124,7 @@ class PaperLaw(FittedLaw):
         energy = dynamic + gpus.column(idle_power_w) * seconds
         shares = {name: energy * flop / total for name, flop in by_component.items()}
         none = np.zeros(len(workloads))
-        return Gross(shares, seconds * workloads.batch_size, none, none)
+        return Gross(shares, seconds * workloads.batch_size, none, none, none)
 
     def _log_prediction(self, coefficients: Coefficients, regressors: Array, gpus: GpuColumns) -> Array:
         reference = self.parameters.reference_gpu

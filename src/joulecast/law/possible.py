@@ -8,39 +8,19 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from joulecast.errors import InputError, one_line, shown
 from joulecast.files.numbers import within
 from joulecast.law.law import FAMILIARITY, FittedOn
+from joulecast.law.priors import PRIORS
 from joulecast.law.scores import Scores
+from joulecast.runtime import STRATA
+
+if TYPE_CHECKING:
+    from joulecast.law.roofline import RooflineParameters
 
 MOST_HALF_WIDTH: Final = 20.0  # a factor of 5e8: the worst rule of thumb that ships has 3.5
-
-# What each shared parameter of the roofline law may be: orders of magnitude around what chips of the last
-# ten years do.
-SHARE, SECONDS = (1e-3, 1.0), (0.0, 0.1)
-ROOFLINE: Mapping[str, tuple[float, float]] = {
-    "energy_per_flop_j": (1e-14, 1e-9),
-    "energy_per_score_j": (0.0, 1e-6),
-    "energy_per_byte_j": (1e-13, 1e-8),
-    "energy_per_fp32_flop_j": (1e-14, 1e-8),
-    "convolution_energy": (0.02, 50.0),
-    "convolution_traffic": (0.02, 200.0),
-    "gemm_efficiency": SHARE,
-    "convolution_efficiency": SHARE,
-    "attention_efficiency": SHARE,
-    "fp32_efficiency": SHARE,
-    "bandwidth_efficiency": SHARE,
-    "kernel_time_s": SECONDS,
-    "launch_time_s": SECONDS,
-    "module_time_s": SECONDS,
-    "static_power_share": (0.0, 0.9),
-    "power_limit_share": (0.05, 1.0),
-    "lowest_clock": (0.01, 1.0),
-    "node_exponent": (0.0, 4.0),
-    "clock_exponent": (0.0, 4.0),
-}
 
 
 def check_name(name: str) -> None:
@@ -57,6 +37,12 @@ def check_widths(widths: Mapping[str, float]) -> None:
             within(width, f"the half-width of {known}", 0, MOST_HALF_WIDTH)
 
 
+def check_stratum(stratum: str) -> None:
+    """One of the strata of runtimes, other than the reference."""
+    if stratum not in STRATA[1:]:
+        raise InputError(f"runtimes {shown(stratum)}; known: {', '.join(STRATA[1:])}")
+
+
 def check_errors(errors: Mapping[str, Scores]) -> None:
     """Published errors: figures, or nan where there is none."""
     for known, scores in errors.items():
@@ -68,17 +54,20 @@ def check_errors(errors: Mapping[str, Scores]) -> None:
                     within(figure, f"{name} of the errors of {known}", -1e12, 1e12)
 
 
-def check_roofline(
-    shared: Mapping[str, float], chip_effects: Mapping[str, float], level: float, host_spread: float
-) -> None:
+def check_roofline(parameters: RooflineParameters) -> None:
     """The roofline law's parameters."""
-    check_numbers(shared, ROOFLINE, "parameters.shared")
+    shared = parameters.shared
+    ranges = {name: (prior.least, prior.most) for name, prior in PRIORS.items()}
+    check_numbers(shared, ranges, "parameters.shared")
     if shared["static_power_share"] >= shared["power_limit_share"]:
         raise InputError("static_power_share is not below power_limit_share: nothing is left for work")
-    for chip, effect in chip_effects.items():
-        within(effect, f"chip_effects of {shown(chip)}", -3, 3)
-    within(level, "level", 0.05, 20)
-    within(host_spread, "host_spread", 0.001, 5)
+    for name in ("chip_effects", "chip_slowness", "engine_slowness", "quantised_slowness"):
+        for of, effect in getattr(parameters, name).items():
+            within(effect, f"{name} of {shown(of)}", -5, 5)
+    for of, share in parameters.cache_shares.items():
+        within(share, f"cache_shares of {shown(of)}", 0.01, 0.99)
+    within(parameters.level, "level", 0.05, 20)
+    within(parameters.host_spread, "host_spread", 0.001, 5)
 
 
 def check_numbers(values: Mapping[str, float], ranges: Mapping[str, tuple[float, float]], where: str) -> None:
@@ -105,10 +94,22 @@ def check_covariance(names: Sequence[str], matrix: Sequence[Sequence[float]]) ->
 def check_fitted_on(on: FittedOn) -> None:
     """Raise InputError where what is said of a law's runs cannot be."""
     within(on.runs, "fitted_on.runs", 0, 1e9)
-    pairs = [name for pair in (*on.own, *on.own_timed) for name in pair]
-    for names in (on.models, on.gpus, on.timed_models, on.timed_gpus, on.precisions, on.sources, pairs):
+    pairs = [name for own in (*on.own, *on.own_timed) for name in own]
+    for kind in on.kinds:
+        pairs += [kind.runtime, kind.format, *kind.models, *kind.gpus, *kind.timed_models, *kind.timed_gpus]
+    for names in (
+        *(on.models, on.gpus, on.timed_models, on.timed_gpus, on.precisions, on.sources, on.ways),
+        pairs,
+    ):
         for name in names:
             one_line(name, "a name of fitted_on", most=300)
-    for label in ("flop", "pixels", "steps", "batch_size"):
-        low, high = on.ranges[label]
-        within(high, f"the range of {label}", within(low, f"the range of {label}", 0, 1e30), 1e30)
+    for ranges in (on.ranges, on.timed_ranges or on.ranges):
+        for label in (
+            "flop",
+            "pixels",
+            "steps",
+            "batch_size",
+            *sorted(ranges.keys() & {"frames", "power_limit"}),
+        ):
+            low, high = ranges[label]
+            within(high, f"the range of {label}", within(low, f"the range of {label}", 0, 1e30), 1e30)

@@ -20,11 +20,11 @@ from joulecast.errors import MissingExtraError
 from joulecast.law.dataset import Dataset, Group
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.forms import fit_law
+from joulecast.law.forms import find_form, fit_law
 from joulecast.law.hold_out import Load, chip
 from joulecast.law.kaplan import kaplan_flop, sequence_length, transformer_of
 from joulecast.law.law import Array, GpuColumns
-from joulecast.law.own_runs import usable
+from joulecast.law.own_runs import fitted_runs
 from joulecast.law.scores import spearman
 from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
@@ -97,7 +97,7 @@ def reproduction(runs: RunTable, load: Load, law: FittedLaw) -> tuple[Row, ...]:
     without its chip; what `law` itself says, which may have been fitted on that beta, stands beside it.
     """
     rows: list[Row] = []
-    unseen = _without_chip(law, runs, load, gpu(UNPUBLISHED_GPU).chip)
+    unseen = _without_chip(law, load, gpu(UNPUBLISHED_GPU).chip)
     for model in (*TRANSFORMERS, U_NET):
         for fit in model_fits(model, runs, load):
             rows += fit_rows(fit)
@@ -112,7 +112,7 @@ def reproduction(runs: RunTable, load: Load, law: FittedLaw) -> tuple[Row, ...]:
 
 def model_fits(model: str, runs: RunTable, load: Load) -> Iterator[Fit]:
     """The fits of one model on the paper's A100 cells, whole and without the resolution."""
-    dataset = Dataset.build(_paper_cells(runs, model), load)
+    dataset = Dataset.build(paper_cells(runs, model), load)
     name = f"{model} on A100"
     for count in COUNTS if model in TRANSFORMERS else COUNTS[:1]:
         yield _fit(name, dataset, count)
@@ -173,7 +173,7 @@ def _fit(name: str, dataset: Dataset, count: str, without: Sequence[str] = ()) -
 
 def fit_rows(fit: Fit) -> Iterator[Row]:
     """A fit's quantities beside the published ones, then what the paper published and we have not."""
-    published = _published(fit.name)
+    published = published_of(fit.name)
     values = {"r2": fit.r2, **fit.coefficients}
     order = ["r2", "alpha", "beta_dtype", "beta_gpu", "beta_res", "log_a"]
     for quantity in sorted(values, key=order.index):
@@ -191,10 +191,10 @@ def unpublished_gpu_rows(
 ) -> Iterator[Row]:
     """The published fits over A100 and A6000: no A6000 cell is public; `unseen` predicts its beta."""
     name = f"{model} on A100 and A6000"
-    published = _published(name)
+    published = published_of(name)
     no_cell = "no A6000 cell is public"
     yield Row(name, "traced", "alpha", "=", published["alpha"], None, None, 0, UNCHECKED, no_cell)
-    cells = Dataset.build(_paper_cells(runs, model).filter(precision="fp16"), load)
+    cells = Dataset.build(paper_cells(runs, model).filter(precision="fp16"), load)
     ours, fitted = (predicted_beta(law, cells, UNPUBLISHED_GPU, PAPER_GPU) for law in (unseen, shipped))
     close = abs(ours - published["beta_gpu"]) <= TOLERANCES["beta_gpu"]
     why = (
@@ -210,7 +210,7 @@ def unpublished_gpu_rows(
 def predicted_beta(law: FittedLaw, dataset: Dataset, other: str, reference: str) -> float:
     """Mean log ratio of dynamic energies on two GPUs that `law` predicts for the dataset's workloads."""
     ratios = [
-        np.log(_dynamic(law, group, other) / _dynamic(law, group, reference)) for group in dataset.groups
+        np.log(dynamic_on(law, group, other) / dynamic_on(law, group, reference)) for group in dataset.groups
     ]
     return float(np.concatenate(ratios).mean())
 
@@ -218,8 +218,8 @@ def predicted_beta(law: FittedLaw, dataset: Dataset, other: str, reference: str)
 def architecture_rows(runs: RunTable, load: Load, count: str) -> Iterator[Row]:
     """Fitted on the transformers' cells, predicting SD2's: does the order hold, and the level?"""
     name = f"transformers on A100 predicting {U_NET}"
-    train = Dataset.build(_paper_cells(runs, *TRANSFORMERS), load)
-    test = Dataset.build(_paper_cells(runs, U_NET), load)
+    train = Dataset.build(paper_cells(runs, *TRANSFORMERS), load)
+    test = Dataset.build(paper_cells(runs, U_NET), load)
     names = np.array([device.name for device in train.gpus])
     fit = fit_logarithms(regressors(train, count), dynamic_energy_j(train), names, "energy")
     predicted = regressors(test, "traced") @ fit.slopes
@@ -229,7 +229,7 @@ def architecture_rows(runs: RunTable, load: Load, count: str) -> Iterator[Row]:
         ("pearson", float(np.corrcoef(predicted, measured)[0, 1])),
         ("spearman", spearman(predicted, measured)),
     ):
-        stated = _published(name)[quantity]
+        stated = published_of(name)[quantity]
         verdict = AGREES if value > stated else DIFFERS
         yield Row(name, count, quantity, ">", stated, value, None, len(measured), verdict, how)
     level = float(np.exp(np.median(predicted - measured)))
@@ -237,9 +237,10 @@ def architecture_rows(runs: RunTable, load: Load, count: str) -> Iterator[Row]:
     yield Row(name, count, "level", "=", None, level, None, len(measured), ALONE, why)
 
 
-def _without_chip(law: FittedLaw, runs: RunTable, load: Load, out: str) -> FittedLaw:
-    """A law of the same form, fitted on the packaged runs that are on other chips."""
-    return fit_law(law.form, Dataset.build(usable(runs)[0].filter(lambda run: chip(run) != out), load))
+def _without_chip(law: FittedLaw, load: Load, out: str) -> FittedLaw:
+    """A law of the same form, fitted on the same packaged runs as it but those on a chip."""
+    runs = fitted_runs(find_form(law.form))[0].filter(lambda run: chip(run) != out)
+    return fit_law(law.form, Dataset.build(runs, load), law)
 
 
 def _verdict(
@@ -266,18 +267,21 @@ def _student(freedom: int) -> float:
     return float(stdtrit(freedom, 0.975))
 
 
-def _published(fit: str) -> dict[str, float]:
+def published_of(fit: str) -> dict[str, float]:
+    """What the paper published of a fit, by quantity."""
     rows = data.read_table("published_results.csv")
     return {row["quantity"]: float(row["published"]) for row in rows if row["fit"] == fit}
 
 
-def _dynamic(law: FittedLaw, group: Group, name: str) -> Array:
+def dynamic_on(law: FittedLaw, group: Group, name: str) -> Array:
+    """Dynamic energies [J] of one image of a group's workloads on a GPU, as a law has them."""
     size = len(group.rows)
     answer = law.predict(group.profile, group.workloads, group.precision, GpuColumns.of(gpu(name), size))
     return answer.dynamic(group.workloads.batch_size).energy_j
 
 
-def _paper_cells(runs: RunTable, *models: str) -> RunTable:
+def paper_cells(runs: RunTable, *models: str) -> RunTable:
+    """The public cells of the paper's own A100."""
     return runs.filter(model=models, gpu=PAPER_GPU, boundary="dynamic")
 
 

@@ -2,13 +2,14 @@
 
 For one call of a component, over its operators i with FLOP F, bytes B and attention scores S:
 
-    busy time     t0 = sum_i max(F_i / rate, B_i / bandwidth) + launches * kernel_time
+    busy time     t0 = sum_i max(F_i / rate, S_i / exponentials, B_i / bandwidth) + launches * kernel_time
     dynamic E     E0 = m * sum_i (e_flop * F_i + e_score * S_i + e_byte * B_i)
 
-Rates are fitted shares of the datasheet's peaks; an fp32 matrix product runs on the CUDA cores, an
-fp32 convolution in TF32 (torch's defaults). Convolutions move `convolution_traffic` times their
-tensors' bytes. A score is one query-key pair of one head; its softmax costs energy that no FLOP
-count shows, which is why small heads cost more per FLOP.
+Rates are fitted shares of the datasheet's peaks (`joulecast.law.work.rates`); an fp32 matrix product
+runs on the CUDA cores, an fp32 convolution in TF32 (torch's defaults). Convolutions move
+`convolution_traffic` times their tensors' bytes. A score is one query-key pair of one head; its
+exponential is made by special function units, whose rate hardly grew over generations, and costs
+energy that no FLOP count shows.
 
 Energy to do one operation follows the chip: m = node^a * (clock / 1.41 GHz)^k * chip effect, where
 node is the process's switching energy (hardware.process_nodes), because voltage rises with clock.
@@ -21,16 +22,15 @@ module_time more for those with FLOP, each of which is a call of a Python module
 
     E = static_power * t + E0 * phi^k        t = busy or launch time, whichever is longer
 
-All parameters but the chip effects are shared by all GPUs: a GPU that nobody measured gets its
-prediction from its datasheet. Parameters, units and sources: docs/methodology.md.
+What a runtime other than eager diffusers on one GPU makes of it: `joulecast.law.conduct`. All
+parameters but the effects of chips and engines are shared by all GPUs: a GPU that nobody measured gets
+its prediction from its datasheet. Parameters, units and sources: docs/methodology.md.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -38,245 +38,60 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
-from joulecast.compute.operators import OperatorTable
 from joulecast.compute.profile import ComputeProfile
-from joulecast.hardware import CATALOGUE, Gpu, process_nodes
 from joulecast.law import possible
+from joulecast.law.conduct import Conduct, RuntimeEffects, conduct, facts_of
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, Breakdown, GpuColumns
+from joulecast.law.traits import GpuTraits, assumed
+from joulecast.law.work import Demand, Setup, Weighed, Work, demand, plain, rates, weigh
+from joulecast.records import Record
+from joulecast.runtime import REFERENCE, Runtime
 
-REFERENCE_CLOCK_HZ = 1.41e9  # the A100's, so that its clock factor is 1
-REFERENCE_NODE = "TSMC N7"
-UNKNOWN_CLOCK_HZ = 1.8e9  # of a GPU file that does not say
-# Process of a GPU file that does not say, by its year: the one most GPUs of that time are made in.
-PROCESS_BY_YEAR = ((2019, "TSMC 12FFN"), (2021, "TSMC N7"), (2100, "TSMC 4N"))
 # How sharply two limits meet, as the power of a norm: operators of one call overlap a little.
 HOST_SHARPNESS = 6.0
 POWER_SHARPNESS = 12.0
-
-# Operators with FLOP by family and dtype (fp32 and fp64, or less, on tensor cores), and the peak they run
-# against; those of one peak stand together.
-HALF, TF32, FP32 = range(3)
-CLASSES = {
-    "gemm": HALF, "convolution": HALF, "attention": HALF, "convolution32": TF32, "gemm32": FP32,
-    "attention32": FP32,
-}  # fmt: skip
+LEAST_ROOM = 0.02  # of the board's power limit, that a lower limit leaves over static power
 MOST_REMEMBERED = 1024  # cases, and sets of GPUs, whose constants a law keeps
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class GpuTraits:
-    """What the law takes from GPUs' records, each of shape (workloads,), or (1,) where it is one GPU;
-    `s_per_flop` by peak."""
-
-    def __init__(self, values: Array, chips: tuple[str, ...], chip_index: NDArray[np.int64]) -> None:
-        self._values, self.chips, self.chip_index = values, chips, chip_index
-        self.s_per_flop = values[:3]
-        self.s_per_byte, self.tdp_w, self.lane_cost, self.log_node, self.log_clock = values[3:]
-
-    @classmethod
-    def of(cls, gpus: GpuColumns) -> GpuTraits:
-        """Traits of each workload's GPU."""
-        return cls.of_distinct(gpus.gpus).take(gpus.index)
-
-    @classmethod
-    def of_distinct(cls, gpus: tuple[Gpu, ...]) -> GpuTraits:
-        """Traits of each of some GPUs; the same object for the same GPUs."""
-        return _traits_of(gpus)
-
-    def take(self, rows: NDArray[np.int64]) -> GpuTraits:
-        """The given workloads."""
-        if len(self.chip_index) == 1:
-            return self
-        return GpuTraits(self._values[:, rows], self.chips, self.chip_index[rows])
-
-
-@lru_cache(maxsize=256)
-def _traits_of(gpus: tuple[Gpu, ...]) -> GpuTraits:
-    values = [
-        (
-            1 / half_peak(gpu),
-            1 / (gpu.tf32_flop_per_s or _fp32_peak(gpu)),
-            1 / _fp32_peak(gpu),
-            1 / gpu.bandwidth_byte_per_s,
-            gpu.tdp_w,
-            _lane_cost(gpu),
-            _log_node(gpu),
-            math.log(_clock_hz(gpu) / REFERENCE_CLOCK_HZ),
-        )
-        for gpu in gpus
-    ]
-    chips = tuple(dict.fromkeys(gpu.chip for gpu in gpus))
-    index = np.array([chips.index(gpu.chip) for gpu in gpus], dtype=np.int64)
-    return GpuTraits(np.array(values, dtype=np.float64).T.copy(), chips, index)
-
-
-class Work(NamedTuple):
-    """The operators of calls: coefficients, or values; the last axis is monomials or workloads.
-
-    Attributes
-    ----------
-    classes : of each group with FLOP, its place in CLASSES, rising; shape (groups,).
-    of_call : 1 where a group is of a call, shape (calls, groups).
-    flop, bytes : of each group, shape (groups, last axis).
-    scores, memory_bytes : scores of attention, and bytes of all groups without FLOP, (calls, last axis).
-    launches, modules : operators launched, and those of them with FLOP, (calls, 1 or workloads).
-    """
-
-    classes: NDArray[np.int64]
-    of_call: Array
-    flop: Array
-    bytes: Array
-    scores: Array
-    memory_bytes: Array
-    launches: Array
-    modules: Array
-
-    def take(self, rows: NDArray[np.int64]) -> Work:
-        """The given workloads."""
-        values = (self.flop, self.bytes, self.scores, self.memory_bytes, self.launches, self.modules)
-        return Work(self.classes, self.of_call, *(table[:, rows] for table in values))
-
-    @classmethod
-    def of(cls, case: Case) -> Work:
-        """The coefficients of one call of each kind that a case makes."""
-        tables = [call.table for call in case.calls]
-        classes = np.array([_class(t, i) for t in tables for i in t.arithmetic], dtype=np.int64)
-        heads = np.array([t.head_dims[i] for t in tables for i in t.arithmetic], dtype=np.float64)
-        per_flop = np.divide(1, 4 * heads, out=np.zeros(len(heads)), where=heads > 0)
-        order = np.argsort(classes, kind="stable")
-        return cls(
-            classes[order],
-            case.call_of_groups[:, order],
-            case.flop[order],
-            case.bytes[order],
-            (case.call_of_groups * per_flop) @ case.flop,
-            case.memory_bytes,
-            np.array([[float(t.launches.sum())] for t in tables]).reshape(-1, 1),
-            np.array([[float(t.launches[t.arithmetic].sum())] for t in tables]).reshape(-1, 1),
-        )
-
-
-def _class(table: OperatorTable, group: int) -> int:
-    is_32 = table.dtypes[group] in ("fp32", "fp64")
-    return _PLACES[table.families[group] + "32" * is_32]
-
-
-_PLACES = {name: place for place, name in enumerate(CLASSES)}
-
-
-class Weighed(NamedTuple):
-    """Work with the law's constants in it, and nothing of a GPU; linear in the work.
-
-    Attributes
-    ----------
-    table : shape (rows, last axis of the work): of each group the FLOP over the share of their peak and
-        the bytes over that of the bandwidth; of each call the bytes of all groups without FLOP, the
-        energy on tensor cores of usual cost [J], and all other dynamic energy [J].
-    of_call : 1 where a group is of a call, shape (calls, groups).
-    peaks : places of the groups that run against each peak.
-    kernel_s, host_s : time of a call that its number of launches decides, on GPU and host.
-    """
-
-    table: Array
-    of_call: Array
-    peaks: Mapping[int, slice]
-    kernel_s: Array
-    host_s: Array
-
-
-def weigh(work: Work, p: Mapping[str, float]) -> Weighed:
-    """Put the law's constants into work."""
-    share, per_flop_j, traffic = _class_constants(p)[:, work.classes]
-    peak = np.array(list(CLASSES.values()))[work.classes]
-    on_tensor_cores = work.of_call * np.where(peak == FP32, 0.0, per_flop_j)
-    on_cuda_cores = work.of_call * np.where(peak == FP32, per_flop_j, 0.0)
-    moved = (work.of_call * traffic) @ work.bytes + work.memory_bytes
-    bandwidth = p["bandwidth_efficiency"]
-    rows = (
-        work.flop / share[:, None],
-        work.bytes * (traffic / bandwidth)[:, None],
-        work.memory_bytes / bandwidth,
-        on_tensor_cores @ work.flop,
-        on_cuda_cores @ work.flop + p["energy_per_byte_j"] * moved + p["energy_per_score_j"] * work.scores,
-    )
-    ends = np.searchsorted(peak, [HALF, TF32, FP32, FP32 + 1])
-    return Weighed(
-        table=np.concatenate(rows),
-        of_call=work.of_call,
-        peaks={p: slice(*ends[p : p + 2]) for p in (HALF, TF32, FP32) if ends[p] < ends[p + 1]},
-        kernel_s=p["kernel_time_s"] * work.launches,
-        host_s=p["launch_time_s"] * work.launches + p["module_time_s"] * work.modules,
-    )
-
-
-def _class_constants(p: Mapping[str, float]) -> Array:
-    """(share of the peak, energy per FLOP [J], traffic factor) of each class, shape (3, classes)."""
-    flop_j, traffic = p["energy_per_flop_j"], p["convolution_traffic"]
-    convolution_j, fp32_j = p["convolution_energy"] * flop_j, p["energy_per_fp32_flop_j"]
-    constants = {
-        "gemm": (p["gemm_efficiency"], flop_j, 1.0),
-        "convolution": (p["convolution_efficiency"], convolution_j, traffic),
-        "attention": (p["attention_efficiency"], flop_j, 1.0),
-        "convolution32": (p["convolution_efficiency"], 2 * convolution_j, traffic),
-        "gemm32": (p["fp32_efficiency"], fp32_j, 1.0),
-        "attention32": (p["fp32_efficiency"], fp32_j, 1.0),
-    }
-    return np.array([constants[name] for name in CLASSES]).T
-
-
-class Demand(NamedTuple):
-    """What work asks: GPU busy time [s], dynamic energy at full clock [J], host time [s]."""
-
-    busy_s: Array
-    energy_j: Array
-    host_s: Array
-
-
-def demand(weighed: Weighed, values: Array, traits: GpuTraits) -> Array:
-    """The three of a `Demand` before the power limit and without the chip's factor, (3, calls, workloads).
-
-    `values` is `weighed.table` at the workloads; it is overwritten.
-    """
-    calls, groups = weighed.of_call.shape
-    flop, moved, energies = values[:groups], values[groups : 2 * groups + calls], values[2 * groups + calls :]
-    for peak, place in weighed.peaks.items():
-        flop[place] *= traits.s_per_flop[peak]
-    moved *= traits.s_per_byte
-    np.maximum(flop, moved[:groups], out=flop)
-    out = np.empty((3, calls, values.shape[1]))
-    np.add(product(weighed.of_call, flop), moved[groups:], out=out[0])
-    out[0] += weighed.kernel_s
-    np.multiply(energies[:calls], traits.lane_cost, out=out[1])
-    out[1] += energies[calls:]
-    out[2] = weighed.host_s
-    return out
-
-
 def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
     """Energy of one operation at full clock relative to the reference chip's, shape (workloads,)."""
     log = p["node_exponent"] * traits.log_node + p["clock_exponent"] * traits.log_clock
-    effect = np.array([effects.get(chip, 0.0) for chip in traits.chips])[traits.chip_index]
-    factor: Array = np.exp(log + effect)
+    factor: Array = np.exp(log + by_chip(traits, effects))
     return factor
 
 
-def settle(total: Demand, traits: GpuTraits, p: Mapping[str, float]) -> tuple[Array, Array, Array]:
-    """Where the board settles: (duration [s], dynamic energy factor, static power [W]); (workloads,).
+def by_chip(traits: GpuTraits, effects: Mapping[str, float]) -> Array:
+    """Each workload's chip's effect, 0 of a chip that has none."""
+    found: Array = np.array([effects.get(chip, 0.0) for chip in traits.chips])[traits.chip_index]
+    return found
 
-    `total.energy_j` includes the chip's factor. The dynamic energy is ``total.energy_j`` times the factor.
+
+def settle(
+    total: Demand, traits: GpuTraits, how: Conduct, p: Mapping[str, float]
+) -> tuple[Array, Array, Array]:
+    """Where boards settle: (duration [s], dynamic energy factor, static power [W]); (workloads,).
+
+    `total.energy_j` includes the chip's factor. The dynamic energy is ``total.energy_j`` times the factor;
+    static power is that of all boards together, with what they draw while they wait for each other. A board
+    that waits asks the others over and over, at its clock: that counts to its power limit as operations do.
     """
     k, tdp = p["clock_exponent"], traits.tdp_w
     static = p["static_power_share"] * tdp
-    room = (p["power_limit_share"] - p["static_power_share"]) * tdp
-    excess = _smooth_maximum(total.energy_j / total.busy_s / room, 1.0, POWER_SHARPNESS)
+    limit = np.fmin(how.limit_w, tdp)  # fmin: nan is no limit of its own
+    room = np.maximum(p["power_limit_share"] * limit - static, LEAST_ROOM * tdp)
+    waiting_j = p["waiting_power_share"] * tdp * total.waiting_s  # of one board
+    asked_w = (total.energy_j / how.gpus + waiting_j) / total.busy_s
+    excess = smooth_maximum(asked_w / room, 1.0, POWER_SHARPNESS)
     lowest = p["lowest_clock"]
     clock = excess ** (-1 / (1 + k))
     factor = np.maximum(clock, lowest) ** k
     slowdown = np.maximum(1 / clock, excess * lowest**k)  # the latter where the clock would fall too low
-    duration = _smooth_maximum(total.busy_s * slowdown, total.host_s, HOST_SHARPNESS)
-    return duration, factor, static
+    duration = smooth_maximum(total.busy_s * slowdown, total.host_s, HOST_SHARPNESS)
+    return duration, factor, (static + waiting_j * factor / duration) * how.gpus
 
 
 def host_share(total: Demand, duration_s: Array) -> Array:
@@ -285,28 +100,52 @@ def host_share(total: Demand, duration_s: Array) -> Array:
     return np.minimum(share, 1.0)
 
 
-@dataclass(frozen=True)
-class RooflineParameters(Parameters):
+class RooflineParameters(Parameters, Record):
     """What the law is fitted by.
 
     Attributes
     ----------
     shared : by name, see docs/methodology.md.
-    chip_effects : log factor of the dynamic energy, by chip.
+    chip_effects, chip_slowness : log factors of the dynamic energy and of times of arithmetic, by chip.
+    engine_slowness : log factor of times of arithmetic, by engine.
+    quantised_slowness : of times of quantised matrix products, by `conduct.quantised_name`.
+    cache_shares : of the denoiser's calls after the first that a cache leaves, by cache.
     level : the mean energy level of the sources.
     host_spread : the spread (log) of host times between software stacks.
     """
 
     shared: Mapping[str, float]
     chip_effects: Mapping[str, float]
+    chip_slowness: Mapping[str, float]
+    engine_slowness: Mapping[str, float]
+    quantised_slowness: Mapping[str, float]
+    cache_shares: Mapping[str, float]
     level: float
     host_spread: float
+
+
+class Settled(NamedTuple):
+    """Where boards settle: energies of one image by component [J], (components, workloads), over all boards.
+
+    Attributes
+    ----------
+    static_j : of static power and of waiting, shared by busy time.
+    dynamic_j : of the operations.
+    duration_s : time of one batch [s], shape (workloads,).
+    host_share : how far that follows the host's time, 0 to 1.
+    """
+
+    static_j: Array
+    dynamic_j: Array
+    duration_s: Array
+    host_share: Array
 
 
 class RooflineLaw(FittedLaw):
     """See the module's docstring."""
 
     form = "roofline"
+    knows_runtimes = True
     parameters: RooflineParameters
 
     @classmethod
@@ -317,73 +156,128 @@ class RooflineLaw(FittedLaw):
     def check(self) -> None:
         """See `FittedLaw.check`."""
         super().check()
-        p = self.parameters
-        possible.check_roofline(p.shared, p.chip_effects, p.level, p.host_spread)
+        possible.check_roofline(self.parameters)
 
     def gross(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        p = self.parameters.shared
-        distinct = GpuTraits.of_distinct(gpus.gpus)
-        traits = distinct.take(gpus.index)
-        asked = demands(profile.evaluation(workloads, precision), traits, self._weighed)
-        scales = self._scales(distinct)
-        asked *= scales if len(gpus.gpus) == 1 else scales[:, :, gpus.index]
-        total = Demand(*np.add.reduce(asked, axis=1))
-        duration, dynamic, static = settle(total, traits, p)
-        static_j, dynamic_j = static * duration, total.energy_j * dynamic
-        by_component = asked[0] * (static_j / total.busy_s)
-        by_component += asked[1] * dynamic
-        by_component /= workloads.batch_size
+        found = self.settled(profile, workloads, precision, gpus, runtime)
+        by_component = found.static_j + found.dynamic_j
         names = [component.name for component in profile.components]
-        spread = self.parameters.host_spread * host_share(total, duration)
-        energy_spread = spread * (static_j / (static_j + dynamic_j))
-        return Gross(dict(zip(names, by_component, strict=True)), duration, energy_spread, spread)
+        host = self.parameters.host_spread * found.host_share
+        static_j, dynamic_j = found.static_j.sum(axis=0), found.dynamic_j.sum(axis=0)
+        return Gross(
+            component_energy_j=dict(zip(names, by_component, strict=True)),
+            duration_s=found.duration_s,
+            energy_spread=host * (static_j / (static_j + dynamic_j)),
+            duration_spread=host,
+            host_share=found.host_share,
+        )
 
-    def _weighed(self, case: Case) -> Weighed:
+    def settled(
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
+    ) -> Settled:
+        """Energies of one image and the time of a batch, where the boards settle."""
+        p = self.parameters.shared
+        setup, scales = self.setup(gpus, workloads, runtime)
+        asked = self.demands(profile.evaluation(workloads, precision), precision, setup)
+        asked *= scales
+        total = Demand(*np.add.reduce(asked, axis=1))
+        duration, dynamic, static = settle(total, setup.traits, setup.how, p)
+        return Settled(
+            static_j=asked[0] * (static * duration / (total.busy_s * workloads.batch_size)),
+            dynamic_j=asked[1] * (dynamic / workloads.batch_size),
+            duration_s=duration,
+            host_share=host_share(total, duration),
+        )
+
+    def demands(self, evaluation: Evaluation, precision: str, setup: Setup) -> Array:
+        """What each component asks for one batch, as of `demand`; shape (4, components, workloads)."""
+        return evaluation.gathered(self._asked(part, precision, setup) for part in evaluation.parts)
+
+    def _asked(self, part: CaseCosts, precision: str, setup: Setup) -> Array:
+        weighed = self._weighed(part.case, precision)
+        here = setup if isinstance(part.rows, slice) else setup.take(part.rows)
+        table = plain(weighed) if setup.how.is_plain else weighed.table
+        one = demand(weighed, product(table, part.monomials), here, self.parameters.shared)
+        one *= part.weights
+        return np.asarray(part.case.by_component @ one)
+
+    def _weighed(self, case: Case, precision: str) -> Weighed:
         """A case's work with this law's constants in it."""
-        return _remembered(self._cases, case, lambda: weigh(Work.of(case), self.parameters.shared))
+        return _remembered(self._cases, case, lambda: weigh(Work.of(case, precision), self.parameters.shared))
 
-    def _scales(self, traits: GpuTraits) -> Array:
-        """What the sources' level and the chip make of a `Demand` of each GPU, shape (3, 1, GPUs)."""
-        return _remembered(self._known_scales, traits, lambda: self._scales_of(traits))
+    def setup(self, gpus: GpuColumns, workloads: WorkloadColumns, runtime: Runtime) -> tuple[Setup, Array]:
+        """On what and how workloads run, and what the sources' level and the chip make of a `Demand`, shape
+        (4, 1, workloads), or (4, 1, 1) of one GPU."""
+        traits = GpuTraits.of_distinct(gpus.gpus)
+        setup, scales = _remembered(self._setups, (traits, runtime), lambda: self._setup_of(traits, runtime))
+        if len(gpus.gpus) > 1:
+            setup, scales = setup.take(gpus.index), scales[:, :, gpus.index]
+        if setup.how.depends_on_steps:
+            setup = setup._replace(how=setup.how.over(workloads.steps.astype(np.float64)))
+        return setup, scales
 
-    def _scales_of(self, traits: GpuTraits) -> Array:
-        p = self.parameters
-        factor = chip_factor(traits, p.shared, p.chip_effects)
+    def conduct(self, runtime: Runtime) -> Conduct:
+        """What a runtime makes of the reference's costs, but for what depends on the steps."""
+        q, one_of = self.parameters, (runtime,)
+        effects = RuntimeEffects.of(one_of, q.engine_slowness, q.quantised_slowness, q.cache_shares)
+        return conduct(facts_of(one_of), q.shared, effects)
+
+    def _setup_of(self, traits: GpuTraits, runtime: Runtime) -> tuple[Setup, Array]:
+        q, how = self.parameters, self.conduct(runtime)
+        rate = rates(traits, how, q.shared, by_chip(traits, q.chip_slowness))
+        factor = chip_factor(traits, q.shared, q.chip_effects)
         one = np.ones_like(factor)
-        return np.array([[p.level * one], [p.level * factor], [one]])
+        scales = np.array([[q.level * one], [q.level * factor], [one], [q.level * one]])
+        return Setup(traits, how, rate), scales
 
     @cached_property
     def _cases(self) -> dict[Case, Weighed]:
         return {}
 
     @cached_property
-    def _known_scales(self) -> dict[GpuTraits, Array]:
+    def _setups(self) -> dict[tuple[GpuTraits, Runtime], tuple[Setup, Array]]:
         return {}
 
     def outside(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Mapping[str, NDArray[np.bool_]]:
         """See `Law.outside`; and what is assumed of GPUs whose files do not say."""
-        found = dict(super().outside(profile, workloads, precision, gpus))
+        found = dict(super().outside(profile, workloads, precision, gpus, runtime))
         for place, gpu in enumerate(gpus.gpus):
-            if words := assumed(gpu, precision):
+            if words := assumed(gpu, precision, runtime):
                 found[words] = gpus.index == place
         return found
 
     def breakdown(
-        self, profile: ComputeProfile, workloads: WorkloadColumns, precision: str, gpus: GpuColumns
+        self,
+        profile: ComputeProfile,
+        workloads: WorkloadColumns,
+        precision: str,
+        gpus: GpuColumns,
+        runtime: Runtime = REFERENCE,
     ) -> Breakdown:
         """See `FittedLaw.breakdown` and `joulecast.law.breakdown`."""
         from joulecast.law.breakdown import breakdown  # which needs this module
 
-        return breakdown(self, profile, workloads, precision, gpus)
-
-    def host_share(self, gross: Gross) -> Array:
-        """See `FittedLaw.host_share`."""
-        return gross.duration_spread / self.parameters.host_spread
+        return breakdown(self, profile, workloads, precision, gpus, runtime)
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
@@ -396,69 +290,8 @@ def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) ->
     return found
 
 
-def assumed(gpu: Gpu, precision: str) -> str:
-    """What the law assumes of a GPU whose file does not say, in words; empty where it says all."""
-    found = []
-    if gpu.boost_clock_hz is None:
-        found.append(("boost_clock_mhz", f"{_clock_hz(gpu) / 1e6:.0f} MHz"))
-    if gpu.process is None:
-        found.append(("process", _process(gpu)))
-    if precision == "fp32" and gpu.fp32_flop_per_s is None:
-        found.append(("fp32_tflops", "a sixteenth of the 16-bit peak"))
-    if precision == "fp32" and gpu.tf32_flop_per_s is None and gpu.origin != CATALOGUE:
-        found.append(("tf32_tflops", "the fp32 peak, for convolutions"))
-    if not found:
-        return ""
-    keys, values = zip(*found, strict=True)
-    return f"{gpu.name} states no {' and no '.join(keys)}: taken as {' and '.join(values)}"
-
-
-def demands(evaluation: Evaluation, traits: GpuTraits, weighed_of: Callable[[Case], Weighed]) -> Array:
-    """What each component asks for one batch, as of `demand`; shape (3, components, workloads)."""
-    return evaluation.gathered(_asked(part, traits, weighed_of(part.case)) for part in evaluation.parts)
-
-
-def _asked(part: CaseCosts, traits: GpuTraits, weighed: Weighed) -> Array:
-    here = traits if isinstance(part.rows, slice) else traits.take(part.rows)
-    one = demand(weighed, product(weighed.table, part.monomials), here)
-    one *= part.weights
-    return np.asarray(part.case.by_component @ one)
-
-
-def _smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:
+def smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:
+    """The larger of two, a little more where they are near each other."""
     high, low = np.maximum(a, b), np.minimum(a, b)
     result: Array = high * (1 + (low / high) ** sharpness) ** (1 / sharpness)
     return result
-
-
-def half_peak(gpu: Gpu) -> float:
-    """Peak of 16-bit arithmetic [FLOP/s]; where a GPU file states none, that of fp32."""
-    return gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or _fp32_peak(gpu)
-
-
-def _fp32_peak(gpu: Gpu) -> float:
-    """CUDA-core peak; where a GPU file states none, a sixteenth of the 16-bit peak."""
-    return gpu.fp32_flop_per_s or (gpu.fp16_flop_per_s or gpu.bf16_flop_per_s or 0.0) / 16
-
-
-def _lane_cost(gpu: Gpu) -> float:
-    """Energy of a tensor-core FLOP on a card whose rate with fp32 accumulation is cut, over the chip's own.
-
-    GeForce cards issue at half the rate of their chip, and run at their power limit all the same.
-    """
-    if gpu.fp16_accumulate_flop_per_s is None or gpu.fp16_flop_per_s is None:
-        return 1.0
-    return max(1.0, gpu.fp16_accumulate_flop_per_s / gpu.fp16_flop_per_s)
-
-
-def _log_node(gpu: Gpu) -> float:
-    nodes = process_nodes()
-    return float(np.log(nodes[_process(gpu)] / nodes[REFERENCE_NODE]))
-
-
-def _process(gpu: Gpu) -> str:
-    return gpu.process or next(p for year, p in PROCESS_BY_YEAR if (gpu.year or 2100) <= year)
-
-
-def _clock_hz(gpu: Gpu) -> float:
-    return gpu.boost_clock_hz or UNKNOWN_CLOCK_HZ

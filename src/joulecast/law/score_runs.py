@@ -71,14 +71,14 @@ def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
     known, timed = [""] * len(dataset.runs), [""] * len(dataset.runs)
     for group in dataset.groups:
         asked = group.profile, group.workloads, group.precision, group.gpus
-        gross = law.gross(*asked)
+        gross = law.gross(*asked, group.runtime)
         energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
-        widths[:, group.rows] = law.interval(*asked, gross)
+        widths[:, group.rows] = law.interval(*asked, gross, group.runtime)
         gpus = [dataset.gpus[row] for row in group.rows]
         for row, of_energy, of_time in zip(
             group.rows,
-            law.familiarity(group.profile, gpus),
-            law.timed_familiarity(group.profile, gpus),
+            law.familiarity(group.profile, gpus, group.precision, group.runtime),
+            law.timed_familiarity(group.profile, gpus, group.precision, group.runtime),
             strict=True,
         ):
             known[row], timed[row] = of_energy, of_time

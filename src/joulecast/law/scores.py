@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from joulecast.records import Record
 
 if TYPE_CHECKING:
     from joulecast.runs import RunTable
@@ -18,8 +19,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.9  # of intervals, and of the quantile of errors that is shown
 
 
-@dataclass(frozen=True, eq=False)
-class Score:
+class Score(Record):
     """Errors of a set of runs: percentages unless stated; nan where it has no meaning.
 
     `r2` is of the log of a call's energy (or time); `bias` the mean log error in per cent;
@@ -62,8 +62,7 @@ class Score:
         }
 
 
-@dataclass(frozen=True)
-class Scores:
+class Scores(Record):
     """Errors of energies and of times; None where nothing is published."""
 
     energy: Score | None

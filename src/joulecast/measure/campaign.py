@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
+from joulecast.measure.database import StoreError
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Repeat, Settings
 from joulecast.measure.records import Environment, TaskResult, TaskSpec
@@ -116,7 +117,7 @@ def _attempt(
     except LostError as error:
         outcome = Outcome("lost", str(error), None, 0.0)
     except (KeyboardInterrupt, SystemExit):
-        with contextlib.suppress(LostError):  # it was finished, or given back, as the interrupt came
+        with contextlib.suppress(StoreError):  # it was finished as the interrupt came, or the disk is full
             store.release(claim)
         raise
     return progress_of(store, claim, outcome)

@@ -14,9 +14,10 @@
     precision = ["default", "fp32"]
 
 The other keys of a grid are those of any request (`passes`, or `guidance` and `negative_prompt`;
-`batch_size`; `text_tokens`), and `runtime` (``eager`` or ``compiled``), `tf32`, `components` (whether
-each component is also measured alone), `weights` (``random``, ``trained`` for the catalogue's hub id,
-or a folder or hub id) and `gpu`.
+`batch_size`; `text_tokens`; of videos `frames`, or `seconds` and `fps`; of an image as input `input_image`
+and `strength`; `control`), and `runtime` (``eager`` or ``compiled``), `tf32`, `components` (whether each is
+also measured alone), `weights` (``random``, ``trained`` for the catalogue's hub id, or a folder or hub id)
+and `gpu`.
 ``"default"`` is the model's own.
 
 Order ``spread``: every model and precision gets a few settings far apart from each other first,
@@ -52,9 +53,12 @@ from joulecast.measure.protocol import Settings
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TRAINED, TaskSpec
 from joulecast.measure.store import NewTask
 from joulecast.question.gpus import gpu as find_gpu
-from joulecast.question.question import workload_of
+from joulecast.question.inputs import ALL_STEPS, pipeline_given
+from joulecast.question.question import additions_of, input_of, workload_of
+from joulecast.question.runtimes import READERS
 from joulecast.question.setting import Setting, key_of, refuse_work
-from joulecast.question.vocabulary import WORK, meant
+from joulecast.question.vocabulary import refused_name
+from joulecast.runtime import REFERENCE
 
 MOST_PLAN_BYTES: Final = 200_000
 MOST_TASKS: Final = 20_000
@@ -69,7 +73,8 @@ MOST_WEIGHTS_CHARACTERS: Final = 1000
 DEFAULT: Final = "default"  # of a grid's key: the model's own
 WORK_KEYS: Final = (
     "model", "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
-    "negative_prompt", "batch_size", "text_tokens",
+    "negative_prompt", "batch_size", "text_tokens", "frames", "fps", "seconds", "strength", "input_image",
+    "input_width", "input_height", "input_images", "control",
 )  # fmt: skip
 GRID_KEYS: Final = (*WORK_KEYS, "runtime", "tf32", "components", "weights", "gpu", "later")
 
@@ -172,7 +177,7 @@ def _cells(grids: list[dict[str, object]], settings: Settings, where: str) -> It
     seen: set[tuple[TaskSpec, str | None]] = set()
     for number, grid in enumerate(grids, 1):
         place = f"grid {number} of plan {shown(where)}"
-        chosen = _in_order(grid, place)
+        chosen = in_order(grid, place)
         if "model" not in chosen:
             raise InputError(f"{place} has no model")
         lists = [value if isinstance(value, list) else [value] for value in chosen.values()]
@@ -188,15 +193,34 @@ def _cells(grids: list[dict[str, object]], settings: Settings, where: str) -> It
 
 def _asks_nothing(name: str, value: object) -> bool:
     """Whether a key is no grid's, but known to ask for nothing. InputError where it asks for something."""
-    if name in GRID_KEYS or meant(WORK, name) is None:
+    if name in GRID_KEYS:
+        return False
+    key = key_of(name)
+    if key is not None and key in READERS:
+        return _is_measured(name, key, value)
+    if refused_name(name) is None:
         return False
     for one in value if isinstance(value, list) else [value]:
         refuse_work(name, one)
     return True
 
 
-def _in_order(grid: Mapping[str, object], place: str) -> dict[str, object]:
-    """A grid's values by key, whichever names its keys have, in the order in which they vary."""
+def _is_measured(name: str, key: str, value: object) -> bool:
+    """Whether a key of runtimes asks for what is measured here, which is nothing more. InputError if not."""
+    for one in value if isinstance(value, list) else [value]:
+        if READERS[key](one) != getattr(REFERENCE, key):
+            raise InputError(
+                f"{name} is {shown(one)}, and what is measured here is diffusers on one GPU; runtime is "
+                f"{' or '.join(RUNTIMES)}"
+            )
+    return True
+
+
+def in_order(grid: Mapping[str, object], place: str) -> dict[str, object]:
+    """A grid's values by key, whichever names its keys have, in the order in which they vary.
+
+    Raises InputError, which says the `place`, for a key that no grid has or that is given twice.
+    """
     named = [(key_of(name) or name, value) for name, value in grid.items() if not _asks_nothing(name, value)]
     _check_keys([key for key, _ in named], GRID_KEYS, place)
     values = dict(named)
@@ -215,9 +239,13 @@ def make_spec(values: Mapping[str, object]) -> TaskSpec:
     model = values.get("model")
     if not isinstance(model, str):
         raise InputError(f"model {shown(model)} is no name")
-    profile = packaged_profile(find_model(model))
+    named = packaged_profile(find_model(model))
     given = {key: values[key] for key in WORK_KEYS if values.get(key, DEFAULT) != DEFAULT}
-    workload = workload_of(Setting.of({**given, "model": profile.name}), profile)
+    setting = Setting.of({**given, "model": named.name})
+    profile = pipeline_given(named, input_of(setting), additions_of(setting))
+    workload = workload_of(setting, profile)
+    strength = setting.strength if profile.images.strength and setting.strength != ALL_STEPS else None
+    steps_asked = profile.defaults.steps if setting.steps is None else setting.steps
     tf32 = _one_of("tf32", values.get("tf32", TF32_DEFAULT), TF32)
     components = values.get("components", False)
     if not isinstance(components, bool):
@@ -231,11 +259,14 @@ def make_spec(values: Mapping[str, object]) -> TaskSpec:
         batch_size=workload.batch_size,
         precision=workload.precision,
         text_tokens=workload.text_tokens,
+        frames=workload.frames,
         negative_prompt=workload.negative_prompt,
         runtime=_one_of("runtime", values.get("runtime", EAGER), RUNTIMES),
         tf32=tf32 if workload.precision == "fp32" else TF32_DEFAULT,
         components=components,
         weights=check_weights(values.get("weights", RANDOM)),
+        strength=strength,
+        steps_asked=None if strength is None else steps_asked,
     )
 
 
@@ -284,6 +315,7 @@ def _cell(values: Mapping[str, object], settings: Settings, where: str) -> _Cell
         math.log2(workload.steps),
         2.0 * workload.passes,
         math.log2(workload.batch_size),
+        math.log2(workload.frames),
     )
     return _Cell(NewTask(spec, cost, gpu, refused), group, place, later)
 
@@ -348,7 +380,7 @@ def component_s(spec: TaskSpec) -> dict[str, tuple[int, float]]:
     for cost in profile.costs(workload.columns(), workload.precision):
         calls, total = found[cost.component.name]
         number = float(cost.calls[0])
-        one = max(float(cost.flop[0].sum()) / rate, cost.launches * LAUNCH_S)
+        one = max(float(cost.flop[0].sum()) / rate, float(cost.launches[0]) * LAUNCH_S)
         found[cost.component.name] = calls + number, total + number * one
     return {name: (round(calls), seconds) for name, (calls, seconds) in found.items()}
 

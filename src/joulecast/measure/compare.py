@@ -99,7 +99,7 @@ def selection(text: str) -> dict[str, object]:
     """``"steps=30 size=512x512"`` as values of a specification. Raises InputError."""
     known = (
         "model", "width", "height", "size", "steps", "passes", "batch_size", "precision", "text_tokens",
-        "runtime", "tf32", "components", "weights", "gpu",
+        "negative_prompt", "frames", "runtime", "tf32", "components", "weights", "gpu",
     )  # fmt: skip
     found: dict[str, object] = {}
     for item in text.replace(",", " ").split():
@@ -129,8 +129,8 @@ def _gpu_name(stated: str) -> str:
 
 
 def _value(text: str) -> bool | int | str:
-    if text.casefold() in ("true", "false"):
-        return text.casefold() == "true"
+    if text.casefold() in ("true", "yes", "false", "no"):
+        return text.casefold() in ("true", "yes")
     return int(text) if text.isdigit() else text
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from joulecast.compute.capture import ENCODE
+from joulecast.compute.operators import METHOD
 from joulecast.measure.records import part_name
 from joulecast.measure.task import DenoisingStep
 
@@ -112,9 +114,10 @@ def recorded_calls(pipeline: Any, synchronize: Callable[[], None] = lambda: None
     for name, part in pipeline.components.items():
         if isinstance(part, torch.nn.Module):
             is_compiled = getattr(part, "_compiled_call_impl", None) is not None
-            for method in ("_compiled_call_impl" if is_compiled else "forward", "decode"):
+            for method in ("_compiled_call_impl" if is_compiled else "forward", "decode", ENCODE):
                 if hasattr(part, method):
-                    recording.wrap_component(name, part, method)
+                    called = f"{name}{METHOD}{method}" if method == ENCODE else name
+                    recording.wrap_component(called, part, method)
     if hasattr(getattr(pipeline, "scheduler", None), "step"):
         recording.wrap_scheduler(pipeline.scheduler)
     try:

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from joulecast.errors import InputError, UnknownNameError, shown
-from joulecast.files.documents import inert
 from joulecast.files.paths import shown_path, write_whole
+from joulecast.files.tables import inert
 from joulecast.hardware import Gpu, catalogued
 from joulecast.measure.records import EAGER, RANDOM, TF32_DEFAULT, TaskResult, TaskSpec
 from joulecast.measure.rows import StoredRepeat, StoredResult
 from joulecast.measure.store import Store
 from joulecast.measure.task import WHOLE
 from joulecast.question.gpus import gpu as find_gpu
-from joulecast.runs import MeasuredRun, RunTable
+from joulecast.runs import REFERENCE_ENGINE, MeasuredRun, RunTable
 
 Row: TypeAlias = Mapping[str, object]  # of a CSV file, by column
 
@@ -72,14 +72,18 @@ def _run(name: str, stored: StoredResult, boundary: str, gpu: str | None, suffix
         batch_size=spec.batch_size,
         width=spec.width,
         height=spec.height,
+        frames=spec.frames,
         steps=spec.steps,
         passes=spec.passes,
         text_tokens=spec.text_tokens,
+        negative_prompt=spec.negative_prompt,
         precision=spec.precision,
         energy_j=batch_energy / spec.batch_size,
         boundary=boundary,
         duration_s=result.duration_s,
-        runtime=runtime_of(spec),
+        engine=REFERENCE_ENGINE,
+        compile=spec.runtime != EAGER,
+        tf32=spec.tf32,
         attention=software.attention,
         software=", ".join(filter(None, [libraries, f"driver {environment.driver}".strip()])) or None,
         source="joulecast campaign " + name if environment.is_real else DRY,
@@ -106,15 +110,16 @@ def device_of(stated: str, gpu: str | None) -> Gpu:
 
 
 def runtime_of(spec: TaskSpec) -> str:
-    """The runtime as a run table states it; TF32 is part of it, as it changes the rate."""
+    """The runtime as a file of predictions states it; TF32 is part of it, as it changes the rate."""
     return spec.runtime if spec.tf32 == TF32_DEFAULT else f"{spec.runtime}, tf32 {spec.tf32}"
 
 
 def run_id(name: str, spec: TaskSpec, gpu: str) -> str:
     """A readable name of a task's run, unique within a store."""
-    text = "" if spec.text_tokens is None else f"-t{spec.text_tokens}"
+    text = ("" if spec.text_tokens is None else f"-t{spec.text_tokens}") + "-neg" * spec.negative_prompt
+    frames = "" if spec.frames == 1 else f"-{spec.frames}f"
     return (
-        f"{name}-{spec.model}-{gpu.casefold()}-{spec.width}x{spec.height}-s{spec.steps}"
+        f"{name}-{spec.model}-{gpu.casefold()}-{spec.width}x{spec.height}{frames}-s{spec.steps}"
         f"-p{spec.passes}-b{spec.batch_size}{text}-{spec.precision}"
         + ("" if spec.tf32 == TF32_DEFAULT else f"-tf32-{spec.tf32}")
         + ("" if spec.runtime == EAGER else f"-{spec.runtime}")

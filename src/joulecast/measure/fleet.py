@@ -28,6 +28,7 @@ from joulecast.measure.node import ACCELERATOR, Answer, Node, Source, gpu_name, 
 from joulecast.measure.protocol import Settings
 from joulecast.measure.store import Claim, LostError, Store
 from joulecast.measure.task import Outcome, own_version
+from joulecast.units import counted
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined
 WAIT_S: Final = 1.0  # longest wait for a result before leases are renewed and nodes looked for
@@ -158,8 +159,7 @@ class _Driver:
         gpu = known_gpu(answer.stated, node.accelerator)
         node = dataclasses.replace(node, stated=answer.stated, gpu=gpu, version=answer.version)
         self.nodes[node.identity] = node
-        count = f"{node.slots} GPU{'s' if node.slots > 1 else ''}"
-        self.on_news(f"node {node.name}: {count}, {gpu or answer.stated}")
+        self.on_news(f"node {node.name}: {counted(node.slots, 'GPU')}, {gpu or answer.stated}")
         if answer.version != self.version:
             self.on_news(f"node {node.name} has joulecast {answer.version}; here it is {self.version}")
 
@@ -178,7 +178,7 @@ class _Driver:
 
     def _tell_waiting(self) -> None:
         for gpu, count in waiting(self.store, {node.gpu for node in self.nodes.values()}).items():
-            self.on_news(f"no node has a {gpu}: {count} task{'s' if count > 1 else ''} left pending")
+            self.on_news(f"no node has a {gpu}: {counted(count, 'task')} left pending")
 
     # --- runs ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import MeasureError
 from joulecast.measure.campaign import Progress, run_campaign
-from joulecast.measure.campaign_plan import make_spec
+from joulecast.measure.campaign_plan import in_order, make_spec
 from joulecast.measure.export import check_target, device_of, export
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Settings
@@ -35,8 +35,9 @@ def measure_once(
     Parameters
     ----------
     asked : what is measured: ``model`` and, where they are not the model's own, ``size``, ``steps``,
-        ``precision``, ``passes`` or ``guidance``, ``batch_size``, ``text_tokens``, ``runtime`` (``eager`` or
-        ``compiled``), ``tf32``, ``components`` and ``weights``: the keys of a plan's grid.
+        ``precision``, ``passes`` or ``guidance``, ``batch_size``, ``text_tokens``, ``frames`` or ``seconds``,
+        ``input_image`` and ``strength``, ``control``, ``runtime`` (``eager`` or ``compiled``), ``tf32``,
+        ``components`` and ``weights``: the keys of a plan's grid.
     subject : what runs it; pipelines on this computer's GPU by default.
     meter : what measures; the driver's energy counter by default.
     settings : windows and repeats.
@@ -68,8 +69,9 @@ def measure_once(
 
 def check_task(asked: Mapping[str, object], out: str | os.PathLike[str] | None) -> TaskSpec:
     """The task that is asked for. Raises InputError where it cannot be run, or not be written to `out`."""
-    spec = make_spec(asked)
-    packaged_profile(spec.model).check(spec.workload)
+    spec = make_spec(in_order(asked, "what is to be measured"))
+    profile = packaged_profile(spec.model)
+    profile.check(spec.workload)
     if out is not None:
         check_target(out)
     return spec

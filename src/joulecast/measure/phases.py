@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from joulecast.compute.output import VIDEO_DIMENSIONS
 from joulecast.errors import MeasureError
 from joulecast.measure.meter import Meter
 from joulecast.measure.telemetry import TelemetryRecorder, summary
@@ -46,14 +47,16 @@ class Observed:
 
     Attributes
     ----------
-    images, runs : images that were decoded, and in how many calls.
+    images, runs : images or clips that were decoded, and in how many calls.
     sizes : their widths and heights [pixels].
+    frames : of clips, how many each has.
     given : by component, the images it was given in all its calls, those of a second pass included.
     """
 
     images: int = 0
     runs: int = 0
     sizes: set[tuple[int, int]] = field(default_factory=set)
+    frames: set[int] = field(default_factory=set)
     given: dict[str, int] = field(default_factory=dict)
 
 
@@ -123,6 +126,8 @@ class _Watch:
         self._current: Phase | None = None
         self._since = (0.0, 0.0)
         self._depth = 0
+        self._frames: int | None = None  # of the clips whose latents were given last; None of images
+        self._decoded_frames = 0  # that were decoded as images
 
     def enter(self, name: str) -> None:
         """A component is called: close the phase of another."""
@@ -145,7 +150,7 @@ class _Watch:
             for method in ("forward", "decode"):
                 if hasattr(part, "parameters") and callable(getattr(part, method, None)):
                     wrapped.append((part, method, vars(part).get(method)))
-                    setattr(part, method, self._noticing(name, method, getattr(part, method)))
+                    setattr(part, method, self._noticing(name, part, method))
         try:
             yield
         finally:
@@ -155,7 +160,9 @@ class _Watch:
                 else:  # of a hook that others installed, e.g. offloading
                     setattr(part, method, own)
 
-    def _noticing(self, name: str, method: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _noticing(self, name: str, part: Any, method: str) -> Callable[..., Any]:
+        original: Callable[..., Any] = getattr(part, method)
+
         def call(*args: Any, **kwargs: Any) -> Any:
             if self._depth:  # a component calling itself
                 return original(*args, **kwargs)
@@ -166,24 +173,43 @@ class _Watch:
                 out = original(*args, **kwargs)
             finally:
                 self._depth -= 1
-            self._observe(name, method, args, kwargs, out)
+            if method == "forward":
+                self._observe_given(name, part, args, kwargs)
+            else:
+                self._observe_decoded(name, out)
             return out
 
         return call
 
-    def _observe(self, name: str, method: str, args: Any, kwargs: Any, out: Any) -> None:
+    def _observe_given(self, name: str, part: Any, args: Any, kwargs: Any) -> None:
+        latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample", kwargs.get("x")))
+        given = self.tracked.observed.given
+        given[name] = given.get(name, 0) + _batch_of(latents)
+        if _batch_of(latents):
+            self._frames = _frames_of(part, latents)
+
+    def _observe_decoded(self, name: str, out: Any) -> None:
+        image: Any = getattr(out, "sample", out[0] if isinstance(out, tuple) else out)
+        shape: Any = getattr(image, "shape", None)
+        if not shape or len(shape) < 4:  # no image that is known of: nothing was observed
+            return
         observed = self.tracked.observed
-        if method == "forward":
-            latents = args[0] if args else kwargs.get("hidden_states", kwargs.get("sample", kwargs.get("x")))
-            observed.given[name] = observed.given.get(name, 0) + _batch_of(latents)
-        elif method == "decode":
-            image: Any = getattr(out, "sample", out[0] if isinstance(out, tuple) else out)
-            shape: Any = getattr(image, "shape", None)
-            if not shape or len(shape) < 4:  # no image that is known of: nothing was observed
-                return
-            observed.images += int(image.shape[0])
-            observed.sizes.add((int(image.shape[-1]), int(image.shape[-2])))
-            observed.runs += 1
+        observed.sizes.add((int(shape[-1]), int(shape[-2])))
+        if len(shape) == VIDEO_DIMENSIONS:
+            observed.frames.add(int(shape[-3]))
+        elif self._frames is not None:
+            self._observe_frames(name, int(shape[0]), self._frames)
+            return
+        observed.images += int(shape[0])
+        observed.runs += 1
+
+    def _observe_frames(self, name: str, decoded: int, of_clip: int) -> None:
+        """Frames of clips are decoded as a batch of images, all at once or some at a time."""
+        observed = self.tracked.observed
+        observed.frames.add(of_clip)
+        self._decoded_frames += decoded
+        observed.images = self._decoded_frames // of_clip
+        observed.runs = self.phases[name].entered
 
 
 def _batch_of(latents: Any) -> int:
@@ -192,6 +218,15 @@ def _batch_of(latents: Any) -> int:
         return len(latents)
     shape = getattr(latents, "shape", ())
     return int(shape[0]) if shape else 0
+
+
+def _frames_of(part: Any, latents: Any) -> int | None:
+    """Frames of the clips whose latents a component is given, before or after channels; None of images."""
+    shape: Any = getattr(latents, "shape", ())
+    if len(shape) != VIDEO_DIMENSIONS:
+        return None
+    channels = getattr(getattr(part, "config", None), "in_channels", None)
+    return int(shape[1] if shape[2] == channels else shape[2])
 
 
 def _doubts(tracked: Tracked) -> list[str]:

@@ -14,17 +14,20 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from joulecast.architecture.build import TORCH_DTYPES, StandInTokenizer, quiet
+from joulecast.architecture.build import TORCH_DTYPES, quiet
 from joulecast.architecture.build_random import random_pipeline
 from joulecast.architecture.catalogue import model_entry
 from joulecast.architecture.pipeline_config import PipelineConfig, pipeline_config_from_catalogue
+from joulecast.architecture.stand_ins import StandInTokenizer
+from joulecast.compute.arguments import FRAME_ARGUMENTS, MASK_ARGUMENTS, MOST_AREA, STRENGTH
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
-from joulecast.errors import InputError, MeasureError, kind_in_short, shown
+from joulecast.errors import InputError, MeasureError, in_short, kind_in_short, shown
 from joulecast.measure.dissect import denoising_steps, distinct, recorded_calls
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.records import RANDOM, TRAINED, Output, Software, TaskSpec, TorchState
 from joulecast.measure.task import ComponentWork, Dissection, TooLargeError, own_version
+from joulecast.question.inputs import ALL_STEPS
 
 import torch  # isort: skip - after build, which says so when the extra is missing
 
@@ -32,6 +35,7 @@ PROMPT: Final = "an image of a red fox in the snow, early in the morning"
 NEGATIVE: Final = "blurry, dark"
 GUIDED: Final = 4.0
 COMPILE: Final[Mapping[str, str | bool]] = {"backend": "inductor", "dynamic": False}  # kernels for each size
+AS_COUNTED: Final[Mapping[str, object]] = {"_auto_resize": False}  # of images: they are of the size already
 ROOM: Final = 1.25  # memory of a pipeline over its weights, when deciding what else may stay loaded
 WORK_BYTES: Final = 8e9  # and what it works in
 
@@ -77,7 +81,7 @@ class PipelineSubject:
         """
         set_tf32(spec.tf32)
         self._runtime, self._weights = spec.runtime, spec.weights
-        self._denoisers = frozenset(part.name for part in self._profile_of(spec.model).denoisers)
+        self._denoisers = frozenset(self._profile_of(spec.model).denoising_modules)
         key = (spec.model, spec.precision, spec.runtime, spec.weights)
         if self._runtime == "compiled":
             torch.compiler.reset()  # or the second size would get kernels for any size
@@ -89,7 +93,7 @@ class PipelineSubject:
                 self._ready(key, spec)
             except torch.OutOfMemoryError as error:
                 self._keep_only(None)
-                raise TooLargeError(f"out of memory: {_first_line(error)}") from error
+                raise TooLargeError(f"out of memory: {in_short(error)}") from error
 
     def call(self) -> None:
         """Generate one batch of images."""
@@ -97,7 +101,7 @@ class PipelineSubject:
             try:
                 self._pipeline(**self._arguments)
             except torch.OutOfMemoryError as error:
-                raise TooLargeError(f"out of memory: {_first_line(error)}") from error
+                raise TooLargeError(f"out of memory: {in_short(error)}") from error
 
     def synchronize(self) -> None:
         """Wait for the GPU; nothing to wait for on the CPU."""
@@ -125,7 +129,7 @@ class PipelineSubject:
         return Software(self._weights, attention_of(self._pipeline), versions(), state)
 
     def output(self) -> Output:
-        """Whether the images were finite numbers, and the most memory that was used."""
+        """Whether the images or frames were finite numbers, and the most memory that was used."""
         if self.device.type != "cuda":
             return Output(self._is_finite)
         return Output(self._is_finite, int(torch.cuda.max_memory_allocated(self.device)))
@@ -143,9 +147,25 @@ class PipelineSubject:
         self._arguments = arguments_for(self._pipeline, spec, profile)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        made = self._first(profile)
+        pixels = made.images if profile.frames is None else made.frames
+        self._is_finite = bool(torch.isfinite(pixels).all())
+
+    def _first(self, profile: ComputeProfile) -> Any:
+        """What the pipeline makes, of one image for all where it takes no list of them."""
         with torch.no_grad(), quiet():
-            images = self._pipeline(**self._arguments).images
-        self._is_finite = bool(torch.isfinite(images).all())
+            try:
+                return self._pipeline(**self._arguments)
+            except torch.OutOfMemoryError:
+                raise
+            except (TypeError, ValueError, RuntimeError):
+                lists = {
+                    n: a for n in profile.images.arguments if isinstance(a := self._arguments.get(n), list)
+                }
+                if not lists:
+                    raise
+            self._arguments |= {name: images[0] for name, images in lists.items()}
+            return self._pipeline(**self._arguments)
 
     def _made(self, spec: TaskSpec) -> Any:
         config = self._config_of(spec.model)
@@ -222,10 +242,12 @@ def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dic
     batch, parameters = spec.batch_size, inspect.signature(type(pipeline).__call__).parameters
     arguments: dict[str, object] = {
         "prompt": [PROMPT] * batch,
-        "num_inference_steps": spec.steps,
+        "num_inference_steps": spec.steps_asked or spec.steps,
         "width": spec.width,
         "height": spec.height,
         "output_type": "pt",
+        **(dict.fromkeys(FRAME_ARGUMENTS, spec.frames) if profile.frames is not None else {}),
+        **(_images(spec, profile) if profile.images.arguments else {}),
     }
     rule = profile.guidance
     if spec.passes == 2 and rule.parameter is None:
@@ -243,6 +265,23 @@ def arguments_for(pipeline: Any, spec: TaskSpec, profile: ComputeProfile) -> dic
             if isinstance(part, StandInTokenizer):
                 part.length, part.prompts = own, (PROMPT, NEGATIVE)
     return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def _images(spec: TaskSpec, profile: ComputeProfile) -> dict[str, object]:
+    """The images that a pipeline is given, of the size that its profile counts; masks cover all of one."""
+    from PIL import Image
+
+    side = profile.images.side
+    size = (spec.width, spec.height) if side is None else (side, side)
+    picture, mask = Image.linear_gradient("L").resize(size).convert("RGB"), Image.new("L", size, 255)
+    given = {name: mask if name in MASK_ARGUMENTS else picture for name in profile.images.arguments}
+    several = {name: [one] * spec.batch_size for name, one in given.items()}
+    return {
+        **(several if spec.batch_size > 1 else given),
+        STRENGTH: ALL_STEPS if spec.strength is None else spec.strength,
+        MOST_AREA: spec.width * spec.height,
+        **AS_COUNTED,
+    }
 
 
 # --- facts ----------------------------------------------------------------------------------------
@@ -304,7 +343,3 @@ def gpu_meter() -> NvmlMeter:
         return meter
     meter.close()
     return NvmlMeter(uuid=uuid)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:200]

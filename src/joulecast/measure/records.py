@@ -31,11 +31,14 @@ class TaskSpec:
     Attributes
     ----------
     model : by its name in the catalogue.
-    width, height, steps, passes, batch_size, precision, text_tokens, negative_prompt : as of a Workload.
+    width, height, steps, passes, batch_size, precision, text_tokens, negative_prompt, frames : as of a
+        Workload.
     runtime : ``eager`` or ``compiled``.
     tf32 : whether fp32 arithmetic may round to TF32: ``on``, ``off``, or ``default``, torch's.
     components : whether each component is measured alone as well.
     weights : ``random``, ``trained``, or a folder or hub id.
+    strength, steps_asked : of an image that the pipeline is given, and the steps that it is called with, of
+        which `steps` are made at it; None where there is no strength below 1.
     """
 
     model: str
@@ -51,6 +54,9 @@ class TaskSpec:
     components: bool = False
     weights: str = RANDOM
     negative_prompt: bool = False
+    frames: int = 1
+    strength: float | None = None
+    steps_asked: int | None = None
 
     @property
     def workload(self) -> Workload:
@@ -63,14 +69,21 @@ class TaskSpec:
             batch_size=self.batch_size,
             precision=self.precision,
             text_tokens=self.text_tokens,
+            frames=self.frames,
             negative_prompt=self.negative_prompt,
         )
 
     def to_dict(self) -> dict[str, object]:
         """As one JSON object, in the order in which it is stored; what only few tasks have is left out."""
         values = dataclasses.asdict(self)
-        if not self.negative_prompt:  # a task is the same one as before there was this field
-            del values["negative_prompt"]
+        for name, usual in (
+            ("negative_prompt", False),
+            ("frames", 1),
+            ("strength", None),
+            ("steps_asked", None),
+        ):
+            if values[name] == usual:  # a task is the same one as before there was this field
+                del values[name]
         return dict(sorted(values.items()))
 
     def to_json(self) -> str:
@@ -218,7 +231,7 @@ class ComponentResult:
     @classmethod
     def _of(cls, values: _Object) -> ComponentResult:
         resolved = values.pop("is_resolved")
-        energy = _taken(ComponentEnergy, values)
+        energy = _above_idle(_taken(ComponentEnergy, values))
         measured = ComponentEnergy(**_with_tuples(energy, "warnings")) if resolved else None
         return cls(**values, measured=measured)
 
@@ -328,7 +341,7 @@ class TaskResult:
     @classmethod
     def from_json(cls, text: str) -> TaskResult:
         """What `to_json` wrote."""
-        values = _with_tuples(parse_json(text, "a record"), "warnings")
+        values = _above_idle(_with_tuples(parse_json(text, "a record"), "warnings"))
         for name in ("idle_before", "idle_after"):
             values[name] = None if values[name] is None else Idle(**values[name])
         values["components"] = tuple(map(ComponentResult._of, values.get("components", ())))
@@ -349,6 +362,12 @@ def _taken(record: type[Any], values: _Object) -> _Object:
     """The fields of a record, taken out of an object that has them among its own."""
     names = [one.name for one in dataclasses.fields(record)]
     return {name: values.pop(name) for name in names if name in values}
+
+
+def _above_idle(values: _Object) -> _Object:
+    """The fields of a result without a dynamic energy of nothing or less, which older stores may hold."""
+    dynamic = values.get("dynamic_j")
+    return {**values, "dynamic_j": None} if isinstance(dynamic, int | float) and dynamic <= 0 else values
 
 
 def _with_tuples(values: _Object, name: str) -> _Object:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from joulecast.errors import FileFormatError, InputError, JoulecastError
+from joulecast.errors import DAMAGE, FileFormatError, InputError, JoulecastError
 from joulecast.files.documents import parse_json
 from joulecast.files.fields import check_fields
 from joulecast.files.paths import shown_path
@@ -336,20 +336,21 @@ class Store:
     # --- inside ---------------------------------------------------------------------------------
 
     def _read(self, parse: Callable[[str], _Record], text: str) -> _Record:
+        """A record of a cell, its fields of the types they should have."""
         try:
             found = parse(text)
             check_fields(found)
             return found
-        except (AttributeError, KeyError, TypeError, ValueError, JoulecastError) as error:
+        except (*DAMAGE, JoulecastError) as error:
             raise FileFormatError(
                 f"{shown_path(self.path)} holds a record that this joulecast cannot read ({error}): another "
                 "version wrote it; read it with that one, or give --store another file"
             ) from error
 
     def _checked(self, row: _Record) -> _Record:
-        """A row of the tables, its columns of the types they should have."""
+        """A row of the tables, its columns of the types they should have; its records `_read` has checked."""
         try:
-            check_fields(row)
+            check_fields(row, within=False)
         except TypeError as error:
             raise FileFormatError(f"{shown_path(self.path)} was changed: {error}") from None
         return row

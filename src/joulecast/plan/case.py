@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from joulecast.errors import InputError
+from joulecast.errors import InputError, shown
 from joulecast.files.streams import as_given
 from joulecast.footprint.grid.yearly import GridIntensity
 from joulecast.footprint.place import PLACE_KEYS, Place
 from joulecast.forecast.estimate import LawChoice
-from joulecast.question.setting import KEYS, Setting, key_of, refuse_work
+from joulecast.question.setting import KEYS, SIDES, Setting, key_of, refuse_work
 
 CASE_KEYS: Final = (*KEYS, *PLACE_KEYS, "law")
+TEXT_KEYS: Final = (
+    "model", "gpu", "law", "region", "accounting", "currency", "hourly", "hourly_column", "at", "timezone",
+)  # fmt: skip
 # Keys that a change puts out of use, by key: of guidance the passes, of a region the intensity.
 _DISPLACED: Final[Mapping[str, tuple[str, ...]]] = {
     "guidance": ("passes",),
@@ -23,6 +26,10 @@ _DISPLACED: Final[Mapping[str, tuple[str, ...]]] = {
     "region": ("intensity", "year", "hourly", "hourly_column", "allow_gaps", "at", "timezone"),
     "hourly": ("region", "intensity", "year", "hourly_column", "allow_gaps"),
     "intensity": ("hourly", "hourly_column", "allow_gaps", "at", "timezone", "year"),
+    "frames": ("seconds",),
+    "seconds": ("frames",),
+    "gpus": ("parallel",),
+    "parallel": ("gpus",),
     "price_per_kwh": ("price_per_gpu_hour",),
     "price_per_gpu_hour": ("price_per_kwh",),
 }
@@ -93,6 +100,21 @@ class Case:
         return after
 
 
+def check_values(given: Mapping[str, object]) -> Mapping[str, object]:
+    """What programs ask for, in which names are text, and what is said of a place text or a number.
+
+    Raises InputError.
+    """
+    for name, value in given.items():
+        if name in TEXT_KEYS and not isinstance(value, str | None):
+            raise InputError(f"{name} is text, not {shown(value)}")
+        if name in PLACE_KEYS and not isinstance(value, str | int | float | None):
+            raise InputError(f"{name} is text or a number, not {shown(value)}")
+        if name in PLACE_KEYS and isinstance(value, bool) and name != "allow_gaps":
+            raise InputError(f"{name} is text or a number, not {shown(value)}")
+    return given
+
+
 def changed_keys(change: Mapping[str, object]) -> tuple[str, ...]:
     """The keys of a change by their own names, a side being of the size. UnknownNameError for others."""
     keys = []
@@ -101,5 +123,5 @@ def changed_keys(change: Mapping[str, object]) -> tuple[str, ...]:
         if key is None:
             refuse_work(name, value, choices=CASE_KEYS)
         else:
-            keys.append("size" if key in ("width", "height") else key)
+            keys.append(next((size for size, sides in SIDES.items() if key in sides), key))
     return tuple(dict.fromkeys(keys))

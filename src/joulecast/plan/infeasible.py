@@ -27,7 +27,7 @@ class InfeasiblePlanError(InputError):
         self.conflict, self.relax, self.would_do = conflict, relax, would_do or {}
         if not conflict:
             message = (
-                "no plan can make these images: some service has no configuration that any GPU on offer runs"
+                "no plan can make what is asked: some service has no configuration that any GPU on offer runs"
             )
         else:
             message = f"no plan meets these limits together: {', '.join(conflict)}"

@@ -30,7 +30,8 @@ def make_plan(
         pue = 1.2
 
         [today]                      # what runs now, over all hours, to compare with; may be left out
-        carbon_kg = 7000             # and energy_kwh, cost
+        carbon_kg = 7000             # of GPUs, hosts and PUE, idle hours too, and of the hardware
+        energy_kwh = 20000           # of the same but for the hardware; cost: of electricity or rent
 
         [limits]                     # over all hours; each may be left out
         carbon_kg = 5000
@@ -52,6 +53,8 @@ def make_plan(
         steps = 30
         precision = "fp16"
         passes = 2                   # or guidance, true_cfg_scale, negative_prompt
+        # of models that make videos: frames = 81, or seconds = 5 and fps = 16
+        # how it runs: engine = "sglang", quantization = "fp8", gpus = 2 (for each image together)
         batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
         quality = 0.8                # any scale
 

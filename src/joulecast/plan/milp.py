@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from joulecast.errors import InputError, MissingExtraError, in_short
 from joulecast.plan.problem import Array, Limit, Option, Problem, above_idle, useful
+from joulecast.plan.quiet import quiet
 from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR, WATTS_PER_KILOWATT
 
 Index = NDArray[np.integer[Any]]
@@ -149,14 +150,16 @@ class Program:
         costs = (self.objective() if costs is None else costs) * self.units
         unit = float(np.abs(costs).max()) or 1.0
         least, most = self._bounds(scale or {})
+        integral = self.joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64)
         left = max(time_limit_s - (time.perf_counter() - begun), SHORTEST_S)
-        result: Any = milp(
-            costs / unit,
-            integrality=self.joined(np.zeros(self.shape), np.full(self.fleet, int(whole))).astype(np.int64),
-            bounds=Bounds(least / self.units, most / self.units),
-            constraints=LinearConstraint(matrix, low, high),
-            options={"mip_rel_gap": gap, "time_limit": left},
-        )
+        with quiet():  # where numbers lie far apart HiGHS prints lines of its own, though told not to
+            result: Any = milp(
+                costs / unit,
+                integrality=integral,
+                bounds=Bounds(least / self.units, most / self.units),
+                constraints=LinearConstraint(matrix, low, high),
+                options={"mip_rel_gap": gap, "time_limit": left},
+            )
         if result.x is None:
             _check_infeasible(result)
             return None

@@ -1,23 +1,93 @@
-"""Whether a GPU can run a model at all: one rule for every command that chooses."""
+"""Whether a GPU can run a model at all, and hold a batch of it: one rule for every command that chooses."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import InputError
+from joulecast.forecast.memory import Needed, does_not_fit, judged, needed_bytes, weight_bytes, weights_fit
 from joulecast.hardware import Gpu
-from joulecast.question.question import precision_of
-from joulecast.units import BYTES_PER_GIGABYTE
+from joulecast.question.gpus import gpu_and_count
+from joulecast.question.question import Question, asked_of, precision_of, told_of_runtime, work_of
+from joulecast.question.runtimes import NOTHING_ASKED
+from joulecast.question.setting import Setting
+from joulecast.runtime import REFERENCE
+from joulecast.units import BYTES_PER_GIGABYTE, gigabytes
 
 
-def cannot_run(profile: ComputeProfile, gpu: Gpu, precision: str | None) -> str:
-    """Why a GPU cannot run a model in a precision (None: the model's own); empty where nothing says so."""
+def cannot_run(
+    profile: ComputeProfile, gpu: Gpu, precision: str | None, may_need_less_memory: bool = False
+) -> str:
+    """Why a GPU cannot run a model in a precision (None: the model's own); empty where nothing says so.
+
+    Several GPUs, and quantised weights, may need less memory than the weights take.
+    """
     if precision is not None and precision not in gpu.precisions:
         return f"{profile.name} in {precision} does not run on {gpu.name}, for want of {precision} arithmetic"
     taken = precision_of(profile, gpu, precision)
-    weights = profile.weight_bytes(taken)
-    if weights <= gpu.memory_bytes:
+    if may_need_less_memory or weights_fit(profile, gpu, taken, REFERENCE):
         return ""
-    needed, there = (size / BYTES_PER_GIGABYTE for size in (weights, gpu.memory_bytes))
     return (
-        f"{profile.name} in {taken} does not run on {gpu.name} ({there:g} GB): its weights alone are "
-        f"{needed:.1f} GB"
+        f"{profile.name} in {taken} does not run on {gpu.name} "
+        f"({gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB): its weights alone are "
+        f"{gigabytes(weight_bytes(profile, taken))}"
     )
+
+
+def cannot_run_so(setting: Setting) -> str:
+    """Why a model on its GPU cannot be run as is asked: split, or quantised; empty where nothing says so.
+
+    Raises what `ask` raises of the work.
+    """
+    if setting.gpu is None:
+        return ""
+    gpu, count = gpu_and_count(setting.gpu)
+    if asked_of(setting).on(count) == NOTHING_ASKED:
+        return ""
+    work = work_of(setting, gpu)
+    try:
+        told_of_runtime(setting, work, gpu, count)
+    except InputError as error:
+        return f"{work.profile.name} on {gpu.name}: {error}"
+    return ""
+
+
+def too_large(questions: Sequence[Question]) -> list[str]:
+    """For each question, why its GPU surely cannot hold the batch; empty where nothing says so, also where
+    its peak is not known.
+
+    Batches of one size, precision and GPU that are too large share their words: of the smallest of them.
+    """
+    over = np.zeros(len(questions), dtype=bool)
+    alike: dict[tuple[int, str], list[int]] = {}
+    for place, one in enumerate(questions):
+        alike.setdefault((id(one.profile), one.workload.precision), []).append(place)
+    for places in alike.values():
+        asked = [questions[place] for place in places]
+        there = np.array([one.gpu.memory_bytes for one in asked])
+        is_known = np.array([not one.runtime.memory_is_bound for one in asked])
+        over[places] = judged(_needed(asked), there).no & is_known
+    words: dict[tuple[object, ...], str] = {}
+    for place in sorted(np.flatnonzero(over).tolist(), key=lambda i: questions[i].workload.batch_size):
+        one = questions[place]
+        words.setdefault(_alike(one), does_not_fit(one.profile, one.workload, one.gpu, one.runtime))
+    return [words[_alike(one)] if bad else "" for one, bad in zip(questions, over, strict=True)]
+
+
+def _needed(questions: Sequence[Question]) -> Needed:
+    """What the GPU of each question of a model and precision must have [byte]."""
+    profile, precision = questions[0].profile, questions[0].workload.precision
+    rows = [one.workload.columns() for one in questions]
+    names = [field.name for field in dataclasses.fields(WorkloadColumns)]
+    table = {name: np.concatenate([getattr(row, name) for row in rows]) for name in names}
+    return needed_bytes(profile, WorkloadColumns(**table), precision)
+
+
+def _alike(question: Question) -> tuple[object, ...]:
+    w = question.workload
+    return question.profile.name, question.gpu.name, w.precision, w.width, w.height

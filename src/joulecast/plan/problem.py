@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from joulecast.compute.output import IMAGE
 from joulecast.uncertainty import Interval
 
 Array = NDArray[np.float64]
@@ -29,6 +30,7 @@ class Option:
     seconds: float
     latency_s: float
     quality: float | None = None
+    output: str = IMAGE  # what is made, where an image is spoken of
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from joulecast.plan.tradeoff import Outcome
 from joulecast.question.models import load_profile
 from joulecast.question.question import ask
 from joulecast.question.setting import Setting
+from joulecast.units import counted
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def _place(setting: Mapping[str, object], keys: Sequence[Mapping[str, object]]) 
     best = [i for i in fit if len(keys[i]) == most]
     if len(best) == 1:
         return best[0]
-    told = f"{setting['model']} at {setting['size']}, {setting['steps']} steps, {setting['precision']}"
+    steps = counted(str(setting["steps"]), "step")
+    told = f"{setting['model']} at {setting['size']}, {steps}, {setting['precision']}"
     problem = "no quality" if not best else "two qualities that name as much of it"
     raise InputError(f"{told} has {problem}: give one figure for each model or setting that is compared")
 
@@ -69,8 +71,9 @@ def _described(one: Outcome) -> dict[str, object]:
     question = ask(one.case.asked)
     work = question.workload
     return {
+        **question.runtime.to_dict(),
         **one.case.asked.given(),
         "model": question.profile.name,
         "size": f"{work.width}x{work.height}",
-        **{key: getattr(work, key) for key in ("steps", "passes", "precision", "batch_size")},
+        **{key: getattr(work, key) for key in ("steps", "passes", "precision", "batch_size", "frames")},
     }

@@ -21,6 +21,7 @@ from joulecast import data
 from joulecast.law.hold_out import chip
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.scores import LEVEL
+from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, packaged_runs
 
 FEWEST = 20  # pairs, for a 90 % quantile with two of them above it
@@ -29,7 +30,7 @@ FEWEST_MODELS = 3
 
 @dataclass(frozen=True)
 class Facts:
-    """What two workloads may differ in."""
+    """What two workloads may differ in; a power limit only where it is below the board's own."""
 
     model: str
     gpu: str
@@ -38,6 +39,9 @@ class Facts:
     passes: int
     precision: str
     batch_size: int
+    frames: int
+    runtime: str
+    power_limit_w: float | None
 
     def differing(self, other: Facts) -> tuple[str, ...]:
         """The names of what is not the same."""
@@ -185,4 +189,7 @@ def _facts(run: MeasuredRun) -> Facts:
         passes=run.passes,
         precision=run.precision,
         batch_size=run.batch_size,
+        frames=run.frames,
+        runtime=run.runtime.kind.label,
+        power_limit_w=run.runtime.lowered_limit_w(gpu(run.gpu).tdp_w),
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from joulecast.compute.output import IMAGE, together
 from joulecast.errors import InputError
 from joulecast.files.plain import Json, plain
 from joulecast.plan.infeasible import explain_infeasible
@@ -68,7 +69,10 @@ class LimitUse:
 
 @dataclass(frozen=True, repr=False)
 class Plan(Presented):
-    """The answer. Totals are over all hours: [g CO2e], [kWh], [currency], with ranges."""
+    """The answer. Totals are over all hours: [g CO2e], [kWh], [currency], with ranges.
+
+    `output` is what is made, images or clips of video; `images` counts them.
+    """
 
     text_by = "decisions.plan_text:plan_text"
 
@@ -88,6 +92,7 @@ class Plan(Presented):
     gap: float
     seconds: float
     warnings: tuple[str, ...] = ()
+    output: str = IMAGE
 
     @property
     def binding(self) -> tuple[LimitUse, ...]:
@@ -112,6 +117,7 @@ class Plan(Presented):
         return plain({
             "minimise": self.minimise,
             "hours": self.hours,
+            "output": self.output,
             "images": self.images,
             "totals": totals,
             "currency": self.currency,
@@ -267,6 +273,7 @@ def _plan(
         gap=solution.gap,
         seconds=solution.seconds,
         warnings=warnings,
+        output=together(option.output for option in p.options),
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joulecast.errors import InputError, UnknownNameError, one_line, shown
+from joulecast.files.numbers import whole_within, within
 from joulecast.footprint.factors import Given
 from joulecast.question.setting import key_of
-from joulecast.question.vocabulary import WORK, meant
+from joulecast.question.vocabulary import refused_name
 
 MOST_TEXT = 4096  # of a text: a model may be a path
 
@@ -41,12 +42,12 @@ class Table:
     ) -> float | None:
         """A number from `least` to `most`."""
         value = self.take(key)
-        return default if value is None else number_of(value, f"{self.where}.{key}", least, most)
+        return default if value is None else within(value, f"{self.where}.{key}", least, most)
 
     def whole(self, key: str, least: int, most: int, default: int | None = None) -> int | None:
         """A whole number from `least` to `most`."""
         value = self.take(key)
-        return default if value is None else whole_of(value, f"{self.where}.{key}", least, most)
+        return default if value is None else whole_within(value, f"{self.where}.{key}", least, most)
 
     def tables(self, key: str, needed: bool = True) -> list[Table]:
         """The tables of a list of them, at least one where it is `needed`."""
@@ -68,7 +69,7 @@ class Table:
     def asked(self, keys: Sequence[str]) -> dict[str, Any]:
         """What is asked under `keys`, or under others' names for them, or for work that may be refused."""
         self.known += keys
-        names = [key for key in self.content if (key_of(key) or key) in keys or meant(WORK, key)]
+        names = [key for key in self.content if (key_of(key) or key) in keys or refused_name(key)]
         return {name: self.take(name) for name in names}
 
     def done(self) -> None:
@@ -78,20 +79,3 @@ class Table:
                 known = [name for name in self.known if name]
                 kind = f"key of {self.where}" if self.where else "table of the plan"
                 raise UnknownNameError(kind, key, known, f"known: {', '.join(known)}")
-
-
-def number_of(value: Any, where: str, least: float, most: float) -> float:
-    """A number from `least` to `most`; InputError for anything else, text among it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise InputError(f"{where} must be a number, not {shown(value)}")
-    if not least <= value <= most:
-        raise InputError(f"{where} must be from {least:g} to {most:g}, not {shown(value)}")
-    return float(value)
-
-
-def whole_of(value: Any, where: str, least: int, most: int) -> int:
-    """The same of a whole number."""
-    number = number_of(value, where, least, most)
-    if number != int(number):
-        raise InputError(f"{where} must be a whole number, not {number:g}")
-    return int(number)

@@ -7,31 +7,37 @@ mapping or as a `joulecast.plan.case.Case`.
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from joulecast.compute.output import together
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.footprint.account import footprint_of, footprint_of_energy
 from joulecast.footprint.factors import embodied_of
 from joulecast.footprint.place import Place
 from joulecast.footprint.site import Site
+from joulecast.forecast.answer import gpu_seconds
 from joulecast.forecast.estimate import LawChoice, estimate_of
+from joulecast.forecast.memory import in_full
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import Gpu
-from joulecast.plan.case import Case
+from joulecast.plan.case import Case, check_values
 from joulecast.plan.measures import MEASURES, QUALITY
-from joulecast.plan.possible import cannot_run
+from joulecast.plan.possible import cannot_run, cannot_run_so, too_large
 from joulecast.plan.problem import Array
-from joulecast.question.gpus import gpu as find_gpu
-from joulecast.question.models import load_profile
-from joulecast.question.question import Question, ask
+from joulecast.question.gpus import gpu_and_count
+from joulecast.question.models import load_profile, resolved_name
+from joulecast.question.question import Question, ask, asked_of
 from joulecast.question.questions import SEPARATOR
 from joulecast.uncertainty import Interval
 
 MOST_SETTINGS = 100_000
+CLIP_SECONDS = "clip_seconds"  # what a setting's `seconds` are called where the measure of that name is too
 Given = Mapping[str, object] | Case
 
 
@@ -52,6 +58,10 @@ class Outcome:
         """What was given of the case, by key."""
         return self.case.named
 
+    def setting_data(self) -> dict[str, object]:
+        """The same as data have it beside the measures, one of which is called as the length of a clip."""
+        return {CLIP_SECONDS if key == "seconds" else key: v for key, v in self.case.to_dict().items()}
+
 
 def outcome(setting: Given) -> Outcome:
     """GPU energy [J], GPU time [s], carbon [g] and cost of an image, and time of a batch [s].
@@ -61,7 +71,7 @@ def outcome(setting: Given) -> Outcome:
     case = Case.of(setting)
     guess = estimate_of(ask(case.asked), case.law)
     latency = guess.duration
-    ranges = {"energy_j": guess.energy, "seconds": latency / guess.workload.batch_size, "latency_s": latency}
+    ranges = {"energy_j": guess.energy, "seconds": guess.gpu_seconds, "latency_s": latency}
     at, warnings = case.place.site(), guess.warnings
     if at is not None:
         found = footprint_of(guess, at)
@@ -77,10 +87,141 @@ def outcomes(settings: Sequence[Given]) -> tuple[Outcome, ...]:
 
     The same as `outcome`, ranges too. Raises what `outcome` raises, for the first setting that cannot be.
     """
-    if len(settings) > MOST_SETTINGS:
-        raise InputError(f"{len(settings):,} settings are too many to compare; at most {MOST_SETTINGS:,}")
-    cases = [Case.of(setting) for setting in settings]
-    asked = [ask(case.asked) for case in cases]
+    cases = _cases(settings)
+    return _outcomes(cases, [ask(case.asked) for case in cases])
+
+
+def possible_outcomes(settings: Sequence[Given]) -> tuple[tuple[Outcome, ...], tuple[str, ...]]:
+    """Outcomes of the settings whose GPU can run and hold them, and why others' cannot, each reason once.
+
+    Raises what `outcomes` raises.
+    """
+    cases = _cases(settings)
+    unable = [_why_not(case) for case in cases]
+    asked = {place: ask(case.asked) for place, case in enumerate(cases) if not unable[place]}
+    large = dict(zip(asked, too_large(list(asked.values())), strict=True))
+    kept = [place for place in asked if not large[place]]
+    reasons = (why or large[place] for place, why in enumerate(unable))
+    found = _outcomes([cases[place] for place in kept], [asked[place] for place in kept])
+    return found, tuple(dict.fromkeys(filter(None, reasons)))
+
+
+def some_possible(settings: Sequence[Given]) -> tuple[tuple[Outcome, ...], tuple[str, ...]]:
+    """`possible_outcomes`, of which there is one; InputError, with the reasons, where none can run."""
+    found, left_out = possible_outcomes(settings)
+    if not found:
+        raise InputError(f"no setting can run: {'; '.join(left_out)}")
+    return found, left_out
+
+
+def combinations(given: Mapping[str, object], most: int | None = None) -> list[Case]:
+    """Every setting of one in which a list of values is each in turn, each once.
+
+    Raises InputError for an empty list and for more than `most`, by default MOST_SETTINGS, and what
+    `Case.of` raises.
+    """
+    choices = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    empty = next((name for name, values in choices.items() if not values), None)
+    if empty is not None:
+        raise InputError(f"{empty} is an empty list: give a value, or leave it out")
+    check_count(math.prod(map(len, choices.values())), most)
+    every = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
+    cases = (Case.of(check_values(one)) for one in every)
+    return list({repr(case.given): case for case in cases}.values())
+
+
+def check_count(count: int, most: int | None = None) -> None:
+    """InputError for more settings than are compared."""
+    if count > (most or MOST_SETTINGS):
+        raise InputError(f"{count:,} settings are too many to compare; at most {most or MOST_SETTINGS:,}")
+
+
+def front(settings: Sequence[Given], by: Sequence[str] = ("energy_j", "latency_s")) -> tuple[Outcome, ...]:
+    """The outcomes of which no other is as good in every measure of `by` and better in one, best first.
+
+    Settings that their GPU cannot run are left out.
+    """
+    return on_front(possible_outcomes(settings)[0], by)
+
+
+def fronts(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
+    """The front of each model's outcomes, model by model; one front of all where `by` holds a quality.
+
+    Models make different pictures: without a figure for how good they are, the smallest would beat the rest.
+    """
+    if QUALITY in by:
+        return on_front(found, by)
+    measured(found, by)
+    return tuple(kept for own in _by_model(found).values() for kept in on_front(own, by))
+
+
+def has_one_front(found: Sequence[Outcome], by: Sequence[str]) -> bool:
+    """Whether `fronts` compares each outcome with all others, and not with those of its model alone."""
+    return QUALITY in by or len(_by_model(found)) == 1
+
+
+def output_of_all(found: Sequence[Outcome]) -> str:
+    """What the models of outcomes make."""
+    return together(load_profile(one.case.asked.model).output for one in found)
+
+
+def _by_model(found: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    models: dict[str, list[Outcome]] = {}
+    for one in found:
+        models.setdefault(resolved_name(one.case.asked.model), []).append(one)
+    return models
+
+
+def _why_not(case: Case) -> str:
+    """Why a case's GPU cannot run it; empty where nothing says so. One that has no GPU is asked later."""
+    if case.asked.gpu is None:
+        return ""
+    gpu, count = gpu_and_count(case.asked.gpu)
+    needs_less = count > 1 or asked_of(case.asked).may_need_less_memory
+    why = cannot_run(load_profile(case.asked.model), gpu, case.asked.precision, needs_less)
+    return why or cannot_run_so(case.asked)
+
+
+def on_front(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
+    """Of given outcomes, those that `front` keeps: of equals, the first."""
+    points = measured(found, by) * [-1.0 if MEASURES[name].more_is_better else 1.0 for name in by]
+    return tuple(found[i] for i in _front_rows(points))
+
+
+def measured(found: Sequence[Outcome], by: Sequence[str]) -> Array:
+    """The measures `by` of outcomes, shape (outcomes, measures).
+
+    Raises UnknownNameError for another name, InputError where an outcome lacks one: what it needs.
+    """
+    for name in by:
+        if name not in MEASURES:
+            raise UnknownNameError("measure", name, MEASURES, f"known: {', '.join(MEASURES)}")
+        if any(name not in one.measures for one in found):
+            option = MEASURES[name].option
+            raise InputError(f"{option} is not known of these settings: it needs {_needs(name, found)}")
+    return np.array([[one.measures[name] for name in by] for one in found]).reshape(len(found), len(by))
+
+
+def _needs(name: str, found: Sequence[Outcome]) -> str:
+    """What a measure needs that an outcome does not have."""
+    if name == QUALITY:
+        return "figures of your own"
+    has_place = all("carbon_g" in one.measures for one in found)
+    needed = [] if has_place else ["a place (a region, an intensity or an hourly series)"]
+    needed += ["a price of a kWh or of a GPU-hour"] if name == "cost" else []
+    return " and ".join(needed)
+
+
+# --- in columns ----------------------------------------------------------------------------------
+
+
+def _cases(settings: Sequence[Given]) -> list[Case]:
+    check_count(len(settings))
+    return [Case.of(setting) for setting in settings]
+
+
+def _outcomes(cases: Sequence[Case], asked: Sequence[Question]) -> tuple[Outcome, ...]:
+    """The outcome of every case, of which `asked` has the question."""
     answers: dict[int, tuple[Interval, Interval, str]] = {}
     rows_of: dict[str | int, list[int]] = {}
     for i, case in enumerate(cases):
@@ -92,75 +233,6 @@ def outcomes(settings: Sequence[Given]) -> tuple[Outcome, ...]:
     return tuple(
         _costed(case, asked[i], *answers[i], sites(case.place), rates) for i, case in enumerate(cases)
     )
-
-
-def possible(settings: Sequence[Given]) -> tuple[list[Case], tuple[str, ...]]:
-    """The settings whose GPU can run them, and why the others' cannot, each reason once.
-
-    Raises what `ask` raises for a name that is not known.
-    """
-    cases: list[Case] = []
-    reasons: dict[str, None] = {}
-    for case in map(Case.of, settings):
-        why = _why_not(case)
-        if why:
-            reasons[why] = None
-        else:
-            cases.append(case)
-    return cases, tuple(reasons)
-
-
-def front(settings: Sequence[Given], by: Sequence[str] = ("energy_j", "latency_s")) -> tuple[Outcome, ...]:
-    """The outcomes of which no other is as good in every measure of `by` and better in one, best first.
-
-    Settings that their GPU cannot run are left out.
-    """
-    return on_front(outcomes(possible(settings)[0]), by)
-
-
-def fronts(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
-    """The front of each model's outcomes, model by model; one front of all where `by` holds a quality.
-
-    Models make different pictures: without a figure for how good they are, the smallest would beat the rest.
-    """
-    if QUALITY in by:
-        return on_front(found, by)
-    measured(found, by)
-    models: dict[str, list[Outcome]] = {}
-    for one in found:
-        models.setdefault(str(one.setting["model"]), []).append(one)
-    return tuple(kept for own in models.values() for kept in on_front(own, by))
-
-
-def _why_not(case: Case) -> str:
-    """Why a case's GPU cannot run it; empty where nothing says so. One that has no GPU is asked later."""
-    if case.asked.gpu is None:
-        return ""
-    return cannot_run(load_profile(case.asked.model), find_gpu(case.asked.gpu), case.asked.precision)
-
-
-def on_front(found: Sequence[Outcome], by: Sequence[str]) -> tuple[Outcome, ...]:
-    """Of given outcomes, those that `front` keeps: of equals, the first."""
-    points = measured(found, by) * [-1.0 if MEASURES[name].more_is_better else 1.0 for name in by]
-    return tuple(found[i] for i in _front_rows(points))
-
-
-def measured(found: Sequence[Outcome], by: Sequence[str]) -> Array:
-    """The measures `by` of outcomes, shape (outcomes, measures). UnknownNameError where one is missing."""
-    for name in by:
-        if name not in MEASURES:
-            raise UnknownNameError("measure", name, MEASURES, f"known: {', '.join(MEASURES)}")
-        if any(name not in one.measures for one in found):
-            raise UnknownNameError(
-                "measure of these settings",
-                name,
-                (),
-                "carbon needs a region, cost a price, quality figures of your own",
-            )
-    return np.array([[one.measures[name] for name in by] for one in found]).reshape(len(found), len(by))
-
-
-# --- in columns ----------------------------------------------------------------------------------
 
 
 def _name_of(law: LawChoice) -> str | int:
@@ -243,9 +315,13 @@ def _costed(
     at: Site | None,
     of: _Rates,
 ) -> Outcome:
-    seconds = latency / question.workload.batch_size
+    seconds = gpu_seconds(latency, question.runtime.gpus, question.workload.batch_size)
     ranges = {"energy_j": energy, "seconds": seconds, "latency_s": latency}
-    warnings = [*question.warnings, *(warning.split(SEPARATOR) if warning else [])]
+    told = [
+        in_full(one, question.profile, question.workload, question.gpu, question.runtime)
+        for one in _split(warning)
+    ]
+    warnings = [*question.warnings, *told]
     if at is not None:
         unit = of(at, question.gpu, question.boundary)
         ranges["carbon_g"] = energy * unit.carbon_per_j + unit.carbon_per_s * seconds
@@ -256,6 +332,10 @@ def _costed(
         warnings += [*at.grid.warnings, *unit.warnings]
     values = {name: a.value for name, a in ranges.items()}
     return Outcome(case, values, ranges, tuple(warnings))
+
+
+def _split(warning: str) -> list[str]:
+    return warning.split(SEPARATOR) if warning else []
 
 
 def _front_rows(points: Array) -> list[int]:

@@ -13,9 +13,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from joulecast.compute.output import IMAGE
 from joulecast.errors import InputError
 from joulecast.footprint.account import Footprint, footprint_of
 from joulecast.footprint.site import Site
+from joulecast.forecast.answer import gpu_seconds
 from joulecast.forecast.estimate import Estimate, estimate_of
 from joulecast.hardware import CATALOGUE
 from joulecast.law.load import law_names, load_law
@@ -24,6 +26,7 @@ from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import Given, rates
 from joulecast.presented import Presented
 from joulecast.question.question import ask
+from joulecast.question.runtimes import KEYS as RUNTIME_KEYS
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
@@ -65,7 +68,7 @@ class Basis:
 
 @dataclass(frozen=True, repr=False)
 class WhatIf(Presented):
-    """One change: what is changed, to what, what that does, and where its ranges come from."""
+    """One change: what is changed, to what, what that does to an `output`, and where its ranges come from."""
 
     text_by = "decisions.what_if_text:what_if_sentence"
 
@@ -75,6 +78,7 @@ class WhatIf(Presented):
     deltas: tuple[Delta, ...]
     basis: Basis
     warnings: tuple[str, ...]
+    output: str = IMAGE
 
 
 def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
@@ -90,12 +94,14 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
             "a place is compared with none: give the place before too, as a region, an intensity or a series"
         )
     if before.guess.law.name != after.guess.law.name:
-        raise InputError("what two laws say of one image is no change of it: keep the law")
+        raise InputError("what two laws say of one workload is no change of it: keep the law")
     if before.guess.boundary != after.guess.boundary:
         raise InputError("gross and dynamic energy are two quantities, not a change: keep the boundary")
+    if before.guess.output != after.guess.output:
+        raise InputError("an image and a clip are two things, not a change: keep to models of one of them")
     basis = _basis(before.guess, after.guess)
     pair = _Pair(before, after, basis.energy, basis.duration)
-    deltas = [pair.energy(), pair.latency()]
+    deltas = [pair.energy(), pair.latency(), *pair.of_video()]
     if before.place is not None and after.place is not None:
         basis = replace(basis, intensities=_two_intensities(before.place.site, after.place.site))
         deltas.append(pair.carbon(before.place, after.place))
@@ -107,7 +113,7 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
         told = ", ".join(f"{key}={value}" for key, value in change.items())
         raise InputError(f"{told} is what the setting has already: nothing changes")
     warnings = tuple(dict.fromkeys((*before.warnings, *after.warnings)))
-    return WhatIf(case.named, changed, keys, tuple(deltas), basis, warnings)
+    return WhatIf(case.named, changed, keys, tuple(deltas), basis, warnings, before.guess.output)
 
 
 @dataclass(frozen=True)
@@ -169,9 +175,11 @@ class _Side:
         hardware = rates(at, guess.gpu, guess.boundary).carbon_per_s
         return cls(case, guess, _Place(at, found, hardware), (*guess.warnings, *found.warnings))
 
-    @property
-    def batch(self) -> int:
-        return self.guess.workload.batch_size
+    def gpu_seconds(self, duration_s: float) -> float:
+        """GPU time of one image whose batch takes so long [s]."""
+        return gpu_seconds(
+            Interval.exact(duration_s), self.guess.runtime.gpus, self.guess.workload.batch_size
+        ).value
 
 
 class _Pair:
@@ -190,6 +198,25 @@ class _Pair:
     def latency(self) -> Delta:
         before, after = self.before.guess.duration, self.after.guess.duration
         return _delta("latency_s", before, after, _linked(before, after, self.seconds_error))
+
+    def of_video(self) -> list[Delta]:
+        """The length of a clip and the energy of a second of it; none of an image, or of an unknown rate."""
+        before, after = self.before.guess, self.after.guess
+        if before.clip_s is None or after.clip_s is None:
+            return []
+        length, longer = Interval.exact(before.clip_s), Interval.exact(after.clip_s)
+        ends = [
+            (x / before.clip_s, y / after.clip_s)
+            for x, y in _linked(before.energy, after.energy, self.energy_error)
+        ]
+        per_s = _delta(
+            "energy_per_second_of_video_j", before.energy / before.clip_s, after.energy / after.clip_s, ends
+        )
+        return [
+            _delta("clip_s", length, longer, _shared(length, longer, same=False)),
+            # Times one number, which leaves exact what is.
+            replace(per_s, ratio=self.energy().ratio * (before.clip_s / after.clip_s)),
+        ]
 
     def carbon(self, before: _Place, after: _Place) -> Delta:
         """Carbon is energy x overhead x intensity + time x what a GPU-second of the hardware is."""
@@ -225,7 +252,7 @@ class _Pair:
         """
         energy = _linked(self.before.guess.energy, self.after.guess.energy, self.energy_error)
         time = [
-            (x / self.before.batch, y / self.after.batch)
+            (self.before.gpu_seconds(x), self.after.gpu_seconds(y))
             for x, y in _linked(self.before.guess.duration, self.after.guess.duration, self.seconds_error)
         ]
         return [
@@ -314,7 +341,8 @@ def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
     """What of KINDS differs; None where something else does, of which no pair of runs tells."""
     kinds = _facts(before).differing(_facts(after))
     has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
-    return None if has_other_text or before.law.name != after.law.name else kinds
+    has_others_beside = before.question.work.additions != after.question.work.additions
+    return None if has_other_text or has_others_beside or before.law.name != after.law.name else kinds
 
 
 def _facts(guess: Estimate) -> Facts:
@@ -327,6 +355,9 @@ def _facts(guess: Estimate) -> Facts:
         passes=w.passes,
         precision=w.precision,
         batch_size=w.batch_size,
+        frames=guess.rendered_frames,
+        runtime=guess.runtime.kind.label,
+        power_limit_w=guess.runtime.lowered_limit_w(guess.gpu.tdp_w),
     )
 
 
@@ -336,7 +367,17 @@ def _value(key: str, side: _Side) -> object:
     if key == "size":
         return f"{guess.workload.width}x{guess.workload.height}"
     if key == "gpu":
-        return guess.gpu.name
-    of_work = key in ("guidance", "true_cfg_scale", "negative_prompt")
+        return guess.gpu.name if guess.runtime.gpus == 1 else f"{guess.runtime.gpus} x {guess.gpu.name}"
+    if key == "seconds" and given is None:
+        return guess.clip_s
+    if key == "fps":
+        return guess.question.work.frame_rate
+    if key == "steps" and given is None:
+        return guess.question.work.steps_asked
+    if key == "power_limit_w":
+        return guess.limit_of_boards_w / guess.runtime.gpus
+    if key in RUNTIME_KEYS and (key != "engine" or given is None):
+        return guess.runtime.to_dict()[key]
+    of_work = key in ("guidance", "true_cfg_scale", "negative_prompt", "strength")
     own = getattr(guess.question.work if of_work else guess.workload, key, None)
     return own if given is None else given

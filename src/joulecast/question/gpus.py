@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cache
+from string import digits
 from typing import Final
 
 from joulecast import data
@@ -18,6 +19,7 @@ HINT: Final = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
 FILE_HINT: Final = "describe it in a GPU file (.toml, see `joulecast gpus H100 --toml`)"
 KINDS: Final = ("cpu", "mps", "cuda", "gpu", "tpu", "xpu", "npu", "hpu")
 KIND_HINT: Final = "that is a kind of device: give the name of a GPU, as `nvidia-smi -L` prints it"
+SURE_NUMBER: Final = 4  # characters of a model number from which a wrong last one is a slip
 # XT and XTX, as in 7900 XTX, are no times.
 _COUNT: Final = re.compile(r"\s*([1-9][0-9]{0,5})\s*[x×*](?!tx?\b)\s*(\S.*)", re.IGNORECASE)
 
@@ -32,20 +34,26 @@ def gpu(name: str | os.PathLike[str] | Gpu) -> Gpu:
     Raises UnknownNameError, with near matches, for a name the catalogue does not list; InputError for
     several GPUs.
     """
+    found, count = gpu_and_count(name)
+    if count > 1:
+        raise InputError(f"GPU {shown(name)} is {count} GPUs, and one is asked for: give {shown(found.name)}")
+    return found
+
+
+def gpu_and_count(name: str | os.PathLike[str] | Gpu) -> tuple[Gpu, int]:
+    """A GPU as of `gpu`, and how many its name says: ``8xH100``. Errors as of `gpu`, of one alone."""
     if isinstance(name, Gpu):
-        return told_apart(name, CHANGED)
+        return told_apart(name, CHANGED), 1
     text = os.fspath(name) if isinstance(name, str | os.PathLike) else name
     if not isinstance(text, str):
         raise InputError(f"a GPU is given by its name or file, not {shown(text)}; e.g. 'A100-SXM4-80GB'")
     if not isinstance(name, str) or is_path(text, ".toml"):
-        return load_gpu(text)
-    count, single = counted(text)
+        return load_gpu(text), 1
+    count, single = count_and_name(text)
     found = catalogued(single)
     if found is None:
         raise UnknownNameError("GPU", text, _alike(single), _hint(single))
-    if count > 1:
-        raise InputError(f"GPU {shown(text)} is {count} GPUs, and one is predicted: give {shown(single)}")
-    return found
+    return found, count
 
 
 def _hint(name: str) -> str:
@@ -63,15 +71,23 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", name.casefold())
 
 
-def counted(text: str) -> tuple[int, str]:
+def count_and_name(text: str) -> tuple[int, str]:
     """How many GPUs a name says, as ``"2 x Tesla V100"`` or ``"8xH100"``, and the name of one."""
     found = _COUNT.fullmatch(text)
     return (int(found[1]), found[2]) if found else (1, text)
 
 
 def _alike(name: str) -> list[str]:
-    """Names of the catalogue that say the same model number as a name: A100 is not what A10G means."""
-    return _by_number().get(model_number(name), [])
+    """Names of the catalogue that say the same model number as a name: A100 is not what A10G means.
+
+    Where none does, those of a number that ends in another digit: H200, for H201.
+    """
+    number, known = model_number(name), _by_number()
+    if number in known:
+        return known[number]
+    if len(number) < SURE_NUMBER or not number[-1].isdigit():
+        return []
+    return [one for digit in digits if number[:-1] + digit in known for one in known[number[:-1] + digit]]
 
 
 @cache

@@ -7,26 +7,29 @@ refused in words that say what would work; what is in no row is the user's own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from joulecast import data
 from joulecast.errors import fold, shown
+from joulecast.records import Record
 
 TABLE: Final = "vocabulary.csv"
-KEY, LABEL, WORK, PRECISION, MODEL, PART, RUN = "key", "label", "work", "precision", "model", "part", "run"
+KEY, LABEL, WORK, OF_CLIPS, PRECISION = "key", "label", "work", "clip", "precision"
+CONTROL: Final = "control"
+MODEL, PART, RUN = "model", "part", "run"
 NOTHING: Final = frozenset({"no", "none", "false", "off", "0"})  # what "no" stands for among values
+YES: Final = frozenset({"yes", "true", "on", "1"})
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(Record):
     """A name of another vocabulary.
 
     Attributes
     ----------
     name : as others write it.
-    means : the key or precision that it stands for; empty where it is refused.
+    means : the key or precision that it stands for; empty where it is refused. Of work and clips those
+        beside which it is the user's own, with semicolons between them.
     harmless, harmful : values that change nothing, or that alone change something; of work alone.
     words : why it is refused, and what would work.
     """
@@ -52,6 +55,24 @@ class Name:
 def meant(kind: str, name: str) -> Name | None:
     """The row of a kind for a name, whatever its case and punctuation; None without one."""
     return _rows(kind).get(fold(name))
+
+
+def refused_name(name: str) -> Name | None:
+    """The row of a name which asks for what is not predicted, or does not say what; None without one."""
+    return meant(WORK, name) or meant(OF_CLIPS, name)
+
+
+def value_meant(kind: str, value: object) -> str:
+    """The value of an engine, quantisation or cache that another's name for it stands for, else as it is."""
+    text = str(value)
+    found = meant(kind, text)
+    return found.means if found else text
+
+
+def yes_or_no(value: object) -> bool | None:
+    """What a value says, as a word or as a boolean; None of another word."""
+    text = str(value).strip().casefold()
+    return True if text in YES else False if text in NOTHING else None
 
 
 def key_meant(name: str, weakly: bool = True) -> str | None:

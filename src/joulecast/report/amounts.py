@@ -14,6 +14,9 @@ from joulecast.units import (
 
 # Times below how many seconds are told in which unit, and its size [s].
 _TIMES = ((1.0, "ms", 1e-3), (600.0, "s", 1.0), (36_000.0, "min", 60.0), (math.inf, "h", SECONDS_PER_HOUR))
+# A thousand of a unit, and a thousandth.
+_LARGER = {"g": "kg", "kWh": "MWh", "L": "m3"}
+_SMALLER = {"g": "mg", "kWh": "Wh", "L": "mL"}
 MOST_DIGITS = 15  # before the point; larger numbers have an exponent
 
 
@@ -27,6 +30,15 @@ def number(value: float, digits: int = 3) -> str:
     if not -4 <= exponent <= MOST_DIGITS:
         return f"{value:.{digits - 1}e}"
     return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def suited(amount: float, unit: str) -> tuple[float, str]:
+    """The unit that suits an amount, larger, smaller or the same, and its size."""
+    if unit in _LARGER and amount >= 1e4:
+        return 1e3, _LARGER[unit]
+    if unit in _SMALLER and 0 < amount < 0.1:
+        return 1e-3, _SMALLER[unit]
+    return 1.0, unit
 
 
 def ranged(amount: Interval, unit: str) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from joulecast.compute.output import IMAGE, said_of, together
 from joulecast.files.plain import Json, plain
 from joulecast.report import amounts as quantity
 from joulecast.report.lines import sentence, table, warned
+from joulecast.report.markdown import escaped, table_row
+from joulecast.report.merged import merged
 
 if TYPE_CHECKING:
     from joulecast.footprint.grid.yearly import GridIntensity
@@ -43,22 +46,49 @@ class Held:
     watt_hours: float | None
     is_within: bool
     grid: GridIntensity | None
+    output: str = IMAGE
+    runtime: str = ""
 
 
 def budget_text(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> str:
     """Warnings, a line for each workload, then how many are over the budget."""
-    measures = [
-        *(["energy"] if budget.watt_hours is not None else []),
-        *(["carbon"] if budget.grams is not None else []),
-    ]
-    cells = [[str(number), *_cells(row)] for number, row in enumerate(rows, 1)]
-    lines = table(["row", "model", "GPU", *measures, ""], cells, right={0, 3, 4})
+    header, cells = _table(rows, budget)
+    last = len(header) - 1
+    lines = table(header, cells, right={0, *range(last - len(_measures(budget)), last)})
+    lines += ["", *sentence(_verdict(rows, budget))]
+    return "\n".join([*warned(f"{words}." for words in warnings), *lines])
+
+
+def budget_markdown(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> str:
+    """The same as Markdown, for the summary of a job or a comment."""
+    header, cells = _table(rows, budget)
+    lines = [table_row(header), table_row(["---"] * len(header))]
+    lines += [table_row([escaped(cell) for cell in row]) for row in cells]
+    told = [f"- Beware: {escaped(words)}." for words in merged(warnings)]
+    return "\n".join([f"**{escaped(_verdict(rows, budget))}.**", "", *lines, *(["", *told] if told else [])])
+
+
+def _table(rows: Sequence[Held], budget: Budget) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the cells of each workload."""
+    has_runtime = any(row.runtime for row in rows)
+    header = ["row", "model", "GPU", *(["runtime"] if has_runtime else []), *_measures(budget), ""]
+    return header, [[str(number), *_cells(row, has_runtime)] for number, row in enumerate(rows, 1)]
+
+
+def _measures(budget: Budget) -> list[str]:
+    """What the budget is of."""
+    limits = {"energy": budget.watt_hours, "carbon": budget.grams}
+    return [name for name, most in limits.items() if most is not None]
+
+
+def _verdict(rows: Sequence[Held], budget: Budget) -> str:
+    """How many are over the budget, and what it is."""
     limits = [(budget.grams, "g CO2e"), (budget.watt_hours, "Wh of the GPU")]
     told = " and ".join(f"{amount:g} {unit}" for amount, unit in limits if amount is not None)
     over = sum(not row.is_within for row in rows)
     held = f"{over} of {len(rows)} over the budget" if over else f"all {len(rows)} within the budget"
-    lines += ["", *sentence(f"{held}: {told} an image, held against {ENDS[budget.bound]}")]
-    return "\n".join([*warned(f"{words}." for words in warnings), *lines])
+    of = said_of(together(row.output for row in rows), "an image")
+    return f"{held}: {told} {of}, held against {ENDS[budget.bound]}"
 
 
 def budget_data(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -> dict[str, Json]:
@@ -69,8 +99,10 @@ def budget_data(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -
         "rows": [
             {
                 "row": number,
+                "output": row.output,
                 "model": row.model,
                 "gpu": row.gpu,
+                "runtime": row.runtime,
                 "g_per_image": row.grams,
                 "wh_per_image": row.watt_hours,
                 "is_within": row.is_within,
@@ -82,8 +114,8 @@ def budget_data(rows: Sequence[Held], budget: Budget, warnings: Sequence[str]) -
     })  # fmt: skip
 
 
-def _cells(row: Held) -> Iterator[str]:
-    yield from (row.model, row.gpu)
+def _cells(row: Held, has_runtime: bool) -> Iterator[str]:
+    yield from (row.model, row.gpu, *([row.runtime] if has_runtime else []))
     if row.watt_hours is not None:
         yield f"{quantity.number(row.watt_hours)} Wh"
     if row.grams is not None:

@@ -7,6 +7,9 @@ which people with colour-blindness tell apart; shapes and order repeat what colo
 
 from __future__ import annotations
 
+import re
+import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +25,14 @@ BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = (
     "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9",
 )  # fmt: skip
 GPU_COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
-REGION_COLOURS = ("#AA4499", "#CCBB44", "#3BA7B5", "#77702C", "#F0B5C4", "#99AA55", "#77AADD")
-# Parts of the energy: browns and a slate, which no GPU and no region has.
-PART_PALETTE = ("#5B3A1E", "#A0713C", "#D2AE78", "#8FA3AD", "#7A5C48", "#E3CFA8")
+REGION_COLOURS = ("#AA4499", "#CCBB44", "#3BA7B5", "#77702C", "#F0B5C4", "#332288", "#77AADD")
+# Parts of the energy: browns and slates, which no GPU and no region has.
+PART_PALETTE = ("#5B3A1E", "#A0713C", "#D2AE78", "#8FA3AD", "#4F6470", "#E3CFA8")
 INK, PALE = "#444444", "#BBBBBB"  # of what is alone on its picture
 TITLE_SIZE = 13
 WIDTH = 620  # of a picture [pixels], without its legends
+_PLACE = re.compile(r"translate\((-?[\d.]+(?:e-?\d+)?),(-?[\d.]+(?:e-?\d+)?)\)")
+_MARK = re.compile(r'<path transform="translate\(([^,)]+),([^)]+)\)" (d="[^>]*?) ?/>')
 NARROW = 330  # of a picture for a telephone [pixels], legends and all
 
 
@@ -40,7 +45,29 @@ def check_extra() -> None:
 def to_svg(chart: alt.TopLevelMixin) -> str:
     """A picture as SVG text. Raises MissingExtraError without the extra `plot`."""
     text: str = _converter().vegalite_to_svg(drawable(chart.to_dict()))
-    return lasting(text)
+    return marks_once(lasting(_PLACE.sub(_shorter, text)))
+
+
+def _shorter(place: re.Match[str]) -> str:
+    """To a hundredth of a pixel: pictures with a dot a run lie in repositories and pages."""
+    return f"translate({round(float(place[1]), 2):g},{round(float(place[2]), 2):g})"
+
+
+def marks_once(svg: str) -> str:
+    """The same picture with each mark that stands in several places defined once, and named by what it is.
+
+    So a dot a run takes a third of the space, and pictures that lie in one page may share their marks.
+    """
+    often = {look for look, times in Counter(look for *_, look in _MARK.findall(svg)).items() if times > 2}
+    names = {look: f"m{zlib.crc32(look.encode()):x}" for look in sorted(often)}
+    marks = "".join(f'<path id="{name}" {look}/>' for look, name in names.items())
+
+    def used(mark: re.Match[str]) -> str:
+        x, y, look = mark.groups()
+        return f'<use href="#{names[look]}" x="{x}" y="{y}"/>' if look in names else mark[0]
+
+    head, end, body = _MARK.sub(used, svg).partition(">")
+    return f"{head}{end}<defs>{marks}</defs>{body}" if marks else svg
 
 
 def save(chart: alt.TopLevelMixin, path: Path, suffix: str | None = None) -> None:

@@ -11,14 +11,16 @@ from joulecast.law.law import FAMILIARITY
 from joulecast.report.amounts import number
 from joulecast.report.lines import table
 from joulecast.report.validation.text import QUANTITIES
+from joulecast.units import counted
 
-_WORDS = {"energy": "energy of one image", "duration": "time of one batch"}
+_WORDS = {"energy": "energy of one image or clip", "duration": "time of one batch"}
 _KNOWN = {
     "same_source": "model and GPU you measured",
     "seen": "model and GPU that were each measured",
     "unseen_model": "another model",
     "unseen_gpu": "another GPU",
     "unseen_both": "another model and GPU",
+    "unseen_runtime": "another runtime",
 }
 
 
@@ -47,7 +49,7 @@ def adaptation_text(done: Adaptation) -> str:
     fitted = done.law.fitted_on
     runs = len(done.after.runs)
     what = f"{done.law.name}, a law of the form {done.before.law}"
-    lines = [f"{what}: fitted on {fitted.runs} runs, {runs} of them yours"]
+    lines = [f"{what}: fitted on {counted(fitted.runs, 'run')}, {runs} of them yours"]
     lines += [f"  left out: {count} of yours, {why}" for why, count in done.left_out.items()]
     lines += ["", "Errors on your runs, in %", "", *_errors(done)]
     if done.moved:
@@ -89,7 +91,8 @@ def _intervals(done: Adaptation) -> list[str]:
 def _too_few(done: Adaptation, runs: int) -> Iterator[str]:
     if runs < FEWEST_FOR_INTERVAL:
         yield ""
-        yield f"  {runs} runs cannot calibrate an interval ({FEWEST_FOR_INTERVAL} can): the packaged law's"
+        few = counted(runs, "run")
+        yield f"  {few} cannot calibrate an interval ({FEWEST_FOR_INTERVAL} can): the packaged law's"
         yield "  widths apply, and on a GPU that it had not seen, those of unseen GPUs."
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from joulecast.footprint.grid.headers import AS_GIVEN
+from joulecast.compute.output import said_of
+from joulecast.footprint.grid.kinds import AS_GIVEN
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
@@ -26,10 +28,10 @@ def footprint_text(answer: Footprint, sources: bool = False) -> str:
         ("carbon together", answer.carbon),
         ("water on site", answer.water),
         *([("money", answer.money)] if answer.money else []),
-        ("carbon of one image (SCI)", answer.sci),
+        (said_of(answer.output, "carbon of one image (SCI)"), answer.sci),
     ]
     cells = [[name, *_value_and_range(asked, answer)] for name, asked in rows]
-    count = f"{answer.images:,} image" + ("s" if answer.images > 1 else "")
+    count = said_of(answer.output, counted(f"{answer.images:,}", "image"))
     year = "" if answer.grid.year is None else f", {answer.grid.year}"
     return "\n".join(
         [
@@ -62,28 +64,17 @@ def _counted(grid: GridIntensity) -> str:
 
 def _value_and_range(asked: Quantity, answer: Footprint) -> tuple[str, str]:
     """A quantity, and its range in the same unit; the parts of the carbon in that of their sum."""
-    from joulecast.report.amounts import number
+    from joulecast.report.amounts import number, suited
 
     name, slash, per = asked.unit.partition("/")
     suits = answer.carbon if asked.unit == answer.carbon.unit else asked
-    size, unit = (1.0, name) if per else _scaled(suits.amount.value, name)
+    size, unit = (1.0, name) if per else suited(suits.amount.value, name)
     of = " CO2e" if name == "g" else ""
     told, low, high = (
-        f"{number(amount / size)} {unit}{of}{slash}{per}"
+        f"{number(amount / size)} {unit}{of}{slash}{said_of(answer.output, per)}"
         for amount in (asked.amount.value, asked.amount.low, asked.amount.high)
     )
     return told, f"{low} to {high}"
-
-
-def _scaled(amount: float, unit: str) -> tuple[float, str]:
-    """The unit that suits an amount, and its size."""
-    large = {"g": "kg", "kWh": "MWh", "L": "m3"}
-    small = {"g": "mg", "kWh": "Wh", "L": "mL"}
-    if unit in large and amount >= 1e4:
-        return 1e3, large[unit]
-    if unit in small and 0 < amount < 0.1:
-        return 1e-3, small[unit]
-    return 1.0, unit
 
 
 def _factors_text(answer: Footprint) -> str:

@@ -90,6 +90,11 @@ class Word(NamedTuple):
     y: float
     degrees: float
 
+    @property
+    def is_halo(self) -> bool:
+        """Whether it is the white edge below a text, and not the text."""
+        return "stroke" in self.element.attrib
+
     def box(self, wide: bool) -> tuple[float, float, float, float]:
         """Left, top, right and bottom [pixels] of the text in a narrow or a wide font."""
         length = text_width(self.text, self.size, bold=self.bold, wide=wide)

@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from joulecast.compute.output import said_of
 from joulecast.report import amounts as quantity
+from joulecast.report.estimate_text import time_label
 from joulecast.report.lines import aligned, table
 from joulecast.units import counted
 
@@ -23,7 +25,7 @@ LEAST_PERCENT = 0.001  # narrower intervals are shown as within it
 def measured_text(measured: StoredResult) -> str:
     """A measured task: energy and time of one image with their intervals, idle, repeats, components."""
     spec, result, environment = measured.spec, measured.result, measured.environment
-    rows = _amounts(result, spec.batch_size)
+    rows = _amounts(result, spec)
     lines = [
         f"{describe(spec)} on {environment.gpu}, weights: {environment.software.weights}",
         "",
@@ -42,14 +44,27 @@ def measured_text(measured: StoredResult) -> str:
     return "\n".join(lines)
 
 
-def _amounts(result: TaskResult, batch: int) -> list[list[str]]:
+def output_of(spec: TaskSpec) -> str:
+    """What a task makes."""
+    from joulecast.question.models import load_profile
+
+    return load_profile(spec.model).output
+
+
+def _amounts(result: TaskResult, spec: TaskSpec) -> list[list[str]]:
     """Energy, time and power, each with what makes it sure."""
+    output, batch = output_of(spec), spec.batch_size
     energy = result.energy_j / batch
     energy_interval = within(result.energy_j, result.energy_half_width_j)
     rows = [
-        ["energy per image", quantity.energy(energy), quantity.energy_wh(energy), energy_interval],
         [
-            "time per image" if batch == 1 else f"time per batch of {batch}",
+            said_of(output, "energy per image"),
+            quantity.energy(energy),
+            quantity.energy_wh(energy),
+            energy_interval,
+        ],
+        [
+            time_label(output, batch),
             quantity.duration(result.duration_s),
             "",
             within(result.duration_s, result.duration_half_width_s),
@@ -70,15 +85,16 @@ def steadiness(spread: float | None, drift: float) -> str:
     return f"repeats differ by {100 * spread:.1f} % (standard deviation), drift {100 * drift:+.1f} %"
 
 
-def found_text(result: TaskResult, batch: int) -> str:
+def found_text(result: TaskResult, spec: TaskSpec) -> str:
     """A result in one line: energy and time, spread, drift, idle power, and what is doubtful."""
+    batch = spec.batch_size
     energy, interval = (
         quantity.energy(result.energy_j / batch),
         within(result.energy_j, result.energy_half_width_j),
     )
     idle = result.idle_power_w
     parts = [
-        f"{energy} per image" + (f" ({interval})" if interval else ""),
+        f"{energy} per {output_of(spec)}" + (f" ({interval})" if interval else ""),
         quantity.duration(result.duration_s) + ("" if batch == 1 else " a batch"),
         steadiness(result.spread, result.drift),
         "idle not measured" if idle is None else f"idle {quantity.power(idle)}",
@@ -136,11 +152,13 @@ def describe(spec: TaskSpec) -> str:
     """A task in a few words."""
     passes = f" x {spec.passes} passes" if spec.passes != 1 else ""
     batch = f", batch {spec.batch_size}" if spec.batch_size != 1 else ""
+    negative = ", negative prompt" if spec.negative_prompt else ""
+    frames = "" if spec.frames == 1 else f", {counted(spec.frames, 'frame')}"
     runtime = "" if spec.runtime == "eager" else f", {spec.runtime}"
     weights = "" if spec.weights == "random" else f", weights {spec.weights}"
     tf32 = "" if spec.tf32 == "default" else f" (tf32 {spec.tf32})"
     return (
-        f"{spec.model}: {spec.width}x{spec.height}, {counted(spec.steps, 'step')}{passes}, "
+        f"{spec.model}: {spec.width}x{spec.height}{frames}, {counted(spec.steps, 'step')}{passes}{negative}, "
         f"{spec.precision}{tf32}{batch}{runtime}{weights}"
     )
 
@@ -156,7 +174,7 @@ def checked_text(found: Checked) -> str:
     lines += ["", f"  held: runs within the predicted 90 % interval; R2 of log E {found.energy.r2:.3f}, "
               f"Spearman {found.energy.spearman:.3f}"]  # fmt: skip
     counts = {
-        "of another runtime than eager, which the law is not of": found.other_runtime,
+        "of another runtime than was predicted, or of a TF32 setting that no law is of": found.other_runtime,
         "predicted and not measured": found.unmeasured,
         "measured and not predicted": found.unpredicted,
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from joulecast.compute.output import said_of
 from joulecast.forecast.estimate import Estimate
 from joulecast.report import amounts
-from joulecast.report.estimate_text import title
+from joulecast.report.estimate_text import limit_words, memory_row, runtime_words, time_label, title
 from joulecast.report.page import paragraph, preformatted, table
 
 
@@ -14,19 +15,20 @@ def html_of(record: object) -> str:
 
 
 def _estimate(guess: Estimate) -> str:
-    batch = guess.workload.batch_size
     rows = [
         [
-            "energy per image",
+            said_of(guess.output, "energy per image"),
             amounts.energy(guess.energy_j),
             f"{amounts.energy(guess.energy_low_j)} to {amounts.energy(guess.energy_high_j)}",
         ],
         [
-            "time per image" if batch == 1 else f"time per batch of {batch}",
+            time_label(guess.output, guess.workload.batch_size),
             amounts.duration(guess.duration_s),
             amounts.duration_range(guess.duration_low_s, guess.duration_s, guess.duration_high_s),
         ],
-        ["average power", amounts.power(guess.power_w), f"limit {guess.gpu.tdp_w:g} W"],
+        ["average power", amounts.power(guess.power_w), limit_words(guess)],
+        [*memory_row(guess)],
+        ["runtime", runtime_words(guess.runtime), ""],
     ]
     head = [title(guess.question), f"{guess.boundary} GPU energy", "90 %"]
     told = "".join(paragraph(f"Warning: {words}") for words in guess.warnings)

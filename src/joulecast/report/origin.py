@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from joulecast.footprint.tables.row import WHOLE, Row, words
+from joulecast.files.columns import is_missing, text_of
+from joulecast.footprint.tables.row import GPU_COUNT, WHOLE, Row, words
 from joulecast.question.questions import SEPARATOR
+from joulecast.question.vocabulary import NOTHING, yes_or_no
 from joulecast.runs import is_invented
 
 OWN = "joulecast "  # how the source of a run that joulecast measured begins
@@ -36,6 +38,26 @@ def origin_of(row: Row) -> Origin:
     scope = words(row, "scope") or WHOLE
     part = "" if scope == WHOLE else f", {scope.replace('_', ' ')} alone"
     return Origin(f"measured, {source}{part}", is_measured=True, is_own=source.startswith(OWN))
+
+
+def runtime_of_row(row: Row) -> str:
+    """How the model was executed, as far as a row states it, in words: ``sglang, fp8, 2 GPUs``."""
+    told = [words(row, "engine") or "", "compiled" if is_compiled(row) else ""]
+    told += [words(row, name) or "" for name in ("quantization", "cache")]
+    gpus, limit = row.get(GPU_COUNT, row.get("gpus")), row.get("power_limit_w")
+    shared = words(row, "parallel")
+    if not is_missing(gpus) and str(gpus) != "1":
+        told.append(f"{gpus} GPUs" + (f" ({shared})" if shared else ""))
+    elif shared:
+        told.append(shared)
+    told += [] if is_missing(limit) else [f"at {limit} W"]
+    return ", ".join(name for name in told if name and name.casefold() not in NOTHING)
+
+
+def is_compiled(row: Row) -> bool:
+    """Whether a row says that torch.compile made its kernels, in its words or by what that was given."""
+    cell = text_of(row.get("compile"))
+    return not is_missing(cell) and yes_or_no(cell) is not False
 
 
 def row_warnings(rows: Iterable[Row]) -> list[str]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from joulecast.errors import InputError
-from joulecast.files.documents import inert
 from joulecast.files.paths import check_output, shown_path
+from joulecast.files.tables import inert
 from joulecast.report import charts
 
 # Light or dark as the reader's system is; what is wider than the screen scrolls on its own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
+from joulecast.compute.output import IMAGE
 from joulecast.law.law import Breakdown
 from joulecast.report.charts import BLACK, GREY, PART_PALETTE, WIDTH, altair, chart, finished
 
@@ -78,8 +79,10 @@ def step(place: int, label: str, kind: str, start: float, end: float, total: flo
     }  # fmt: skip
 
 
-def waterfall(steps: Sequence[Step], title: str, boundary: str = "gross") -> alt.TopLevelMixin:
-    """Where the joules of an image go; rows of `waterfall_steps`."""
+def waterfall(
+    steps: Sequence[Step], title: str, boundary: str = "gross", output: str = IMAGE
+) -> alt.TopLevelMixin:
+    """Where the joules of an image or clip go; rows of `waterfall_steps`."""
     alt = altair()
     order = [step["label"] for step in steps]
     total = steps[-1]["end"]
@@ -89,7 +92,7 @@ def waterfall(steps: Sequence[Step], title: str, boundary: str = "gross") -> alt
     bars = base.mark_bar(height={"band": 0.75}).encode(
         x=alt.X(
             "start:Q",
-            title=f"{boundary} GPU energy of one image [J]",
+            title=f"{boundary} GPU energy of one {output} [J]",
             scale=alt.Scale(domain=[0, total * 1.3], nice=False),
             axis=alt.Axis(labelOverlap=True, labelSeparation=8),
         ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, tzinfo
 
 import pytest
 
-from joulecast.errors import InputError, UnknownNameError
-from joulecast.footprint.grid.times import Window, moment_of, parse_window, zone_of
+from joulecast.errors import FileFormatError, InputError, UnknownNameError
+from joulecast.footprint.grid.times import Window, moment_of, parse_window, stamp_of, zone_of
 
 PARIS, KOLKATA = zone_of("Europe/Paris"), zone_of("Asia/Kolkata")
 
@@ -53,6 +54,23 @@ def test_windows(text: str, zone: tzinfo | None, start: datetime, hours: int) ->
 def test_what_cannot_be_placed_is_refused(text: str, zone: tzinfo | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
         parse_window(text, zone)
+
+
+@pytest.mark.parametrize("cell", ["202206010130", 202206010130, 202206010130.0, "202206010130 UTC"])
+def test_a_date_in_digits_is_no_count_of_seconds(cell: object) -> None:
+    assert stamp_of(cell, UTC, None, "row 2", Counter()) == datetime(2022, 6, 1, 1, 30, tzinfo=UTC)
+
+
+def test_a_count_of_seconds_is_no_date_in_digits() -> None:
+    for cell in ("1654047000", 1654047000000, "1654047000.0"):
+        assert stamp_of(cell, None, None, "row 2", Counter()) == datetime(2022, 6, 1, 1, 30, tzinfo=UTC)
+    assert stamp_of("2022990100", None, None, "row 2", Counter()).year == 2034
+    with pytest.raises(InputError, match="row 2: '202206010130' has no time zone"):
+        stamp_of("202206010130", None, None, "row 2", Counter())
+    with pytest.raises(FileFormatError, match="'202206012400' is no time"):
+        stamp_of("202206012400", UTC, None, "row 2", Counter())
+    with pytest.raises(InputError, match=r"may be a date and an hour, or seconds .* write 2022-06-01T13:00"):
+        stamp_of("2022060113", UTC, None, "row 2", Counter())
 
 
 def test_zones() -> None:

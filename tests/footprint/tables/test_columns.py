@@ -104,6 +104,7 @@ GOOD = st.fixed_dictionaries(
         "duration_low_s": st.one_of(st.none(), st.floats(1e-6, 1e-3).map(repr)),
         "duration_high_s": st.one_of(st.none(), st.floats(1e5, 1e6)),
         "gpu_count": COUNT,
+        "parallel": st.sampled_from([None, "", "none", "ulysses=2", "cfg=2,ring=4"]),
         "batch_size": COUNT,
         "images": st.one_of(st.none(), st.integers(1, 10**6)),
         "gpu": st.sampled_from(["H100", "h200 sxm", "L4", "", None]),
@@ -120,6 +121,7 @@ ODD_NUMBERS += ["0", "-1", "inf", "nan", "much", b"x", -2.0, 0, 0.0, math.inf]
 ODD: dict[str, list[Any]] = {
     **dict.fromkeys((*chain.from_iterable(RANGES), "gpu_count", "batch_size"), ODD_NUMBERS),
     "images": ["2.5", "1e16", "0", "10", 1e15],
+    "parallel": ["ulises=2", "ulysses", 3],
     "gpu": ["H1000", "2 x H100", "8xL4", 5],
     "boundary": ["dynamic", "Gross", 1],
     "scope": ["denoising_loop", 3],
@@ -332,7 +334,7 @@ def test_what_nobody_measures_is_no_answer(column: str, cell: str) -> None:
 @pytest.mark.parametrize(
     ("header", "words"),
     [
-        ("model,energy_kwh", "energy_j [J of one image] is 'energy_kwh' x 3,600,000"),
+        ("model,energy_kwh", "energy_j [J of one image or clip] is 'energy_kwh' x 3,600,000"),
         ("model,Energy_Wh", "'Energy_Wh' x 3,600, divided by the images"),
         ("ram_energy_kwh,gpu_energy_kwh", "'gpu_energy_kwh' x 3,600,000"),
         ("model,total_energy_kj", "'total_energy_kj' x 1,000"),

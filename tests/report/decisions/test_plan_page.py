@@ -19,7 +19,7 @@ from joulecast.plan.demand import Demand, demand_of
 from joulecast.plan.solve import Fleet, Plan, solve
 from joulecast.report import page
 from joulecast.report.decisions.plan_page import plan_data, write_plan
-from joulecast.report.decisions.plan_text import headline, totals
+from joulecast.report.decisions.plan_text import headline, plan_text, totals
 from joulecast.report.page import POLICY, bullets, csv_text, table, write_files
 from joulecast.uncertainty import Interval
 
@@ -165,12 +165,21 @@ def test_the_page_is_for_telephones_for_the_dark_and_for_screen_readers() -> Non
     assert not re.findall(r"<th[^>]*></th>", text)
 
 
-@pytest.mark.parametrize("kind", ["plan", "validation"])
-def test_no_cell_of_a_header_is_empty(kind: str) -> None:
-    made = page.table(("total", "amount"), [("a long cell of more than thirty letters", "1")], {1}, kind)
-    assert "<td class=long>" in made
-    assert "<td class=number>" in made
-    assert f'aria-label="{kind}"' in made
+def test_no_cell_of_a_header_is_empty(made: tuple[Plan, Demand]) -> None:
+    headers = re.findall(r"<thead>(.*?)</thead>", page_of(*made), re.DOTALL)
+    assert len(headers) == page_of(*made).count("<table>") > 3
+    for header in headers:
+        cells = re.findall(r'<th scope="col" class=\w+>(.*?)</th>', header)
+        assert len(cells) == header.count("<th ") > 1
+        assert all(cell.strip() for cell in cells), header
+
+
+def test_cells_say_how_they_are_set_and_a_table_what_it_is() -> None:
+    made = page.table(("total", "amount"), [("a long cell of more than thirty letters", "1")], {1}, "totals")
+    assert '<th scope="col" class=short>total</th>' in made
+    assert "<td class=long>a long cell" in made
+    assert "<td class=number>1</td>" in made
+    assert 'aria-label="totals"' in made
 
 
 # --- the headline --------------------------------------------------------------------------------
@@ -187,19 +196,21 @@ H100, L4 = "H100-SXM5-80GB", "L4"
     ("changes", "today", "words"),
     [
         ({}, {}, ""),
-        ({}, {"carbon_kg": 184}, ", 31 % less than today"),
-        ({}, {"carbon_kg": 100}, ", 27 % more than today"),
-        ({}, {"carbon_kg": 127.1}, ", about as much as today"),
-        ({}, {"energy_kwh": 2000}, ", 25 % less energy than today"),
+        ({}, {"carbon_kg": 184}, ", 31 % less (49 % less to 10 % more) than today"),
+        ({}, {"carbon_kg": 100}, ", 27 % more (5 % less to 103 % more) than today"),
+        ({}, {"carbon_kg": 127.1}, ", about as much (26 % less to 60 % more) as today"),
+        ({}, {"energy_kwh": 2000}, ", 25 % less energy (40 % less to 5 % less) than today"),
+        ({}, {"energy_kwh": 1200}, ", 25 % more energy (about as much to 58 % more) than today"),
         (
             {},
             {"carbon_kg": 184, "energy_kwh": 1000},
-            ", 31 % less carbon than today, 50 % more energy than today",
+            ", 31 % less carbon (49 % less to 10 % more) than today, "
+            "50 % more energy (20 % more to 90 % more) than today",
         ),
         (
             {"cost": Interval.exact(500.0)},
             {"cost": 1000},
-            ", 0.0001000 USD an image, 50 % less cost than today",
+            ", 0.00010 USD an image, 50 % less cost than today",
         ),
     ],
 )
@@ -234,6 +245,19 @@ def example(made: tuple[Plan, Demand]) -> Plan:
 )
 def test_a_headline_counts_gpus_and_regions(example: Plan, changes: dict[str, Any], words: str) -> None:
     assert words in headline(replace(example, **changes))
+
+
+def test_what_today_must_count_is_told(made: tuple[Plan, Demand]) -> None:
+    plan, demand = made
+    now = replace(demand, today={"carbon_kg": 7.0, "cost": 3.0})
+    words = " ".join(plan_text(plan, now.today).split())
+    told = "the carbon of GPUs at work and idle, of hosts and facility (PUE), and of the hardware"
+    assert f"Today's figures are taken to count what the plan's do: {told}; the cost of the" in words
+    assert told in page_of(plan, now)
+    counts = plan_data(plan, now)["today_counts"]
+    assert isinstance(counts, dict)
+    assert list(counts) == ["carbon_kg", "cost"]
+    assert "Today's figures" not in plan_text(plan) + page_of(plan, demand)
 
 
 def test_what_runs_today_is_a_table_of_the_demand() -> None:

@@ -76,7 +76,7 @@ def test_a_sentence() -> None:
     found = whatif(of(0.5, 0.6, 0.7), Basis((), RatioError(0.0), RatioError(0.0)))
     assert described(found) == "steps 50 to 28, batch size none to 4"
     assert what_if_sentence(found) == (
-        "steps 50 to 28, batch size none to 4: GPU energy falls by 40 % (30 to 50 % less), 100 to 60 J."
+        "steps 50 to 28, batch size none to 4: GPU energy falls by 40 % (30 to 50 % less), 100 to 60.0 J."
     )
 
 
@@ -109,7 +109,7 @@ def test_a_range_that_is_not_that_of_the_factor_says_so(
 
 def test_a_change_as_data() -> None:
     found = what_if_data(whatif(of(0.0, 0.6, math.inf), Basis(None, None, None)))
-    assert set(found) == {"change", "described", "measures", "notes", "warnings"}
+    assert set(found) == {"change", "described", "output", "measures", "notes", "warnings"}
     assert found["measures"]["energy_j"]["ratio"] == {"value": 0.6, "low": 0.0, "high": None}
     assert set(found["measures"]["energy_j"]) == {"before", "after", "ratio", "difference"}
     assert (found["change"], found["warnings"], len(found["notes"])) == ({"steps": 28}, ["beware"], 2)

@@ -14,38 +14,65 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from joulecast.errors import InputError, fold, near_matches, shown
-from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR
-
-LIFE_CYCLE, COMBUSTION, AS_GIVEN = "life-cycle", "combustion", "as given"
-MARGINAL = "marginal"
+from joulecast.footprint.grid.kinds import AS_GIVEN, COMBUSTION, LIFE_CYCLE, MARGINAL
+from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_IN
 
 _GRAMS_PER_POUND = 453.59237  # exact, by definition of the pound
 _MASSES = {  # [g]
     "g": 1.0, "gr": 1.0, "gram": 1.0, "grams": 1.0,
-    "kg": GRAMS_PER_KILOGRAM, "kilogram": GRAMS_PER_KILOGRAM, "kilograms": GRAMS_PER_KILOGRAM,
+    "kg": GRAMS_PER_KILOGRAM, "kgs": GRAMS_PER_KILOGRAM,
+    "kilogram": GRAMS_PER_KILOGRAM, "kilograms": GRAMS_PER_KILOGRAM,
     "t": 1e6, "tonne": 1e6, "tonnes": 1e6, "metric ton": 1e6, "metric tons": 1e6,
     "short ton": 2000 * _GRAMS_PER_POUND, "short tons": 2000 * _GRAMS_PER_POUND,
     "lb": _GRAMS_PER_POUND, "lbs": _GRAMS_PER_POUND, "pound": _GRAMS_PER_POUND, "pounds": _GRAMS_PER_POUND,
     "oz": _GRAMS_PER_POUND / 16, "ounce": _GRAMS_PER_POUND / 16, "ounces": _GRAMS_PER_POUND / 16,
 }  # fmt: skip
-_ENERGIES = {  # [kWh]
-    "wh": 1e-3, "kwh": 1.0, "kilowatt hour": 1.0, "mwh": 1e3, "megawatt hour": 1e3, "gwh": 1e6, "twh": 1e9,
-    "kj": 1e3 / JOULES_PER_KILOWATT_HOUR, "mj": 1e6 / JOULES_PER_KILOWATT_HOUR,
-    "gj": 1e9 / JOULES_PER_KILOWATT_HOUR, "tj": 1e12 / JOULES_PER_KILOWATT_HOUR,
+_POWERS = {  # [kW]
+    "w": 1e-3, "kw": 1.0, "mw": 1e3, "gw": 1e6, "tw": 1e9,
+    "watt": 1e-3, "kilowatt": 1.0, "megawatt": 1e3, "gigawatt": 1e6, "terawatt": 1e9,
 }  # fmt: skip
+_HOURS = ("h", "hr", "hrs", "hour", "hours")
+_HEATS = {unit.casefold(): JOULES_IN[unit] / JOULES_IN["kWh"] for unit in ("kJ", "MJ", "GJ", "TJ")}  # [kWh]
 
 
 def _any_of(words: Sequence[str]) -> str:
     return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
-_ENERGY = rf"(?P<energy>{_any_of(list(_ENERGIES))})(?![a-z])"
-_UNIT = re.compile(
-    rf"(?<![a-z])(?P<mass>{_any_of(list(_MASSES))})\s*(of\s*)?((co2|carbon)\s*(e|eq|equivalents?)?)?\s*(/|per)?\s*{_ENERGY}"
+_GAS = r"(of\s*)?((co2|carbon)\s*(e|eq|equivalents?)?)?"
+_ENERGY = (
+    rf"((?P<power>{_any_of(list(_POWERS))})\s?({_any_of(_HOURS)})|(?P<heat>{_any_of(list(_HEATS))}))(?![a-z])"
+)
+_UNIT = re.compile(  # GWh and TWh are no grams or tonnes over Wh
+    rf"(?<![a-z])(?![gt]w\s?h)(?P<mass>{_any_of(list(_MASSES))})\s*{_GAS}\s*(/|per)?\s*{_ENERGY}"
 )
 # words of a unit that is there, but not one that is understood
-_PARTS = frozenset(_MASSES) - {"g", "gr", "gram", "grams"} | frozenset(_ENERGIES) - {"kwh"}
-_PARTS |= {"ton", "tons", "mt", "mg", "ug", "stone", "mmbtu", "btu", "therm", "mwhs", "gallon"}
+_GRAMS = ("g", "gr", "gram", "grams")
+_PARTS = frozenset(_MASSES) - frozenset(_GRAMS) | frozenset(_POWERS) | frozenset(_HEATS)
+_PARTS -= frozenset(("w", "watt", "tw"))  # west, WattTime, Taiwan: see _POWER
+_PARTS |= {power + hour for power in _POWERS for hour in _HOURS} - {"kwh"}
+_PARTS |= {
+    "kilo",
+    "kilos",
+    "ton",
+    "tons",
+    "mt",
+    "mmt",
+    "mg",
+    "ug",
+    "stone",
+    "mmbtu",
+    "btu",
+    "therm",
+    "mwhs",
+    "gallon",
+}
+# a power that also stands for other things, where an hour or what comes before shows that it is one
+_POWER = re.compile(rf"\b(w|watt|tw)\s({_any_of(_HOURS)})\b|(/|\bper)\s*(w|watt|tw)\b")
+# what tells of such a unit within a word, too
+_WITHIN = re.compile(r"kg(co2|per)|\blbs|lbs\b|kilogram|tonne|(?<!k)[mgt]wh|(kilo|mega|giga|tera)watt")
+# grams, or an hour's energy, of or over something that is not understood
+_OVER = re.compile(rf"(?<![a-z])({_any_of(_GRAMS)})\s*{_GAS}\s*(/|per\b)|/\s*{_ENERGY}")
 _OTHER_GASES = frozenset(("nox", "so2", "ch4", "n2o", "sox", "pm2", "pm25", "pm10", "nh3", "hg"))
 _FORECAST = frozenset(("forecast", "forecasted", "predicted", "prediction", "projected", "prognosis"))
 _INTENSITY = frozenset(("intensity", "ci", "moer", "aoer", "rating", "taux", "carbonintensity"))
@@ -132,13 +159,37 @@ def unit_of(name: str, default: float | None = 1.0) -> float:
     """
     found = _UNIT.search(_plain(name))
     if found is not None:
-        return _MASSES[found["mass"]] / _ENERGIES[found["energy"]]
-    if default is None or _words(name) & _PARTS or re.search(rf"/\s*{_ENERGY}", _plain(name)):
-        raise InputError(
-            f"the unit of {shown(name)} is not known; name it with one of g, kg, t, lb or oz "
-            "per kWh, MWh, MJ or GJ, e.g. carbon_intensity_kg_per_mwh"
-        )
+        return _in_g_per_kwh(found)
+    if default is None or _is_in_a_unit(name):
+        raise _unknown_unit(name)
     return default
+
+
+def unit_of_text(text: str) -> float:
+    """The unit [g/kWh] that a text is, and nothing else. Raises InputError where it is not."""
+    found = _UNIT.fullmatch(_plain(text))
+    if found is None:
+        raise _unknown_unit(text)
+    return _in_g_per_kwh(found)
+
+
+def _in_g_per_kwh(found: re.Match[str]) -> float:
+    energy = _POWERS[found["power"]] if found["heat"] is None else _HEATS[found["heat"]]
+    return _MASSES[found["mass"]] / energy
+
+
+def _is_in_a_unit(name: str) -> bool:
+    """Whether a name in which no unit is understood has words of one all the same."""
+    words = {part for word in _words(name) for part in re.split("co2(?:eq|e)?", word)}
+    plain = _plain(name)
+    return bool(words & _PARTS) or any(found.search(plain) for found in (_WITHIN, _POWER, _OVER))
+
+
+def _unknown_unit(name: str) -> InputError:
+    return InputError(
+        f"the unit of {shown(name)} is not known; name it with one of g, kg, t, lb or oz "
+        "per kWh, MWh, MJ or GJ, e.g. carbon_intensity_kg_per_mwh"
+    )
 
 
 def is_intensity(name: str) -> bool:

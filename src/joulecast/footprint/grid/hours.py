@@ -8,7 +8,7 @@ from datetime import UTC, timedelta
 import numpy as np
 
 from joulecast.errors import InputError
-from joulecast.footprint.grid.reading import HourlySeries
+from joulecast.footprint.grid.series import HourlySeries
 from joulecast.footprint.grid.times import parse_window, zone_of
 from joulecast.footprint.grid.yearly import GridIntensity
 

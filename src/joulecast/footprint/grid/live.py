@@ -28,10 +28,10 @@ from joulecast.files.numbers import within
 from joulecast.files.paths import user_bytes
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import factor_type_boundary
+from joulecast.footprint.grid.kinds import COMBUSTION, LOCATION_BASED
 from joulecast.footprint.grid.places import located
 from joulecast.footprint.grid.times import MOST_SECONDS, stamp_of
 from joulecast.footprint.grid.yearly import (
-    LOCATION_BASED,
     GridIntensity,
     boundary_caveats,
     grid_intensity,
@@ -245,7 +245,7 @@ def _uk(answer: Any) -> Said:
     found = item.get("intensity")
     if isinstance(found, dict):
         found = found.get("forecast") if found.get("actual") is None else found["actual"]
-    return found, item.get("from"), "combustion"
+    return found, item.get("from"), COMBUSTION
 
 
 def _checked(

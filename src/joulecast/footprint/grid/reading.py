@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, as_name, fold, shown
-from joulecast.files.paths import shown_path, user_text
+from joulecast.files.paths import may_be_file, may_be_there, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
-    AS_GIVEN,
     Publisher,
     boundary_of,
     ends_hour,
@@ -36,11 +35,11 @@ from joulecast.footprint.grid.headers import (
     value_column,
     zone_columns,
 )
+from joulecast.footprint.grid.kinds import AS_GIVEN, LOCATION_BASED, check_accounting
 from joulecast.footprint.grid.records import LIST, Records, records_of
 from joulecast.footprint.grid.regular import Stamp, regular
 from joulecast.footprint.grid.series import HourlySeries, hourly_series, packaged_name, packaged_regions
 from joulecast.footprint.grid.times import HOUR, stamp_of, zone_of
-from joulecast.footprint.grid.yearly import LOCATION_BASED, check_accounting
 
 __all__ = ["HourlySeries", "find_series", "hourly_series", "packaged_regions", "read_hourly"]
 
@@ -68,7 +67,7 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
         raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
     place = Path(name)
     known = packaged_name(name)
-    if known and not place.is_file():
+    if known and not may_be_file(place):
         is_accounted = (reading.get("accounting") or LOCATION_BASED) != LOCATION_BASED
         if is_accounted or reading.get("column") is not None:
             raise InputError(
@@ -76,7 +75,7 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
                 f"--{'accounting' if is_accounted else 'hourly-column'} is for files"
             )
         return hourly_series(known)
-    if not place.exists() and not place.suffix and len(place.parts) == 1:
+    if not place.suffix and len(place.parts) == 1 and not may_be_there(place):
         hint = f"packaged: {', '.join(packaged_regions())}; or give a file, e.g. fr.csv"
         raise UnknownNameError("hourly series", name, packaged_regions(), hint)
     return read_hourly(place, **reading)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from joulecast.errors import FileFormatError
-from joulecast.files.columns import check_distinct
-from joulecast.files.documents import parse_csv, parse_json
-from joulecast.footprint.grid.headers import MARGINAL, boundary_of
+from joulecast.files.documents import check_distinct, parse_csv, parse_json
+from joulecast.footprint.grid.headers import boundary_of
+from joulecast.footprint.grid.kinds import MARGINAL
 
 MOST_FIELDS = 500  # of the objects of JSON; grid operators have up to about 60
 _SEPARATORS = ",;\t|"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from joulecast.errors import FileFormatError, InputError
 from joulecast.footprint.grid.times import HOUR, hour_text
-from joulecast.units import SECONDS_PER_HOUR
+from joulecast.units import SECONDS_PER_HOUR, counted
 
 Stamp = tuple[datetime, float, int]  # time in UTC, intensity, row
 
@@ -59,8 +59,7 @@ def regular(stamps: list[Stamp], where: str, allow_gaps: bool) -> tuple[datetime
     if not allow_gaps and np.isnan(by_slot).any():
         first = start + int(np.flatnonzero(np.isnan(by_slot))[0]) * step
         unknown = int(np.isnan(by_slot).sum())
-        times = f"{unknown} time{'s' if unknown > 1 else ''}"
-        raise InputError(f"{where}: no value for {times}, first {hour_text(first)}")
+        raise InputError(f"{where}: no value for {counted(unknown, 'time')}, first {hour_text(first)}")
     return _averaged(start, by_slot, round(HOUR / step), where)
 
 
@@ -96,7 +95,7 @@ def _refuse(
     if not lacking and not doubled:
         return
     told = [
-        f"{count} hour{'s' if count > 1 else ''} {word}, first {hour_text(hours[0])}"
+        f"{counted(count, 'hour')} {word}, first {hour_text(hours[0])}"
         for word, hours, count in (
             ("missing", lacking, int(missing.sum())),
             ("doubled", doubled, len(doubled)),

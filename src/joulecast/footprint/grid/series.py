@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError, fold
 from joulecast.files.documents import parse_csv
+from joulecast.footprint.grid.kinds import COMBUSTION, LOCATION_BASED
 from joulecast.footprint.grid.places import series_of
 from joulecast.footprint.grid.times import HOUR, Window, hour_text, in_utc
 from joulecast.footprint.grid.yearly import (
@@ -26,6 +27,7 @@ from joulecast.footprint.grid.yearly import (
 )
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval
+from joulecast.units import counted
 
 PACKAGED = "grid_intensity_hourly_us_2022.csv.gz"
 PACKAGED_SOURCE = "US EIA generation data 2022, emission factors of HewlettPackard/dc-rl (MIT)"
@@ -84,7 +86,7 @@ class HourlySeries:
         what = (
             hour_text(begin)
             if len(known) == 1
-            else f"mean of {_hours(len(known))} from {hour_text(begin)}, range least to most"
+            else f"mean of {counted(len(known), 'hour')} from {hour_text(begin)}, range least to most"
         )
         year = begin.year if begin.year == last.year else None
         ends = float(known.min()), float(known.max())
@@ -142,7 +144,7 @@ class HourlySeries:
         if unknown:
             first = self.start + int(np.flatnonzero(np.isnan(self.values))[0]) * HOUR
             found.append(
-                f"the hourly series of {self.region} has no value for {_hours(unknown)}, first "
+                f"the hourly series of {self.region} has no value for {counted(unknown, 'hour')}, first "
                 f"{hour_text(first)}: its mean leaves them out"
             )
         age = newest_year() - (self.end - HOUR).year
@@ -185,14 +187,10 @@ def _packaged_series() -> dict[str, HourlySeries]:
     table = np.array([[float(cell) if cell else math.nan for cell in row[1:]] for _, row in rows[1:]])
     start = datetime(2022, 1, 1, tzinfo=UTC)
     return {
-        name: HourlySeries(name, start, table[:, i], "location-based", "combustion", PACKAGED_SOURCE)
+        name: HourlySeries(name, start, table[:, i], LOCATION_BASED, COMBUSTION, PACKAGED_SOURCE)
         for i, name in enumerate(rows[0][1][1:])
     }
 
 
 def _span(begin: datetime, hours: int) -> str:
     return f"{hour_text(begin)} is" if hours == 1 else f"{hours} hours from {hour_text(begin)} are"
-
-
-def _hours(count: int) -> str:
-    return f"{count} hour" + ("s" if count != 1 else "")

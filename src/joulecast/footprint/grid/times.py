@@ -19,6 +19,10 @@ DAY = timedelta(days=1)
 YEARS = range(1880, 2201)  # since the first power stations
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"\d{9,13}(\.\d+)?")
+# year to minute, or to hour: the latter are seconds since 1970 of 2030 to 2036 too
+_DIGITS = re.compile(
+    r"((?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-4]))([0-5]\d)?(?:\.0)?"
+)
 MOST_SECONDS = 1e11  # of a time in seconds; more are thousandths
 _DATE_CHARACTERS = 10
 _EXAMPLES = "e.g. 2022-06-01T13:00Z, a window 2022-06-01T00:00Z/2022-06-02T00:00Z, or a day and its time zone"
@@ -78,7 +82,8 @@ def stamp_of(
 
     Parameters
     ----------
-    cell : ISO 8601 with or without an offset, ``2022-01-01 00:00 UTC``, or seconds since 1970.
+    cell : ISO 8601 with or without an offset, ``2022-01-01 00:00 UTC``, ``202201010000``, or
+        seconds since 1970.
     assumed : the zone the file states; zone : the caller's.
     where : the row, for messages.
     seen : local times before it, counted: the second of a doubled hour is the later one.
@@ -120,16 +125,30 @@ def _written(text: str, where: str) -> datetime:
         seconds = seconds / 1e3 if seconds > MOST_SECONDS else seconds
         return _of_a_grid(EPOCH + timedelta(seconds=seconds), text, where)
     is_utc = text.upper().endswith((" UTC", " GMT"))
+    written = _parted(text[:-4] if is_utc else text, where)
     try:
-        moment = datetime.fromisoformat(text[:-4] if is_utc else text)
+        moment = datetime.fromisoformat(written)
     except ValueError:
         raise FileFormatError(f"{where}: {shown(text)} is no time; expected e.g. 2022-06-01T13:00Z") from None
     return _of_a_grid(moment.replace(tzinfo=UTC) if is_utc and moment.tzinfo is None else moment, text, where)
 
 
 def _is_epoch(text: str) -> bool:
-    """Whether a text is seconds, or thousandths of them, since 1970: nine to thirteen digits."""
-    return _EPOCH_TEXT.fullmatch(text) is not None
+    """Whether a text is seconds, or thousandths of them, since 1970: nine to thirteen digits, no date's."""
+    return _EPOCH_TEXT.fullmatch(text) is not None and _DIGITS.fullmatch(text) is None
+
+
+def _parted(text: str, where: str) -> str:
+    """A time; one of digits alone in its parts. Raises InputError where it may be seconds since 1970, too."""
+    found = _DIGITS.fullmatch(text)
+    if found is None:
+        return text
+    date, hour = f"{text[:4]}-{text[4:6]}-{text[6:8]}", text[8:10]
+    if found[2] is None:
+        raise InputError(
+            f"{where}: {shown(text)} may be a date and an hour, or seconds since 1970; write {date}T{hour}:00"
+        )
+    return f"{date}T{hour}:{found[2]}"
 
 
 def zone_of(name: str) -> tzinfo:

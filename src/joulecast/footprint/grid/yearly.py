@@ -1,29 +1,35 @@
 """Carbon intensity of electricity: the packaged yearly table, or a figure the user gives.
 
-Three ways of accounting exist, and a footprint is of one of them: `location-based` (the mix of the
-grid), `market-based` (what was contracted) and `marginal` (the plant that answers to one more kWh).
 The packaged table is location-based, life-cycle, of the production mix: Ember, CC BY 4.0.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from joulecast.errors import InputError, UnknownNameError
+from joulecast.errors import InputError
 from joulecast.footprint.factors import GIVEN, Given, checked
-from joulecast.footprint.grid.headers import AS_GIVEN, COMBUSTION, LIFE_CYCLE, unit_of
+from joulecast.footprint.grid.kinds import (
+    AS_GIVEN,
+    COMBUSTION,
+    LIFE_CYCLE,
+    LOCATION_BASED,
+    MARKET_BASED,
+    check_accounting,
+)
 from joulecast.footprint.grid.places import located, regions
 from joulecast.footprint.quantity import Quantity
 from joulecast.uncertainty import Interval, parse_interval
 from joulecast.units import GRAMS_PER_KILOGRAM
 
-ACCOUNTING = ("location-based", "market-based", "marginal")
-LOCATION_BASED, MARKET_BASED = ACCOUNTING[:2]
 _WITH_UNIT = re.compile(r"([\d.:+-]+(?:e[+-]?\d+)?)\s*([A-Za-z].*)")
-USUAL_G_PER_KWH = (5.0, 2000.0)  # of any grid, over an hour or more; the yearly table has 20.8 to 1,306
+USUAL_G_PER_KWH = (
+    5.0,
+    2000.0,
+)  # of any grid, over an hour or more; the yearly table has 20.8 to 1,306, and one 0
 STALE_YEARS = 2  # behind the newest year of the table
 
 
@@ -69,12 +75,14 @@ def grid_intensity(region: str, year: int | None = None) -> GridIntensity:
         )
     if row.kind == "aggregate":
         warnings.append(f"{row.name} is an average over many grids: a site has another intensity")
+    amount = Quantity(Interval.exact(row.intensity_g_per_kwh), "g/kWh")
+    warnings += value_caveats(row.name, amount, LIFE_CYCLE, LOCATION_BASED)
     if row.note:
         warnings.append(f"grid intensity of {row.name}: {row.note}")
     return GridIntensity(
-        intensity=Quantity(Interval.exact(row.intensity_g_per_kwh), "g/kWh"),
+        intensity=amount,
         region=row.name,
-        accounting="location-based",
+        accounting=LOCATION_BASED,
         year=row.year,
         boundary=LIFE_CYCLE,
         source=f"{row.source}, {row.name}, {row.year}",
@@ -106,7 +114,7 @@ def grid_of(
 
 
 def given_intensity(
-    value: Given, *, accounting: str = "location-based", region: str = AS_GIVEN, source: str = GIVEN
+    value: Given, *, accounting: str = LOCATION_BASED, region: str = AS_GIVEN, source: str = GIVEN
 ) -> GridIntensity:
     """A figure the user has, and how it is accounted: [g/kWh], or text with its unit (``0.35 kg/kWh``).
 
@@ -127,7 +135,11 @@ def given_intensity(
 def _in_grams(value: Given) -> Given:
     """An intensity [g/kWh]: of text with a unit, as that says. Raises InputError for an unknown one."""
     found = _WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
-    return value if found is None else parse_interval(found[1], "grid intensity") * unit_of(found[2], None)
+    if found is None:
+        return value
+    from joulecast.footprint.grid.headers import unit_of_text  # where a unit is given, not before
+
+    return parse_interval(found[1], "grid intensity") * unit_of_text(found[2])
 
 
 def boundary_caveats(region: str, boundary: str) -> tuple[str, ...]:
@@ -152,21 +164,6 @@ def value_caveats(region: str, intensity: Quantity, boundary: str, accounting: s
         f"{whose} is {value:.4g} g/kWh, outside what grids have ({least:g} to {most:,g})"
         + (kilograms if least <= value * GRAMS_PER_KILOGRAM <= most else ""),
     )
-
-
-MIXED = "some intensities count combustion alone, others whole life cycles: do not compare or add the two"
-
-
-def are_mixed(boundaries: Iterable[str]) -> bool:
-    """Whether intensities of these boundaries are no comparison."""
-    return {COMBUSTION, LIFE_CYCLE} <= set(boundaries)
-
-
-def check_accounting(name: str) -> str:
-    """`name` if it is a way of accounting, else UnknownNameError."""
-    if name not in ACCOUNTING:
-        raise UnknownNameError("accounting", name, ACCOUNTING, f"known: {', '.join(ACCOUNTING)}")
-    return name
 
 
 @cache

@@ -25,6 +25,7 @@ from joulecast.footprint.site import Site
 from joulecast.footprint.summation import Amounts, Sum
 from joulecast.footprint.tables.interval_column import Floats, IntervalColumn
 from joulecast.footprint.tables.row import (
+    GPU_COUNT,
     RANGES,
     SOURCE,
     WHOLE,
@@ -32,15 +33,16 @@ from joulecast.footprint.tables.row import (
     Row,
     card_of,
     checked,
-    gpu_seconds,
+    count_of,
     most_of,
     row_footprint,
 )
+from joulecast.forecast.answer import gpu_seconds
 from joulecast.question.questions import SEPARATOR
 from joulecast.uncertainty import Interval
 
-COUNTS = ("gpu_count", "batch_size", "images")
-READ = (*chain.from_iterable(RANGES), *COUNTS, "boundary", "scope", "gpu")
+COUNTS = (GPU_COUNT, "batch_size", "images")
+READ = (*chain.from_iterable(RANGES), *COUNTS, "parallel", "boundary", "scope", "gpu")
 # amount -> the unit that ends its columns' names
 _AMOUNTS = {
     "facility_energy": "_kwh",
@@ -164,9 +166,9 @@ class _Block:
             plain &= self._read(low, self.cells[value]) & self._read(high, self.cells[value])
             plain &= (self.cells[low] <= self.cells[value]) & (self.cells[value] <= self.cells[high])
         plain &= self._find_gpus()
-        said = np.array([card.count for card in self.cards], dtype=np.float64)[self.embodied]
+        said = self._gpus_said()
         for name in COUNTS:
-            plain &= self._read(name, said if name == "gpu_count" else np.ones(len(self.error)))
+            plain &= self._read(name, said if name == GPU_COUNT else np.ones(len(self.error)))
         c = self.cells
         plain &= (c["images"] >= 1) & (c["images"] <= 1e15) & (c["images"] == np.floor(c["images"]))
         plain &= self._matches("boundary", ("", "gross")) & self._matches("scope", ("", WHOLE))
@@ -201,6 +203,15 @@ class _Block:
         self.embodied = known.index.astype(np.int64)
         return good[known.index]
 
+    def _gpus_said(self) -> Floats:
+        """How many GPUs each row's GPU or parallel says there are; nan where that says nothing."""
+        count = np.array([card.count for card in self.cards], dtype=np.float64)[self.embodied]
+        if "parallel" not in self.columns:
+            return count
+        known = distinct(self.columns["parallel"])
+        of_cells = np.array([_degrees(value) for value in known.values], dtype=np.float64)
+        return np.where(count > 1, count, of_cells[known.index])
+
     def _row(self, row: int) -> Row:
         return {name: self.columns[name][row] for name in READ if name in self.columns}
 
@@ -215,7 +226,7 @@ class _Block:
             ends = ((low, amount.low), (value, amount.value), (high, amount.high))
             for name, number in (*ends, ("images", cells.images)):
                 self.cells[name][row] = number
-        self.cells["gpu_count"][row] = self.cells["batch_size"][row] = 1.0
+        self.cells[GPU_COUNT][row] = self.cells["batch_size"][row] = 1.0
 
     def compute(self) -> None:
         """The numbers of all rows without an error, a currency at a time."""
@@ -268,23 +279,20 @@ class _Block:
 
     def _warn(self, rows: NDArray[np.int64], told: NDArray[np.object_]) -> None:
         """Add what must be said of each row's GPU, and of its power where no GPU draws that."""
-        self._warn_of_gpus(rows, told, of_known=True)
+        known = np.array([card.gpu is not None for card in self.cards])[self.embodied]
+        cards = [SEPARATOR.join(card.warnings) for card in self.cards]
+        of_gpu = np.array(cards, dtype=object)[self.embodied]
         energy = self.cells["energy_j"]
-        gpus, batch, time = (self.cells[name] for name in ("gpu_count", "batch_size", "duration_s"))
+        gpus, batch, time = (self.cells[name] for name in (GPU_COUNT, "batch_size", "duration_s"))
         with np.errstate(all="ignore"):
             seconds = time * gpus / batch
             power = energy / seconds
-        for row in rows[(power[rows] < DRAWN_W[0]) | (power[rows] > DRAWN_W[1])].tolist():
-            caveats = power_caveats(float(energy[row]), float(seconds[row]))
-            told[row] = SEPARATOR.join(filter(None, (told[row], *caveats)))
-        self._warn_of_gpus(rows, told, of_known=False)  # as a row that is alone has them
-
-    def _warn_of_gpus(self, rows: NDArray[np.int64], told: NDArray[np.object_], of_known: bool) -> None:
-        cards = [card.warnings if (card.gpu is not None) is of_known else () for card in self.cards]
-        of_gpu = np.array([SEPARATOR.join(warnings) for warnings in cards], dtype=object)[self.embodied]
-        here = rows[of_gpu[rows] != ""]
-        pairs = zip(told[here], of_gpu[here], strict=True)
-        told[here] = [SEPARATOR.join(filter(None, pair)) for pair in pairs]
+        is_odd = (power < DRAWN_W[0]) | (power > DRAWN_W[1])
+        for row in rows[is_odd[rows] | (of_gpu[rows] != "")].tolist():
+            caveats = power_caveats(float(energy[row]), float(seconds[row])) if is_odd[row] else ()
+            # in the order in which a row that is alone has them
+            found = (of_gpu[row], *caveats) if known[row] else (*caveats, of_gpu[row])
+            told[row] = SEPARATOR.join(filter(None, (told[row], *found)))
 
     def outputs(self) -> Columns:
         """The output columns."""
@@ -348,6 +356,14 @@ def _positive_numbers(column: Any, default: Floats | None, rows: int) -> tuple[F
     if bool in kinds or not kinds:
         good &= ~np.fromiter((isinstance(cell, bool) for cell in column), bool, rows)
     return numbers, good
+
+
+def _degrees(parallel: object) -> float:
+    """GPUs between which a cell says that work is shared, 1 where it is empty; nan where it is no split."""
+    try:
+        return count_of(1, parallel)
+    except JoulecastError:
+        return np.nan
 
 
 def _number(cell: Any) -> float:

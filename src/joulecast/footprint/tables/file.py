@@ -20,15 +20,18 @@ from joulecast.files.columns import Columns, text_of
 from joulecast.files.paths import guarding_inputs
 from joulecast.files.tables import blocks_of, values_of, write_blocks
 from joulecast.footprint.tables.columns import OUTPUTS, READ, Sites, footprint_columns
-from joulecast.footprint.tables.row import Row
+from joulecast.footprint.tables.row import GPU_COUNT, Row
 from joulecast.question.neighbours import neighbour
 from joulecast.question.setting import key_of, read_size
 from joulecast.question.vocabulary import RUN, meant
+from joulecast.units import JOULES_IN
 
 EXPECTED = "runs or predictions"
-UNITS = {"energy_j": "J of one image (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
+UNITS = {"energy_j": "J of one image or clip (1 kWh is 3,600,000 J)", "duration_s": "s of one batch"}
 REQUIRED = tuple(UNITS)
-JOULES_IN = {"wh": 3_600, "kwh": 3_600_000, "kj": 1_000, "joules": 1}
+# joules in the unit at the end of a column's name
+_JOULES_BY_ENDING = {"joules": 1.0, **{unit.casefold(): JOULES_IN[unit] for unit in ("Wh", "kWh", "kJ")}}
+EXECUTION = ("engine", "compile", "quantization", "cache", "power_limit_w")
 SETTINGS = (
     "model",
     "size",
@@ -37,6 +40,9 @@ SETTINGS = (
     "steps",
     "passes",
     "precision",
+    "frames",
+    "fps",
+    *EXECUTION,  # but the number of GPUs, which is reckoned with
 )  # told of a row, not reckoned with
 
 
@@ -140,6 +146,7 @@ def columns_read(names: Collection[str], wanted: Collection[str] = READ) -> dict
     for name in names:
         other = meant(RUN, name)
         ours = folded.get(fold(name)) or (other.means if other else key_of(name))
+        ours = GPU_COUNT if ours == "gpus" else ours
         if ours is not None and ours in wanted and name not in found:
             found.setdefault(ours, name)
     return found
@@ -175,9 +182,9 @@ def _other_unit(names: Collection[str]) -> str:
     """How to make `energy_j` of a column that has energies in another unit; empty without one."""
     for name in names:
         what, _, unit = name.casefold().rpartition("_")
-        if "energy" in what and unit in JOULES_IN and not {"cpu", "ram"} & set(what.split("_")):
+        if "energy" in what and unit in _JOULES_BY_ENDING and not {"cpu", "ram"} & set(what.split("_")):
             return (
-                f"energy_j [J of one image] is {shown(name)} x {JOULES_IN[unit]:,}, divided by the images "
-                "where it is of several; duration_s is s of one batch"
+                f"energy_j [J of one image or clip] is {shown(name)} x {_JOULES_BY_ENDING[unit]:,.0f}, "
+                "divided by the images or clips where it is of several; duration_s is s of one batch"
             )
     return ""

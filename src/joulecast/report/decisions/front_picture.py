@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from joulecast.compute.output import said_of
 from joulecast.plan.measures import MEASURES
-from joulecast.plan.tradeoff import Outcome
+from joulecast.plan.tradeoff import Outcome, output_of_all
 from joulecast.report.charts import BLACK, GPU_COLOURS, GREY, WIDTH, altair, chart, finished
 from joulecast.report.decisions.rows import SettingPoint, pareto_keys, pareto_points
 from joulecast.report.letters import text_width
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     import altair as alt
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down")
 HEIGHT = 400
 LABEL_SIZE = 10
+# Of the words of labels: their letters' edges, white, half of the width [pixels] on each side.
+HALO = {"color": "white", "stroke": "white", "strokeWidth": 3, "strokeJoin": "round"}
 MARK = 6.0  # half of a mark of the front [pixels]
 LOG_FROM = 4.0  # a measure that spans more than this factor is drawn on a logarithmic scale
 
@@ -32,7 +36,8 @@ def pareto_chart(
     colour, shape = pareto_keys(found)
     across = _Scale.of([*_ends(rows, "x")], [row["x_high"] for row in kept])
     up = _Scale.of([*_ends(rows, "y")], [row["y_high"] for row in kept])
-    x, y = across.axis(alt.X, "x", by[0], currency), up.axis(alt.Y, "y", by[1], currency)
+    along, upwards = (_words(name, currency, output_of_all(found)) for name in by[:2])
+    x, y = across.axis(alt.X, "x", along), up.axis(alt.Y, "y", upwards)
     look = {"x": x, "y": y, "color": _category(alt, "colour", [row["colour"] for row in rows], colour)}
     if shape:
         shapes = list(dict.fromkeys(row["shape"] for row in rows))
@@ -43,28 +48,32 @@ def pareto_chart(
         line = sorted(kept, key=lambda row: row["x"])
         joined = chart(alt, line).mark_line(color=GREY, strokeDash=[4, 3], interpolate="step-after")
         layers.append(joined.encode(x=x, y=y, detail="model:N"))
+    layers += [words.encode(x=x, y=y, text="words:N") for words in _named(alt, labels(kept, across, up))]
     if beaten:
         layers.append(chart(alt, beaten).mark_point(filled=True, size=30, opacity=0.35).encode(**look))
     ranges = chart(alt, kept).mark_rule(strokeWidth=1.5, opacity=0.45)
     layers.append(
-        ranges.encode(x=across.axis(alt.X, "x_low", by[0], currency), x2="x_high:Q", y=y, color=look["color"])
+        ranges.encode(x=across.axis(alt.X, "x_low", along), x2="x_high:Q", y=y, color=look["color"])
     )
-    layers.append(
-        ranges.encode(x=x, y=up.axis(alt.Y, "y_low", by[1], currency), y2="y_high:Q", color=look["color"])
-    )
+    layers.append(ranges.encode(x=x, y=up.axis(alt.Y, "y_low", upwards), y2="y_high:Q", color=look["color"]))
     layers.append(
         chart(alt, kept)
         .mark_point(filled=True, size=110, opacity=1, stroke=BLACK, strokeWidth=1)
         .encode(**look)
     )
-    for label in labels(kept, across, up):
-        words = chart(alt, [label.row]).mark_text(
-            align=label.align, dx=label.right, dy=label.down, fontSize=LABEL_SIZE, baseline="middle"
-        )
-        layers.append(words.encode(x=x, y=y, text="words:N"))
     verb = "is" if len(kept) == 1 else "are"
-    told = f"{len(kept)} of {len(rows)} settings {verb} on the front: the large marks, with their 90 % ranges"
+    settings = f"{len(kept)} of {counted(len(rows), 'setting')}"
+    told = f"{settings} {verb} on the front: the large marks, with their 90 % ranges"
     return finished(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT), told)
+
+
+def _named(alt: Any, found: Iterable[Label]) -> Iterator[Any]:
+    """The words of labels, each on a white halo, which lies on lines and under marks."""
+    for label in found:
+        place = {"align": label.align, "dx": label.right, "dy": label.down, "baseline": "middle"}
+        words = chart(alt, [label.row])
+        yield words.mark_text(**place, fontSize=LABEL_SIZE, aria=False, **HALO)
+        yield words.mark_text(**place, fontSize=LABEL_SIZE)
 
 
 class Label(NamedTuple):
@@ -147,16 +156,20 @@ class _Scale(NamedTuple):
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
-    def axis(self, make: Any, column: str, measure: str, currency: str) -> Any:
-        """The axis of a column."""
+    def axis(self, make: Any, column: str, words: str) -> Any:
+        """The axis of a column, and what is said of it."""
         alt = altair()
-        unit = MEASURES[measure].unit_in(currency)
-        words = MEASURES[measure].label + (f" [{unit}]" if unit else "")
         scale = {"domain": [self.low, self.high], "nice": False}
         if self.is_log:
             axis = alt.Axis(values=_ticks(self.low, self.high), format="~g")
             return make(f"{column}:Q", title=words, scale=alt.Scale(type="log", **scale), axis=axis)
         return make(f"{column}:Q", title=words, scale=alt.Scale(**scale), axis=alt.Axis(tickCount=7))
+
+
+def _words(measure: str, currency: str, output: str) -> str:
+    """What an axis says of a measure of outputs."""
+    unit = MEASURES[measure].unit_in(currency)
+    return said_of(output, MEASURES[measure].label) + (f" [{unit}]" if unit else "")
 
 
 def _ends(rows: Sequence[SettingPoint], axis: str) -> Iterator[float]:

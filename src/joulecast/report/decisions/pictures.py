@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from joulecast.compute.output import said_of
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
 from joulecast.plan.problem import Problem
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 
 
 def estimate_chart(guess: Estimate) -> alt.TopLevelMixin:
-    """Where the joules of an image go."""
-    return waterfall(estimate_steps(guess), title(guess.question), guess.boundary)
+    """Where the joules of an image or clip go."""
+    return waterfall(estimate_steps(guess), title(guess.question), guess.boundary, guess.output)
 
 
 def plan_chart(
@@ -67,7 +68,9 @@ def plan_chart(
         .encode(
             x=x,
             x2="end:Q",
-            y=alt.Y("from:Q", title=f"images made in the {span}", axis=alt.Axis(format="~s")),
+            y=alt.Y(
+                "from:Q", title=said_of(plan.output, f"images made in the {span}"), axis=alt.Axis(format="~s")
+            ),
             y2="to:Q",
             color=colour,
         )
@@ -89,7 +92,7 @@ def plan_chart(
     whole = alt.vconcat(
         (stacked + asked).properties(width=width, height=230), grids.properties(width=width, height=170)
     )
-    words = "Where and when the images are made; dashed: when they were asked for"
+    words = said_of(plan.output, "Where and when the images are made; dashed: when they were asked for")
     return finished(whole, words, NARROW if is_narrow else WIDTH, legend_below=is_narrow)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from joulecast.compute.output import said_of
 from joulecast.files.plain import json_text
 from joulecast.plan.demand import Demand
 from joulecast.plan.problem import Service
@@ -19,7 +20,7 @@ from joulecast.plan.solve import Plan
 from joulecast.report import amounts as quantity
 from joulecast.report import page
 from joulecast.report.decisions.pictures import fleet_chart, plan_chart
-from joulecast.report.decisions.plan_text import headline, limit_costs, limit_unit, totals
+from joulecast.report.decisions.plan_text import COUNTED, compared, headline, limit_costs, limit_unit, totals
 from joulecast.report.merged import merged
 from joulecast.report.page import Picture
 
@@ -45,8 +46,13 @@ def write_plan(plan: Plan, demand: Demand, text: str, folder: Path, made_by: str
     MissingExtraError
         The extra `plot` is not installed.
     """
+    return page.write_files(folder, plan_files(plan, demand, text, made_by))
+
+
+def plan_files(plan: Plan, demand: Demand, text: str, made_by: str = "joulecast") -> dict[str, str]:
+    """The files of the report of a plan, by name. Raises MissingExtraError without the extra `plot`."""
     drawn = [(picture, picture.svg(), picture.narrow_svg()) for picture in pictures(plan, demand)]
-    files = {
+    return {
         page.INDEX: _page(plan, demand, text, made_by, drawn),
         "plan.json": json_text(plan_data(plan, demand)) + "\n",
         "assignments.csv": page.csv_text(assignments(plan), ASSIGNMENTS),
@@ -55,7 +61,6 @@ def write_plan(plan: Plan, demand: Demand, text: str, folder: Path, made_by: str
         **{f"{picture.name}.svg": svg for picture, svg, _ in drawn},
         **{f"{picture.name}.vl.json": picture.spec() for picture, *_ in drawn},
     }
-    return page.write_files(folder, files)
 
 
 def pictures(plan: Plan, demand: Demand) -> list[Picture]:
@@ -63,8 +68,10 @@ def pictures(plan: Plan, demand: Demand) -> list[Picture]:
     return [
         Picture(
             "hours",
-            "Above: images made in each hour, by region; the dashed line is when they were asked for. "
-            "Below: the carbon intensity of each region's grid in that hour.",
+            said_of(
+                plan.output, "Above: images made in each hour, by region; the dashed line is when they were "
+            )
+            + "asked for. Below: the carbon intensity of each region's grid in that hour.",
             plan_chart(plan, demand.problem, demand.start),
             plan_chart(plan, demand.problem, demand.start, is_narrow=True),
         ),
@@ -91,6 +98,7 @@ def plan_data(plan: Plan, demand: Demand) -> dict[str, object]:
         "headline": headline(plan, demand.today),
         **plan.to_dict(),
         "today": dict(demand.today),
+        "today_counts": {key: COUNTED[key] for key in demand.today},
         "start": start,
         "assumptions": [vars(one) for one in demand.assumptions],
     }
@@ -123,14 +131,15 @@ def hours(plan: Plan) -> list[dict[str, object]]:
 def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple[Picture, str, str]]) -> str:
     when = "" if demand.start is None else f" from {demand.start:%Y-%m-%d %H:%M} UTC"
     lead = (
-        f"{plan.images:,.0f} images in {plan.hours} h{when}, made with the least {plan.minimise}: within "
-        f"{100 * plan.gap:.2g} % of the best there is."
+        f"{plan.images:,.0f} {said_of(plan.output, 'images')} in {plan.hours} h{when}, made with the least "
+        f"{plan.minimise}: within {100 * plan.gap:.2g} % of the best there is."
     )
     return page.page(
         "Deployment plan",
         [
             page.headline(f"{headline(plan, demand.today)}."),
             page.paragraph(lead),
+            *map(page.paragraph, compared(demand.today)),
             page.warnings(merged(plan.warnings)),
             page.table(("total", "amount", "range"), totals(plan), {1}, "totals"),
             *(page.figure(svg, picture.caption, narrow) for picture, svg, narrow in drawn),
@@ -141,7 +150,7 @@ def _page(plan: Plan, demand: Demand, text: str, made_by: str, drawn: list[tuple
                 [(a.of, a.what, a.amount, a.source) for a in demand.assumptions],
                 name="what it assumes",
             ),
-            page.bullets(ASSUMED),
+            page.bullets([said_of(plan.output, told) for told in ASSUMED]),
             page.heading("How to redo it"),
             page.paragraph(f"{made_by}, with the file demand.toml beside this page:"),
             page.preformatted("joulecast plan demand.toml --report out"),
@@ -154,10 +163,10 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     yield page.heading("What was asked for")
     header = (
         "service",
-        "images",
+        said_of(plan.output, "images"),
         "deadline",
         "time of a batch",
-        "electricity's carbon of an image",
+        said_of(plan.output, "electricity's carbon of an image"),
         "mean quality",
     )
     yield page.table(
@@ -169,8 +178,8 @@ def _tables(plan: Plan, demand: Demand) -> Iterator[str]:
     yield page.heading("Who makes what where")
     yield page.table(
         (
-            "service", "configuration", "batch", "GPU", "region", "images", "energy of an image", "range",
-            "batch takes",
+            "service", "configuration", "batch", "GPU", "region", said_of(plan.output, "images"),
+            said_of(plan.output, "energy of an image"), "range", "batch takes",
         ),
         [
             (

@@ -101,7 +101,7 @@ def _breakdown(guess: Estimate) -> Breakdown | None:
     """Where the law says that the joules of an estimate go."""
     asked, workload = guess.question, guess.workload
     on = GpuColumns.of(guess.gpu, 1)
-    return guess.law.breakdown(asked.profile, workload.columns(), workload.precision, on)
+    return guess.law.breakdown(asked.profile, workload.columns(), workload.precision, on, asked.runtime)
 
 
 def pareto_points(

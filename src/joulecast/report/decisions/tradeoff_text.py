@@ -1,22 +1,45 @@
-"""Trade-offs as plain text and CSV: the front of many settings, and when a grid is clean."""
+"""Trade-offs as plain text and as a table: the front of many settings, and when a grid is clean."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from joulecast.files.documents import inert
+import numpy as np
+from numpy.typing import NDArray
+
+from joulecast.compute.output import said_of
+from joulecast.files.columns import Columns
+from joulecast.forecast.caveats import is_of_some_gpu
 from joulecast.plan.measures import MEASURES, QUALITY
-from joulecast.plan.tradeoff import Outcome
+from joulecast.plan.tradeoff import Outcome, has_one_front, output_of_all
 from joulecast.question.questions import SEPARATOR
 from joulecast.report.amounts import number, spread
 from joulecast.report.decisions.rows import HourOfDay, differing, varying
 from joulecast.report.lines import paragraph, table
 from joulecast.report.merged import merged
+from joulecast.units import counted
 
-PICTURE = ("model", "size", "steps", "precision")  # settings that change the picture, not only its cost
-FAVOURED = {"size": "the smallest size", "steps": "the fewest steps"}
+PICTURE = (
+    "model",
+    "size",
+    "frames",
+    "seconds",
+    "steps",
+    "strength",
+    "control",
+    "lora",
+    "precision",
+    "quantization",
+    "cache",
+)  # settings that change the picture, not only its cost
+FAVOURED = {
+    "size": "the smallest size",
+    "frames": "the fewest frames",
+    "seconds": "the shortest clip",
+    "steps": "the fewest steps",
+    "strength": "the least strength",
+}
 
 
 def pareto_text(
@@ -49,22 +72,19 @@ def pareto_text(
     ]
     flush_right = {i for i in range(first, len(header)) if header[i] != "range"}
     lines = table(header, rows, right=flush_right)
-    measures = " and ".join(MEASURES[name].label for name in by)
+    measures = said_of(output_of_all(found), " and ".join(MEASURES[name].label for name in by))
     rivals = "no other" if has_one_front(found, by) else "no other of the same model"
-    told = f"{len(front)} of {len(found)} settings: {rivals} is as good in {measures} and better in one."
+    kept = f"{len(front)} of {counted(len(found), 'setting')}"
+    told = f"{kept}: {rivals} is as good in {measures} and better in one."
     return "\n".join([
         *lines,
         "",
+        *_alike(found, keys),
         *paragraph("Front", told),
         *(line for words in merged(left_out) for line in paragraph("Left out", f"{words}.")),
         *(line for words in doubts for line in paragraph("Warning", words)),
         *_doubts(found, shown, by),
     ])  # fmt: skip
-
-
-def has_one_front(found: Sequence[Outcome], by: Sequence[str]) -> bool:
-    """Whether settings were compared with all others, and not with those of their model alone."""
-    return QUALITY in by or len({one.setting["model"] for one in found}) == 1
 
 
 def grid_text(rows: Sequence[HourOfDay], timezone: str, caveats: Sequence[str]) -> str:
@@ -97,30 +117,61 @@ def grid_text(rows: Sequence[HourOfDay], timezone: str, caveats: Sequence[str]) 
     return "\n".join([*lines, *(line for words in caveats for line in paragraph("Warning", words))])
 
 
-def outcomes_csv(found: Sequence[Outcome], front: Sequence[Outcome]) -> str:
-    """Every setting as CSV: what was set, whether it is on the front, its measures, ranges and warnings."""
+def outcome_columns(found: Sequence[Outcome], front: Sequence[Outcome]) -> Columns:
+    """Every setting as a table: what was set, whether it is on the front, measures, ranges and warnings."""
     places = {id(one) for one in front}
-    keys = list(dict.fromkeys(key for one in found for key in one.setting))
-    names = [name for name in MEASURES if any(name in one.measures for one in found)]
-    ranged = [name for name in names if any(name in one.ranges for one in found)]
-    columns = [
-        column for n in names for column in (n, *([_end(n, "low"), _end(n, "high")] if n in ranged else []))
+    settings = [one.setting_data() for one in found]
+    keys = list(dict.fromkeys(key for given in settings for key in given))
+    columns = {key: _column([given.get(key) for given in settings]) for key in keys}
+    columns["on_front"] = np.ma.array([int(id(one) in places) for one in found])
+    for name in (name for name in MEASURES if any(name in one.measures for one in found)):
+        columns[name] = _column([one.measures.get(name) for one in found])
+        ranges = [one.ranges.get(name) for one in found]
+        if any(a is not None for a in ranges):
+            for end in ("low", "high"):
+                columns[_end(name, end)] = _column([getattr(a, end, None) for a in ranges])
+    columns["warning"] = _column([SEPARATOR.join(one.warnings) for one in found])
+    return columns
+
+
+def outcome_data(found: Sequence[Outcome], front: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Outcomes for JSON: settings, measures and their ranges, those of the front marked."""
+    places = {id(one) for one in front}
+    return [
+        {
+            **one.setting_data(),
+            "output": output_of_all([one]),
+            "on_front": id(one) in places,
+            **one.measures,
+            "ranges": {name: {"low": a.low, "high": a.high} for name, a in one.ranges.items()},
+            "warnings": list(dict.fromkeys(one.warnings)),
+        }
+        for one in found
     ]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, [*keys, "on_front", *columns, "warning"], lineterminator="\n")
-    writer.writeheader()
-    for one in found:
-        row = {**one.setting, "on_front": int(id(one) in places), "warning": SEPARATOR.join(one.warnings)}
-        row |= {name: value for name, value in one.measures.items() if name in names}
-        row |= {_end(n, end): getattr(a, end) for n, a in one.ranges.items() for end in ("low", "high")}
-        writer.writerow({key: inert(cell) for key, cell in row.items()})
-    return text.getvalue()
+
+
+def _column(cells: Sequence[object]) -> NDArray[Any]:
+    """Cells of which some are None as a column: of whole numbers, of numbers, else of words."""
+    is_missing = np.array([cell is None for cell in cells])
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds == {int}:
+        return np.ma.array([cell or 0 for cell in cells], dtype=np.int64, mask=is_missing)
+    if kinds <= {int, float}:
+        return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
+    return np.array([None if cell is None else str(cell) for cell in cells], dtype=object)
 
 
 def _end(measure: str, end: str) -> str:
     """The column of a range's end: ``energy_low_j`` of ``energy_j``."""
     name, _, unit = measure.rpartition("_")
     return f"{name}_{end}_{unit}" if name else f"{measure}_{end}"
+
+
+def _alike(found: Sequence[Outcome], columns: Sequence[str]) -> list[str]:
+    """What is the same in all settings and has no column, e.g. the GPU where no other can run any."""
+    given = found[0].setting.items()
+    told = [f"{key.replace('_', ' ')} {value}" for key, value in given if key not in columns]
+    return paragraph("In all", ", ".join(told)) if told else []
 
 
 def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
@@ -131,18 +182,27 @@ def _figures(one: Outcome, names: Iterable[str]) -> Iterator[str]:
 
 
 def _doubts(found: Sequence[Outcome], shown: Sequence[Outcome], by: Sequence[str]) -> Iterator[str]:
-    for warning in merged(w for one in shown for w in one.warnings):
+    keys = differing(found)
+    for warning in merged(_attributed(w, one, keys) for one in shown for w in one.warnings):
         yield from paragraph("Warning", warning)
     yield from paragraph(
         "Ranges",
         "settings of one model, GPU or place share most of their errors, so two of them may differ surely "
         "though their ranges overlap: `joulecast what-if` tells how surely.",
     )
-    differ = [key for key in PICTURE if key in differing(found)]
+    differ = [key for key in PICTURE if key in keys]
     if QUALITY not in by and differ:
         yield from paragraph(
             "Quality", f"{_quality_words(differ)} --quality MODEL=FIGURE makes it a measure."
         )
+
+
+def _attributed(warning: str, one: Outcome, keys: Sequence[str]) -> str:
+    """A warning, which says of which GPU it is where several are compared; `keys` are what differs."""
+    if "gpu" not in keys or not is_of_some_gpu(warning):
+        return warning
+    model = f"{one.setting['model']} on " if "model" in keys else ""
+    return f"{model}{one.setting['gpu']}: {warning}"
 
 
 def _quality_words(differ: Sequence[str]) -> str:

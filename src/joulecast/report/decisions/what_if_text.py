@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import TypedDict
 
-from joulecast.plan.measures import MEASURES
+from joulecast.compute.output import said_of
+from joulecast.plan.measures import MEASURES, OF_VIDEO
 from joulecast.plan.ratio import RatioError
 from joulecast.plan.whatif import Delta, WhatIf
 from joulecast.report.amounts import number, spread
 from joulecast.report.lines import heading, paragraph, table, warned
 from joulecast.uncertainty import Ends, Interval
 
+_MEASURES = {**MEASURES, **OF_VIDEO}
 STAYS = 0.005  # of a measure: less is no change
 NARROWER = 0.99  # of a factor: less is a range that something else sets
 SHARED = (
@@ -40,6 +42,7 @@ class WhatIfData(TypedDict):
 
     change: dict[str, object]
     described: str
+    output: str
     measures: dict[str, DeltaData]
     notes: list[str]
     warnings: list[str]
@@ -49,7 +52,7 @@ def what_if_text(found: Sequence[WhatIf], head: str, currency: str = "") -> str:
     """Changes, each with its measures before and after, their ranges, and where the change's comes from."""
     lines = [*heading(head), "", *warned(warning for one in found for warning in one.warnings)]
     for one in found:
-        rows = [_row(delta, currency) for delta in one.deltas]
+        rows = [_row(delta, currency, one.output) for delta in one.deltas]
         header = ["", "before", "range", "after", "range", "change", "range"]
         lines += [*paragraph("Change", described(one)), "", *table(header, rows, right={1, 3}), ""]
         lines += [*(line for note in notes(one) for line in paragraph("Range", note)), ""]
@@ -60,8 +63,8 @@ def what_if_sentence(found: WhatIf) -> str:
     """A change as one sentence: ``steps 50 to 28: GPU energy falls by 42 % (27 to 55 % less), ...``."""
     told = []
     for delta in found.deltas:
-        measure, (words, within) = MEASURES[delta.measure], delta_words(delta)
-        ends = f"{delta.before.value:.3g} to {delta.after.value:.3g} {measure.unit}".rstrip()
+        measure, (words, within) = _MEASURES[delta.measure], delta_words(delta)
+        ends = f"{number(delta.before.value)} to {number(delta.after.value)} {measure.unit}".rstrip()
         told.append(f"{measure.of_the_image} {words}{f' ({within})' if within else ''}, {ends}")
     return f"{described(found)}: {'; '.join(told)}."
 
@@ -71,6 +74,7 @@ def what_if_data(found: WhatIf) -> WhatIfData:
     return {
         "change": dict(found.change),
         "described": described(found),
+        "output": found.output,
         "measures": {
             delta.measure: {
                 "before": delta.before.ends(),
@@ -88,8 +92,7 @@ def what_if_data(found: WhatIf) -> WhatIfData:
 def described(found: WhatIf) -> str:
     """What changes, from what to what: ``steps 50 to 28, region PL to FR``."""
     return ", ".join(
-        f"{one.key.replace('gpu', 'GPU').replace('_', ' ')} {_shown(one.before)} to {_shown(one.after)}"
-        for one in found.keys
+        f"{_key_words(one.key)} {_shown(one.before)} to {_shown(one.after)}" for one in found.keys
     )
 
 
@@ -140,8 +143,8 @@ def _ratio_range(ratio: Interval) -> str:
     if fall[0] >= 0:
         return f"{_per_cent(fall[0])} to {_per_cent(fall[1])} % less"
     if fall[1] <= 0:
-        return f"{-fall[1]:.0f} to {-fall[0]:.0f} % more"
-    return f"{_per_cent(fall[1])} % less to {-fall[0]:.0f} % more"
+        return f"{-fall[1]:,.0f} to {-fall[0]:,.0f} % more"
+    return f"{_per_cent(fall[1])} % less to {-fall[0]:,.0f} % more"
 
 
 def _per_cent(share: float) -> str:
@@ -153,7 +156,7 @@ def _counted(error: RatioError | None, kinds: Sequence[str]) -> str:
     """How the law's error on a ratio is known."""
     if error is None:
         return TAKEN_AS_INDEPENDENT
-    what = " and ".join(kind.replace("gpu", "GPU").replace("_", " ") for kind in kinds)
+    what = " and ".join(map(_key_words, kinds))
     others = "one more setting" if error.more == 1 else f"{error.more} more settings"
     more = f" and in at most {others}" if error.more else ""
     return (
@@ -172,11 +175,11 @@ def _narrower(found: WhatIf, measure: str, error: RatioError | None) -> str:
     return ""
 
 
-def _row(delta: Delta, currency: str) -> list[str]:
-    measure = MEASURES[delta.measure]
+def _row(delta: Delta, currency: str, output: str) -> list[str]:
+    measure = _MEASURES[delta.measure]
     unit = measure.unit_in(currency)
     return [
-        measure.label,
+        said_of(output, measure.label),
         f"{number(delta.before.value)} {unit}",
         spread(delta.before),
         f"{number(delta.after.value)} {unit}",
@@ -185,7 +188,14 @@ def _row(delta: Delta, currency: str) -> list[str]:
     ]
 
 
+def _key_words(key: str) -> str:
+    """A key in words: ``GPUs``, ``power limit``."""
+    return key.removesuffix("_w").replace("gpu", "GPU").replace("_", " ")
+
+
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
     return "none" if value is None else str(value)

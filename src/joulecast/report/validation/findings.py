@@ -21,6 +21,7 @@ from joulecast.law.reproduction import Row
 from joulecast.law.score_runs import OnRuns
 from joulecast.law.scores import Scores
 from joulecast.runs import RunTable
+from joulecast.runtime import REFERENCE_STRATUM
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,13 @@ class HeldOutReport:
 
     Attributes
     ----------
-    laws : scores by form and hold-out.
-    breakdowns : of the default law, by model, GPU, chip, batch size and source.
+    runs : by form: laws that know runtimes have more of them.
+    laws : scores by form and hold-out, of the runs of the reference runtime, which all laws know.
+    breakdowns : of the default law and all its runs, by model, GPU, chip, batch size, source and runtime.
     within_groups_r2 : see `joulecast.law.hold_out.within_groups`.
     """
 
-    runs: RunsUsed
+    runs: Mapping[str, RunsUsed]
     default_law: DefaultLaw
     laws: Mapping[str, Mapping[str, Scores]]
     breakdowns: tuple[HeldOutScores, ...]
@@ -112,7 +114,7 @@ class HeldOutReport:
     def to_dict(self) -> dict[str, object]:
         """As JSON has it."""
         return {
-            "runs": dataclasses.asdict(self.runs),
+            "runs": _by_law(self.runs),
             "default_law": dataclasses.asdict(self.default_law),
             "laws": {
                 form: {holdout: scores.to_dict() for holdout, scores in by_holdout.items()}
@@ -141,16 +143,19 @@ class PredictedRun:
 
 @dataclass(frozen=True)
 class OwnRunsReport:
-    """How laws as they are do on a user's runs: scores and every prediction by law."""
+    """How laws as they are do on a user's runs: by law its runs, scores and every prediction.
 
-    runs: RunsUsed
+    A law that is made for none of the runs has no scores.
+    """
+
+    runs: Mapping[str, RunsUsed]
     laws: Mapping[str, tuple[GroupScores, ...]]
     predictions: Mapping[str, tuple[PredictedRun, ...]]
 
     def to_dict(self) -> dict[str, object]:
         """As JSON has it."""
         return {
-            "runs": dataclasses.asdict(self.runs),
+            "runs": _by_law(self.runs),
             "laws": {law: [group.to_dict() for group in groups] for law, groups in self.laws.items()},
             "predictions": {
                 law: [dataclasses.asdict(run) for run in runs] for law, runs in self.predictions.items()
@@ -160,7 +165,7 @@ class OwnRunsReport:
 
 def held_out_report(
     held: Mapping[str, Mapping[str, HeldOut]],
-    left_out: Mapping[str, int],
+    left_out: Mapping[str, Mapping[str, int]],
     law: FittedLaw,
     load: Load,
     reproduced: Sequence[Row],
@@ -170,32 +175,51 @@ def held_out_report(
     Parameters
     ----------
     held : by law and hold-out.
-    left_out : runs that were not used, by reason.
+    left_out : by law, runs that were not used, by reason.
     law : the default law, fitted on all runs; its errors are broken down if `held` has its form.
     load : finds the profile of a model.
     reproduced : rows of the reproduction table.
     """
-    runs = next(iter(next(iter(held.values())).values())).runs
+    runs = runs_by_law(held)
     return HeldOutReport(
-        runs=RunsUsed.of(runs, left_out),
+        runs={form: RunsUsed.of(own, left_out.get(form, {})) for form, own in runs.items()},
         default_law=DefaultLaw(law.name, law.form, RULE, choose_default(held)),
         laws={
-            form: {holdout: one.scores().rounded() for holdout, one in by_holdout.items()}
+            form: {holdout: _of_reference(one).rounded() for holdout, one in by_holdout.items()}
             for form, by_holdout in held.items()
         },
         breakdowns=tuple(_breakdowns(held[law.form])) if law.form in held else (),
-        within_groups_r2=within_groups(law, runs, load),
+        within_groups_r2=within_groups(law, runs.get(law.form, next(iter(runs.values()))), load),
         reproduction=tuple(reproduced),
     )
 
 
-def own_runs_report(results: Sequence[OnRuns], left_out: Mapping[str, int]) -> OwnRunsReport:
-    """How laws as they are do on a user's runs."""
+def runs_by_law(held: Mapping[str, Mapping[str, HeldOut]]) -> dict[str, RunTable]:
+    """The runs that each law was held out on."""
+    return {form: next(iter(by_holdout.values())).runs for form, by_holdout in held.items()}
+
+
+def every_run(held: Mapping[str, Mapping[str, HeldOut]]) -> RunTable:
+    """The runs that any law was held out on, each once."""
+    return RunTable({run.run_id: run for own in runs_by_law(held).values() for run in own}.values())
+
+
+def own_runs_report(results: Sequence[OnRuns], left_out: Mapping[str, Mapping[str, int]]) -> OwnRunsReport:
+    """How laws as they are do on a user's runs; `left_out` has, by law, those it cannot use, by reason."""
+    used = {result.law: result.runs for result in results}
     return OwnRunsReport(
-        runs=RunsUsed.of(results[0].runs, left_out),
+        runs={law: RunsUsed.of(used.get(law, RunTable()), without) for law, without in left_out.items()},
         laws={result.law: tuple(_own_scores(result)) for result in results},
         predictions={result.law: tuple(_predictions(result)) for result in results},
     )
+
+
+def _by_law(runs: Mapping[str, RunsUsed]) -> dict[str, dict[str, object]]:
+    return {law: dataclasses.asdict(used) for law, used in runs.items()}
+
+
+def _of_reference(held: HeldOut) -> Scores:
+    return held.scores(held.in_stratum(REFERENCE_STRATUM))
 
 
 def _breakdowns(held: Mapping[str, HeldOut]) -> Iterator[HeldOutScores]:
@@ -205,7 +229,7 @@ def _breakdowns(held: Mapping[str, HeldOut]) -> Iterator[HeldOutScores]:
 
 
 def _own_scores(result: OnRuns) -> Iterator[GroupScores]:
-    """Scores of all runs, of what the law knew (of energies), and by model, GPU, batch size and source."""
+    """Scores of all runs, of what the law knew (of energies), and as `breakdowns` has them."""
     everything = np.ones(len(result.runs), dtype=bool)
     groups = [("familiarity", "all", everything)]
     for known in FAMILIARITY:

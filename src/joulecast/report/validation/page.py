@@ -22,7 +22,7 @@ from joulecast.law.law import GpuColumns
 from joulecast.question.gpus import gpu
 from joulecast.report import page
 from joulecast.report.page import Picture
-from joulecast.report.validation.findings import HeldOutReport
+from joulecast.report.validation.findings import HeldOutReport, every_run
 from joulecast.report.validation.pictures import (
     errors_by_law,
     interval_coverage,
@@ -62,7 +62,7 @@ def write_folder(
     MissingExtraError
         The extra `plot` is not installed.
     """
-    runs = next(iter(next(iter(held.values())).values())).runs
+    runs = every_run(held)
     rows = list(held_out_rows(held))
     drawn = [(picture, picture.svg()) for picture in pictures(rows, runs, law, set(held))]
     files = {

@@ -23,20 +23,31 @@ from joulecast.report.charts import (
     finished,
 )
 from joulecast.report.validation.rows import HOLDOUT_TITLES, Coverage, HeldOutPoint, LawError
+from joulecast.units import counted
 
 if TYPE_CHECKING:
     import altair as alt
 
-CHIP_COLOURS = {"A100": BLUE, "H100": VERMILLION, "RTX 3090": GREEN, "T4": ORANGE, "V100": PURPLE}
+CHIP_COLOURS = {
+    "A100": BLUE,
+    "H100": VERMILLION,
+    "B200": BLACK,
+    "RTX 3090": GREEN,
+    "T4": ORANGE,
+    "V100": PURPLE,
+}
 CHIP_SHAPES = {
     "A100": "circle",
     "H100": "triangle-up",
+    "B200": "triangle-down",
     "RTX 3090": "square",
     "T4": "diamond",
     "V100": "cross",
 }
-QUANTITY_TITLES = {"energy": "energy of one image [J]", "duration": "time of one batch [s]"}
+ANOTHER_CHIP = "another"
+QUANTITY_TITLES = {"energy": "energy of one image or clip [J]", "duration": "time of one batch [s]"}
 SHORT_QUANTITIES = {"energy": "energy", "duration": "time"}
+PREDICTED = {"energy": "predicted [J]", "duration": "predicted [s]"}  # short: beside an axis
 UNSEEN = [HOLDOUT_TITLES[holdout] for holdout in ("unseen_model", "unseen_gpu", "unseen_both")]
 TARGET = (85, 95)
 PANEL = 250
@@ -61,7 +72,7 @@ def predicted_against_measured(
             y=alt.Y(
                 "predicted:Q",
                 scale=scale,
-                title=f"predicted {QUANTITY_TITLES[quantity]}" if not place else None,
+                title=PREDICTED[quantity] if not place else None,
                 axis=_log_axis(alt),
             ),
             color=_chip_colour(alt, rows),
@@ -188,7 +199,7 @@ def errors_by_law(rows: Sequence[LawError], quantity: str = "energy") -> alt.Top
 
 def _points(alt: Any, rows: Sequence[Mapping[str, object]]) -> Any:
     keys = ("run", "measured", "predicted", "error", "chip", "batch_size", "tflop", "launch_percent")
-    slim = [{key: _short(p[key]) for key in keys if key in p} for p in rows]
+    slim = [{key: _short(p[key]) for key in keys if key in p} | {"chip": _named_chip(p)} for p in rows]
     return chart(alt, slim).mark_point(filled=True, size=45, opacity=0.75, aria=False)
 
 
@@ -210,20 +221,25 @@ def _chip_shape(alt: Any, rows: Sequence[HeldOutPoint]) -> Any:
     return alt.Shape(
         "chip:N",
         title="chip",
-        scale=alt.Scale(domain=chips, range=[CHIP_SHAPES.get(c, "stroke") for c in chips]),
+        scale=alt.Scale(domain=chips, range=[CHIP_SHAPES.get(c, "triangle-right") for c in chips]),
     )
 
 
 def _chips(rows: Sequence[HeldOutPoint]) -> list[str]:
-    found = {row["chip"] for row in rows}
-    return [c for c in CHIP_COLOURS if c in found] + sorted(found - set(CHIP_COLOURS))
+    found = {_named_chip(row) for row in rows}
+    return [chip for chip in (*CHIP_COLOURS, ANOTHER_CHIP) if chip in found]
+
+
+def _named_chip(row: Mapping[str, Any]) -> str:
+    """More kinds of dots than these cannot be told apart."""
+    return row["chip"] if row["chip"] in CHIP_COLOURS else ANOTHER_CHIP
 
 
 def _summary(rows: Sequence[HeldOutPoint]) -> str:
     if not rows:
         return "no runs"
     middle, tail = np.quantile([abs(row["error"]) for row in rows], [0.5, 0.9])
-    return f"{len(rows)} runs, median error {middle:.0f} %, 9 in 10 within {tail:.0f} %"
+    return f"{counted(len(rows), 'run')}, median error {middle:.0f} %, 9 in 10 within {tail:.0f} %"
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:
@@ -232,4 +248,7 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 
 def _log_axis(alt: Any, values: Sequence[float] | None = None) -> Any:
     """An axis with grid lines at powers of ten, or at the given values."""
-    return alt.Axis(format="~s" if not values else "d", values=list(values or DECADES))
+    if values:
+        return alt.Axis(format="d", values=list(values))
+    words = "datum.value < 1 ? format(datum.value, '~g') : format(datum.value, '~s')"
+    return alt.Axis(labelExpr=words, values=DECADES)

@@ -9,8 +9,9 @@ import numpy as np
 
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import Load, chip
+from joulecast.law.hold_out import Load, chip, runtime_group
 from joulecast.runs import RunTable
+from joulecast.runtime import REFERENCE_STRATUM
 
 MEASURED = {"energy": "energy_j", "duration": "duration_s"}
 HOLDOUT_TITLES = {
@@ -19,6 +20,7 @@ HOLDOUT_TITLES = {
     "unseen_model": "each model in turn",
     "unseen_gpu": "each chip in turn",
     "unseen_both": "model and chip together",
+    "unseen_runtime": "each runtime in turn",
 }
 CHIP_TITLES = {
     "Ampere GA100": "A100",
@@ -26,6 +28,13 @@ CHIP_TITLES = {
     "Ampere GA102": "RTX 3090",
     "Turing TU104": "T4",
     "Volta GV100": "V100",
+    "Blackwell GB100": "B200",
+    "Ada AD102": "L40S",
+    "Ada AD103": "RTX 4080",
+    "Ada AD104": "L4",
+    "Ampere GA104": "RTX A4000",
+    "Ampere GA106": "RTX 3060",
+    "Ampere GA10B": "Jetson AGX Orin",
 }
 
 
@@ -47,6 +56,9 @@ class HeldOutPoint(Regime):
     chip: str
     source: str
     batch_size: int
+    runtime: str
+    stratum: str
+    task: str
     measured: float
     predicted: float
     error: float
@@ -101,6 +113,9 @@ def held_out_points(
                     "chip": CHIP_TITLES.get(chip(run), chip(run)),
                     "source": run.source or "unknown",
                     "batch_size": run.batch_size,
+                    "runtime": runtime_group(run),
+                    "stratum": run.runtime.stratum,
+                    "task": "video" if run.frames > 1 else "image",
                     "measured": measured,
                     "predicted": float(predicted),
                     "error": 100 * (float(predicted) / measured - 1),
@@ -118,7 +133,8 @@ def regimes(runs: RunTable, law: FittedLaw, load: Load) -> dict[str, Regime]:
     for group in dataset.groups:
         total = group.profile.total_flop(group.workloads, group.precision)
         flop[group.rows] = total / group.workloads.batch_size
-        host[group.rows] = law.launch_bound(group.profile, group.workloads, group.precision, group.gpus)
+        asked = group.profile, group.workloads, group.precision, group.gpus
+        host[group.rows] = law.launch_bound(*asked, group.runtime)
     return {
         run.run_id: {"launch_bound": float(h), "flop": float(f)}
         for run, h, f in zip(runs, host, flop, strict=True)
@@ -141,9 +157,12 @@ def coverage(points: Sequence[HeldOutPoint]) -> list[Coverage]:
 
 
 def law_errors(points: Sequence[HeldOutPoint]) -> list[LawError]:
-    """Median and 90th percentile of the absolute error [%], by law, hold-out and quantity."""
+    """Median and 90th percentile of the absolute error [%], by law, hold-out and quantity, of what all laws
+    know: images by the reference runtime."""
     groups: dict[tuple[str, str, str], list[float]] = {}
     for point in points:
+        if (point["stratum"], point["task"]) != (REFERENCE_STRATUM, "image"):
+            continue
         groups.setdefault((point["law"], point["holdout"], point["quantity"]), []).append(abs(point["error"]))
     return [
         {"law": law, "holdout": holdout, "quantity": quantity, "runs": len(errors),

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 from joulecast.law.reproduction import Row
 from joulecast.law.scores import Score, Scores
-from joulecast.report.lines import table
-from joulecast.report.validation.findings import GroupScores, HeldOutReport, OwnRunsReport, RunsUsed
+from joulecast.report.lines import heading, table
+from joulecast.report.validation.findings import GroupScores, HeldOutReport, LeftOut, OwnRunsReport, RunsUsed
+from joulecast.units import counted
 
-WIDTH = 110
 QUANTITIES = {"energy": "energy_j", "duration": "duration_s"}
-_TITLES = {"energy": "Energy of one image", "duration": "Time of one batch"}
+_TITLES = {"energy": "Energy of one image or clip", "duration": "Time of one batch"}
+MOST_ALIKE = 4  # reasons to leave runs out that are told one by one
+OF_REFERENCE = "eager diffusers on one GPU"
 HOLDOUTS = {
     "same_source": "a fifth of the runs",
     "seen": "a source of runs",
     "unseen_model": "a model",
     "unseen_gpu": "a chip",
     "unseen_both": "a model and a chip",
+    "unseen_runtime": "a runtime",
 }
 # What the default law's errors are shown by, and the hold-out in which that says most.
 _SHOWN = (
@@ -28,6 +30,12 @@ _SHOWN = (
     ("source", "unseen_model"),
     ("chip", "unseen_gpu"),
     ("gpu", "unseen_gpu"),
+    ("runtime", "unseen_runtime"),
+    ("stratum", "same_source"),
+    ("stratum", "seen"),
+    ("stratum", "unseen_model"),
+    ("stratum", "unseen_gpu"),
+    ("stratum", "unseen_both"),
 )
 _DIMENSIONS = {
     "model": "model",
@@ -35,6 +43,8 @@ _DIMENSIONS = {
     "source": "source",
     "chip": "chip",
     "gpu": "GPU",
+    "runtime": "runtime",
+    "stratum": "kind of run",
     "familiarity": "known",
 }
 
@@ -43,11 +53,11 @@ def held_out_text(report: HeldOutReport) -> str:
     """A validation as plain text."""
     lines = list(_used_lines(report.runs))
     for label in QUANTITIES:
-        lines += ["", f"{_TITLES[label]}: errors on what was held out of the fit, in %", ""]
+        lines += ["", f"{_TITLES[label]} by {OF_REFERENCE}: errors on what was held out, in %", ""]
         lines += _law_table(report.laws, label)
     default = report.default_law
-    lines += ["", *_wrapped(f"Default law: {default.name}. Rule: {default.rule}. Best here: "
-                            f"{default.best_here}.")]  # fmt: skip
+    told = f"Default law: {default.name}. Rule: {default.rule}. Best here: {default.best_here}."
+    lines += ["", *heading(told)]
     for dimension, holdout in _SHOWN:
         rows = [b for b in report.breakdowns if (b.dimension, b.holdout) == (dimension, holdout)]
         if rows:
@@ -83,15 +93,36 @@ def reproduction_table(rows: Sequence[Row]) -> list[str]:
     return table(header, cells, right={3, 4, 5, 6})
 
 
-def _used_lines(runs: RunsUsed) -> Iterator[str]:
-    yield (
-        f"{runs.used} runs: {runs.energies} energies and {runs.times} times of "
-        f"{_count(runs.models, 'model')} on {_count(runs.gpus, 'GPU')}"
-    )
-    for source, count in runs.sources.items():
-        yield f"  {count:4d}  {source}"
-    for entry in runs.left_out:
-        yield f"  {entry.runs:4d}  left out: {entry.why}"
+def _used_lines(runs: Mapping[str, RunsUsed]) -> Iterator[str]:
+    """What was used; for each law, where that differs between them."""
+    told: list[RunsUsed] = []
+    for used in runs.values():
+        if used not in told:
+            told.append(used)
+    for place, used in enumerate(told):
+        laws = ", ".join(law for law, its in runs.items() if its == used)
+        whose = f"{laws}: " if len(told) > 1 else ""
+        yield from [""] if place else []
+        yield (
+            f"{whose}{counted(used.used, 'run')}: {used.energies} energies and "
+            f"{used.times} times of {counted(len(used.models), 'model')} on {counted(len(used.gpus), 'GPU')}"
+        )
+        for source, count in used.sources.items():
+            yield f"  {count:4d}  {source}"
+        yield from _left_out_lines(used.left_out)
+
+
+def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """A line a reason; one for many that end alike, of runtimes say."""
+    alike: dict[str, list[LeftOut]] = {}
+    for entry in left_out:
+        alike.setdefault(entry.why.rpartition(": ")[2], []).append(entry)
+    for end, entries in alike.items():
+        if len(entries) > MOST_ALIKE:
+            what, runs = entries[0].why.rpartition(": ")[0], sum(entry.runs for entry in entries)
+            yield f"  {runs:4d}  left out: {what} and {len(entries) - 1} other kinds: {end} (each: --json)"
+        else:
+            yield from (f"  {entry.runs:4d}  left out: {entry.why}" for entry in entries)
 
 
 def _law_table(laws: Mapping[str, Mapping[str, Scores]], label: str) -> list[str]:
@@ -103,6 +134,7 @@ def _law_table(laws: Mapping[str, Mapping[str, Scores]], label: str) -> list[str
         [form, HOLDOUTS[holdout], *_score_cells(_of(scores, label), with_order=True)]
         for form, by_holdout in laws.items()
         for holdout, scores in by_holdout.items()
+        if holdout != "unseen_runtime"  # the reference is never held out
     ]
     return table(header, rows, right=set(range(2, len(header))))
 
@@ -143,7 +175,7 @@ def _score_cells(score: Score | None, with_order: bool) -> list[str]:
 
 def _within_lines(groups: Mapping[str, float]) -> Iterator[str]:
     yield (
-        "R2 of log E within one model, chip, precision and boundary, after a fit of its level "
+        "R2 of log E within one model, chip, precision, boundary and runtime, after a fit of its level "
         "(in sample; at least 4 settings)"
     )
     yield ""
@@ -164,13 +196,5 @@ def _cell(value: float | None, digits: int = 3) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def _count(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
-
-
 def _shortened(text: str, most: int = 36) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _wrapped(words: str) -> list[str]:
-    return textwrap.wrap(words, WIDTH, subsequent_indent="  ", break_on_hyphens=False)

@@ -1,0 +1,72 @@
+"""Runs of operators: a component that fills a mask row by row launches more for a larger image.
+
+Its operators at two sizes are then the same but for the lengths of runs of one operator, or of two in turn;
+each counts as one operator that is launched several times.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+
+from joulecast.compute.capture import Call
+from joulecast.compute.tracer import MEMORY, Operator
+
+LONGEST_RUN = 2  # operators that are repeated in turn
+
+
+def merged(operators: Sequence[Operator]) -> tuple[Operator, ...]:
+    """Operators with those of each run that is bound by memory as one, or two."""
+    out: list[Operator] = []
+    done = 0
+    while done < len(operators):
+        size, times = _run(operators, done)
+        run = operators[done : done + size * times]
+        out += [_sum_of(run[place::size]) for place in range(size)]
+        done += len(run)
+    return tuple(out)
+
+
+def _run(operators: Sequence[Operator], start: int) -> tuple[int, int]:
+    """How many operators are repeated from a place on, and how often they are there."""
+    for size in range(1, LONGEST_RUN + 1):
+        first = operators[start : start + size]
+        if any(operator.family != MEMORY for operator in first):
+            break
+        times = 1
+        while _alike(first, operators[start + times * size : start + (times + 1) * size]):
+            times += 1
+        if times > 1:
+            return size, times
+    return 1, 1
+
+
+def _alike(some: Sequence[Operator], others: Sequence[Operator]) -> bool:
+    return [operator.kind for operator in some] == [operator.kind for operator in others]
+
+
+def _sum_of(run: Sequence[Operator]) -> Operator:
+    if len(run) == 1:
+        return run[0]
+    return dataclasses.replace(
+        run[0],
+        bytes_read=sum(operator.bytes_read for operator in run),
+        bytes_written=sum(operator.bytes_written for operator in run),
+        launches=sum(operator.launches for operator in run),
+    )
+
+
+def with_runs(small: Sequence[Call], large: Sequence[Call]) -> set[str]:
+    """Components whose operators at two sizes are the same but for the lengths of runs."""
+    by_name = defaultdict(list)
+    for few, many in zip(small, large, strict=False):
+        if few.component == many.component:
+            by_name[few.component].append((few.operators, many.operators))
+    return {name for name, pairs in by_name.items() if any(_differ_by_runs(*pair) for pair in pairs)}
+
+
+def _differ_by_runs(few: Sequence[Operator], many: Sequence[Operator]) -> bool:
+    if len(few) == len(many):
+        return False
+    return _alike(merged(few), merged(many))

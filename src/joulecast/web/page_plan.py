@@ -1,0 +1,58 @@
+"""A plan for the page: from the text of a demand file, with its pictures and its report."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Final
+
+from joulecast import __version__
+from joulecast.errors import InputError, check_extras
+from joulecast.extras import missing
+from joulecast.files.documents import parse_toml
+from joulecast.plan.demand import MOST_BYTES, Demand, demand_of
+from joulecast.plan.solve import Plan, solve
+from joulecast.report.decisions.plan_page import assignments, pictures, plan_data, plan_files
+from joulecast.report.decisions.plan_text import totals
+from joulecast.report.merged import merged
+from joulecast.web.decisions import PLAN_SECONDS
+
+FOLDER: Final = "plan"
+
+
+def planned(text: str) -> dict[str, object]:
+    """A plan as data and as text, with its pictures where they can be drawn.
+
+    Raises InputError, UnknownNameError, InfeasiblePlanError and MissingExtraError.
+    """
+    demand, plan = _solved(text)
+    drawn = [] if missing(("plot",)) else pictures(plan, demand)
+    return {
+        "plan": plan_data(plan, demand),
+        "totals": [list(row) for row in totals(plan)],
+        "assignments": assignments(plan),
+        "warnings": merged(plan.warnings),
+        "pictures": [
+            {"name": one.name, "caption": one.caption, "svg": one.svg(), "narrow": one.narrow_svg()}
+            for one in drawn
+        ],
+    }
+
+
+def report(text: str) -> bytes:
+    """The same as `joulecast plan --report` writes it, as one ZIP file."""
+    check_extras("the report of a plan", "plan", "plot")
+    demand, plan = _solved(text)
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in plan_files(plan, demand, text, f"joulecast {__version__}").items():
+            packed.writestr(f"{FOLDER}/{name}", content)
+    return whole.getvalue()
+
+
+def _solved(text: str) -> tuple[Demand, Plan]:
+    check_extras("solving a plan", "plan")
+    if len(text) > MOST_BYTES:
+        raise InputError(f"the demand has {len(text):,} characters; at most {MOST_BYTES:,} are read")
+    demand = demand_of(parse_toml(text, "the demand", "hours = 24"))
+    return demand, solve(demand.problem, time_limit_s=PLAN_SECONDS, warnings=demand.warnings)
