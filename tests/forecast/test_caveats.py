@@ -48,7 +48,8 @@ boost_clock_mhz = 1980
         (
             "sdxl",
             "L4",
-            "the law has seen no run on L4, only datasheet figures: the range is that for GPUs it has not",
+            "the law has seen no run on L4, only times under other runtimes or in other number formats: the "
+            "range is that for GPUs it has not",
         ),
         (
             "sdxl",
@@ -74,7 +75,8 @@ boost_clock_mhz = 1980
         (
             "sd3.5-medium",
             "L4",
-            "no run of sd3.5-medium, nor on L4, only datasheet figures: the range is that for models and",
+            "no run of sd3.5-medium, nor on L4, only times under other runtimes or in other number formats: "
+            "the range is that for models and",
         ),
     ],
 )

@@ -144,8 +144,9 @@ def test_nobody_measured_a_model_with_adapters() -> None:
 @pytest.mark.parametrize("change", [{"lora": 2}, {"lora": 1, "lora_rank": 64}])
 def test_no_pair_of_runs_tells_how_surely_a_lora_costs(change: dict[str, object]) -> None:
     found = what_if({"model": "flux.1-dev", "gpu": GPU}, change)
-    energy = next(one for one in found.measures if one.name == "energy_j")
-    assert energy.ratio is None or energy.ratio.low < energy.ratio.value < energy.ratio.high
+    assert found.basis.energy is None
+    for measure in found.deltas:
+        assert measure.ratio.low < 1 < measure.ratio.value < measure.ratio.high
 
 
 # --- controls -------------------------------------------------------------------------------------

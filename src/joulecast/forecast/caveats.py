@@ -117,7 +117,7 @@ def way_of(precision: str, runtime: Runtime, whole: bool = False) -> str:
 
 @lru_cache(maxsize=4096)
 def _of_unseen(gpu: Gpu, fitted: tuple[str, ...], timed: tuple[str, ...]) -> str:
-    """What a law knows of a GPU that it has seen no such run on: others on it, its chip, its vendor, figures."""
+    """What a law knows of a GPU that no such run is of: others on it, its chip, its vendor, figures."""
     for words, names in (("runs", fitted), ("times", timed)):
         if gpu.name in names:
             return f"only {words} under other runtimes or in other number formats"
