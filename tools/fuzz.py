@@ -204,6 +204,7 @@ def work(pipe: Connection, seed: int, names: tuple[str, ...], folder: str) -> No
     """Run the cases whose numbers come through the pipe; answers go back the same way."""
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": folder}
     warnings.simplefilter("default")
+    sys.modules["vl_convert"] = None  # type: ignore[assignment]  # draws pictures, and dies under HARD_LIMIT
     place = Path(folder) / f"case-{os.getpid()}"
     while True:
         number = pipe.recv()

@@ -160,6 +160,25 @@ r1,sd2,H100-SXM5-80GB,1,512,512,20,2,fp16,300,gross,0.8,pipeline
 r2,sdxl,A100-SXM4-80GB,1,1024,1024,30,2,fp16,2000,gross,6,pipeline
 r3,sd1.5,A100-SXM4-40GB,4,512,512,50,2,fp16,200,gross,2.4,pipeline
 """
+LOG = """time,model,gpu,steps,batch_size,customer,region,latency_s,execution_ms,energy_wh,n,concurrency
+2026-10-01T08:02:11Z,sdxl,H100,30,1,a,DE,4.1,,,1,
+2026-10-01T09:30:00Z,flux.1-dev,H100,28,2,b,FR,,9000,,4,2
+2026-10-02T10:00:00Z,wan2.1-t2v-1.3b,L40S,20,1,b,,,,30,1,
+1790000000,sd1.5,T4,20,1,,PL,2,,,,
+"""
+MAP = """timezone = "Europe/Paris"
+[columns]
+model = "model"
+gpu = "gpu"
+steps = "steps"
+time = "time"
+latency_s = {column = "execution_ms", times = 0.001}
+tenant = "customer"
+[values]
+engine = "sglang"
+[only]
+region = "DE"
+"""
 HOURLY = "\n".join(
     ["datetime,zone,carbon_intensity_g_per_kwh"]
     + [f"2022-06-01T{hour:02}:00Z,US-X,{300 + 10 * hour}" for hour in range(24)]
@@ -255,10 +274,16 @@ def _footprint(draw: random.Random) -> Case:
     return Case("footprint", files, draw.choice(commands))
 
 
-def _parquet(draw: random.Random) -> Case:
+def _as_parquet(columns: Mapping[str, Any], compression: str = "zstd") -> bytes:
     import pyarrow
     import pyarrow.parquet
 
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), out, compression=compression)
+    return out.getvalue()
+
+
+def _parquet(draw: random.Random) -> Case:
     text = change_csv(WORKLOADS, draw) if draw.randrange(2) else WORKLOADS
     text = text.encode("utf-8", "replace").decode()  # Parquet has no half characters
     rows = records(io.StringIO(text))
@@ -267,11 +292,7 @@ def _parquet(draw: random.Random) -> Case:
     }
     if draw.randrange(6) == 0:
         columns["nested"] = [draw.choice(([1], [None] * 1000, []))] * len(rows)
-    out = io.BytesIO()
-    pyarrow.parquet.write_table(
-        pyarrow.table(columns), out, compression=draw.choice(("zstd", "none", "snappy"))
-    )
-    content = out.getvalue()
+    content = _as_parquet(columns, draw.choice(("zstd", "none", "snappy")))
     content = damage(content, draw) if draw.randrange(3) else content
     return Case(
         "parquet",
@@ -446,6 +467,29 @@ def _workflow(draw: random.Random) -> Case:
     return Case("workflow", files, ("comfy", "w.json", "--gpu", draw.choice(GPUS), *_json(draw)))
 
 
+def _log(draw: random.Random) -> Case:
+    """A service's log, in any of its formats, and a map of what its columns mean."""
+    log = LOG if draw.randrange(3) else change_csv(LOG, draw)
+    rows = records(io.StringIO(log.encode("utf-8", "replace").decode()))
+    ending = draw.choice((".csv", ".jsonl", ".parquet"))
+    if ending == ".csv":
+        content = mangled(LOG, draw, change_csv)
+    elif ending == ".jsonl":
+        content = b"\n".join(
+            changed_json(row, draw) if draw.randrange(2) else json.dumps(row).encode() for row in rows
+        )
+    else:
+        content = _as_parquet({str(k): [str(row.get(k)) for row in rows] for k in rows[0]} if rows else {})
+        content = damage(content, draw) if draw.randrange(3) else content
+    files = {f"log{ending}": content, "m.toml": mangled(MAP, draw, change_toml)}
+    also = draw.choice(
+        ((), ("--map", "m.toml"), ("--adapter", "sglang"), ("--fleet", "H100=2"), ("--region", "DE"))
+    )
+    return Case(
+        "log", files, ("ledger", f"log{ending}", "--out", "o", "--by", "day,customer", *also, *_json(draw))
+    )
+
+
 def _json(draw: random.Random) -> tuple[str, ...]:
     return ("--json",) if draw.randrange(3) else ()
 
@@ -470,6 +514,7 @@ FORMATS: Final[Mapping[str, Callable[[random.Random], Case]]] = {
     "neighbour": _neighbour,
     "stream": _stream,
     "workflow": _workflow,
+    "log": _log,
 }
 STORE: Final = "store"
 

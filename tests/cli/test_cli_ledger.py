@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,9 @@ def test_a_ledger_prints_its_headline_and_leaves_its_files(run: Command, log: Pa
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     assert manifest["inputs"][0]["bytes"] == log.stat().st_size
     assert manifest["set_aside"] > 0
+    assert manifest["law"]["runs"] > 500
+    assert "Counts: gross energy of GPU boards" in done.out
+    assert sum(manifest["warned"].values()) > 0
     totals = pl.read_csv(tmp_path / "out" / TOTALS)
     assert totals["energy_j"].sum() == pytest.approx(manifest["total"]["energy_j"], rel=1e-9)
     assert totals["requests"].sum() == manifest["total"]["requests"] == 400 - manifest["set_aside"]
@@ -69,7 +73,10 @@ def test_regions_of_the_log_have_their_own_grids(run: Command, tmp_path: Path) -
     of = {one["region"]: one for one in json.loads(done.out)["by"]}
     assert of["PL"]["carbon_g"] > 4 * of["SE"]["carbon_g"]
     assert of["PL"]["energy_j"] == of["SE"]["energy_j"]
-    assert "carbon_g" not in of[None]
+    assert of[None]["carbon_g"] is None
+    assert "at least" in json.loads(done.out)["headline"]
+    totals = pl.read_csv(tmp_path / "out" / TOTALS)
+    assert totals.filter(pl.col("region").is_null())["carbon_g"].to_list() == [None]
     notes = {one["about"]: one["words"] for one in json.loads(done.out)["notes"]}
     assert notes["Carbon"].startswith("1 request without: ")
 
@@ -112,9 +119,31 @@ def test_diff_tells_why(run: Command, tmp_path: Path) -> None:
     text = run("ledger", "diff", str(tmp_path / "a"), str(tmp_path / "b"))
     assert text.status == 0
     assert "because of" in text.out
+    assert "kWh" not in text.out, "ten images take few Wh"
+    assert "Note: central estimates" in text.out
     (energy,) = json.loads(run("ledger", "diff", str(tmp_path / "a"), str(tmp_path / "b"), "--json").out)
     assert energy["parts"]["volume"] > 0 > energy["parts"]["settings"]
     assert sum(energy["parts"].values()) == pytest.approx(energy["after"] - energy["before"])
+
+
+def test_diff_says_what_it_does_not_compare(run: Command, tmp_path: Path) -> None:
+    places = [str(tmp_path / name) for name in ("a", "b")]
+    for place, more in zip(places, ((), ("--region", "DE")), strict=True):
+        pl.DataFrame({"model": ["sdxl"], "gpu": ["H100"]}).write_csv(f"{place}.csv")
+        run("ledger", f"{place}.csv", "--out", place, *more)
+    words = " ".join(run("ledger", "diff", *places).out.split())
+    assert f"carbon is not compared: not every request of {places[0]} has it" in words
+    assert "carbon is not compared" not in run("ledger", "diff", places[0], places[0]).out
+
+
+def test_a_page_says_why_it_has_no_picture(
+    run: Command, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    run("ledger", str(log), "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "<svg" not in page
+    assert "No picture: drawing pictures needs the extra `plot`" in page
 
 
 @pytest.mark.parametrize(
@@ -129,6 +158,9 @@ def test_diff_tells_why(run: Command, tmp_path: Path) -> None:
         (("{log}", "--out", "{out}", "--region", "Narnia"), "Narnia"),
         (("{log}", "--out", "{out}", "--by", "custmer"), "custmer"),
         (("{log}", "--out", "{out}", "--law", "nolaw"), "nolaw"),
+        (("{log}", "--out", "{out}", "--gpu", "H10"), "unknown GPU 'H10'"),
+        (("{log}", "--out", "{out}", "--engine", "sglan"), "did you mean sglang?"),
+        (("diff", "{log}", "{log}", "--region", "DE", "--gpu", "L4"), "leave out --gpu, --region"),
         (("diff", "{out}"), "diff takes the folders of two ledgers"),
         (("diff", "{log}", "{log}"), "is no ledger"),
     ],

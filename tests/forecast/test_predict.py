@@ -460,3 +460,9 @@ def test_a_size_is_outside_where_it_is_generated(model: str, size: str, is_outsi
     """A pipeline that renders at a trained size and resizes is within the fitted range there."""
     told = " ".join(estimate(model, "H100-SXM5-80GB", size=size).warnings)
     assert ("image size outside" in told) == is_outside
+
+
+def test_a_clip_on_a_gpu_that_nobody_knows_is_told_of_alone() -> None:
+    found = predict({"model": ["wan2.1-t2v-1.3b"], "gpu": ["8192"]})
+    assert "unknown GPU '8192'" in found["error"][0]
+    assert math.isnan(found["energy_j"][0])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joulecast.ledger import accounting as acc
 from joulecast.ledger import answers as of
@@ -38,38 +40,54 @@ def test_without_a_log_of_its_running_a_request_is_as_predicted() -> None:
     assert not any(found[name] for name in acc.COUNTS)
 
 
-def test_longer_than_predicted_is_waiting_at_idle_power() -> None:
+def test_longer_than_predicted_is_waiting_at_idle_power_or_working_longer() -> None:
     found = accounted(execution_s=10.0)  # 6 s more, 600 J more, 300 J of each image
-    assert energies(found) == (2200, 2600, 3200)
-    assert found[acc.GPU_S] == found[acc.GPU_S_LOW] == 10
+    assert energies(found) == (2200, 2600, 6500)  # at most 2.5 times the 1,300 J of each
+    assert found[acc.GPU_S_LOW] == found[acc.GPU_S] == found[acc.GPU_S_HIGH] == 10
     assert found[acc.BY_TIME]
+
+
+def test_shorter_than_predicted_was_not_waiting_or_did_less() -> None:
+    found = accounted(execution_s=3.6)  # 0.4 s less, 40 J less, 20 J of each image
+    assert energies(found) == pytest.approx((1440, 1960, 2520))  # at least 0.9 times the 800 J; at most 700 W
 
 
 def test_energy_lies_between_idling_and_the_power_limit() -> None:
     found = accounted(execution_s=2.0)  # at most 1,400 J, of both images
-    assert energies(found) == (1400, 1400, 1400)
-    found = accounted(execution_s=100.0)  # 9,600 J more; at least 10,000 J
-    assert energies(found) == (11_200, 11_600, 12_200)
+    assert energies(found) == (800, 1400, 1400)  # at least half of the 800 J
+    found = accounted(execution_s=100.0)  # 9,600 J more
+    assert energies(found) == (11_200, 11_600, 65_000)
 
 
 def test_a_latency_may_hold_waiting_and_only_bounds() -> None:
     assert energies(accounted(latency_s=50.0)) == (1600, 2000, 2600)
+    assert energies(accounted(latency_s=3.0)) == (1600, 2000, 2100)  # the cap is above what is predicted
     found = accounted(latency_s=2.5)
-    assert energies(found) == (1600, 1750, 1750)
-    assert found[acc.GPU_S] == 2.5
+    assert energies(found) == (1400, 1750, 1750)  # the lower end is 0.8 of it, as predicted
+    assert (found[acc.GPU_S_LOW], found[acc.GPU_S], found[acc.GPU_S_HIGH]) == (1.875, 2.5, 2.5)
     assert found[acc.BY_LATENCY]
+    assert not accounted(latency_s=3.0)[acc.BY_LATENCY]
     assert not accounted(latency_s=50.0)[acc.BY_LATENCY]
 
 
 def test_execution_goes_before_latency() -> None:
-    assert energies(accounted(execution_s=10.0, latency_s=2.5)) == (2200, 2600, 3200)
+    assert energies(accounted(execution_s=10.0, latency_s=2.5)) == (2200, 2600, 6500)
+
+
+@given(st.floats(1e-3, 1e4), st.booleans(), st.floats(1.0, 40.0))
+def test_a_logged_time_never_makes_an_energy_certain(seconds: float, ran: bool, concurrency: float) -> None:
+    found = accounted(**{"execution_s" if ran else "latency_s": seconds}, concurrency=concurrency)
+    low, value, high = energies(found)
+    assert low < high
+    assert low <= value * (1 + 1e-12)
+    assert value <= high * (1 + 1e-12)
 
 
 def test_a_meter_goes_before_all_and_is_compared() -> None:
     found = accounted(energy_j=1500.0, execution_s=10.0)
     assert energies(found) == (1500, 1500, 1500)
     said = found[acc.SAID_LOW_J], found[acc.SAID_J], found[acc.SAID_HIGH_J]
-    assert (found[acc.MEASURED_J], *said) == (1500, 2200, 2600, 3200)
+    assert (found[acc.MEASURED_J], *said) == (1500, 2200, 2600, 6500)
     assert found[acc.BY_METER]
     assert not found[acc.BY_TIME]
     assert accounted()[acc.MEASURED_J] == 0

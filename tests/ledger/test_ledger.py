@@ -167,6 +167,7 @@ def test_a_measured_energy_is_taken_and_compared(tmp_path: Path) -> None:
     done = make_ledger([path], tmp_path / "out")
     energy = total(done.cells, done.law.name).energy_j
     assert energy.is_exact
+    assert total(done.cells, done.law.name).is_measured
     assert energy.value == pytest.approx(20 * predicted)
     (drift,) = drifts(done.cells)
     assert drift.ratio == pytest.approx(2.0)
@@ -198,7 +199,7 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_reason_and_place(tmp_
     frame = pl.DataFrame(rows, schema=("model", "gpu", "steps", "latency_s", "time"), orient="row")
     done = make_ledger([written(frame, tmp_path / "log.csv")], tmp_path / "out", by=["day"])
     found = reasons(done)
-    assert found.pop("latency_s is not a number of seconds above 0") == (3, 4)
+    assert found.pop("latency_s is not a number of seconds from 0.001 to 10,000,000") == (3, 4)
     no_time = next(words for words in found if "ISO 8601" in words)
     assert "--timezone" in no_time
     assert found.pop(no_time) == (2, 7)
@@ -376,3 +377,31 @@ def test_a_full_disk_leaves_nothing_half_written(
     with pytest.raises(InputError, match="No space left"):
         make_ledger([str(path)], tmp_path / "out")
     assert list((tmp_path / "out" / PARTS).iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("latency_s", "1e-300"),
+        ("execution_s", "1e9"),
+        ("concurrency", "0.5"),
+        ("images", "2.5"),
+        ("energy_j", "0"),
+    ],
+)
+def test_amounts_that_cannot_be_are_set_aside(tmp_path: Path, name: str, cell: str) -> None:
+    frame = pl.DataFrame({"model": ["sdxl"] * 2, "gpu": ["H100"] * 2, name: ["", cell]})
+    done = make_ledger([written(frame, tmp_path / "log.csv")], tmp_path / "out")
+    (reason,) = reasons(done)
+    assert reason.startswith(f"{name} is not a ")
+    assert done.aside == 1
+
+
+def test_a_parquet_file_that_was_damaged_inside_is_refused(tmp_path: Path) -> None:
+    path = Path(written(many(5_000), tmp_path / "log.parquet"))
+    content = bytearray(path.read_bytes())
+    for place in range(8, len(content) - 2_000):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="is the file cut"):
+        make_ledger([str(path)], tmp_path / "out")

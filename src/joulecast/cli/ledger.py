@@ -142,16 +142,35 @@ def _sites(options: argparse.Namespace, meanings: Meanings | None) -> Sites | No
 def _diff(options: argparse.Namespace) -> int:
     from joulecast.ledger.difference import differences
     from joulecast.ledger.folder import read_ledger
-    from joulecast.report.ledger_diff_text import difference_record, difference_text
+    from joulecast.report.ledger_diff_text import difference_notes, difference_record, difference_text
 
     folders = options.paths[1:]
     if len(folders) != 2:
         raise InputError(
             f"diff takes the folders of two ledgers, not {len(folders)}: joulecast ledger diff BEFORE AFTER"
         )
-    before, after = (read_ledger(folder)[0] for folder in folders)
+    unused = _not_of_diff(options)
+    if unused:
+        raise InputError(f"diff compares ledgers as they were made: leave out {', '.join(unused)}")
+    (before, made_before), (after, made_after) = map(read_ledger, folders)
     found = differences(before, after)
+    beware = difference_notes(found, (before, after), (made_before, made_after), folders)
     if options.json:
+        for words in beware:
+            say(f"note: {words}")
         return print_json([difference_record(one) for one in found])
-    print(difference_text(found, *folders), file=sys.stdout)
+    print(difference_text(found, folders, beware), file=sys.stdout)
     return 0
+
+
+def _not_of_diff(options: argparse.Namespace) -> list[str]:
+    """Options that were given and that `diff` does nothing with."""
+    alone = argparse.ArgumentParser(add_help=False)
+    add_options(alone)
+    usual = vars(alone.parse_args([DIFF]))
+    known = {action.dest: action.option_strings[0] for action in alone._actions if action.option_strings}
+    return [
+        known[name]
+        for name, value in vars(options).items()
+        if name in known and name != "json" and value != usual[name]
+    ]

@@ -9,6 +9,10 @@ The rule, in order:
    most the power limit for it.
 4. Else the prediction.
 
+The range. A logged time bounds an energy, it does not tell it: whether the GPU waited or worked all along at
+the predicted power is not known, so both ends hold either, and never more than the limit allows. Below what a
+latency allows, an energy is no surer, relative to itself, than the prediction was.
+
 Requests that ran beside each other on the same GPUs (CONCURRENCY) share its time evenly. A batch (the key
 ``batch_size``) is one execution of several images; a request of more images than one batch is executed
 several times, one after the other, and one of fewer shares its execution with others.
@@ -16,6 +20,7 @@ several times, one after the other, and one of fewer shares its execution with o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -39,54 +44,74 @@ COUNTS: Final = (BY_TIME, BY_LATENCY, BY_METER)
 
 def accounted(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows with the answers of their questions, to which SUMS and COUNTS are added."""
-    batch = pl.col(of.BATCH)
+    batch, measured = pl.col(of.BATCH), pl.col(MEASURED)
     outputs = pl.col(IMAGES).fill_null(batch)
     shared = pl.col(CONCURRENCY).fill_null(1.0) * pl.max_horizontal(outputs / batch, pl.lit(1.0))
-    time, most = pl.col(EXECUTION) / shared, pl.col(LATENCY) / shared
-    ran = time.is_not_null()
-    waited = time.is_null() & most.is_not_null()
-
-    def seconds(name: str) -> pl.Expr:
-        """Time of one batch [s]."""
-        predicted = pl.col(name)
-        return (
-            pl.when(ran).then(time).when(waited).then(pl.min_horizontal(predicted, most)).otherwise(predicted)
-        )
-
-    def joules(name: str) -> pl.Expr:
-        """Energy of one output [J]."""
-        predicted, limit, idle = pl.col(name), pl.col(of.LIMIT_W), pl.col(of.IDLE_W)
-        moved = predicted + idle * (time - pl.col(of.TIME_S)) / batch
-        bounded = moved.clip(idle * time / batch, limit * time / batch)
-        capped = pl.min_horizontal(predicted, limit * most / batch)
-        return pl.when(ran).then(bounded).when(waited).then(capped).otherwise(predicted)
-
-    measured = pl.col(MEASURED)
-    said = {name: joules(name) * outputs for name in (of.ENERGY, of.ENERGY_LOW, of.ENERGY_HIGH)}
+    logged = _Logged(pl.col(EXECUTION) / shared, pl.col(LATENCY) / shared)
     is_measured = measured.is_not_null()
-    gpu_s = {
-        name: seconds(name) * pl.col(of.GPUS) / batch * outputs
-        for name in (of.TIME_S, of.TIME_LOW, of.TIME_HIGH)
-    }
-    where_measured = [
-        pl.when(is_measured).then(value).otherwise(0.0).alias(name)
-        for name, value in zip(
-            (MEASURED_J, SAID_J, SAID_LOW_J, SAID_HIGH_J), (measured, *said.values()), strict=True
-        )
-    ]
+    said = [energy * outputs for energy in logged.energies()]
+    known = [pl.when(is_measured).then(measured).otherwise(energy) for energy in said]
+    compared = [pl.when(is_measured).then(value).otherwise(0.0) for value in (measured, *said)]
+    gpu_s = [seconds * pl.col(of.GPUS) / batch * outputs for seconds in logged.times()]
     return rows.with_columns(
         outputs.alias(OUTPUTS),
         (pl.col(of.CLIP_S).fill_null(0.0) * outputs).alias(VIDEO_S),
-        *[
-            value.alias(name)
-            for name, value in zip((GPU_S, GPU_S_LOW, GPU_S_HIGH), gpu_s.values(), strict=True)
-        ],
-        *[
-            pl.when(is_measured).then(measured).otherwise(value).alias(name)
-            for name, value in zip((ENERGY_J, ENERGY_LOW_J, ENERGY_HIGH_J), said.values(), strict=True)
-        ],
-        *where_measured,
-        (ran & ~is_measured).alias(BY_TIME),
-        (waited & ~is_measured & (joules(of.ENERGY) < pl.col(of.ENERGY))).alias(BY_LATENCY),
+        *_named(gpu_s, (GPU_S, GPU_S_LOW, GPU_S_HIGH)),
+        *_named(known, (ENERGY_J, ENERGY_LOW_J, ENERGY_HIGH_J)),
+        *_named(compared, (MEASURED_J, SAID_J, SAID_LOW_J, SAID_HIGH_J)),
+        (logged.ran & ~is_measured).alias(BY_TIME),
+        (logged.is_capped & ~is_measured).alias(BY_LATENCY),
         is_measured.alias(BY_METER),
     )
+
+
+def _named(values: Sequence[pl.Expr], names: Sequence[str]) -> list[pl.Expr]:
+    return [value.alias(name) for value, name in zip(values, names, strict=True)]
+
+
+class _Logged:
+    """What a logged time of execution, or else a latency, says of a batch: both [s], null where unknown."""
+
+    def __init__(self, time: pl.Expr, latency: pl.Expr) -> None:
+        self._time, self._latency = time, latency
+        self.ran = time.is_not_null()
+        self._waited = time.is_null() & latency.is_not_null()
+        batch = pl.col(of.BATCH)
+        self._least, self._most = (pl.col(watts) * time / batch for watts in (of.IDLE_W, of.LIMIT_W))
+        self._cap = pl.col(of.LIMIT_W) * latency / batch
+        self.is_capped = (self._waited & (self._cap < pl.col(of.ENERGY))).fill_null(False)
+
+    def times(self) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+        """Time of one batch, and its range [s]."""
+        central, low, high = pl.col(of.TIME_S), pl.col(of.TIME_LOW), pl.col(of.TIME_HIGH)
+        latency = self._latency
+        kept = pl.min_horizontal(central, latency)
+        return (
+            self._chosen(self._time, kept, central),
+            self._chosen(self._time, pl.min_horizontal(low, kept * low / central), low),
+            self._chosen(self._time, pl.min_horizontal(high, latency), high),
+        )
+
+    def energies(self) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+        """Energy of one output, and its range [J]."""
+        central, low, high = pl.col(of.ENERGY), pl.col(of.ENERGY_LOW), pl.col(of.ENERGY_HIGH)
+        bounded = self._with_idling(central).clip(self._least, self._most)
+        capped = pl.min_horizontal(central, self._cap)
+        lowest = pl.min_horizontal(self._with_idling(low), self._at_its_power(low))
+        highest = pl.max_horizontal(self._with_idling(high), self._at_its_power(high))
+        return (
+            self._chosen(bounded, capped, central),
+            self._chosen(pl.max_horizontal(lowest, self._least), capped * low / central, low),
+            self._chosen(highest.clip(self._least, self._most), pl.min_horizontal(high, self._cap), high),
+        )
+
+    def _with_idling(self, predicted: pl.Expr) -> pl.Expr:
+        """What is predicted, and idle power for the time beyond that predicted."""
+        return predicted + pl.col(of.IDLE_W) * (self._time - pl.col(of.TIME_S)) / pl.col(of.BATCH)
+
+    def _at_its_power(self, predicted: pl.Expr) -> pl.Expr:
+        """What is predicted, at the same power for the time that was logged."""
+        return predicted * self._time / pl.col(of.TIME_S)
+
+    def _chosen(self, of_time: pl.Expr, of_latency: pl.Expr, otherwise: pl.Expr) -> pl.Expr:
+        return pl.when(self.ran).then(of_time).when(self._waited).then(of_latency).otherwise(otherwise)

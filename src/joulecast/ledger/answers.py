@@ -23,7 +23,7 @@ MODEL, GPU, RUNTIME, OUTPUT, KNOWN = "#model", "#gpu", "#runtime", "#output", "#
 ENERGY, ENERGY_LOW, ENERGY_HIGH = "#energy", "#energy_low", "#energy_high"
 TIME_S, TIME_LOW, TIME_HIGH = "#time", "#time_low", "#time_high"
 BATCH, GPUS, LIMIT_W, IDLE_W, CLIP_S = "#batch", "#gpus", "#limit", "#idle", "#clip"
-ASSUMED, ERROR = "#assumed", "#error"
+ASSUMED, WARNED, ERROR = "#assumed", "#warned", "#error"
 _NUMBERS: Final = {
     ENERGY: "energy_j", ENERGY_LOW: "energy_low_j", ENERGY_HIGH: "energy_high_j",
     TIME_S: "duration_s", TIME_LOW: "duration_low_s", TIME_HIGH: "duration_high_s",
@@ -51,6 +51,7 @@ class Oracle:
             **columns.words,
             KNOWN: self._familiarity(questions),
             ASSUMED: questions.assumed,
+            WARNED: numbers.warning,
             ERROR: numbers.error,
         }
         told = pl.DataFrame({name: pl.Series(found[name], dtype=kind) for name, kind in SCHEMA.items()})
@@ -77,7 +78,7 @@ class Oracle:
 
 SCHEMA: Final = {
     **dict.fromkeys((*_NUMBERS, BATCH, GPUS, LIMIT_W, IDLE_W, CLIP_S), pl.Float64),
-    **dict.fromkeys((MODEL, GPU, RUNTIME, OUTPUT, KNOWN, ASSUMED, ERROR), pl.String),
+    **dict.fromkeys((MODEL, GPU, RUNTIME, OUTPUT, KNOWN, ASSUMED, WARNED, ERROR), pl.String),
 }
 
 

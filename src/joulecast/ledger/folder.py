@@ -49,7 +49,9 @@ class Folder:
             cells, aside = (
                 pl.read_parquet(self.parts / f"{name}.{kind}.parquet") for kind in ("cells", "aside")
             )
-            return Cells(cells, aside, told["assumed"], told["filled"], told["rows"], told["others"])
+            return Cells(
+                cells, aside, told["assumed"], told["warned"], told["filled"], told["rows"], told["others"]
+            )
         except (OSError, ValueError, KeyError, pl.exceptions.PolarsError):
             return None
 
@@ -63,6 +65,7 @@ class Folder:
             "rows": found.rows,
             "others": found.others,
             "assumed": dict(found.assumed),
+            "warned": dict(found.warned),
             "filled": dict(found.filled),
         }
         self.text(f"{PARTS}/{name}.json", json.dumps(told))

@@ -43,7 +43,6 @@ EXPECTED: Final = f"expected a log ({', '.join(SUFFIXES)})"
 HASHED: Final = 1 << 20  # bytes read at a time
 LOOKED_AT: Final = 100  # JSON lines of which the keys are looked at
 MOST_LINE: Final = 1 << 20  # bytes of a JSON line, prompts and all
-MOST_AMOUNT: Final = 1e12
 FUTURE: Final = timedelta(days=1)  # clocks differ
 FIRST_OF_CSV: Final = 2  # row, after the header
 # Columns of ours, beside those that meanings name.
@@ -63,14 +62,13 @@ _TYPED: Final = {
     pl.Boolean,
     pl.Datetime,
 }
-_EXPECTED: Final = {
-    IMAGES: "a whole number of images above 0",
-    CONCURRENCY: "a number of requests from 1 on",
-    LATENCY: "a number of seconds above 0",
-    EXECUTION: "a number of seconds above 0",
-    MEASURED: "a number of joules above 0",
+_BOUNDS: Final = {  # what a row may say: from, to, and of what
+    IMAGES: (1.0, 1e6, "images"),
+    CONCURRENCY: (1.0, 1e4, "requests"),
+    LATENCY: (0.001, 1e7, "seconds"),
+    EXECUTION: (0.001, 1e7, "seconds"),
+    MEASURED: (0.001, 1e12, "joules"),
 }
-_LEAST: Final = {CONCURRENCY: 1.0, LATENCY: 0.0, EXECUTION: 0.0, MEASURED: 0.0}
 _EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)  # before diffusion models
 
 
@@ -243,7 +241,7 @@ def _check_names(known: Meanings, names: Mapping[str, pl.DataType], partition: P
         there = column in names or (_is_json(partition) and column.partition(".")[0] in names)
         if not there:
             raise InputError(
-                f"{partition.where} has no column {shown(column)}{did_you_mean(column, names, 'found')}"
+                f"{partition.where} has no column {shown(column)}; {did_you_mean(column, names, 'found')}"
             )
     missing = [key for key in REQUIRED if key not in known.columns and key not in known.values]
     if missing:
@@ -292,7 +290,7 @@ def _typed(frame: pl.LazyFrame, known: Meanings, time_type: pl.DataType | None) 
     frame = frame.with_columns(*said).with_columns(*filled, *added, *amounts, time.alias(TIME), *region)
     problems = [pl.when(~pl.col(LINE)).then(pl.lit("not a JSON object"))]
     problems += [
-        pl.when(pl.col(f"{GIVEN}{name}") & ~_is_usable(name)).then(pl.lit(f"{name} is not {_EXPECTED[name]}"))
+        pl.when(pl.col(f"{GIVEN}{name}") & ~_is_usable(name)).then(pl.lit(f"{name} is not {_expected(name)}"))
         for name in AMOUNTS
         if name in known.columns
     ]
@@ -313,11 +311,14 @@ def _amount(name: str, known: Meanings) -> pl.Expr:
 
 
 def _is_usable(name: str) -> pl.Expr:
-    cell = pl.col(name)
-    good = cell.is_finite() & (cell > 0) & (cell <= MOST_AMOUNT)
-    return (good & (cell == cell.floor()) if name == IMAGES else good & (cell >= _LEAST[name])).fill_null(
-        False
-    )
+    cell, (least, most, _) = pl.col(name), _BOUNDS[name]
+    good = cell.is_between(least, most)
+    return (good & (cell == cell.floor()) if name == IMAGES else good).fill_null(False)
+
+
+def _expected(name: str) -> str:
+    least, most, what = _BOUNDS[name]
+    return f"a {'whole ' if name == IMAGES else ''}number of {what} from {least:g} to {most:,.0f}"
 
 
 def _time(zone: tzinfo | None, kind: pl.DataType) -> pl.Expr:

@@ -34,9 +34,12 @@ from joulecast.ledger.partition import (
     Cells,
     cells_of,
 )
+from joulecast.question.question import ask
+from joulecast.question.setting import KEYS, Setting
 from joulecast.records import Record
 
 MOST_REASONS = 1_000  # that are written down one by one
+ANY_PAIR = {"model": "sdxl", "gpu": "H100"}  # stand for what rows say, while what is given is looked at
 Tell = Callable[[str], None]
 
 
@@ -48,7 +51,8 @@ class Ledger(Record):
     cells : those of `joulecast.ledger.partition.Cells`, of all partitions, in joules and seconds; with
         footprints where there is a site.
     set_aside : reason, requests, the file and the row of the first.
-    assumed, filled : rows that took a model's own, by its words, and a value given for all, by key.
+    assumed, warned : rows that took a model's own, and rows that are doubted, by the words.
+    filled : rows that took a value given for all, by key.
     rows, others : rows of the log, and those that are no requests.
     partitions : the files.
     law : the law that predicted.
@@ -59,6 +63,7 @@ class Ledger(Record):
     cells: pl.DataFrame
     set_aside: pl.DataFrame
     assumed: Mapping[str, int]
+    warned: Mapping[str, int]
     filled: Mapping[str, int]
     rows: int
     others: int
@@ -112,6 +117,7 @@ def make_ledger(
         A file that is no log, a column that is not there, a folder that cannot be written to.
     """
     _check_by(by)
+    _check_values(values if meanings is None else meanings.given(values or {}).values)
     chosen = resolve_law(law)
     hourly = sites is not None and sites.time_column is not None
     with guarding_inputs():
@@ -146,6 +152,18 @@ def _check_by(by: Sequence[str]) -> None:
     twice = [name for name, times in Counter(by).items() if times > 1]
     if twice:
         raise InputError(f"--by says {twice[0]} twice")
+
+
+def _check_values(values: Mapping[str, object] | None) -> None:
+    """Raise UnknownNameError or InputError where what is given for all rows is understood of none."""
+    given = {key: value for key, value in (values or {}).items() if key in KEYS}
+    setting = Setting.of({**ANY_PAIR, **given})
+    try:
+        ask(setting)
+    except UnknownNameError:
+        raise
+    except InputError:
+        return  # of some models and GPUs alone: rows are told of it one by one
 
 
 def _asked_of(partition: Partition, meanings: Meanings | None) -> Meanings:
@@ -191,6 +209,7 @@ def _merged(
         cells=cells if sites is None else with_footprints(cells, sites),
         set_aside=_shortened(reasons),
         assumed=_added(one.assumed for one in found),
+        warned=_added(one.warned for one in found),
         filled=_added(one.filled for one in found),
         rows=sum(one.rows for one in found),
         others=sum(one.others for one in found),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,6 +13,7 @@ from joulecast.ledger.accounting import COUNTS, SUMS, accounted
 from joulecast.ledger.answers import Oracle
 from joulecast.ledger.log import GIVEN, IS_OTHER, PROBLEM, ROW, Partition, rows_of, unreadable
 from joulecast.ledger.meanings import REGION, TIME, Meanings
+from joulecast.question.questions import SEPARATOR
 from joulecast.records import Record
 
 # The names of a cell's columns that are not of the log.
@@ -37,7 +39,7 @@ class Cells(Record):
     cells : TOLD_APART, REGION, the hour where it is asked for, and what is grouped by; REQUESTS, BEGIN, END,
         SUMS in whole millionths, COUNTS.
     set_aside : REASON, REQUESTS, FIRST: rows that are in no cell, and the first of them.
-    assumed : how many rows took what the model's own was, by its words.
+    assumed, warned : how many rows took what the model's own was, and how many are doubted, by the words.
     filled : how many rows took a value that was given for all, by key.
     rows, others : all, and those that are no requests.
     """
@@ -45,6 +47,7 @@ class Cells(Record):
     cells: pl.DataFrame
     set_aside: pl.DataFrame
     assumed: Mapping[str, int]
+    warned: Mapping[str, int]
     filled: Mapping[str, int]
     rows: int
     others: int
@@ -63,7 +66,7 @@ def cells_of(
         asked = _asked(rows, known.keys)
         answers = oracle.answers(asked, known.keys)
         found = _summed(rows, answers, known, by, hourly)
-    except pl.exceptions.ComputeError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise unreadable(partition, error) from None
     return _split(found, asked, answers, known)
 
@@ -84,7 +87,7 @@ def _summed(
     """
     whose = answers.select(*_TOLD, of.ERROR).unique().sort(*_TOLD, of.ERROR).with_row_index(_WHOSE)
     numbered = answers.join(whose, on=[*_TOLD, of.ERROR], how="left", nulls_equal=True)
-    answer = numbered.drop(REQUESTS, of.ASSUMED, of.ERROR, *_TOLD).with_columns(
+    answer = numbered.drop(REQUESTS, of.ASSUMED, of.WARNED, of.ERROR, *_TOLD).with_columns(
         (pl.col(of.ENERGY).is_not_nan()).alias(_IS_GOOD)
     )
     joined = rows.join(answer.lazy(), on=list(known.keys), how="left", nulls_equal=True)
@@ -141,12 +144,21 @@ def _split(found: pl.DataFrame, asked: pl.DataFrame, answers: pl.DataFrame, know
         .agg(pl.col(REQUESTS).sum(), pl.col(FIRST).min())
     )
     given = [name for name in found.columns if name.startswith(GIVEN)]
-    words = answers.filter(pl.col(of.ERROR) == "").group_by(of.ASSUMED).agg(pl.col(REQUESTS).sum())
     return Cells(
         cells=cells.drop(REASON, FIRST, *given),
         set_aside=aside.sort([REQUESTS, FIRST], descending=[True, False]),
-        assumed={words: int(count) for words, count in words.sort(of.ASSUMED).iter_rows() if words},
+        assumed=_told(answers, of.ASSUMED),
+        warned=_told(answers, of.WARNED),
         filled={name.removeprefix(GIVEN): int(cells[name].sum()) for name in given},
         rows=int(found[REQUESTS].sum()),
         others=int(found.filter(pl.col(REASON) == OTHER)[REQUESTS].sum()),
     )
+
+
+def _told(answers: pl.DataFrame, name: str) -> dict[str, int]:
+    """Rows of questions with an answer, by each of the words that are told of them."""
+    found: Counter[str] = Counter()
+    told = answers.filter(pl.col(of.ERROR) == "").group_by(name).agg(pl.col(REQUESTS).sum()).sort(name)
+    for words, count in told.iter_rows():
+        found.update(dict.fromkeys(words.split(SEPARATOR), int(count)) if words else {})
+    return dict(found)

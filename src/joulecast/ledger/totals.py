@@ -62,6 +62,11 @@ class Total(Record):
     by_latency: int
     by_meter: int
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether a meter told the energy of every request."""
+        return self.by_meter == self.requests
+
 
 def total(cells: pl.DataFrame, law: str) -> Total:
     """Cells added up; `law` is the name of the law that predicted them, whose hold-outs are asked."""

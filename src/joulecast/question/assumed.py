@@ -33,6 +33,8 @@ def assumed_of(filled: Questions, notes: Sequence[Words], *taken: NDArray[np.boo
 def _own_of(filled: Questions, *taken: NDArray[np.bool_]) -> Words:
     """What rows did not give and what was taken instead."""
     usable = filled.error == ""
+    if not usable.any():
+        return filled.assumed
     places = (filled.model, filled.gpu, filled.precision, filled.passes, *(f.astype(np.int64) for f in taken))
     sizes = (len(filled.profiles), len(filled.devices), len(PRECISIONS), 3, *(2 for _ in taken))
     asked, index = kinds([np.where(usable, column, 0) for column in places], sizes)

@@ -59,9 +59,15 @@ def energy(energy_j: float) -> str:
 
 def energy_wh(energy_j: float) -> str:
     """Energy [J] in Wh, or kWh when large."""
+    size, unit = energy_unit(energy_j)
+    return f"{number(energy_j / size)} {unit}"
+
+
+def energy_unit(energy_j: float) -> tuple[float, str]:
+    """The unit that suits an energy [J], kWh when large, else Wh, and its size [J]."""
     if energy_j >= JOULES_PER_KILOWATT_HOUR:
-        return f"{number(energy_j / JOULES_PER_KILOWATT_HOUR)} kWh"
-    return f"{number(energy_j / JOULES_PER_WATT_HOUR)} Wh"
+        return JOULES_PER_KILOWATT_HOUR, "kWh"
+    return JOULES_PER_WATT_HOUR, "Wh"
 
 
 def duration(duration_s: float, like_s: float | None = None) -> str:

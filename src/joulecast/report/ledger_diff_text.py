@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from joulecast.ledger.difference import Difference
-from joulecast.report.amounts import number
-from joulecast.report.lines import heading, table
-from joulecast.units import GRAMS_PER_KILOGRAM, JOULES_PER_KILOWATT_HOUR
+from joulecast.ledger.difference import CARBON_G, Difference
+from joulecast.report.amounts import energy_unit, number, suited
+from joulecast.report.lines import heading, paragraph, table
 
-_SUITED = {"J": (JOULES_PER_KILOWATT_HOUR, "kWh"), "g CO2e": (GRAMS_PER_KILOGRAM, "kg CO2e")}
+if TYPE_CHECKING:
+    import polars as pl
+
+CENTRAL = "central estimates, without the ranges that each ledger tells of its own sums"
 
 
-def difference_text(found: Sequence[Difference], before: str, after: str) -> str:
-    """What each factor did, a table a quantity."""
+def difference_text(found: Sequence[Difference], names: Sequence[str], notes: Sequence[str]) -> str:
+    """What each factor did, a table a quantity; `names` are those of the two ledgers."""
+    before, after = names
     lines = []
     for one in found:
-        size, unit = _SUITED[one.unit]
+        size, unit = _suited(one)
         change = one.after - one.before
         lines += heading(
             f"{one.quantity[:1].upper()}{one.quantity[1:]} of {after} against {before}: "
@@ -28,7 +32,28 @@ def difference_text(found: Sequence[Difference], before: str, after: str) -> str
             for name, part in sorted(one.parts.items(), key=lambda item: -abs(item[1]))
         ]
         lines += [*table(("because of", "change", "of before"), rows, {1, 2}), ""]
+    for words in notes:
+        lines += paragraph("Note", words)
     return "\n".join(lines).rstrip()
+
+
+def difference_notes(
+    found: Sequence[Difference],
+    cells: Sequence[pl.DataFrame],
+    manifests: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+) -> list[str]:
+    """What the figures are, what is not compared, and what makes two ledgers unlike; first and second."""
+    told = [CENTRAL]
+    if len(found) == 1:
+        whole = [CARBON_G in one.columns and not one[CARBON_G].null_count() for one in cells]
+        without = [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
+        if len(without) == 1:
+            told.append(f"carbon is not compared: not every request of {without[0]} has it")
+    laws = [one.get("law") for one in manifests]
+    if laws[0] != laws[1]:
+        told.append("two laws predicted them: part of the difference is theirs, not the service's")
+    return told
 
 
 def difference_record(one: Difference) -> dict[str, object]:
@@ -40,6 +65,15 @@ def difference_record(one: Difference) -> dict[str, object]:
         "after": one.after,
         "parts": dict(one.parts),
     }
+
+
+def _suited(one: Difference) -> tuple[float, str]:
+    """The unit that suits a difference's larger side, and its size."""
+    largest = max(one.before, one.after)
+    if one.unit == "J":
+        return energy_unit(largest)
+    size, unit = suited(largest, "g")
+    return size, f"{unit} CO2e"
 
 
 def _signed(value: float) -> str:

@@ -62,11 +62,12 @@ def manifest(ledger: Ledger, made_by: str) -> dict[str, object]:
         "kind": KIND,
         "made_by": made_by,
         "python": platform.python_version(),
+        **facts(ledger),
         "law": {"name": told.name, "form": told.form, "runs": told.fitted_on.runs},
         "inputs": [{"file": p.path, "bytes": p.size, "sha256": p.digest} for p in ledger.partitions],
         "assumed": dict(ledger.assumed),
+        "warned": dict(ledger.warned),
         "given_for_all": dict(ledger.filled),
-        **facts(ledger),
     }
 
 
@@ -76,10 +77,8 @@ def _page(ledger: Ledger) -> str:
         parts += _pictures(ledger)
         for by in dict.fromkeys((ledger.by or GROUPS, GROUPS)):
             parts += [page.heading(f"By {', '.join(by)}"), _table(ledger, by)]
-    parts += [
-        page.heading("How it was had"),
-        page.bullets([f"{label}: {words}." for label, words in notes(ledger)]),
-    ]
+    told = [f"{label}: {words}." for label, words in notes(ledger)]
+    parts += [page.heading("How it was had"), page.bullets(told)]
     return page.page("Ledger of a service", parts)
 
 
@@ -98,8 +97,8 @@ def _pictures(ledger: Ledger) -> list[str]:
             "energy", f"GPU energy by {', '.join(by)}, with 90 % ranges.", energy_chart(ledger, by)
         )
         return [page.figure(drawn.svg(), drawn.caption)]
-    except MissingExtraError:
-        return []
+    except MissingExtraError as error:
+        return [page.paragraph(f"No picture: {error}.")]
 
 
 def energy_chart(ledger: Ledger, by: tuple[str, ...]) -> alt.TopLevelMixin:

@@ -12,13 +12,11 @@ from joulecast.ledger.idle import Idle
 from joulecast.ledger.make import Ledger
 from joulecast.ledger.partition import BEGIN, END, FIRST, GPU, MODEL, OUTPUT, REASON, REQUESTS, RUNTIME
 from joulecast.ledger.totals import Drift, Total, drifts, grouped, total
-from joulecast.report.amounts import energy_wh, number, ranged, share
+from joulecast.report.amounts import energy_unit, energy_wh, number, ranged, share
 from joulecast.report.lines import heading, paragraph, table
 from joulecast.uncertainty import Interval
 from joulecast.units import (
     GRAMS_PER_KILOGRAM,
-    JOULES_PER_KILOWATT_HOUR,
-    JOULES_PER_WATT_HOUR,
     SECONDS_PER_HOUR,
     counted,
 )
@@ -33,14 +31,14 @@ DRIFTS: Final = (
     MODEL, GPU, RUNTIME, "requests", "measured_j", "predicted_j", "predicted_low_j", "predicted_high_j",
     "ratio", "is_outside",
 )  # fmt: skip
-HEADER: Final = ("requests", "made", "GPU energy", "90 % range", "GPU-hours")
+HEADER: Final = ("GPU energy", "90 % range", "GPU-hours", "requests", "made")
 CARBON: Final = "carbon_g"
 _CARBON_ENDS: Final = (CARBON, "carbon_low_g", "carbon_high_g")
 SHARED: Final = (
     "Requests of one model, GPU and runtime share the law's whole error, so their number does not narrow the "
-    "range; between models, GPUs and runtimes it is shared as far as held-out runs share it. Carbon adds up "
-    "the ends of its ranges: grids and overheads are off together"
+    "range; between models, GPUs and runtimes it is shared as far as held-out runs share it"
 )
+CARBON_SHARED: Final = "The ends of carbon's ranges add up: grids and overheads are off together"
 
 
 def headline(ledger: Ledger) -> str:
@@ -48,13 +46,14 @@ def headline(ledger: Ledger) -> str:
     whole = total(ledger.cells, ledger.law.name)
     if not whole.requests:
         return f"No request of {ledger.requests:,} could be reckoned with"
+    range_of = "" if whole.is_measured else "90 % range "
     told = (
         f"{_period(ledger.cells)}{_counted(whole.requests, 'request')} made {made(ledger.cells)} with "
-        f"{_kwh(whole.energy_j)} of GPU energy (90 % range {_ends(whole.energy_j)}) in "
-        f"{number(whole.gpu_s.value / SECONDS_PER_HOUR)} GPU-hours"
+        f"{_kwh(whole.energy_j)} of GPU energy ({range_of}{_ends(whole)}) in "
+        f"{ranged(_in_hours(whole.gpu_s), 'GPU-hours')}"
     )
-    carbon = carbon_of(ledger.cells)
-    return told if carbon is None else f"{told}: {_grams(carbon)} CO2e ({_ends_of_grams(carbon)})"
+    carbon, ends = _carbon_words(ledger.cells)
+    return f"{told}: {carbon} CO2e ({ends})" if ends else told
 
 
 def text(ledger: Ledger) -> str:
@@ -71,7 +70,7 @@ def text(ledger: Ledger) -> str:
 
 def notes(ledger: Ledger) -> list[tuple[str, str]]:
     """What is in no sum, what was assumed, how measured energies compare, and how sure the total is."""
-    found = []
+    found = _of_what(ledger)
     if ledger.aside:
         first = ledger.set_aside.row(0, named=True)
         found.append((
@@ -85,9 +84,11 @@ def notes(ledger: Ledger) -> list[tuple[str, str]]:
     for key, count in ledger.filled.items():
         if count:
             found.append(("Given for all", f"{key} of {_counted(count, 'request')}"))
-    if ledger.assumed:
-        words, count = next(iter(ledger.assumed.items()))
-        found.append(("Assumed", f"most often ({_counted(count, 'request')}): {words}"))
+    for label, told in (("Assumed", ledger.assumed), ("Doubted", ledger.warned)):
+        if told:
+            words, count = next(iter(told.items()))
+            others = f"; {len(told) - 1:,} more in manifest.json" if len(told) > 1 else ""
+            found.append((label, f"most often ({_counted(count, 'request')}): {words}{others}"))
     whole = total(ledger.cells, ledger.law.name) if ledger.cells.height else None
     if whole is not None and whole.requests:
         found += _of_running(whole)
@@ -95,8 +96,27 @@ def notes(ledger: Ledger) -> list[tuple[str, str]]:
         found += _without_carbon(ledger.cells)
         found += _intensities(ledger.cells)
         found += [("Idle", words) for words in _idle_words(ledger)]
-        found.append(("Range", SHARED))
+        found += [("Range", words) for words in _range_words(ledger, whole)]
     return found
+
+
+def _of_what(ledger: Ledger) -> list[tuple[str, str]]:
+    """What the energy is of, and what predicted it."""
+    if not ledger.cells.height:
+        return []
+    law = ledger.law.describe()
+    return [(
+        "Counts",
+        "gross energy of GPU boards, the time in which they waited for other requests and the rest of the "
+        f"node not included; predicted by the law {law.name}, fitted on {law.fitted_on.runs:,} runs, but "
+        "where a meter told it (docs/ledger.md has the rule)",
+    )]  # fmt: skip
+
+
+def _range_words(ledger: Ledger, whole: Total) -> list[str]:
+    """How surely totals are known, of those that are not all measured."""
+    shared = [] if whole.is_measured else [SHARED]
+    return [*shared, *([] if carbon_of(ledger.cells) is None else [CARBON_SHARED])]
 
 
 def made(cells: pl.DataFrame) -> str:
@@ -119,12 +139,12 @@ def carbon_of(cells: pl.DataFrame) -> Interval | None:
     return Interval(*(float(cells[name].sum()) for name in ("carbon_low_g", CARBON, "carbon_high_g")))
 
 
-def row_of(key: Sequence[object], of: Total, carbon: Interval | None, cells: pl.DataFrame) -> list[str]:
+def row_of(key: Sequence[object], of: Total, cells: pl.DataFrame, has_carbon: bool) -> list[str]:
     """A line of a table of totals."""
     told = [NOT_KNOWN if part is None else str(part) for part in key]
-    told += [f"{of.requests:,}", made(cells), _kwh(of.energy_j), _ends(of.energy_j)]
-    told.append(number(of.gpu_s.value / SECONDS_PER_HOUR))
-    return told if carbon is None else [*told, _grams(carbon), _ends_of_grams(carbon)]
+    told += [_kwh(of.energy_j), _ends(of), number(of.gpu_s.value / SECONDS_PER_HOUR)]
+    told += [f"{of.requests:,}", made(cells)]
+    return [*told, *_carbon_words(cells)] if has_carbon else told
 
 
 def header_of(by: Sequence[str], has_carbon: bool) -> list[str]:
@@ -141,21 +161,18 @@ def rows_by(ledger: Ledger, by: Sequence[str]) -> list[list[str]]:
     """A line for each combination of what is grouped by."""
     parts = ledger.cells.sort(by, nulls_last=True).partition_by(list(by), as_dict=True, maintain_order=True)
     has_carbon = carbon_of(ledger.cells) is not None
-    nothing = Interval(0.0, 0.0, 0.0)
-    return [
-        row_of(key, of, (carbon_of(parts[key]) or nothing) if has_carbon else None, parts[key])
-        for key, of in grouped(ledger.cells, by, ledger.law.name)
-    ]
+    return [row_of(key, of, parts[key], has_carbon) for key, of in grouped(ledger.cells, by, ledger.law.name)]
 
 
 def records_by(ledger: Ledger, by: Sequence[str]) -> list[dict[str, object]]:
-    """The same in numbers, in our units; a footprint that is not known is None."""
+    """The same in numbers, in our units; carbon, where any is known, is None where it is not."""
     parts = ledger.cells.sort(by, nulls_last=True).partition_by(list(by), as_dict=True, maintain_order=True)
+    has_carbon = carbon_of(ledger.cells) is not None
     found: list[dict[str, object]] = []
     for key, of in grouped(ledger.cells, by, ledger.law.name):
         carbon = carbon_of(parts[key])
-        ends = () if carbon is None else (carbon.value, carbon.low, carbon.high)
-        known = dict(zip(_CARBON_ENDS, ends, strict=False))
+        ends = (None,) * 3 if carbon is None else (carbon.value, carbon.low, carbon.high)
+        known = dict(zip(_CARBON_ENDS, ends, strict=True)) if has_carbon else {}
         found.append({**dict(zip(by, key, strict=True)), **record(of), **known})
     return found
 
@@ -278,6 +295,10 @@ def _period(cells: pl.DataFrame) -> str:
     return f"From {begin:%Y-%m-%d} to {end:%Y-%m-%d} (UTC), "
 
 
+def _in_hours(seconds: Interval) -> Interval:
+    return Interval(*(end / SECONDS_PER_HOUR for end in (seconds.low, seconds.value, seconds.high)))
+
+
 def _hours(seconds: float) -> str:
     return number(seconds / SECONDS_PER_HOUR)
 
@@ -290,11 +311,12 @@ def _kwh(energy: Interval) -> str:
     return energy_wh(energy.value)
 
 
-def _ends(energy: Interval) -> str:
-    if energy.is_exact:
+def _ends(of: Total) -> str:
+    """The ends of a total's energy, which has none where every request was measured."""
+    if of.is_measured:
         return "measured"
-    is_large = energy.value >= JOULES_PER_KILOWATT_HOUR
-    size, unit = (JOULES_PER_KILOWATT_HOUR, "kWh") if is_large else (JOULES_PER_WATT_HOUR, "Wh")
+    energy = of.energy_j
+    size, unit = energy_unit(energy.value)
     return f"{number(energy.low / size)} to {number(energy.high / size)} {unit}"
 
 
@@ -303,14 +325,15 @@ def _mass(grams: Interval) -> tuple[float, str]:
     return (GRAMS_PER_KILOGRAM, "kg") if grams.value >= GRAMS_PER_KILOGRAM else (1.0, "g")
 
 
-def _grams(grams: Interval) -> str:
+def _carbon_words(cells: pl.DataFrame) -> tuple[str, str]:
+    """Carbon of cells, which is more where it is not known of some of them, and its ends; empty for none."""
+    grams = carbon_of(cells)
+    if grams is None:
+        return NOT_KNOWN, ""
     size, unit = _mass(grams)
-    return f"{number(grams.value / size)} {unit}"
-
-
-def _ends_of_grams(grams: Interval) -> str:
-    size, unit = _mass(grams)
-    return f"{number(grams.low / size)} to {number(grams.high / size)} {unit}"
+    least = "at least " if cells[CARBON].null_count() else ""
+    ends = f"{number(grams.low / size)} to {number(grams.high / size)} {unit}"
+    return f"{least}{number(grams.value / size)} {unit}", ends
 
 
 def facts(ledger: Ledger) -> Mapping[str, object]:
