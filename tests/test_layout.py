@@ -20,7 +20,7 @@ PACKAGE = SOURCE / "joulecast"
 ORDER = [
     ("extras",),
     ("errors", "units", "presented", "records"),
-    ("files", "boundary"),
+    ("files", "boundary", "cluster"),
     ("uncertainty",),
     ("data",),
     ("architecture", "hardware", "runtime"),

@@ -1,10 +1,11 @@
-"""Optional dependencies: which are there, and what installs the others from where a person stands."""
+"""What is installed: joulecast's version, optional dependencies, and what installs those that are missing."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Mapping
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,14 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
     "mcp": {"mcp": "mcp"},
 }
 CHECKOUT: Final = Path(__file__).resolve().parents[2]  # where this runs from the sources
+
+
+def own_version() -> str:
+    """joulecast's version; it may be run without being installed."""
+    try:
+        return metadata.version("joulecast")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def missing(extras: Iterable[str]) -> tuple[str, ...]:

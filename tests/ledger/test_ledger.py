@@ -18,7 +18,7 @@ import pytest
 
 import joulecast
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
-from joulecast.ledger import make
+from joulecast.ledger import nodes
 from joulecast.ledger.folder import PARTS, Folder
 from joulecast.ledger.log import FUTURE, Partition
 from joulecast.ledger.make import Ledger, make_ledger
@@ -97,7 +97,7 @@ def test_what_is_finished_is_not_read_again(
         read.append(one.path)
         return cells_of(one, *rest)
 
-    monkeypatch.setattr(make, "cells_of", noted)
+    monkeypatch.setattr(nodes, "cells_of", noted)
     again = make_ledger(paths, tmp_path / "out")
     assert read == paths[2:]
     assert total(again.cells, "roofline").requests > total(first.cells, "roofline").requests

@@ -20,7 +20,9 @@ from typing import Any
 import pytest
 
 from command import exit_status as command
+from joulecast.cluster import connected
 from joulecast.errors import InputError, MeasureError, MissingExtraError
+from joulecast.extras import own_version
 from joulecast.measure import campaign_plan as plan
 from joulecast.measure import fleet
 from joulecast.measure import node as node_of_fleet
@@ -32,7 +34,7 @@ from joulecast.measure.protocol import Settings
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
 from joulecast.measure.store import NewTask, Store
-from joulecast.measure.task import Outcome, own_version
+from joulecast.measure.task import Outcome
 from joulecast.measure.virtual import VirtualSubject
 from joulecast.runs import RunTable
 
@@ -423,7 +425,7 @@ def test_ray_tells_its_makers_nothing_unless_asked_to(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", before or "")
     if before is None:
         monkeypatch.delenv("RAY_USAGE_STATS_ENABLED")
-    with fleet.connected("auto"):
+    with connected("auto", "a test"):
         pass
     assert seen == [after]
 

@@ -59,6 +59,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="GPU=COUNT,...",
         help="GPUs that were there all the time: what they drew while they waited",
     )
+    where(
+        "--cluster",
+        metavar="ADDRESS",
+        help="files are read by the nodes of a Ray cluster: auto, or HOST:PORT",
+    )
     runtime_options(command)
     site_options(command)
     output = command.add_argument_group(OUTPUT)
@@ -75,7 +80,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
-    from joulecast import __version__
     from joulecast.footprint.grid.times import zone_of
     from joulecast.ledger.idle import read_fleet
     from joulecast.ledger.make import make_ledger
@@ -84,7 +88,6 @@ def _make(options: argparse.Namespace) -> int:
 
     if options.out is None:
         raise InputError("--out is missing: the folder that the ledger goes into, e.g. --out ledger")
-    made_by = f"joulecast {__version__}"
     meanings = _meanings(options)
     by = tuple(name.strip() for name in options.by.split(",")) if options.by else ()
     values = {name: getattr(options, name) for name in GIVEN}
@@ -99,9 +102,9 @@ def _make(options: argparse.Namespace) -> int:
         sites=_sites(options, meanings),
         fleet=None if options.fleet is None else read_fleet(options.fleet),
         tell=say,
-        made_by=made_by,
+        cluster=options.cluster,
     )
-    write_ledger(done, Path(options.out), made_by)
+    write_ledger(done, Path(options.out))
     if options.json:
         print_json(facts(done))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from joulecast.errors import InputError, UnknownNameError
+from joulecast.extras import own_version
 from joulecast.files.paths import guarding_inputs
 from joulecast.footprint.tables.columns import Sites
 from joulecast.forecast.estimate import LawChoice, resolve_law
@@ -23,6 +24,7 @@ from joulecast.ledger.footprints import with_footprints
 from joulecast.ledger.idle import Idle, idle_of
 from joulecast.ledger.log import Partition, first_of, names_of, partitions_of
 from joulecast.ledger.meanings import MEANINGS, Meanings, by_names
+from joulecast.ledger.nodes import Job, read_on_nodes
 from joulecast.ledger.partition import (
     BEGIN,
     BUILT_IN,
@@ -32,7 +34,6 @@ from joulecast.ledger.partition import (
     REASON,
     REQUESTS,
     Cells,
-    cells_of,
 )
 from joulecast.question.question import ask
 from joulecast.question.setting import KEYS, Setting
@@ -95,7 +96,7 @@ def make_ledger(
     sites: Sites | None = None,
     fleet: Mapping[str, int] | None = None,
     tell: Tell | None = None,
-    made_by: str = "joulecast",
+    cluster: str | None = None,
 ) -> Ledger:
     """Read a log, add it up, and keep finished partitions in the folder `out`.
 
@@ -109,7 +110,8 @@ def make_ledger(
     sites : where the requests ran, for carbon, water and money.
     fleet : GPUs, by name, that were there all the time, and how many: what they drew while they waited.
     tell : called with a line on each partition.
-    made_by : the program and its version, under another of which partitions are read again.
+    cluster : of Ray nodes that read the partitions, ``"auto"`` or ``"HOST:PORT"``; by default this machine
+        does.
 
     Raises
     ------
@@ -123,19 +125,34 @@ def make_ledger(
     with guarding_inputs():
         partitions = partitions_of(paths)
         folder = Folder(Path(out))
-        oracle, said = Oracle(chosen), values or {}
-        found = []
-        for number, partition in enumerate(partitions, 1):
-            asked = _asked_of(partition, meanings).given(said, zone)
-            name = _name(partition, asked, by, chosen, (hourly, made_by))
-            cells = folder.find(name)
-            if cells is None:
-                cells = cells_of(partition, asked, by, oracle, hourly)
-                folder.keep(name, partition, cells)
+        jobs = []
+        for partition in partitions:
+            asked = _asked_of(partition, meanings).given(values or {}, zone)
+            name = _name(partition, asked, by, chosen, hourly)
+            jobs.append(Job(name, partition, asked, tuple(by), hourly))
+        found: dict[str, Cells] = {}
+        for job, cells in _read(jobs, folder, chosen, cluster):
+            found[job.name] = cells
             if tell is not None:
-                tell(f"{number} of {len(partitions)}: {partition.where}, {cells.rows:,} rows")
-            found.append(cells)
-    return _merged(found, partitions, chosen, tuple(by), sites, fleet or {})
+                tell(f"{len(found)} of {len(jobs)}: {job.partition.where}, {cells.rows:,} rows")
+    in_order = [found[job.name] for job in jobs]
+    return _merged(in_order, partitions, chosen, tuple(by), sites, fleet or {})
+
+
+def _read(jobs: Sequence[Job], folder: Folder, law: Law, cluster: str | None) -> Iterator[tuple[Job, Cells]]:
+    """Jobs with what became of them: finished ones first, then the others, each kept when it is."""
+    left = []
+    for job in jobs:
+        known = folder.find(job.name)
+        if known is None:
+            left.append(job)
+        else:
+            yield job, known
+    oracle = Oracle(law)
+    here = ((job, job.read(oracle)) for job in left)
+    for job, cells in here if cluster is None else read_on_nodes(left, law, cluster):
+        folder.keep(job.name, job.partition, cells)
+        yield job, cells
 
 
 def meanings_of_first(paths: Sequence[str]) -> Meanings:
@@ -170,16 +187,15 @@ def _asked_of(partition: Partition, meanings: Meanings | None) -> Meanings:
     return meanings or by_names(names_of(partition), partition.where)
 
 
-def _name(
-    partition: Partition, meanings: Meanings, by: Sequence[str], law: Law, how: tuple[bool, str]
-) -> str:
+def _name(partition: Partition, meanings: Meanings, by: Sequence[str], law: Law, hourly: bool) -> str:
     """What tells a finished partition from one of another log, or that was asked otherwise."""
     asked = (
         law.name,
         hashlib.sha256(repr(law).encode()).hexdigest(),
         repr(meanings),
         tuple(by),
-        *how,
+        hourly,
+        own_version(),
     )
     return hashlib.sha256(f"{partition.digest}\n{asked!r}".encode()).hexdigest()[:24]
 

@@ -13,26 +13,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from joulecast.errors import InputError, MeasureError, MissingExtraError, in_short, shown
+from joulecast.cluster import connected
+from joulecast.errors import MeasureError, in_short
+from joulecast.extras import own_version
 from joulecast.measure import store as stores
 from joulecast.measure.campaign import Progress, progress_of, settle, time_scale, waiting, within
 from joulecast.measure.database import StoreError
 from joulecast.measure.node import ACCELERATOR, Answer, Node, Source, gpu_name, introduce, known_gpu, run_task
 from joulecast.measure.protocol import Settings
 from joulecast.measure.store import Claim, LostError, Store
-from joulecast.measure.task import Outcome, own_version
+from joulecast.measure.task import Outcome
 from joulecast.units import counted
 
 LOOK_S: Final = 5.0  # between looks for nodes that joined
 WAIT_S: Final = 1.0  # longest wait for a result before leases are renewed and nodes looked for
-REACH_S: Final = 5.0  # to reach the cluster's address
 
 
 def run_fleet(
@@ -63,7 +62,7 @@ def run_fleet(
     MeasureError
         The cluster cannot be reached, or none of its nodes can measure.
     """
-    with connected(address) as ray:
+    with connected(address, "a campaign over several machines") as ray:
         driver = _Driver(ray, store, settings, source, budget_s, on_progress, on_news)
         driver.version = version or own_version()
         return driver.run()
@@ -296,62 +295,6 @@ class _Driver:
 
 
 # --- Ray ------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Ray, connected to a cluster within the block.
-
-    Raises MissingExtraError without Ray, MeasureError when no cluster answers.
-    """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of its future default
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # what Ray would send to its makers, unasked
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("fleet", "a campaign over several machines") from None
-    _check_address(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except Exception as error:
-        raise MeasureError(
-            f"no Ray cluster can be used at {shown(address)} ({in_short(error)}); start one with "
-            "`ray start --head --disable-usage-stats` and run this on one of its machines"
-        ) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Refuse at once what would take Ray a minute."""
-    if address == "auto":
-        return
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or "/" in host:
-        raise InputError(f"{shown(address)} is no address of a Ray cluster; expected auto or HOST:PORT")
-    try:
-        reply = _greet(host, int(port))
-    except (OSError, OverflowError) as error:
-        raise MeasureError(f"nothing answers at {address} ({in_short(error)}); {_EXPECTED}") from error
-    if reply[3:4] != _SETTINGS and os.environ.get("RAY_USE_TLS", "0") == "0":
-        raise MeasureError(f"what answers at {address} is not Ray; {_EXPECTED}")
-
-
-_EXPECTED: Final = "expected the head node of a Ray cluster, as `ray start --head` prints it"
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-_SETTINGS: Final = b"\4"  # the type of the frame with which HTTP/2, and so Ray's gRPC, begins
-
-
-def _greet(host: str, port: int) -> bytes:
-    """The first bytes of an answer in HTTP/2; none when there is none in time. Raises OSError."""
-    with socket.create_connection((host, port), timeout=REACH_S) as connection:
-        connection.sendall(_PREFACE)
-        try:
-            return connection.recv(9)
-        except OSError:
-            return b""
 
 
 def gpu_nodes(ray: Any) -> list[Node]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from joulecast.errors import in_short, shown
+from joulecast.extras import own_version
 from joulecast.hardware import catalogued
 from joulecast.measure.meter import Meter
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.protocol import Repeat, Settings
 from joulecast.measure.records import Environment, TaskSpec
 from joulecast.measure.replay import ReplayMeter, Trace, VirtualClock
-from joulecast.measure.task import Outcome, Subject, attempt, own_version
+from joulecast.measure.task import Outcome, Subject, attempt
 from joulecast.measure.virtual import VirtualSubject
 
 ACCELERATOR: Final = "accelerator_type:"  # how Ray names the resource that tells a node's GPU

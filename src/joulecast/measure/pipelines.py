@@ -23,10 +23,11 @@ from joulecast.compute.arguments import FRAME_ARGUMENTS, MASK_ARGUMENTS, MOST_AR
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MeasureError, in_short, kind_in_short, shown
+from joulecast.extras import own_version
 from joulecast.measure.dissect import denoising_steps, distinct, recorded_calls
 from joulecast.measure.nvml import NvmlMeter
 from joulecast.measure.records import RANDOM, TRAINED, Output, Software, TaskSpec, TorchState
-from joulecast.measure.task import ComponentWork, Dissection, TooLargeError, own_version
+from joulecast.measure.task import ComponentWork, Dissection, TooLargeError
 from joulecast.question.inputs import ALL_STEPS
 
 import torch  # isort: skip - after build, which says so when the extra is missing

@@ -12,12 +12,12 @@ import math
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Final, Protocol
 
 from joulecast.boundary import measured_dynamic_j
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import JoulecastError
+from joulecast.extras import own_version
 from joulecast.files.plain import finite
 from joulecast.measure.database import StoreError
 from joulecast.measure.meter import Meter
@@ -314,11 +314,3 @@ def environment_of(subject: Subject, meter: Meter, settings: Settings) -> Enviro
         protocol=dataclasses.replace(settings, most_s=None),
         software=subject.facts(),
     )
-
-
-def own_version() -> str:
-    """joulecast's version; it need not be installed to measure."""
-    try:
-        return metadata.version("joulecast")
-    except metadata.PackageNotFoundError:
-        return "not installed"

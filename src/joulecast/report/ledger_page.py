@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from joulecast.errors import MissingExtraError
+from joulecast.extras import own_version
 from joulecast.files.plain import json_text, plain
 from joulecast.ledger.folder import CELLS, DRIFT, KIND, MANIFEST, SET_ASIDE, TOTALS, Folder
 from joulecast.ledger.make import Ledger
@@ -38,7 +39,7 @@ MOST_DRAWN: Final = 40
 MOST_LISTED: Final = 200  # of a table on the page
 
 
-def write_ledger(ledger: Ledger, folder: Path, made_by: str = "joulecast") -> None:
+def write_ledger(ledger: Ledger, folder: Path) -> None:
     """Write a ledger's files, the manifest before the page. Raises InputError where that is not possible."""
     import polars as pl
 
@@ -51,16 +52,16 @@ def write_ledger(ledger: Ledger, folder: Path, made_by: str = "joulecast") -> No
         page.csv_text([drift_record(one) for one in drifts(ledger.cells)], DRIFTS),
     )
     place.table(SET_ASIDE, ledger.set_aside.with_columns(pl.col("reason").str.replace_all("\n", " ")))
-    place.text(MANIFEST, json_text(plain(manifest(ledger, made_by))) + "\n")
+    place.text(MANIFEST, json_text(plain(manifest(ledger))) + "\n")
     place.text(page.INDEX, _page(ledger))
 
 
-def manifest(ledger: Ledger, made_by: str) -> dict[str, object]:
+def manifest(ledger: Ledger) -> dict[str, object]:
     """What a ledger was made from, and what it came to."""
     told = ledger.law.describe()
     return {
         "kind": KIND,
-        "made_by": made_by,
+        "made_by": f"joulecast {own_version()}",
         "python": platform.python_version(),
         **facts(ledger),
         "law": {"name": told.name, "form": told.form, "runs": told.fitted_on.runs},
