@@ -264,4 +264,4 @@ def test_a_gpu_that_is_none_is_refused(
     command: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*command, "--gpu", "H1000") == 2
-    assert "unknown GPU 'H1000'; see" in capsys.readouterr().err
+    assert "unknown GPU 'H1000'; did you mean H100" in capsys.readouterr().err

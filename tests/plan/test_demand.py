@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from joulecast import data
 from joulecast.architecture.workload import Workload
 from joulecast.cli import main
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
@@ -285,3 +286,14 @@ def test_each_doubt_is_a_warning_of_its_own_and_names_what_it_is_of() -> None:
     steps = "steps outside the fitted 10 to 50 (of energies), so the range is wider"
     assert f"flux.1-schnell on H100-SXM5-80GB: {steps}" in told
     assert not any("; " in words for words in told)
+
+
+def test_engine_and_profile_files_lie_beside_the_plan(tmp_path: Path) -> None:
+    (tmp_path / "ours.toml").write_text('name = "ours"\ntitle = "Ours"\nhost_left = 0.5\n')
+    profile = data.read_text("profiles/sdxl.json")
+    (tmp_path / "mine.json").write_text(profile)
+    text = TEXT.replace('model = "sdxl"', 'model = "mine.json"\nengine = "ours.toml"', 1)
+    assert text != TEXT
+    (tmp_path / "plan.toml").write_text(text)
+    (option, *_) = read_demand(tmp_path / "plan.toml").problem.options
+    assert "ours" in option.label

@@ -51,6 +51,23 @@ def test_unknown_name_offers_near_ones() -> None:
 
 
 @pytest.mark.parametrize(
+    ("slip", "meant"),
+    [("H1000", "H100"), ("H10", "H100"), ("L4OS", "L40S"), ("A1O0", "A100"), ("RTX 409", "RTX 4090"),
+     ("H201", "H200")],
+)  # fmt: skip
+def test_a_slip_in_a_number_is_told(slip: str, meant: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"did you mean .*{meant}"):
+        gpu(slip)
+
+
+@pytest.mark.parametrize("name", ["H50", "A11", "Z100", "G5.xlarge"])
+def test_another_number_is_no_slip(name: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        gpu(name)
+    assert not caught.value.near
+
+
+@pytest.mark.parametrize(
     ("name", "count", "single"),
     [
         ("2 x Tesla V100-PCIE-32GB", 2, "Tesla V100-PCIE-32GB"),

@@ -27,7 +27,7 @@ from joulecast.forecast.estimate import resolve_law
 from joulecast.forecast.memory import in_full
 from joulecast.forecast.predictor import predict_questions
 from joulecast.hardware import Gpu
-from joulecast.plan.offers import Assumption, Said, gpu_offered, place_offered
+from joulecast.plan.offers import Assumption, Said, beside, gpu_offered, place_offered
 from joulecast.plan.possible import cannot_run, cannot_run_so, too_large
 from joulecast.plan.problem import OBJECTIVES, GpuType, Option, Place, Problem, Service
 from joulecast.plan.table import Table
@@ -43,6 +43,7 @@ MOST_BYTES = 1_000_000
 MOST_HOURS = 8784
 BATCH_SIZES = (1, 2, 4, 8, 16)
 LEAST_IMAGES = 1e-3  # in an hour, where there are any: less is a slip, and no solver tells it from nothing
+_FILES = ("model", "engine")  # may be files, a profile or an engine
 _ASKED = (
     "size", "width", "height", "steps", "precision", "passes", "guidance", "true_cfg_scale",
     "negative_prompt", "text_tokens", "frames", "fps", "seconds", "strength", "input_image", "control",
@@ -97,7 +98,7 @@ def demand_of(content: Mapping[str, Any], folder: Path = Path()) -> Demand:
     services, configurations = [], []
     for s, table in enumerate(root.tables("services")):
         services.append(_service(table, s, hours))
-        configurations += _configurations(table, s, services[-1])
+        configurations += _configurations(table, s, services[-1], folder)
         table.done()
     _distinct([service.name for service in services], "services")
     _check_demand(services)
@@ -178,15 +179,15 @@ class _Configuration:
         return replace(self.asked, gpu=device, batch_size=batch_size)
 
 
-def _configurations(table: Table, number: int, service: Service) -> list[_Configuration]:
-    found = [_configuration(t, number) for t in table.tables("configurations")]
+def _configurations(table: Table, number: int, service: Service, folder: Path) -> list[_Configuration]:
+    found = [_configuration(t, number, folder) for t in table.tables("configurations")]
     without = [c.where for c in found if c.quality is None]
     if service.min_quality is not None and without:
         raise InputError(f"{table.where}.min_quality needs the quality of {without[0]}")
     return found
 
 
-def _configuration(table: Table, service: int) -> _Configuration:
+def _configuration(table: Table, service: int, folder: Path) -> _Configuration:
     model = table.text("model")
     if model is None:
         raise InputError(f'{table.where} needs a model, e.g. model = "sdxl"')
@@ -194,7 +195,9 @@ def _configuration(table: Table, service: int) -> _Configuration:
     if sizes is not None and (not isinstance(sizes, list) or not sizes):
         raise InputError(f"{table.where}.batch_sizes must be a list of whole numbers, e.g. [1, 4, 16]")
     try:
-        asked = Setting.of({**table.asked(_ASKED), "model": model})
+        given = {**table.asked(_ASKED), "model": model}
+        files = {key: beside(name, folder) for key in _FILES if isinstance(name := given.get(key), str)}
+        asked = Setting.of({**given, **files})
         told_of_runtime(asked, work_of(asked))
     except InputError as error:
         raise InputError(f"{table.where}: {error}") from error

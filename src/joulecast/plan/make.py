@@ -54,7 +54,7 @@ def make_plan(
         precision = "fp16"
         passes = 2                   # or guidance, true_cfg_scale, negative_prompt
         # of models that make videos: frames = 81, or seconds = 5 and fps = 16
-        # how it runs: engine = "sglang", quantization = "fp8", gpus = 2 (for each image together)
+        # how it runs: engine = "sglang" or a file, quantization = "fp8", gpus = 2 (for each image together)
         batch_sizes = [1, 4, 16]     # 1, 2, 4, 8 and 16 by default
         quality = 0.8                # any scale
 

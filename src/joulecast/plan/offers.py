@@ -21,6 +21,7 @@ from joulecast.plan.problem import GpuType, Place
 from joulecast.plan.table import Table
 from joulecast.question.gpus import gpu as find_gpu
 
+FILES = (".toml", ".json")  # of GPUs and engines, and of profiles
 _SOURCES = ("hourly", "file", "intensity")
 
 
@@ -51,7 +52,7 @@ def gpu_offered(table: Table, folder: Path, said: Said) -> tuple[GpuType, Gpu]:
     name = table.text("name")
     if name is None:
         raise InputError(f'{table.where} needs a name, e.g. name = "H100"')
-    device = _find_gpu(name, folder)
+    device = find_gpu(beside(name, folder))
     idle, idle_source = idle_power_w(device), device.sources.get("idle_power", "the catalogue")
     if device.idle_power_w is None:
         idle_source = f"{UNKNOWN_IDLE_SHARE:.0%} of its power limit: nobody measured it"
@@ -76,10 +77,10 @@ def gpu_offered(table: Table, folder: Path, said: Said) -> tuple[GpuType, Gpu]:
     return found, device
 
 
-def _find_gpu(name: str, folder: Path) -> Gpu:
-    """A GPU by its name or file; a file beside the demand file goes before one where the program runs."""
-    beside = folder / name
-    return find_gpu(str(beside) if name.casefold().endswith(".toml") and may_be_file(beside) else name)
+def beside(name: str, folder: Path) -> str:
+    """A name, or the path of a file: one beside the demand file goes before one where the program runs."""
+    path = folder / name
+    return str(path) if name.casefold().endswith(FILES) and may_be_file(path) else name
 
 
 def place_offered(
@@ -148,7 +149,7 @@ def _counts(table: Table, kinds: tuple[GpuType, ...], folder: Path) -> tuple[int
         raise InputError(f"{table.where}.gpus must be like {{ H100 = 100 }}, not {shown(offered)}")
     found: dict[str, int | None] = {}
     for text, count in offered.items():
-        name = _find_gpu(str(text), folder).name
+        name = find_gpu(beside(str(text), folder)).name
         if name not in [kind.name for kind in kinds]:
             raise InputError(f"{table.where}.gpus has {shown(text)}, which is not in [[gpus]]")
         if name in found:

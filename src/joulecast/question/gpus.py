@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from string import digits
 from typing import Final
@@ -80,14 +80,21 @@ def count_and_name(text: str) -> tuple[int, str]:
 def _alike(name: str) -> list[str]:
     """Names of the catalogue that say the same model number as a name: A100 is not what A10G means.
 
-    Where none does, those of a number that ends in another digit: H200, for H201.
+    Where none does, those of the number that a slip would have made it of: an O for a 0, a 0 too many or
+    too few, or, in a long one, another last digit: H200, for H201.
     """
-    number, known = model_number(name), _by_number()
-    if number in known:
-        return known[number]
-    if len(number) < SURE_NUMBER or not number[-1].isdigit():
-        return []
-    return [one for digit in digits if number[:-1] + digit in known for one in known[number[:-1] + digit]]
+    known = _by_number()
+    return next((known[one] for one in _slips(model_number(name)) if one in known), [])
+
+
+def _slips(number: str) -> Iterator[str]:
+    """A model number, and those that it may have been meant for."""
+    yield number
+    yield re.sub(r"(?<=[\do])o|o(?=[\do]*\d)", "0", number)
+    yield number.removesuffix("0")
+    yield number + "0"
+    if len(number) >= SURE_NUMBER and number[-1].isdigit():
+        yield from (number[:-1] + digit for digit in digits)
 
 
 @cache
