@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from joulecast.compute.output import IMAGE
@@ -11,6 +12,7 @@ from joulecast.files.streams import as_given
 if TYPE_CHECKING:
     from joulecast.forecast.estimate import Estimate
     from joulecast.hardware import Gpu
+    from joulecast.law.law import FittedOn
 
 
 def record(guess: Estimate) -> dict[str, object]:
@@ -89,8 +91,13 @@ def _law_record(guess: Estimate) -> dict[str, object]:
     return {
         "name": facts.name,
         "form": facts.form,
-        "fitted_on": dataclasses.asdict(facts.fitted_on),
+        "fitted_on": _fitted_on(facts.fitted_on),
         "familiarity": guess.familiarity,
         "timed_familiarity": guess.timed_familiarity,
         "held_out_error": error.to_dict(),
     }
+
+
+def _fitted_on(runs: FittedOn) -> Mapping[str, object]:
+    """The runs of a law, but for the long lists of which runtime was measured on what: its file has them."""
+    return {name: value for name, value in dataclasses.asdict(runs).items() if name != "kinds"}
