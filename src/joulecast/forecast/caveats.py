@@ -7,6 +7,7 @@ computed in columns). The law adds its own: see `Law.outside`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -111,7 +112,7 @@ def way_of(precision: str, runtime: Runtime, whole: bool = False) -> str:
     The runtime is told as laws tell them apart, or the `whole` of it, with how GPUs share the work.
     """
     told = [f"in {precision}"] if FORMATS[precision] == precision else []
-    name = runtime.kind.label if whole else runtime.family
+    name = replace(runtime, power_limit_w=None).label if whole else runtime.family
     return " ".join([*told, *([] if runtime.is_reference else [f"under {name}"])])
 
 
