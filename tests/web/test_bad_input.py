@@ -145,6 +145,21 @@ def test_absurd_values_are_told(client: TestClient, body: dict[str, object]) -> 
     assert len(found.text) < 1000
 
 
+@pytest.mark.parametrize("key", ["pue", "price_per_kwh", "host_overhead", "wue", "life_years", "intensity"])
+def test_yes_is_no_number_also_after_one(client: TestClient, key: str) -> None:
+    """True == 1 in Python: an answer that is kept for 1 is none for it."""
+    body = {"model": "sdxl", "region": "FR"} if key != "intensity" else {"model": "sdxl"}
+    assert client.post("/v1/estimate", json={**body, key: 1}).status_code == 200
+    for value in (True, False):
+        told = refused(client, "/v1/estimate", json.dumps({**body, key: value}), 422)["detail"]
+        assert told == f"{key} is text or a number, not {value}"
+
+
+def test_a_number_of_images_is_of_a_place(client: TestClient) -> None:
+    told = refused(client, "/v1/estimate", '{"model": "sdxl", "images": 5}', 422)["detail"]
+    assert told == "images are of a footprint: give a region, an intensity or an hourly series"
+
+
 @pytest.mark.parametrize(
     "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
 )

@@ -413,6 +413,34 @@ def test_what_is_wrong_is_told_in_one_line(
     assert "\n" not in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("value", [[1], {"a": 1}, True])
+@pytest.mark.parametrize(
+    "key", ["model", "gpu", "law", "region", "hourly", "at", "timezone", "currency", "pue"]
+)
+def test_a_value_of_another_kind_is_told(client: TestClient, key: str, value: object) -> None:
+    """At every door of the page that takes a setting or a change of one."""
+    setting = {"model": "sdxl", "gpu": "L4", "region": "FR"}
+    bodies = [
+        ("/page/explore", {"setting": {**setting, key: value}}),
+        ("/page/elsewhere", {"setting": {**setting, key: value}}),
+        ("/page/compare", {"setting": {**setting, key: value}, "change": {"steps": 5}}),
+        ("/page/compare", {"setting": setting, "change": {key: value}}),
+    ]
+    for path, body in bodies:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422, (path, answer.text)
+        assert answer.json()["detail"].startswith(f"{key} is text")
+
+
+def test_more_keys_than_any_setting_has_are_not_looked_up(client: TestClient) -> None:
+    many = {f"key{i}": i for i in range(101)}
+    for body in ({"setting": many}, {"setting": SETTING, "change": many}, {"setting": many, "change": {}}):
+        for path in ("/page/compare",) if "change" in body else ("/page/explore", "/page/elsewhere"):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "a request has at most 100 keys, not 101"
+
+
 @pytest.mark.parametrize("key", ["model", "gpu", "hourly"])
 def test_no_file_is_read_for_a_setting(client: TestClient, tmp_path: Path, key: str) -> None:
     there = tmp_path / "secret.toml"

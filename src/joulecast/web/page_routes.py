@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from joulecast.web import page, page_choices, page_compare, page_plan
-from joulecast.web.asking import Body, Defaults
+from joulecast.web.asking import Body, Defaults, checked
 from joulecast.web.safety import body_of, decoded
 
 JSON: Final = "application/json"
@@ -55,15 +55,15 @@ def routes(defaults: Defaults, beside: Beside) -> Mount:
     def one(find: Callable[[Mapping[str, object]], object]) -> Callable[[bytes], Found]:
         def asked(body: bytes) -> Found:
             asked = decoded(body, _SETTING)
-            given, text = defaults.fill(asked.setting), asked.profile
+            given, text = defaults.fill(checked(asked.setting)), asked.profile
             return lambda: find(given if text is None else {**given, "model": page.dropped(text)})
 
         return asked
 
     def change(body: bytes) -> Found:
         asked = decoded(body, _CHANGE)
-        given = defaults.fill(asked.setting)
-        return lambda: page_compare.compared(given, asked.change)
+        given, changes = defaults.fill(checked(asked.setting)), checked(asked.change)
+        return lambda: page_compare.compared(given, changes)
 
     def demand(body: bytes) -> Found:
         text = decoded(body, _DEMAND).demand
