@@ -312,6 +312,29 @@ def test_the_copied_python_says_the_same(
     assert ("carbon" in capsys.readouterr().out) == ("region" in setting)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("guidance", 3.4567891, "--guidance 3.4567891"),
+        ("price_per_kwh", 0.12345678, "--price-per-kwh 0.12345678"),
+        ("price_per_kwh", 1234.5678, "--price-per-kwh 1234.5678"),
+        ("life_years", 4.0, "--life-years 4"),
+        ("intensity", 1234.567, "--intensity 1234.567"),
+        ("wue", 1e-05, "--wue 1e-05"),
+    ],
+)
+def test_numbers_are_copied_whole(
+    client: TestClient, run: Command, key: str, value: float, told: str
+) -> None:
+    """Not to six digits: the command prints what the page shows."""
+    place = {} if key == "intensity" else {"region": "FR"}
+    found = explored(client, model="qwen-image", gpu="L40S", **place, **{key: value})
+    assert f" {told}" in found["copies"]["command"]
+    assert f"{key}={value!r}" in found["copies"]["python"]
+    done = run(*shlex.split(found["copies"]["command"])[1:], "--json")
+    assert json.loads(done.out)["footprint"]["carbon_g"] == found["footprint"]["carbon_g"]
+
+
 def test_the_sentence_has_boundary_range_and_source(client: TestClient) -> None:
     found = explored(client, **SETTING)
     told = found["copies"]["sentence"]
