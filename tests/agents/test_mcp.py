@@ -111,7 +111,7 @@ def test_an_agent_asks_every_tool(tmp_path: Path, run: Command) -> None:
             ({**SDXL, "gpu": 5}, "gpu is text, not 5"),
             ({**SDXL, "region": ["FR"]}, "region is text"),
             ({**SDXL, "pue": {"a": 1}}, "pue is text or a number"),
-            ({**SDXL, "steps": {}}, "steps is text or a number"),
+            ({**SDXL, "steps": {}}, "steps must be a whole number, not {}"),
             ({**SDXL, "full": "yes"}, "full is true or false"),
             ({**SDXL, "images": 4}, "images are of a footprint"),
         ):
