@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from starlette.testclient import TestClient
 
 import joulecast
 from command import Command
+from joulecast import data
+from joulecast.errors import JoulecastError, check_extras
 from joulecast.hardware import gpu_toml
 from joulecast.web import app as application
 from joulecast.web import safety
@@ -323,6 +326,43 @@ def test_no_file_is_read_for_a_request(
         row = client.post("/v1/estimate", json=[setting]).json()["estimates"][0]
         assert "read or written" in row["error"] or "unknown" in row["error"]
     assert opened == []
+
+
+ADVISED: list[dict[str, str]] = [
+    {"gpu": "zzzz"}, {"gpu": "Tesla T40x"}, {"law": "zz"}, {"hourly": "zz"}, {"hourly": ""},
+    {"hourly": "zz.csv"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ADVISED, ids=str)
+def test_no_file_is_advised_where_none_is_read(client: TestClient, change: dict[str, str]) -> None:
+    """The command line advises one, in the same words."""
+    setting = {"model": "sdxl", "gpu": H100, **change}
+    told = client.post("/v1/estimate", json=setting).json()["detail"]
+    assert not re.search(r"give a file|is a file, e\.g|\(\.[a-z]+", told), told
+    with pytest.raises(JoulecastError) as error:
+        joulecast.what_if(setting, {"steps": 9})
+    assert "file" in str(error.value)
+
+
+def test_a_gpu_that_was_left_out_says_why_and_advises_no_file(client: TestClient) -> None:
+    row = data.read_table("gpus_left_out.csv")[0]
+    name = row["names"].partition(";")[0]
+    told = client.post("/v1/estimate", json={"model": "sdxl", "gpu": name}).json()["detail"]
+    assert told.endswith(row["why"])
+    with pytest.raises(JoulecastError, match="describe it in a GPU file"):
+        joulecast.gpu(name)
+
+
+def test_what_installs_an_extra_is_told_to_who_can_install_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not to who asks from elsewhere: it names the server's folders."""
+    monkeypatch.setattr("joulecast.extras._is_there", lambda module: module != "scipy")
+    told = refused(client, "/v1/plan", "{}", 501)["detail"]
+    assert told == "solving a plan needs the extra `plan`, which is not installed where joulecast answers"
+    with pytest.raises(JoulecastError, match="the extra `plan`: pip install"):
+        check_extras("solving a plan", "plan")
 
 
 def test_no_file_of_a_plan_is_read(files: Path, client: TestClient) -> None:
