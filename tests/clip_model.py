@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from joulecast.architecture.catalogue import find_model
+from joulecast.architecture.catalogue import find_listed, find_model
 from joulecast.compute.operators import DENOISER, Component, OperatorTable
 from joulecast.compute.polynomial import ONE
 from joulecast.compute.profile import ComputeProfile
@@ -59,6 +59,7 @@ def list_clip_model(patch: pytest.MonkeyPatch, path: str = NAME) -> None:
     known = {NAME: clips, path: clips}
     looking_up = {
         "find_model": lambda name: NAME if name in known else find_model(name),
+        "find_listed": lambda name: NAME if name in known else find_listed(name),
         "packaged_profile": lambda name: known.get(name) or packaged_profile(name),
         "load_profile": lambda name: known[name] if str(name) in known else load_profile(name),
     }

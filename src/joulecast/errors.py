@@ -26,6 +26,10 @@ from functools import lru_cache
 class JoulecastError(Exception):
     """Root of all errors joulecast raises on purpose; each can come from another process as it is."""
 
+    def for_others(self) -> str:
+        """The message for who asks from elsewhere: nothing of this computer's is in it."""
+        return str(self)
+
     def __reduce__(self) -> tuple[object, ...]:
         return _as_it_was, (type(self), self.args, self.__dict__)
 
@@ -97,7 +101,12 @@ class MissingExtraError(JoulecastError, ImportError):
         self.extra = extra
         extras = (extra,) if isinstance(extra, str) else extra
         named = ("the extra " if len(extras) == 1 else "the extras ") + " and ".join(f"`{e}`" for e in extras)
-        super().__init__(f"{purpose} needs {named}: {install_command(extras)}")
+        self.need = f"{purpose} needs {named}"
+        super().__init__(f"{self.need}: {install_command(extras)}")
+
+    def for_others(self) -> str:
+        """What is needed, and no command with this computer's folders."""
+        return f"{self.need}, which is not installed where joulecast answers"
 
 
 def check_extras(purpose: str, *extras: str) -> None:

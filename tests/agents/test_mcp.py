@@ -16,6 +16,7 @@ from mcp import ClientSession, StdioServerParameters, stdio_client
 import joulecast
 from command import Command, refused
 from joulecast import extras
+from joulecast.agents.server import _result
 from joulecast.agents.tools import TOOLS
 
 Talk = Callable[[ClientSession], Awaitable[None]]
@@ -111,7 +112,7 @@ def test_an_agent_asks_every_tool(tmp_path: Path, run: Command) -> None:
             ({**SDXL, "gpu": 5}, "gpu is text, not 5"),
             ({**SDXL, "region": ["FR"]}, "region is text"),
             ({**SDXL, "pue": {"a": 1}}, "pue is text or a number"),
-            ({**SDXL, "steps": {}}, "steps must be a whole number"),
+            ({**SDXL, "steps": {}}, "steps must be a whole number, not {}"),
             ({**SDXL, "full": "yes"}, "full is true or false"),
             ({**SDXL, "images": 4}, "images are of a footprint"),
         ):
@@ -124,6 +125,19 @@ def test_an_agent_asks_every_tool(tmp_path: Path, run: Command) -> None:
 
     talk(with_client, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_who_asks_is_not_told_of_this_computers_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor advised a file, where none is read."""
+    monkeypatch.setattr("joulecast.extras._is_there", lambda module: module != "scipy")
+    for tool, request, words in (
+        ("plan", {}, "solving a plan needs the extra `plan`, which is not installed where joulecast answers"),
+        ("estimate", {**SDXL, "gpu": "zzzz"}, "unknown GPU 'zzzz'; see `joulecast gpus`"),
+    ):
+        found = _result(tool, request)
+        assert found.is_error
+        (content,) = found.content
+        assert content.text == words  # type: ignore[union-attr]
 
 
 def test_without_the_extra_it_says_what_installs_it(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,11 +52,18 @@ def test_it_is_openapi_and_its_schemas_are_schemas(described: Any) -> None:
 def test_every_key_of_a_request_is_described(described: Any) -> None:
     """By the words of the record that it is a field of."""
     keys = described["components"]["schemas"]["EstimateRequest"]["properties"]
-    assert {*FIELDS, *PLACE_KEYS, "size", "input_image", "law", "images"} == {*keys}
-    assert keys["steps"]["description"] == "denoising steps, as given to the pipeline."
+    of_places = {*PLACE_KEYS} - {"hourly_column", "allow_gaps"}  # of files, and no request names one
+    assert {*FIELDS, *of_places, "size", "input_image", "law", "images"} == {*keys}
+    assert keys["steps"]["description"] == "denoising steps, as given to the pipeline"
     assert "[s]" in keys["seconds"]["description"]
-    described_too = [name for name in FIELDS if "description" not in keys[name]]
-    assert described_too == []
+    assert "g CO2e/kWh" in keys["intensity"]["description"]
+    assert keys["at"]["description"] == "a moment or an hour of the day of the hourly series, e.g. 12:00"
+    assert keys["timezone"]["description"].startswith("of times without an offset")
+    assert [name for name, key in keys.items() if not key["description"]] == []
+    assert not [name for name, key in keys.items() if "joulecast." in key["description"]]
+    assert not [name for name, key in keys.items() if "file" in key["description"]]
+    of_engines = described["components"]["schemas"]["OpenAIRequest"]["properties"]
+    assert of_engines["num_inference_steps"] == keys["steps"]
 
 
 def test_every_path_is_described(described: Any) -> None:

@@ -197,9 +197,36 @@ def test_text_tokens_that_are_given_are_taken(client: TestClient) -> None:
     assert answer["workload"]["text_tokens"] == 100
 
 
+@pytest.mark.parametrize("said", [1, "true", "Yes", "on", True])
+def test_a_cache_is_asked_for_by_any_yes(client: TestClient, said: object) -> None:
+    answer = asked(client, {**SGLANG_IMAGE, "enable_teacache": said}, "?engine=sglang")
+    assert answer["runtime"]["cache"] == "teacache"
+
+
+@pytest.mark.parametrize("said", [0, "false", "no", None])
+def test_and_not_by_any_no(client: TestClient, said: object) -> None:
+    answer = asked(client, {**SGLANG_IMAGE, "enable_teacache": said}, "?engine=sglang")
+    assert answer["runtime"]["cache"] == "none"
+
+
+def test_one_thing_said_alike_by_two_fields_is_one_thing(client: TestClient) -> None:
+    body = {**SGLANG_IMAGE, "n": 4, "batch_size": "4", "enable_teacache": 1, "cache": "teacache"}
+    answer = asked(client, body, "?engine=sglang")
+    assert answer["outputs"] == 4
+    assert answer["runtime"]["cache"] == "teacache"
+    assert "n 4: generated together, as one batch" in answer["notes"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"n": 2, "batch_size": 4}, "n and batch_size both say batch_size, and not alike: give one of them"),
+        ({"num_images_per_prompt": 4, "n": 2}, "n and num_images_per_prompt both say batch_size, and not"),
+        ({"enable_teacache": True, "cache": "none"}, "enable_teacache and cache both say cache, and not"),
+        ({"cache": "cache-dit", "enable_teacache": "yes"}, "enable_teacache and cache both say cache"),
+        ({"enable_teacache": "maybe"}, "enable_teacache is yes or no, not 'maybe'"),
+        ({"enable_teacache": [1]}, "enable_teacache is yes or no, not [1]"),
+        ({"image": "x", "input_images": 2}, "the body's image and input_images both say input_images, and"),
         ({"enable_upscaling": True}, "another network enlarges what is made"),
         ({"enable_frame_interpolation": True}, "another network makes frames between others"),
         ({"max_sequence_length": 256}, "name the text tokens"),

@@ -312,6 +312,29 @@ def test_the_copied_python_says_the_same(
     assert ("carbon" in capsys.readouterr().out) == ("region" in setting)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("guidance", 3.4567891, "--guidance 3.4567891"),
+        ("price_per_kwh", 0.12345678, "--price-per-kwh 0.12345678"),
+        ("price_per_kwh", 1234.5678, "--price-per-kwh 1234.5678"),
+        ("life_years", 4.0, "--life-years 4"),
+        ("intensity", 1234.567, "--intensity 1234.567"),
+        ("wue", 1e-05, "--wue 1e-05"),
+    ],
+)
+def test_numbers_are_copied_whole(
+    client: TestClient, run: Command, key: str, value: float, told: str
+) -> None:
+    """Not to six digits: the command prints what the page shows."""
+    place = {} if key == "intensity" else {"region": "FR"}
+    found = explored(client, model="qwen-image", gpu="L40S", **place, **{key: value})
+    assert f" {told}" in found["copies"]["command"]
+    assert f"{key}={value!r}" in found["copies"]["python"]
+    done = run(*shlex.split(found["copies"]["command"])[1:], "--json")
+    assert json.loads(done.out)["footprint"]["carbon_g"] == found["footprint"]["carbon_g"]
+
+
 def test_the_sentence_has_boundary_range_and_source(client: TestClient) -> None:
     found = explored(client, **SETTING)
     told = found["copies"]["sentence"]
@@ -411,6 +434,34 @@ def test_what_is_wrong_is_told_in_one_line(
     assert answer.headers["content-type"] == "application/problem+json"
     assert words in answer.json()["detail"]
     assert "\n" not in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, True])
+@pytest.mark.parametrize(
+    "key", ["model", "gpu", "law", "region", "hourly", "at", "timezone", "currency", "pue"]
+)
+def test_a_value_of_another_kind_is_told(client: TestClient, key: str, value: object) -> None:
+    """At every door of the page that takes a setting or a change of one."""
+    setting = {"model": "sdxl", "gpu": "L4", "region": "FR"}
+    bodies = [
+        ("/page/explore", {"setting": {**setting, key: value}}),
+        ("/page/elsewhere", {"setting": {**setting, key: value}}),
+        ("/page/compare", {"setting": {**setting, key: value}, "change": {"steps": 5}}),
+        ("/page/compare", {"setting": setting, "change": {key: value}}),
+    ]
+    for path, body in bodies:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422, (path, answer.text)
+        assert answer.json()["detail"].startswith(f"{key} is text")
+
+
+def test_more_keys_than_any_setting_has_are_not_looked_up(client: TestClient) -> None:
+    many = {f"key{i}": i for i in range(101)}
+    for body in ({"setting": many}, {"setting": SETTING, "change": many}, {"setting": many, "change": {}}):
+        for path in ("/page/compare",) if "change" in body else ("/page/explore", "/page/elsewhere"):
+            answer = client.post(path, json=body)
+            assert answer.status_code == 422
+            assert answer.json()["detail"] == "a request has at most 100 keys, not 101"
 
 
 @pytest.mark.parametrize("key", ["model", "gpu", "hourly"])

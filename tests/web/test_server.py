@@ -121,7 +121,17 @@ def test_a_port_that_is_taken_is_told(run: Command) -> None:
         (["--gpu", "H201"], "unknown GPU 'H201'"),
         (["--gpu", "/dev/null.toml"], "GPU file"),
         (["--engine", "sglong"], "unknown engine 'sglong'; did you mean sglang"),
-        (["--host", "999.1.1.1"], "cannot listen on 999.1.1.1"),
+        (["--host", "999.1.1.1"], "cannot listen on 999.1.1.1 port 8000: "),
+        (["--host", ""], "--host is ''; expected one line"),
+        (["--host", " "], "--host is ' '; expected one line"),
+        (["--host", "a\0b"], "--host is 'a\\x00b'; expected one line"),
+        (["--host", "\ud800"], "--host is '\\ud800'; expected one line"),
+        (["--host", "a" * 300], "expected one line of 1 to 253 characters"),
+        (["--host", "a" * 100], "give another --port or --host"),
+        (["--host", "a..b"], "cannot listen on a..b port 8000: "),
+        (["--host", "[::1]"], "cannot listen on [::1] port 8000: "),
+        (["--host", "<broadcast>"], "cannot listen on <broadcast> port 8000: "),
+        (["--host", "fe80::1%nowhere"], "cannot listen on fe80::1%nowhere port 8000: "),
     ],
 )
 def test_options_that_cannot_be_are_told(run: Command, options: list[str], words: str) -> None:
@@ -144,8 +154,31 @@ def test_an_address_that_others_reach_is_warned_of(run: Command, monkeypatch: py
     told = run("serve", "--host", "0.0.0.0", "--port", "0")
     assert "warning: whoever reaches 0.0.0.0 may ask" in told.err
     assert "warning" not in run("serve", "--port", "0").err
-    assert is_local("::1")
-    assert not is_local("10.0.0.1")
+    for host in ("LOCALHOST", "127.1", "2130706433"):  # by what they are, not by how they are written
+        assert "warning" not in run("serve", "--host", host, "--port", "0").err
+    assert "warning: whoever reaches 0 may ask" in run("serve", "--host", "0", "--port", "0").err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "0:0:0:0:0:0:0:1", "::ffff:127.0.0.1"])
+def test_this_computers_own_addresses(address: str) -> None:
+    assert is_local(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0", "::", "10.0.0.1", "192.168.1.2", "fe80::1%2", "::ffff:10.0.0.1", "2001:db8::1"]
+)
+def test_addresses_that_others_may_reach(address: str) -> None:
+    assert not is_local(address)
+
+
+def test_a_name_is_judged_by_the_address_it_has(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that begins like an address of this computer may be anybody's."""
+    monkeypatch.setattr("uvicorn.Server.run", lambda *arguments: None)
+    everywhere = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("0.0.0.0", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *given, **named: everywhere)
+    told = run("serve", "--host", "127.0.0.1.example", "--port", "0")
+    assert told.status == 0
+    assert "warning: whoever reaches 127.0.0.1.example may ask" in told.err
 
 
 def test_without_the_extra_what_installs_it_is_told(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:

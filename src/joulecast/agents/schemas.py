@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from joulecast.footprint.place import Place
-from joulecast.footprint.site import site
 from joulecast.plan.measures import MEASURES
-from joulecast.question.setting import SIDES, Setting
+from joulecast.report.keys import types_of_keys, words_of_keys
 
 Schema = dict[str, object]
 
-_NUMBER: Final[Schema] = {"type": ["number", "string"]}  # text as people write it, as in a table
-_OF_ANNOTATION: Final[Mapping[str, Schema]] = {
-    "int": {"type": ["integer", "string"]},
-    "float": _NUMBER,
-    "bool": {"type": ["boolean", "string"]},
-    "str": {"type": "string"},
-    "ModelChoice": {"type": "string"},
-    "GpuChoice": {"type": "string"},
-    "Split": {"type": "string"},
-    "Given": _NUMBER,
-}
-# Said otherwise than in Python, where files and objects may be given.
-_SAID: Final = {
-    "model": "name, alias or hub id of a model: see the tool models",
-    "gpu": "name or alias of a GPU: see the tool gpus; 8xH100 is 8 GPUs",
-    "parallel": "how GPUs share the work, e.g. ulysses=4,cfg=2",
-    "size": "WIDTHxHEIGHT in pixels, in place of width and height",
-    "input_image": "WIDTHxHEIGHT of an image that the pipeline is given",
-    "law": "name of a packaged law; roofline by default",
-    "hourly": "a packaged series of hourly intensities, e.g. US-CAL-CISO, in place of a region",
-    "at": "a moment or an hour of the day of the hourly series, e.g. 12:00",
-    "timezone": "of times without an offset, e.g. Europe/Paris",
-    "region": "country, state or cloud region, by name or code; with it the answer has a footprint",
-    "year": "of the region's intensity",
-    "accounting": "location-based, market-based or marginal",
-    "price_per_kwh": "of electricity",
-    "price_per_gpu_hour": "rent of a GPU, electricity included",
-    "wue": "water for each kWh of IT energy [L/kWh]",
-    "currency": "of a price, three capital letters",
-}
-_OF_FILES: Final = ("hourly_column", "allow_gaps")  # of a place, and no file is read
-# Where what is said of a name begins, or of several: ``width, height : pixels``.
-_NAMED: Final = re.compile(r"(?<=[\s])(?=(?:[a-z_]+(?:, | or ))*[a-z_]+ : )(?<!, )(?<!or )")
+_LISTED: Final = {"model": ": see the tool models", "gpu": ": see the tool gpus"}
 
 
 def case_schema(*, described: bool = True, several: bool = False) -> Schema:
     """A workload, its GPU, its place and its law, `described` or not; `several` takes lists of values too."""
-    words = {**_words(site), **_words(Setting), **_SAID} if described else {}
-    fields = [*dataclasses.fields(Setting), *dataclasses.fields(Place)]
-    found = {field.name: _of_annotation(str(field.type)) for field in fields if field.name not in _OF_FILES}
-    found |= {name: {"type": "string"} for name in (*SIDES, "law")}
-    if several:
-        found = {name: {"type": [*_types(one), "array"]} for name, one in found.items()}
-    told = {name: {"description": words[name]} if name in words else {} for name in found}
-    return an_object({name: {**one, **told[name]} for name, one in found.items()}, ("model", "gpu"))
+    keys = {name: _key((*types, "array") if several else types) for name, types in types_of_keys().items()}
+    if described:
+        for name, words in words_of_keys().items():
+            if name in keys:
+                keys[name]["description"] = words + _LISTED.get(name, "")
+    return an_object(keys, ("model", "gpu"))
+
+
+def _key(types: tuple[str, ...]) -> Schema:
+    return {"type": types[0] if len(types) == 1 else list(types)}
 
 
 def changes_schema(most: int) -> Schema:
@@ -85,25 +50,6 @@ def an_object(properties: Mapping[str, Schema], required: tuple[str, ...] = ()) 
     }
 
 
-def _types(schema: Schema) -> list[object]:
-    kinds = schema["type"]
-    return kinds if isinstance(kinds, list) else [kinds]
-
-
 def properties(schema: Schema) -> Mapping[str, Schema]:
     """The properties of an object's schema."""
     return cast(Mapping[str, Schema], schema["properties"])
-
-
-def _of_annotation(annotation: str) -> Schema:
-    return dict(_OF_ANNOTATION[annotation.partition(" |")[0]])
-
-
-def _words(documented: Any) -> dict[str, str]:
-    """What a docstring says of each name, its first sentence."""
-    found: dict[str, str] = {}
-    for block in _NAMED.split(inspect.getdoc(documented) or "")[1:]:
-        names, _, words = block.partition(" : ")
-        told = re.split(r"(?<!e\.g)\.(?:\s|$)|\n\n", words)[0]
-        found |= dict.fromkeys(re.split(", | or ", names), " ".join(told.replace("`", "").split()))
-    return found

@@ -65,7 +65,7 @@ def _result(name: str, request: dict[str, Any]) -> types.CallToolResult:
     try:
         text, is_error = json.dumps(answered(name, request), separators=(",", ":"), allow_nan=False), False
     except JoulecastError as error:
-        text, is_error = " ".join(str(error).split()), True
+        text, is_error = " ".join(error.for_others().split()), True
     except Exception as error:  # of which its kind is logged, never what was asked
         _log.error("%s: %s", name, type(error).__name__)
         text, is_error = "this is a fault of joulecast's own", True

@@ -19,7 +19,7 @@ from joulecast.agents.schemas import (
 from joulecast.errors import InputError, UnknownNameError, check_extras, shown
 from joulecast.files.paths import no_files
 from joulecast.files.plain import Json, plain
-from joulecast.footprint.account import check_images, footprint_of
+from joulecast.footprint.account import footprint_where
 from joulecast.forecast.estimate import estimate_of
 from joulecast.hardware import gpus as known_gpus
 from joulecast.plan.case import Case, check_values
@@ -77,17 +77,10 @@ def answered(name: str, request: Request) -> Json:
 
 def _estimate(request: Request) -> object:
     """Energy, time, memory and carbon of one image or clip."""
-    images = request.get("images")
-    count = 1 if images is None else check_images(images)
     case = _case({name: value for name, value in request.items() if name != "images"})
     guess = estimate_of(ask(case.asked), case.law)
-    at = case.place.site()
-    if at is None and images is not None:
-        raise InputError("images are of a footprint: give a region, an intensity or an hourly series")
-    return {
-        **guess.to_dict(),
-        **({} if at is None else {"footprint": footprint_of(guess, at, count).to_dict()}),
-    }
+    found = footprint_where(guess, case.place.site(), request.get("images"))
+    return guess.to_dict() if found is None else {**guess.to_dict(), "footprint": found.to_dict()}
 
 
 def _what_if(request: Request) -> object:

@@ -123,10 +123,8 @@ def find_model(name: str) -> str:
     UnknownNameError
         The catalogue has no such model.
     """
-    found, written = _names_by_folded().get(fold(bare(name)), (None, ""))
-    if found is None and (tuned := fine_tune(name)):
-        found = tuned.model
-    if found is None or is_of_another_size(name, written):
+    found = find_listed(name)
+    if found is None:
         raise UnknownNameError(
             "model",
             name,
@@ -134,3 +132,11 @@ def find_model(name: str) -> str:
             "see `joulecast models`, or make a profile with `joulecast profile FOLDER`",
         )
     return found
+
+
+def find_listed(name: str) -> str | None:
+    """The same, None without one; no near names are sought, which takes a while."""
+    found, written = _names_by_folded().get(fold(bare(name)), (None, ""))
+    if found is None and (tuned := fine_tune(name)):
+        found = tuned.model
+    return None if found is None or is_of_another_size(name, written) else found

@@ -47,6 +47,11 @@ _CLOSED: ContextVar[bool] = ContextVar("_CLOSED", default=False)
 NOT_HERE = "is a file, and no file is read or written for a request; give a name"
 
 
+def advising_files(words: str) -> str:
+    """Words that advise a file, and none where files are closed."""
+    return "" if _CLOSED.get() else words
+
+
 def may_be_file(path: Path) -> bool:
     """Whether a path may lead to a plain file; never where files are closed, and nothing is looked at."""
     return not _CLOSED.get() and not not_a_file(path)

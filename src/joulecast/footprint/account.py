@@ -196,6 +196,18 @@ def footprint_of(estimate: Estimate, at: Site, images: int = 1) -> Footprint:
     )
 
 
+def footprint_where(estimate: Estimate, at: Site | None, images: object = None) -> Footprint | None:
+    """The same of a request, which may give no place: it has no footprint then; one image unless it says.
+
+    Raises InputError for a number of images without a place, and what `footprint_of` raises.
+    """
+    if at is not None:
+        return footprint_of(estimate, at, 1 if images is None else check_images(images))
+    if images is not None:
+        raise InputError("images are of a footprint: give a region, an intensity or an hourly series")
+    return None
+
+
 def footprint_of_energy(
     energy_j: Interval | float,
     duration_s: Interval | float,

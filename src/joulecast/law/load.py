@@ -9,7 +9,7 @@ from pathlib import Path
 from joulecast import data
 from joulecast.errors import UnknownNameError
 from joulecast.files import signed_json
-from joulecast.files.paths import is_path, shown_path
+from joulecast.files.paths import advising_files, is_path, shown_path
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.law_file import decode_law, parse_law
 
@@ -44,9 +44,8 @@ def load_law(name: str | os.PathLike[str] | None = None) -> FittedLaw:
     if is_path(text, ".json"):
         return parse_law(signed_json.read_bytes(Path(text), "law"), shown_path(text))
     if text not in law_names():
-        raise UnknownNameError(
-            "law", text, law_names(), f"known: {', '.join(law_names())}, or a law file (.json)"
-        )
+        known = f"known: {', '.join(law_names())}"
+        raise UnknownNameError("law", text, law_names(), known + advising_files(", or a law file (.json)"))
     return _packaged(text)
 
 

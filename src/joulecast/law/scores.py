@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from joulecast.runs import RunTable
 
 Array = NDArray[np.float64]
+ScoresData = dict[str, dict[str, float | int | None] | None]  # as JSON has them
 LEVEL = 0.9  # of intervals, and of the quantile of errors that is shown
 
 
@@ -78,7 +79,7 @@ class Scores(Record):
         """To the four digits that are published."""
         return Scores.of_dict(self.to_dict())
 
-    def to_dict(self) -> dict[str, dict[str, float | int | None] | None]:
+    def to_dict(self) -> ScoresData:
         """As JSON has it."""
         return {
             "energy": None if self.energy is None else self.energy.to_dict(),

@@ -11,12 +11,13 @@ from typing import Final
 
 from joulecast import data
 from joulecast.errors import InputError, UnknownNameError, fold, shown
-from joulecast.files.paths import is_path
+from joulecast.files.paths import advising_files, is_path
 from joulecast.hardware import Gpu, catalogued, gpus, load_gpu, told_apart
 
 CHANGED: Final = "changed"  # what tells a GPU of the catalogue from the same with other figures
-HINT: Final = "see `joulecast gpus`, or give the path of a GPU file (.toml)"
-FILE_HINT: Final = "describe it in a GPU file (.toml, see `joulecast gpus H100 --toml`)"
+HINT: Final = "see `joulecast gpus`"
+OR_FILE: Final = ", or give the path of a GPU file (.toml)"
+FILE_HINT: Final = "; describe it in a GPU file (.toml, see `joulecast gpus H100 --toml`)"
 KINDS: Final = ("cpu", "mps", "cuda", "gpu", "tpu", "xpu", "npu", "hpu")
 KIND_HINT: Final = "that is a kind of device: give the name of a GPU, as `nvidia-smi -L` prints it"
 SURE_NUMBER: Final = 4  # characters of a model number from which a wrong last one is a slip
@@ -63,8 +64,8 @@ def _hint(name: str) -> str:
         return KIND_HINT
     for row in data.read_table("gpus_left_out.csv"):
         if any(words[: len(known)] == known for known in map(_words, row["names"].split(";"))):
-            return f"{row['why']}; {FILE_HINT}"
-    return HINT
+            return row["why"] + advising_files(FILE_HINT)
+    return HINT + advising_files(OR_FILE)
 
 
 def _words(name: str) -> list[str]:

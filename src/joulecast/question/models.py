@@ -11,7 +11,7 @@ from pathlib import Path
 
 from joulecast.architecture.catalogue import (
     bare,
-    find_model,
+    find_listed,
     is_of_another_size,
     listed_names,
     model_entry,
@@ -141,10 +141,7 @@ def catalogue_name(text: str) -> str | None:
             return None if is_of_another_size(text, found) else found
     elif not any(text.casefold() == known.casefold() for known in listed_names() if "/" in known):
         return None
-    try:
-        return find_model(text)
-    except UnknownNameError:
-        return None
+    return find_listed(text)
 
 
 def denoiser_pass_flop(profile: ComputeProfile) -> float:

@@ -30,6 +30,7 @@ from joulecast.web.batches import Batch, BatchAnswer
 from joulecast.web.decisions import FootprintRequest, ParetoAnswer, ParetoRequest, WhatIfAnswer, WhatIfRequest
 from joulecast.web.metrics import MEDIA_TYPE, Metrics
 from joulecast.web.page_routes import routes as page_routes
+from joulecast.web.plans import Plans
 from joulecast.web.problems import of_library, of_request
 from joulecast.web.records import EstimateAnswer
 from joulecast.web.safety import Guard, body_of, decoded
@@ -48,6 +49,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Query = Mapping[str, str]
 
 _at_once: Final = CapacityLimiter(2)
+_PLAN: Final = msgspec.json.Decoder(dict[str, object])
 _NAMES: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
 _BODY: Final = (
     HTTPStatus.NOT_FOUND,
@@ -97,7 +99,8 @@ class Service:
 
     def __init__(self, defaults: Defaults) -> None:
         self.defaults = defaults
-        self.served = (*self._questions(), *self._lists())  # the first is found first
+        self.plans = Plans()
+        self.served = (*self._estimates(), *self._decisions(), *self._lists())  # the first is found first
         self.metrics = Metrics([one.operation.path for one in self.served], default_law())
 
     def routes(self) -> list[BaseRoute]:
@@ -107,7 +110,7 @@ class Service:
                 Route(one.operation.path, one.endpoint, methods=[one.operation.method.upper()])
                 for one in self.served
             ),
-            page_routes(self.defaults, beside),
+            page_routes(self.defaults, beside, self.plans),
             Route("/", page, methods=["GET"]),
             *([Mount("/static", StaticFiles(directory=STATIC))] if STATIC.is_dir() else []),
         ]
@@ -122,7 +125,9 @@ class Service:
             return Served(told, _found(find))
 
         return (
-            get("/v1/health", "Whether the service answers.", listings.Health, lambda _: self._health()),
+            Served(
+                Operation("get", "/v1/health", "Whether the service answers.", listings.Health), self.health
+            ),
             get(
                 "/v1/models",
                 "The models of the catalogue.",
@@ -153,74 +158,58 @@ class Service:
             get("/openapi.json", "This description.", dict[str, object], lambda _: self._described()),
         )
 
-    def _questions(self) -> tuple[Served, ...]:
-        """What is asked with POST."""
+    def _estimates(self) -> tuple[Served, ...]:
+        """What is estimated."""
+        post = partial(Operation, "post", headers=tuple(HEADERS), problems=_BODY)
+        one = post(
+            "/v1/estimate",
+            "Energy, time and memory of a setting, or of up to 10,000.",
+            (EstimateAnswer, BatchAnswer),
+            ESTIMATES,
+        )
+        of_engines = post(
+            "/v1/estimate/openai",
+            "The same for a body in OpenAI's shape, as gateways and engines hold it.",
+            EstimateAnswer,
+            OPENAI,
+            query=FOR_ENGINES,
+        )
+        return Served(one, self.estimate), Served(of_engines, self.estimate_openai)
 
-        def post(path: str, summary: str, answer: object, body: object, asked: Endpoint) -> Served:
-            return Served(Operation("post", path, summary, answer, body, problems=_BODY), asked)
-
+    def _decisions(self) -> tuple[Served, ...]:
+        """What is decided with estimates."""
+        post = partial(Operation, "post", problems=_BODY)
+        footprint = post(
+            "/v1/footprint", "Carbon, water and money of an energy.", FootprintData, FootprintRequest
+        )
+        changes = post(
+            "/v1/what-if", "What changes do to a setting, and how surely.", WhatIfAnswer, WhatIfRequest
+        )
+        pareto = post("/v1/pareto", "The settings worth considering.", ParetoAnswer, ParetoRequest)
+        plan = post(
+            "/v1/plan",
+            "Which configuration, GPU, region and hour makes each output of a demand.",
+            dict[str, object],
+            PLAN,
+            problems=(*_BODY, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.SERVICE_UNAVAILABLE),
+        )
         return (
-            Served(
-                Operation(
-                    "post",
-                    "/v1/estimate",
-                    "Energy, time and memory of a setting, or of up to 10,000.",
-                    (EstimateAnswer, BatchAnswer),
-                    ESTIMATES,
-                    headers=tuple(HEADERS),
-                    problems=_BODY,
-                ),
-                self.estimate,
-            ),
-            Served(
-                Operation(
-                    "post",
-                    "/v1/estimate/openai",
-                    "The same for a body in OpenAI's shape, as gateways and engines hold it.",
-                    EstimateAnswer,
-                    OPENAI,
-                    query=FOR_ENGINES,
-                    headers=tuple(HEADERS),
-                    problems=_BODY,
-                ),
-                self.estimate_openai,
-            ),
-            post(
-                "/v1/footprint",
-                "Carbon, water and money of an energy.",
-                FootprintData,
-                FootprintRequest,
-                _decoded(FootprintRequest, decisions.footprint),
-            ),
-            post(
-                "/v1/what-if",
-                "What changes do to a setting, and how surely.",
-                WhatIfAnswer,
-                WhatIfRequest,
-                _decoded(WhatIfRequest, partial(decisions.changes, defaults=self.defaults)),
-            ),
-            post(
-                "/v1/pareto",
-                "The settings worth considering.",
-                ParetoAnswer,
-                ParetoRequest,
-                _decoded(ParetoRequest, partial(decisions.pareto, defaults=self.defaults)),
-            ),
-            Served(
-                Operation(
-                    "post",
-                    "/v1/plan",
-                    "Which configuration, GPU, region and hour makes each output of a demand.",
-                    dict[str, object],
-                    PLAN,
-                    problems=(*_BODY, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.SERVICE_UNAVAILABLE),
-                ),
-                _decoded(dict[str, object], decisions.plan),
-            ),
+            Served(footprint, _decoded(FootprintRequest, decisions.footprint)),
+            Served(changes, _decoded(WhatIfRequest, partial(decisions.changes, defaults=self.defaults))),
+            Served(pareto, _decoded(ParetoRequest, partial(decisions.pareto, defaults=self.defaults))),
+            Served(plan, self.plan),
         )
 
-    def _health(self) -> listings.Health:
-        return listings.health(self.defaults)
+    async def health(self, request: Request) -> Response:
+        """That the service answers, at once: it waits for no thread."""
+        return _json(listings.health(self.defaults))
+
+    async def plan(self, request: Request) -> Response:
+        """The plan of a demand."""
+        body = await body_of(request)
+        asked = decoded(body, _PLAN)
+        found = await self.plans.of(body, lambda: decisions.plan(asked))
+        return _json(await beside(found.plan.to_dict))
 
     def _described(self) -> bytes:
         return schema.document([one.operation for one in self.served])
@@ -278,8 +267,8 @@ def _found(find: Callable[[Query], object]) -> Endpoint:
     """What answers with what is found, encoded already where it is bytes."""
 
     async def endpoint(request: Request) -> Response:
-        found = await beside(find, request.query_params)
-        return Response(found if isinstance(found, bytes) else msgspec.json.encode(found), media_type=JSON)
+        found = await run_in_threadpool(find, request.query_params)
+        return Response(found, media_type=JSON) if isinstance(found, bytes) else _json(found)
 
     return endpoint
 
@@ -290,7 +279,10 @@ def _decoded(kind: type[T], answer: Callable[[T], object]) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         asked = decoded(await body_of(request), decoder)
-        found = await beside(answer, asked)
-        return Response(msgspec.json.encode(found), media_type=JSON)
+        return _json(await beside(answer, asked))
 
     return endpoint
+
+
+def _json(found: object) -> Response:
+    return Response(msgspec.json.encode(found), media_type=JSON)

@@ -8,11 +8,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from joulecast.errors import InputError, shown
-from joulecast.footprint.account import Footprint, check_images, footprint_of
-from joulecast.footprint.place import PLACE_KEYS
+from joulecast.errors import InputError
+from joulecast.footprint.account import Footprint, check_images, footprint_where
 from joulecast.forecast.estimate import Estimate, estimate_of
-from joulecast.plan.case import Case
+from joulecast.plan.case import Case, check_values
 from joulecast.question.question import ask
 from joulecast.question.setting import key_of
 from joulecast.records import Record
@@ -31,9 +30,6 @@ HEADERS: Final = {
     "x-joulecast-outputs": "outputs",
 }
 
-TEXTS: Final = (
-    "model", "gpu", "law", "region", "accounting", "currency", "hourly", "at", "timezone", "hourly_column",
-)  # fmt: skip
 # What a body may hold: nothing nested deeper than a pair of sides, or the degrees of sharing GPUs.
 Scalar = str | int | float | bool | None
 Value = str | int | float | bool | None | list[int] | dict[str, int]
@@ -57,7 +53,7 @@ class Asked(NamedTuple):
     """What is asked, of how many images its footprint is, and what must be said of how it was understood."""
 
     case: Case
-    images: int = 1
+    images: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +68,7 @@ def asked_of(body: Mapping[str, object], defaults: Defaults, notes: tuple[str, .
     """What a body asks. Raises what `case_of` raises, and InputError for a number of images."""
     images = body.get(IMAGES)
     given = body if images is None else {name: value for name, value in body.items() if name != IMAGES}
-    return Asked(case_of(given, defaults), 1 if images is None else check_images(images), notes)
+    return Asked(case_of(given, defaults), None if images is None else check_images(images), notes)
 
 
 def case_of(body: Mapping[str, object], defaults: Defaults) -> Case:
@@ -87,19 +83,14 @@ def check_keys(body: Collection[str]) -> None:
 
 
 def checked(body: Mapping[str, object]) -> Mapping[str, object]:
-    """A body of not too many keys, in which places and names are text and numbers. Raises InputError."""
+    """A body of not too many keys, whose values are as `check_values` has them. Raises InputError."""
     check_keys(body)
-    for name, value in body.items():
-        if name in TEXTS and not isinstance(value, str | None):
-            raise InputError(f"{name} is text, not {shown(value)}")
-        if name in PLACE_KEYS and isinstance(value, list | dict):
-            raise InputError(f"{name} is text or a number, not {shown(value)}")
-    return body
+    return check_values(body)
 
 
 @lru_cache(maxsize=MOST_ANSWERS)
 def answered(asked: Asked) -> Answered:
-    """The answer of one request. Raises what `ask`, `estimate_of` and `Place.site` raise."""
+    """The answer of one request. Raises what `predicted` raises."""
     guess, footprint = predicted(asked)
     answer = estimate_answer(guess, footprint)
     if footprint is not None:
@@ -111,10 +102,12 @@ def answered(asked: Asked) -> Answered:
 
 
 def predicted(asked: Asked) -> tuple[Estimate, Footprint | None]:
-    """The estimate of what was asked, and its footprint where a place was given."""
+    """The estimate of what was asked, and its footprint where a place was given.
+
+    Raises what `ask`, `estimate_of`, `Place.site` and `footprint_where` raise.
+    """
     guess = estimate_of(ask(asked.case.asked), asked.case.law)
-    at = asked.case.place.site()
-    return guess, None if at is None else footprint_of(guess, at, asked.images)
+    return guess, footprint_where(guess, asked.case.place.site(), asked.images)
 
 
 def headers_of(answer: EstimateAnswer) -> tuple[tuple[bytes, bytes], ...]:

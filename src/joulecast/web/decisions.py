@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Annotated, Final
 
 import msgspec
-from starlette.exceptions import HTTPException
 
 from joulecast.compute.output import CLIP, IMAGE
-from joulecast.errors import InputError, UnknownNameError, check_extras
+from joulecast.errors import InputError, UnknownNameError
 from joulecast.files.numbers import positive
-from joulecast.files.plain import Json
 from joulecast.footprint.account import FootprintData, footprint_of_energy
 from joulecast.footprint.place import Place
 from joulecast.plan.measures import USUAL_BY, measures_of
@@ -22,12 +18,11 @@ from joulecast.plan.whatif import what_if
 from joulecast.report.decisions.tradeoff_text import outcome_data
 from joulecast.report.decisions.what_if_text import WhatIfData, what_if_data
 from joulecast.web.asking import Body, Defaults, Scalar, case_of, check_keys, checked
+from joulecast.web.plans import PLAN_SECONDS, Planned, planned
 
 MOST_CHANGES: Final = 100
 MOST_COMPARED: Final = 10_000
-PLAN_SECONDS: Final = 20.0  # of solving; one plan at a time
 OUTPUTS: Final = (IMAGE, CLIP)
-_solving: Final = threading.Lock()
 
 Varied = dict[str, str | int | float | bool | list[Scalar] | dict[str, int] | None]
 
@@ -110,16 +105,7 @@ def pareto(asked: ParetoRequest, defaults: Defaults) -> ParetoAnswer:
     return ParetoAnswer(list(by), outcome_data(found, fronts(found, by)), list(left_out))
 
 
-def plan(content: Mapping[str, object]) -> dict[str, Json]:
-    """The plan of a demand, whose keys are those of a plan file. HTTPException while another is solved."""
-    check_extras("solving a plan", "plan")
-    from joulecast.plan.make import make_plan  # scipy, where a plan is asked for
-
-    limit = positive(content.get("time_limit_s", PLAN_SECONDS), "time_limit_s", PLAN_SECONDS)
-    demand = {name: value for name, value in content.items() if name != "time_limit_s"}
-    if not _solving.acquire(timeout=1.0):
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "another plan is being solved: ask again")
-    try:
-        return make_plan(demand, time_limit_s=limit).to_dict()
-    finally:
-        _solving.release()
+def plan(content: Mapping[str, object]) -> Planned:
+    """The plan of a demand, whose keys are those of a plan file, and the time for it. Raises as `planned`."""
+    seconds = positive(content.get("time_limit_s", PLAN_SECONDS), "time_limit_s", PLAN_SECONDS)
+    return planned({name: value for name, value in content.items() if name != "time_limit_s"}, seconds)

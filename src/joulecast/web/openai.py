@@ -15,7 +15,7 @@ import msgspec
 
 from joulecast.errors import InputError, as_name, shown
 from joulecast.question.setting import key_of
-from joulecast.question.vocabulary import refused_name
+from joulecast.question.vocabulary import refused_name, yes_or_no
 from joulecast.web.asking import check_keys
 from joulecast.web.safety import decoded
 
@@ -24,6 +24,8 @@ RawBody = dict[str, msgspec.Raw]
 _BLOCK: Final[msgspec.json.Decoder[RawBody | None]] = msgspec.json.Decoder(RawBody | None)
 _VALUE: Final = msgspec.json.Decoder()
 PROMPT: Final = "prompt"
+COUNT: Final = "n"
+TEACACHE: Final = "enable_teacache"  # SGLang's
 NESTED: Final = "video_params"  # vLLM-Omni's block of what may also stand beside it
 OF_IMAGES: Final = ("image", "images", "input_reference", "image_reference", "reference_url", "url")
 ANY_SIZE: Final = ("", "auto")
@@ -52,31 +54,54 @@ def read(body: RawBody) -> Read:
     asked: dict[str, object] = {}
     notes: list[str] = []
     ignored: list[str] = []
-    images = 0
     for name, value in given.items():
-        if value is None or name == PROMPT:
+        if value is None or name in (PROMPT, COUNT, TEACACHE) or _is_image(name):
             continue
         if name == "negative_prompt":
             asked[name] = _is_text(value)
-        elif name == "n":
-            asked["batch_size"] = value
-            if value != 1:
-                notes.append(f"n {shown(value)}: generated together, as one batch")
         elif name == "size" and isinstance(value, str) and value.strip().casefold() in ANY_SIZE:
             notes.append("size is left to the model")
-        elif name == "enable_teacache":
-            asked |= {"cache": "teacache"} if value is True else {}
-        elif name.removesuffix("[]") in OF_IMAGES:
-            images += len(value) if isinstance(value, list) else 1
         elif key_of(name) is not None:
             asked[name] = value
         else:
             _refuse(name, value)
             ignored.append(name)
-    if images:
-        asked["input_images"] = images
-        notes.append(IMAGE_NOTE)
+    _understood(given, asked, notes)
     return Read(_settled(asked, notes), [*notes, *_said(given, asked, ignored)])
+
+
+def _understood(given: Mapping[str, object], asked: dict[str, object], notes: list[str]) -> None:
+    """Take what fields of these bodies say of keys that they do not name. Raises InputError."""
+    count = given.get(COUNT)
+    if count is not None:
+        _take(asked, "batch_size", COUNT, count)
+        if count != 1:
+            notes.append(f"{COUNT} {shown(count)}: generated together, as one batch")
+    if _is_yes(given.get(TEACACHE, False)):
+        _take(asked, "cache", TEACACHE, "teacache")
+    images = [value for name, value in given.items() if value is not None and _is_image(name)]
+    if number := sum(len(value) if isinstance(value, list) else 1 for value in images):
+        _take(asked, "input_images", "the body's image", number)
+        notes.append(IMAGE_NOTE)
+
+
+def _take(asked: dict[str, object], key: str, name: str, value: object) -> None:
+    """Take a value for a key, which the body may also give by the key's own names, if alike."""
+    for other in [other for other in asked if key_of(other) == key]:
+        if str(asked.pop(other)).strip().casefold() != str(value):
+            raise InputError(f"{name} and {other} both say {key}, and not alike: give one of them")
+    asked[key] = value
+
+
+def _is_image(name: str) -> bool:
+    return name.removesuffix("[]") in OF_IMAGES
+
+
+def _is_yes(value: object) -> bool:
+    said = yes_or_no(False if value is None else value)
+    if said is None:
+        raise InputError(f"{TEACACHE} is yes or no, not {shown(value)}")
+    return said
 
 
 def _flat(body: RawBody) -> dict[str, object]:

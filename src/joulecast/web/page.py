@@ -13,7 +13,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import checked_profile
 from joulecast.errors import InputError, JoulecastError
 from joulecast.files.plain import plain
-from joulecast.footprint.account import footprint_of
+from joulecast.footprint.account import footprint_where
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate_of
 from joulecast.forecast.memory import ABOUT_MEMORY, UNKNOWN, fits_of
 from joulecast.forecast.predictor import NUMBERS, predict_questions
@@ -61,8 +61,7 @@ def explored(given: Mapping[str, object]) -> dict[str, object]:
     """
     case = Case.of(given)
     guess = estimate_of(ask(case.asked), case.law)
-    site = case.place.site()
-    found = None if site is None else footprint_of(guess, site)
+    found = footprint_where(guess, case.place.site())
     return {
         "estimate": slim(guess),
         "footprint": None if found is None else found.to_dict(),

@@ -7,25 +7,28 @@ import zipfile
 from typing import Final
 
 from joulecast import __version__
-from joulecast.errors import InputError, check_extras
+from joulecast.errors import InputError
 from joulecast.extras import missing
 from joulecast.files.documents import parse_toml
-from joulecast.plan.demand import MOST_BYTES, Demand, demand_of
-from joulecast.plan.solve import Plan, solve
+from joulecast.plan.demand import MOST_BYTES
 from joulecast.report.decisions.plan_page import assignments, pictures, plan_data, plan_files
 from joulecast.report.decisions.plan_text import totals
 from joulecast.report.merged import merged
-from joulecast.web.decisions import PLAN_SECONDS
+from joulecast.web.plans import Planned, planned
 
 FOLDER: Final = "plan"
 
 
-def planned(text: str) -> dict[str, object]:
-    """A plan as data and as text, with its pictures where they can be drawn.
+def of_text(text: str) -> Planned:
+    """The plan of a demand file's text. Raises what `planned` raises, and InputError for what is no TOML."""
+    if len(text) > MOST_BYTES:
+        raise InputError(f"the demand has {len(text):,} characters; at most {MOST_BYTES:,} are read")
+    return planned(parse_toml(text, "the demand", "hours = 24"))
 
-    Raises InputError, UnknownNameError, InfeasiblePlanError and MissingExtraError.
-    """
-    demand, plan = _solved(text)
+
+def told(found: Planned) -> dict[str, object]:
+    """A plan as data and as text, with its pictures where they can be drawn."""
+    demand, plan = found
     drawn = [] if missing(("plot",)) else pictures(plan, demand)
     return {
         "plan": plan_data(plan, demand),
@@ -39,20 +42,10 @@ def planned(text: str) -> dict[str, object]:
     }
 
 
-def report(text: str) -> bytes:
-    """The same as `joulecast plan --report` writes it, as one ZIP file."""
-    check_extras("the report of a plan", "plan", "plot")
-    demand, plan = _solved(text)
+def report(text: str, found: Planned) -> bytes:
+    """The same as `joulecast plan --report` writes it, as one ZIP file. Raises MissingExtraError."""
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, content in plan_files(plan, demand, text, f"joulecast {__version__}").items():
+        for name, content in plan_files(found.plan, found.demand, text, f"joulecast {__version__}").items():
             packed.writestr(f"{FOLDER}/{name}", content)
     return whole.getvalue()
-
-
-def _solved(text: str) -> tuple[Demand, Plan]:
-    check_extras("solving a plan", "plan")
-    if len(text) > MOST_BYTES:
-        raise InputError(f"the demand has {len(text):,} characters; at most {MOST_BYTES:,} are read")
-    demand = demand_of(parse_toml(text, "the demand", "hours = 24"))
-    return demand, solve(demand.problem, time_limit_s=PLAN_SECONDS, warnings=demand.warnings)

@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from joulecast.errors import check_extras
 from joulecast.web import page, page_choices, page_compare, page_plan
-from joulecast.web.asking import Body, Defaults
+from joulecast.web.asking import Body, Defaults, checked
+from joulecast.web.plans import Planned, Plans
 from joulecast.web.safety import body_of, decoded
 
 JSON: Final = "application/json"
@@ -46,33 +48,38 @@ Found = Callable[[], object]
 Beside = Callable[[Found], Awaitable[Any]]
 
 
-def routes(defaults: Defaults, beside: Beside) -> Mount:
+def routes(defaults: Defaults, beside: Beside, plans: Plans) -> Mount:
     """The paths, whose settings take these defaults where they name no GPU or engine.
 
-    `beside` runs what takes long: a plan.
+    `beside` runs what takes long, and `plans` has what is solved.
     """
 
     def one(find: Callable[[Mapping[str, object]], object]) -> Callable[[bytes], Found]:
         def asked(body: bytes) -> Found:
             asked = decoded(body, _SETTING)
-            given, text = defaults.fill(asked.setting), asked.profile
+            given, text = defaults.fill(checked(asked.setting)), asked.profile
             return lambda: find(given if text is None else {**given, "model": page.dropped(text)})
 
         return asked
 
     def change(body: bytes) -> Found:
         asked = decoded(body, _CHANGE)
-        given = defaults.fill(asked.setting)
-        return lambda: page_compare.compared(given, asked.change)
+        given, changes = defaults.fill(checked(asked.setting)), checked(asked.change)
+        return lambda: page_compare.compared(given, changes)
 
-    def demand(body: bytes) -> Found:
-        text = decoded(body, _DEMAND).demand
-        return lambda: page_plan.planned(text)
+    async def demand(request: Request) -> tuple[str, Planned]:
+        text = decoded(await body_of(request), _DEMAND).demand
+        return text, await plans.of(text, lambda: page_plan.of_text(text))
+
+    async def plan(request: Request) -> Response:
+        _, found = await demand(request)
+        return _json(await beside(lambda: page_plan.told(found)))
 
     async def zipped(request: Request) -> Response:
-        text = decoded(await body_of(request), _DEMAND).demand
+        check_extras("the report of a plan", "plan", "plot")
+        text, found = await demand(request)
         named = {"content-disposition": 'attachment; filename="plan.zip"'}
-        return Response(await beside(lambda: page_plan.report(text)), media_type=ZIP, headers=named)
+        return Response(await beside(lambda: page_plan.report(text, found)), media_type=ZIP, headers=named)
 
     async def choices(request: Request) -> Response:
         return _json(page_choices.choices(defaults))
@@ -84,7 +91,7 @@ def routes(defaults: Defaults, beside: Beside) -> Mount:
             Route("/explore", _posted(one(page.explored), run_in_threadpool), methods=["POST"]),
             Route("/elsewhere", _posted(one(page.elsewhere), run_in_threadpool), methods=["POST"]),
             Route("/compare", _posted(change, run_in_threadpool), methods=["POST"]),
-            Route("/plan", _posted(demand, beside), methods=["POST"]),
+            Route("/plan", plan, methods=["POST"]),
             Route("/plan.zip", zipped, methods=["POST"]),
         ],
     )

@@ -122,4 +122,5 @@ def _amount(amount: Interval, unit: str) -> str:
 
 
 def _plainly(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as an option takes it, a number with all its digits."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -30,7 +30,7 @@ def of_library(request: Request, error: Exception) -> Response:
     if isinstance(error, UnknownNameError) and error.kind in THINGS:
         return problem(HTTPStatus.NOT_FOUND, str(error), error.near)
     if isinstance(error, MissingExtraError):
-        return problem(HTTPStatus.NOT_IMPLEMENTED, str(error))
+        return problem(HTTPStatus.NOT_IMPLEMENTED, error.for_others())
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), getattr(error, "near", None))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -12,8 +10,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from joulecast import __version__
-from joulecast.footprint.place import Place
-from joulecast.question.setting import SIDES, Setting
+from joulecast.footprint.place import PLACE_KEYS
+from joulecast.question.setting import FIELDS, SIDES, key_of
+from joulecast.report.keys import types_of_keys, words_of_keys
 from joulecast.web.problems import MEDIA_TYPE as PROBLEM
 from joulecast.web.records import Problem
 
@@ -21,36 +20,30 @@ JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{name}"
 Schema = dict[str, object]
 
-NUMBER: Final[Schema] = {"type": ["number", "string", "null"]}
-WHOLE: Final[Schema] = {"type": ["integer", "string", "null"]}
-TEXT: Final[Schema] = {"type": ["string", "null"]}
-FLAG: Final[Schema] = {"type": ["boolean", "string", "null"]}
+OR_NULL: Final = "null"
+TEXT: Final[Schema] = {"type": ["string", OR_NULL]}
 SIDES_OF: Final[Schema] = {
     "oneOf": [
-        {"type": ["string", "null"]},
+        TEXT,
         {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
     ],
     "examples": ["1024x768"],
 }
 SPLIT: Final[Schema] = {
     "oneOf": [
-        {"type": ["string", "null"]},
+        TEXT,
         {"type": "object", "additionalProperties": {"type": "integer"}},
     ],
     "examples": ["ulysses=2,cfg=2"],
 }
-# The JSON of each kind of annotation that a setting or a place has; numbers may be text, as in a table.
-OF_ANNOTATION: Final[Mapping[str, Schema]] = {
-    "int": WHOLE,
-    "float": NUMBER,
-    "bool": FLAG,
-    "str": TEXT,
-    "ModelChoice": TEXT,
-    "GpuChoice": TEXT,
-    "Split": SPLIT,
-    "Given": NUMBER,
-    "GridIntensity": NUMBER,
-}
+# What takes more than text and numbers.
+NESTED: Final[Mapping[str, Schema]] = {**dict.fromkeys(SIDES, SIDES_OF), "parallel": SPLIT}
+
+# Of the fields of engines' bodies, those that are keys by other names.
+OF_ENGINES: Final = (
+    "width", "height", "num_frames", "num_inference_steps", "fps", "seconds", "guidance_scale",
+    "true_cfg_scale",
+)  # fmt: skip
 
 
 class Operation(NamedTuple):
@@ -158,7 +151,8 @@ def _schema(one: object, of_type: Mapping[str, Any]) -> object:
 
 def _requests() -> dict[str, Schema]:
     """What is not decoded as a record of its own: the keys of settings and places, from their records."""
-    keys = {**_fields(Setting), **dict.fromkeys(SIDES, SIDES_OF)}
+    of_rows, of_places = [*FIELDS, *SIDES], [key for key in PLACE_KEYS if key in types_of_keys()]
+    keys = {name: _key(name) for name in of_rows}
     one: Schema = {
         "type": "object",
         "description": "The keys of a setting and, where a footprint is asked for, of a place; other tools' "
@@ -166,9 +160,11 @@ def _requests() -> dict[str, Schema]:
         "model's default.",
         "properties": {
             **keys,
-            **_fields(Place),
-            "law": TEXT,
-            "images": {**WHOLE, "description": "how many the footprint is of; 1 by default"},
+            **{name: _key(name) for name in (*of_places, "law")},
+            "images": {
+                "type": ["integer", OR_NULL],
+                "description": "how many the footprint is of; 1 by default; of a place alone",
+            },
         },
         "required": ["model"],
     }
@@ -198,8 +194,7 @@ def _requests() -> dict[str, Schema]:
                 "prompt": {"type": "string"},
                 "n": {"type": ["integer", "null"], "minimum": 1},
                 "size": {"type": ["string", "null"]},
-                **dict.fromkeys(("width", "height", "num_frames", "num_inference_steps"), WHOLE),
-                **dict.fromkeys(("fps", "seconds", "guidance_scale", "true_cfg_scale"), NUMBER),
+                **{name: _key(str(key_of(name))) for name in OF_ENGINES},
                 "negative_prompt": {"type": ["string", "null"]},
             },
             "required": ["prompt"],
@@ -211,23 +206,7 @@ def _requests() -> dict[str, Schema]:
     }  # fmt: skip
 
 
-def _fields(record: type) -> dict[str, Schema]:
-    """The fields of a record as JSON takes them, each with its description in the record's docstring."""
-    told = _described(inspect.getdoc(record) or "")
-    found = {}
-    for field in dataclasses.fields(record):
-        first = str(field.type).partition(" | ")[0]
-        found[field.name] = {
-            **OF_ANNOTATION[first],
-            **({"description": told[field.name]} if field.name in told else {}),
-        }
-    return found
-
-
-def _described(docstring: str) -> dict[str, str]:
-    """What a docstring says of each attribute: ``name, other : words``, and lines set deeper that go on."""
-    told: dict[str, str] = {}
-    for names, words in re.findall(r"^(\w[\w, ]*) : (.+(?:\n +.+)*)", docstring, re.MULTILINE):
-        for name in names.split(","):
-            told[name.strip()] = " ".join(words.split())
-    return told
+def _key(name: str) -> Schema:
+    """What a key takes, null being what is not given, and what is said of it."""
+    takes = NESTED.get(name) or {"type": [*types_of_keys()[name], OR_NULL]}
+    return {**takes, "description": words_of_keys()[name]}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from joulecast.errors import FileFormatError, InputError, UnknownNameError, as_name, fold, shown
-from joulecast.files.paths import may_be_file, may_be_there, shown_path, user_text
+from joulecast.files.paths import advising_files, may_be_file, may_be_there, shown_path, user_text
 from joulecast.files.streams import stream_name
 from joulecast.footprint.factors import PLAUSIBLE
 from joulecast.footprint.grid.headers import (
@@ -64,7 +64,8 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
     and what `read_hourly` raises.
     """
     if not name.strip():
-        raise InputError("an hourly series has a name, e.g. US-CAL-CISO, or is a file, e.g. fr.csv")
+        or_file = advising_files(", or is a file, e.g. fr.csv")
+        raise InputError(f"an hourly series has a name, e.g. US-CAL-CISO{or_file}")
     place = Path(name)
     known = packaged_name(name)
     if known and not may_be_file(place):
@@ -76,8 +77,9 @@ def find_series(name: str, **reading: Unpack[Reading]) -> HourlySeries:
             )
         return hourly_series(known)
     if not place.suffix and len(place.parts) == 1 and not may_be_there(place):
-        hint = f"packaged: {', '.join(packaged_regions())}; or give a file, e.g. fr.csv"
-        raise UnknownNameError("hourly series", name, packaged_regions(), hint)
+        hint = f"packaged: {', '.join(packaged_regions())}"
+        or_file = advising_files("; or give a file, e.g. fr.csv")
+        raise UnknownNameError("hourly series", name, packaged_regions(), hint + or_file)
     return read_hourly(place, **reading)
 
 
