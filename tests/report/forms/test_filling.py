@@ -259,6 +259,29 @@ def test_operations_of_a_measured_run_are_counted_from_its_settings() -> None:
     assert flop_of(of(without)) == pytest.approx(whole.flop)
 
 
+@pytest.mark.parametrize(
+    ("model", "added", "told"),
+    [
+        ("sd1.5", {"control": "canny"}, ", control canny, "),
+        ("sd1.5", {"lora": "2", "lora_rank": "64"}, ", LoRA 2, "),
+        ("sd1.5", {"lora": "1", "lora_fused": "yes", "control": "none"}, ", LoRA 1, fused, "),
+        ("sdxl", {"negative_prompt": "yes"}, ""),
+    ],
+)
+def test_what_is_added_or_given_is_counted_and_told(model: str, added: dict[str, str], told: str) -> None:
+    row = {**MEASURED, "model": model, "batch_size": "1", **added}
+    asked: dict[str, Any] = {"size": "512x768", "steps": 25, "passes": 2, "precision": "fp16", **added}
+    own = joulecast.estimate(model, "A100-SXM4-40GB", **asked)
+    assert flop_of(of(row)) == pytest.approx(own.flop)
+    task = of(row).task()
+    assert task.startswith(f"generating one image of 512x768 pixels with {model}{told or ', '}25 denoising")
+
+
+def test_settings_are_found_by_the_names_of_others() -> None:
+    row = {name: cell for name, cell in MEASURED.items() if name not in ("steps", "width", "height")}
+    assert flop_of(of({**row, "num_inference_steps": "25", "size": "512x768"})) == flop_of(of(MEASURED))
+
+
 @pytest.mark.parametrize("missing", ["width", "height", "steps", "passes"])
 def test_operations_are_never_those_of_a_default(missing: str) -> None:
     with pytest.raises(InputError, match=f"the row has no {missing}"):
@@ -278,6 +301,7 @@ def test_operations_are_never_those_of_a_default(missing: str) -> None:
         ({"gpu": "H1000"}, UnknownNameError, "H1000"),
         ({"energy_low_j": 8000}, InputError, "energy_j 7200 <= energy_high_j"),
         ({"boundary": "dynamic"}, InputError, "gross energy"),
+        ({"boundary": "node"}, UnknownNameError, "node"),
         ({"duration_s": ""}, InputError, "duration_s is missing"),
     ],
 )
