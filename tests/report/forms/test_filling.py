@@ -330,6 +330,30 @@ def test_one_form_is_printed_and_several_go_to_a_folder(name: str, run: Command)
         refused(run("card", "p.csv", "--format", name, "--infrastructure", "other"), "--format boamps")
 
 
+@pytest.mark.parametrize(
+    ("out", "made"),
+    [
+        ("f.txt", "f.txt"),
+        ("f.md", "f.md"),
+        ("all", "all/eu-form-1.md"),
+        ("v1.2", "v1.2/eu-form-1.md"),
+        ("f.txt/", "f.txt/eu-form-1.md"),
+    ],
+)
+def test_a_name_with_an_ending_is_a_file(out: str, made: str, run: Command) -> None:
+    write("p.csv", f"{','.join(PREDICTED)}\n{','.join(map(str, PREDICTED.values()))}\n")
+    done = run("card", "p.csv", "--format", "eu-form", "--out", out)
+    assert done.status == 0
+    assert Path(made).is_file()
+    write("two.csv", Path("p.csv").read_text() + Path("p.csv").read_text().splitlines()[1] + "\n")
+    again = run("card", "two.csv", "--format", "eu-form", "--out", out)
+    if made == out:
+        told = refused(again, "--row NUMBER")
+        assert f"{out!r} is the name of a file" in told
+    else:
+        assert Path(made.replace("1.md", "2.md")).is_file()
+
+
 def test_words_of_a_file_are_no_markup(run: Command) -> None:
     write("p.csv", 'model,gpu,energy_j,law,flop,warning\nsdxl,L4,900,a|b,1e15,"<b>[x](//y)\u202e"\n')
     text = run("card", "p.csv", "--format", "eu-form").out
