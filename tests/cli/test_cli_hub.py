@@ -154,6 +154,7 @@ def test_without_a_network_it_says_how_to_fetch(ask: Ask) -> None:
         ("a/b/c", None),
         ("../b", None),
         ("a/model.json", None),
+        ("a/model.GGUF", None),
         ("a/b@\x1b[31m", None),
         ("a/" + "b" * 200, None),
     ],

@@ -226,7 +226,7 @@ def assert_config_reached(config_class: Any, config: Any, given: dict[str, Any])
     for key, value in given.items():
         held = getattr(config, key, None)
         if key == "model_type":  # which class of config a part has
-            assert config.model_type == value
+            assert config_class.model_type == value
         elif isinstance(value, dict) and key.endswith("_config"):
             assert_config_reached(type(held), held, value)
         elif key in ROTARY_KEYS:
@@ -241,14 +241,49 @@ def assert_config_reached(config_class: Any, config: Any, given: dict[str, Any])
             assert plain(held) == plain(value), key
 
 
+def allocated(module: Any) -> list[str]:
+    """Parameters that take memory, but for the one number by which a block mixes space and time, which its
+    class makes itself as torch.Tensor([...])."""
+    return [
+        name
+        for name, parameter in module.named_parameters()
+        if not (parameter.is_meta or (is_mix_factor(module, name) and parameter.numel() == 1))
+    ]
+
+
+def is_mix_factor(module: Any, name: str) -> bool:
+    owner, _, own = name.rpartition(".")
+    return own == "mix_factor" and type(module.get_submodule(owner)).__name__ == "AlphaBlender"
+
+
+@pytest.mark.trace
+def test_nothing_but_a_mix_factor_may_be_allocated() -> None:
+    torch = pytest.importorskip("torch")
+    blend = find_class("diffusers.models.resnet", "AlphaBlender")(alpha=0.5)
+    assert allocated(torch.nn.Sequential(blend)) == []
+    assert allocated(torch.nn.ParameterDict({"mix_factor": torch.nn.Parameter(torch.ones(1))})) == [
+        "mix_factor"
+    ]
+    assert allocated(torch.nn.Sequential(torch.nn.Linear(1, 1, bias=False))) == ["0.weight"]
+
+
+@pytest.mark.trace
+def test_a_type_of_config_is_that_of_its_class() -> None:
+    config_class = find_class("transformers", "CLIPTextConfig")
+    for given in ({"model_type": "t5"}, {"model_type": "clip"}):
+        with pytest.raises(AssertionError):
+            assert_config_reached(config_class, config_class(**given), given)
+    own = {"model_type": "clip_text_model"}
+    assert_config_reached(config_class, config_class(**own), own)
+
+
 @pytest.mark.trace
 @pytest.mark.parametrize(("name", "component"), parts(modules=True))
 def test_module_has_the_published_number_of_parameters(name: str, component: str) -> None:
     model = catalogue()[name]
     module = build(model["components"][component])
     published = model["published_parameters"][component]
-    # Nothing is allocated but single numbers that a class makes itself, as torch.Tensor([...]).
-    assert all(parameter.is_meta or parameter.numel() == 1 for parameter in module.parameters())
+    assert allocated(module) == []
     counted = sum(parameter.numel() for parameter in module.parameters())
     if published.get("includes_position_table"):
         counted += module.get_buffer("pos_embed.pos_embed").numel()

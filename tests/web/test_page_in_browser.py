@@ -277,6 +277,23 @@ def test_a_plan_is_made_and_its_report_downloaded(page: Page, host: str, tmp_pat
     assert (tmp_path / "plan.zip").read_bytes().startswith(b"PK")
 
 
+MODELS = (
+    "[...document.querySelectorAll('[role=group][aria-label^=Model]')]"
+    ".map((row) => row.querySelector('input').value)"
+)
+
+
+def test_any_text_of_an_address_is_a_cell_of_the_plan(page: Page, host: str) -> None:
+    """A per cent sign that a hand wrote, and in a name the signs that are between cells."""
+    page.goto(f"{host}/#plan?use=100%25,,30;a%252Cb%253Bc%25252C,768x768,25")
+    page.until(f"{MODELS}.length === 2")
+    assert page.js(MODELS) == ["100%", "a,b;c%2C"]
+    page.js("document.querySelector('[role=group] button').click()")  # an address of its own
+    page.until(f"{MODELS}.length === 1")
+    assert page.js(MODELS) == ["a,b;c%2C"]
+    assert "use=a%252Cb%253Bc%25252C%2C768x768%2C25" in page.js("location.hash")
+
+
 # --- Everywhere --------------------------------------------------------------------------------------
 
 VIEWS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import comfy_graphs as graphs
 import pytest
 
 import joulecast
+from joulecast.compute.profile_file import packaged_profile, write_profile
+from joulecast.units import gigabytes
 from joulecast.workflows import asking, estimate
 from joulecast.workflows.estimate import WorkflowEstimate, estimate_workflow
 from joulecast.workflows.handed import Assumed
@@ -254,6 +257,24 @@ def test_both_experts_of_wan_2_2(taken: Taken) -> None:
     )
     assert answer.energy.value == pytest.approx(whole.energy_j, rel=SPLIT_PARTS)
     assert (answer.output, answer.outputs) == ("clip", 1)
+    first = taken(workflow, "11=none", keys={"gpu": "H100"})  # what it makes is decoded of the other alone
+    assert (first.output, first.outputs) == ("clip", 1)
+
+
+def test_a_peak_that_is_not_known_is_not_that_of_the_others(taken: Taken, tmp_path: Path) -> None:
+    sdxl = packaged_profile("sdxl")
+    parts = tuple(dataclasses.replace(part, memory={}) for part in sdxl.components)
+    path = tmp_path / "mine.json"
+    write_profile(dataclasses.replace(sdxl, name="mine", hub_id=None, components=parts), path)
+    answer = taken(graphs.base_and_refiner(), f"11={path}")
+    assert answer.largest.asked.sampling.node.id == "15"
+    memory = answer.to_dict()["memory"]
+    assert (memory["node"], memory["peak_bytes"], memory["fits"]) == ("15", None, "unknown")
+    (row,) = (line for line in str(answer).splitlines() if "memory at its peak" in line)
+    base = answer.samplers[0].estimate.memory.least_peak_bytes
+    assert base is not None
+    assert f"at least {gigabytes(base)}" in row
+    assert "that of node 15 is not known" in row
 
 
 def test_an_image_to_video_model_is_given_its_image(taken: Taken) -> None:

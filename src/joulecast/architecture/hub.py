@@ -20,7 +20,7 @@ from joulecast.records import Record
 
 INDEX: Final = "model_index.json"
 CONFIGS: Final = "*/*config.json"  # of components; weights are never asked for
-WEIGHTS: Final = (".safetensors", ".ckpt", ".gguf")
+WEIGHTS: Final = (".safetensors", ".ckpt", ".gguf")  # how single files of them end
 MOST_CONFIGS: Final = 200  # files: pipelines in use have some ten
 TIMEOUT_S: Final = 20.0
 _HUB_ID = re.compile(r"(?P<repository>[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95})(?:@(?P<revision>[\w./-]{1,100}))?")
@@ -53,7 +53,7 @@ def hub_id_of(text: str) -> HubId | None:
     for address in HUB_ADDRESSES:
         bare = bare.removeprefix(address)
     found = _HUB_ID.fullmatch(bare)
-    if found is None or bare.casefold().endswith((".json", ".safetensors", ".ckpt")) or _is_there(text):
+    if found is None or bare.casefold().endswith((".json", *WEIGHTS)) or _is_there(text):
         return None
     return HubId(found["repository"], found["revision"])
 
@@ -118,9 +118,7 @@ def _configs(asked: HubId, files: list[Any]) -> list[str]:
     """The names of the configs among a repository's files. Raises InputError for what is no pipeline."""
     found = {file.rfilename: file.size for file in files if _is_config(file.rfilename)}
     if INDEX not in found:
-        single = [
-            name for file in files if (name := file.rfilename).endswith((".safetensors", ".ckpt", ".gguf"))
-        ]
+        single = [name for file in files if (name := file.rfilename).endswith(WEIGHTS)]
         what = f"; it has single files of weights, e.g. {shown(single[0])}" if single else ""
         raise InputError(
             f"{asked} holds no {INDEX}, so it is no folder of diffusers{what}: give the hub id of the "

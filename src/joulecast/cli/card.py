@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,11 +77,12 @@ def _forms(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) ->
     if not rows:
         raise InputError("no row has an energy_j: there is nothing to report")
     folder = None if options.out is None else Path(options.out)
-    is_file = folder is None or _is_file_name(folder, Path(form.ending).suffix or form.ending)
+    is_file = options.out is None or _is_file_name(options.out)
     if len(rows) > 1 and is_file:
+        told = "" if options.out is None else f"; {shown(options.out)} is the name of a file"
         raise InputError(
             f"{form.noun} is of one task and the table has {len(rows)} rows: give --row NUMBER, or --out "
-            "and a folder"
+            f"and a folder{told}"
         )
     around = Around(at, ("joulecast", __version__), options.infrastructure)
     texts = [form.fill(row, around) for row in rows]
@@ -97,9 +99,11 @@ def _forms(rows: Sequence[Row], at: Site | None, options: argparse.Namespace) ->
     return 0
 
 
-def _is_file_name(path: Path, ending: str) -> bool:
-    """Whether a path is a file's, or would be by its ending."""
-    return not path.is_dir() and (path.exists() or path.suffix.casefold() == ending)
+def _is_file_name(out: str) -> bool:
+    """Whether a path is a file's, or would be by its ending: that of ``v1.2`` is none, nor of ``a.txt/``."""
+    path = Path(out)
+    ends_as_one = path.suffix[1:2].isalpha() and not out.endswith(("/", os.sep))
+    return not path.is_dir() and (path.exists() or ends_as_one)
 
 
 def _chosen(rows: list[Row], number: str | None) -> list[Row]:

@@ -12,9 +12,9 @@ from joulecast.cli.options import (
     PRECISIONS,
     json_option,
     prediction_options,
-    print_json,
 )
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
+from joulecast.cli.with_footprint import print_answer
 
 if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         law=options.law,
     )
     footprint = _footprint(answer, options) if asks_for_a_site(options) else None
-    (_print_as_json if options.json else _print_as_text)(answer, footprint, options)
+    print_answer(answer, lambda: str(answer), footprint, options)
     return 0
 
 
@@ -98,28 +98,3 @@ def _footprint(answer: WorkflowEstimate, options: argparse.Namespace) -> Footpri
         source=f"joulecast estimate of {answer.name}, law {answer.samplers[0].estimate.law.name}",
         output=answer.output,
     )
-
-
-def _print_as_json(
-    answer: WorkflowEstimate, footprint: Footprint | None, options: argparse.Namespace
-) -> None:
-    if footprint is None:
-        print_json(answer.to_dict())
-        return
-    sum_of = {"explanation": footprint.explain().splitlines()} if options.explain else {}
-    print_json({**answer.to_dict(), "footprint": {**footprint.to_dict(), **sum_of}})
-
-
-def _print_as_text(
-    answer: WorkflowEstimate, footprint: Footprint | None, options: argparse.Namespace
-) -> None:
-    from joulecast.report.workflow_text import workflow_text
-
-    print(workflow_text(answer))
-    if footprint is None:
-        return
-    from joulecast.report.footprint_text import footprint_text
-
-    print("\n" + footprint_text(footprint))
-    if options.explain:
-        print("\n" + footprint.explain())

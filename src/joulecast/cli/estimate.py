@@ -12,11 +12,11 @@ from joulecast.cli.options import (
     estimate_options,
     json_option,
     picture,
-    print_json,
     progress,
     setting_of,
 )
 from joulecast.cli.site_options import asks_for_a_site, site_of, site_options
+from joulecast.cli.with_footprint import print_answer
 
 if TYPE_CHECKING:
     from joulecast.footprint.account import Footprint
@@ -49,12 +49,18 @@ def run(options: argparse.Namespace) -> int:
     guess = estimate_of(ask(setting, notes) if notes else ask(setting), options.law)
     target = picture(options.chart)
     answer = _footprint(guess, options) if asks_for_a_site(options) else None
-    (_print_as_json if options.json else _print_as_text)(guess, answer, options)
+    print_answer(guess, lambda: _text(guess, options.sources), answer, options, options.sources)
     if target is not None:
         from joulecast.report.decisions.pictures import estimate_chart
 
         draw(estimate_chart(guess), target)
     return 0
+
+
+def _text(guess: Estimate, with_sources: bool) -> str:
+    from joulecast.report.estimate_text import estimate_text
+
+    return estimate_text(guess, with_sources)
 
 
 def _footprint(guess: Estimate, options: argparse.Namespace) -> Footprint:
@@ -63,24 +69,3 @@ def _footprint(guess: Estimate, options: argparse.Namespace) -> Footprint:
 
     images = 1 if options.images is None else whole(options.images, "--images")
     return footprint_of(guess, site_of(options), images)
-
-
-def _print_as_json(guess: Estimate, answer: Footprint | None, options: argparse.Namespace) -> None:
-    if answer is None:
-        print_json(guess.to_dict())
-        return
-    sum_of = {"explanation": answer.explain().splitlines()} if options.explain else {}
-    print_json({**guess.to_dict(), "footprint": {**answer.to_dict(), **sum_of}})
-
-
-def _print_as_text(guess: Estimate, answer: Footprint | None, options: argparse.Namespace) -> None:
-    from joulecast.report.estimate_text import estimate_text
-
-    print(estimate_text(guess, options.sources))
-    if answer is None:
-        return
-    from joulecast.report.footprint_text import footprint_text
-
-    print("\n" + footprint_text(answer, options.sources))
-    if options.explain:
-        print("\n" + answer.explain())

@@ -329,4 +329,5 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(Setting))
 KEYS: Final = (*FIELDS, *SIDES)
+WORK_KEYS: Final = tuple(key for key in KEYS if key not in ("gpu", "boundary", *OF_RUNTIMES))
 FOLDED_KEYS: Final = {fold(key): key for key in KEYS}

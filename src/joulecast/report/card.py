@@ -38,7 +38,7 @@ from joulecast.report.forms.filling import FORMS
 from joulecast.report.forms.impact import SCI_BOUNDARY, SECOND_OF_VIDEO, sci_of
 from joulecast.report.markdown import escaped, table_row
 from joulecast.report.merged import merged
-from joulecast.report.origin import origin_of, row_warnings, runtime_of_row
+from joulecast.report.origin import additions_of_row, origin_of, row_warnings, runtime_of_row
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_WATT_HOUR, counted
 
@@ -217,12 +217,7 @@ def _of_footprints(entries: Sequence[Entry], at: Site) -> list[str]:
 
 def _model(entry: Entry) -> str:
     """The model, and the control and adapters beside it."""
-    control, lora, fused = (entry.cell(name) for name in ("control", "lora", "lora_fused"))
-    told = [
-        f"control {control}" if control else "",
-        f"LoRA {lora}{', fused' if fused.casefold() in ('yes', 'true', '1') else ''}" if lora else "",
-    ]
-    return ", ".join(filter(None, [entry.cell("model"), *told]))
+    return ", ".join(filter(None, [entry.cell("model"), *additions_of_row(entry.settings)]))
 
 
 def _size(entry: Entry) -> str:

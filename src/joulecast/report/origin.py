@@ -40,6 +40,19 @@ def origin_of(row: Row) -> Origin:
     return Origin(f"measured, {source}{part}", is_measured=True, is_own=source.startswith(OWN))
 
 
+def additions_of_row(row: Row) -> list[str]:
+    """The control and the adapters beside a row's model, as it states them: ``control canny``, ``LoRA 2``."""
+    control, lora, fused = (_said(row, name) for name in ("control", "lora", "lora_fused"))
+    told = f"LoRA {lora}" + (", fused" if yes_or_no(fused) else "") if lora else ""
+    return [words for words in (f"control {control}" if control else "", told) if words]
+
+
+def _said(row: Row, name: str) -> str:
+    """A cell as text, empty where it asks for nothing."""
+    cell = text_of(row.get(name))
+    return "" if is_missing(cell) or yes_or_no(cell) is False else str(cell)
+
+
 def runtime_of_row(row: Row) -> str:
     """How the model was executed, as far as a row states it, in words: ``sglang, fp8, 2 GPUs``."""
     told = [words(row, "engine") or "", "compiled" if is_compiled(row) else ""]

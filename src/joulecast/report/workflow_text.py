@@ -88,11 +88,17 @@ def _energy_row(label: str, energy: Interval, ends: str) -> list[str]:
 def _memory_row(answer: WorkflowEstimate) -> list[str]:
     largest = answer.largest
     memory, board = largest.estimate.memory, gigabytes(answer.gpu.memory_bytes)
+    node, is_one = f"node {largest.asked.sampling.node.id}", len(answer.samplers) == 1
     if memory.peak_bytes is None:
-        return ["memory at its peak", "unknown", "", f"of {board}"]
-    parts = [f"of {board}"]
-    if len(answer.samplers) > 1:
-        parts.append(f"node {largest.asked.sampling.node.id}")
+        least = answer.least_peak_bytes
+        told = "unknown" if least is None else f"at least {gigabytes(least)}"
+        return [
+            "memory at its peak",
+            told,
+            "",
+            f"of {board}" + ("" if is_one else f"; that of {node} is not known"),
+        ]
+    parts = [f"of {board}", *([] if is_one else [node])]
     if memory.offloaded_peak_bytes is not None:
         parts.append(f"{gigabytes(memory.offloaded_peak_bytes)} with one model at a time")
     most = "up to " if memory.is_upper_bound else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -102,15 +103,19 @@ class WorkflowEstimate(Presented, Record):
         return self.samplers[0].estimate.boundary
 
     @property
+    def last(self) -> tuple[SamplerEstimate, ...]:
+        """Those that no other goes on with; the last that is counted where all those are left out."""
+        return tuple(one for one in self.samplers if one.asked.is_last) or self.samplers[-1:]
+
+    @property
     def outputs(self) -> int:
-        """How many images or clips come out: those that no other sampler goes on with."""
-        last = [one.estimate.workload.batch_size for one in self.samplers if one.asked.is_last]
-        return sum(last) or self.samplers[-1].estimate.workload.batch_size
+        """How many images or clips come out."""
+        return sum(one.estimate.workload.batch_size for one in self.last)
 
     @property
     def output(self) -> str:
         """What comes out: an ``image``, a ``clip``, or either."""
-        return together(one.estimate.output for one in self.samplers if one.asked.is_last)
+        return together(one.estimate.output for one in self.last)
 
     @property
     def energy(self) -> Interval:
@@ -129,8 +134,14 @@ class WorkflowEstimate(Presented, Record):
 
     @cached_property
     def largest(self) -> SamplerEstimate:
-        """The sampler that needs the most memory, of those of which that is known."""
-        return max(self.samplers, key=lambda one: one.estimate.memory.peak_bytes or 0.0)
+        """The sampler that needs the most memory, or one of which that is not known: it may need more."""
+        return max(self.samplers, key=lambda one: one.estimate.memory.peak_bytes or math.inf)
+
+    @property
+    def least_peak_bytes(self) -> float | None:
+        """What torch's allocator holds at its peak at least [byte], as far as that is known of samplers."""
+        of = (one.estimate.memory for one in self.samplers)
+        return max((one.least_peak_bytes or 0.0 for one in of if not one.is_upper_bound), default=0.0) or None
 
     @property
     def unknown(self) -> tuple[Understood, ...]:

@@ -259,6 +259,29 @@ def test_operations_of_a_measured_run_are_counted_from_its_settings() -> None:
     assert flop_of(of(without)) == pytest.approx(whole.flop)
 
 
+@pytest.mark.parametrize(
+    ("model", "added", "told"),
+    [
+        ("sd1.5", {"control": "canny"}, ", control canny, "),
+        ("sd1.5", {"lora": "2", "lora_rank": "64"}, ", LoRA 2, "),
+        ("sd1.5", {"lora": "1", "lora_fused": "yes", "control": "none"}, ", LoRA 1, fused, "),
+        ("sdxl", {"negative_prompt": "yes"}, ""),
+    ],
+)
+def test_what_is_added_or_given_is_counted_and_told(model: str, added: dict[str, str], told: str) -> None:
+    row = {**MEASURED, "model": model, "batch_size": "1", **added}
+    asked: dict[str, Any] = {"size": "512x768", "steps": 25, "passes": 2, "precision": "fp16", **added}
+    own = joulecast.estimate(model, "A100-SXM4-40GB", **asked)
+    assert flop_of(of(row)) == pytest.approx(own.flop)
+    task = of(row).task()
+    assert task.startswith(f"generating one image of 512x768 pixels with {model}{told or ', '}25 denoising")
+
+
+def test_settings_are_found_by_the_names_of_others() -> None:
+    row = {name: cell for name, cell in MEASURED.items() if name not in ("steps", "width", "height")}
+    assert flop_of(of({**row, "num_inference_steps": "25", "size": "512x768"})) == flop_of(of(MEASURED))
+
+
 @pytest.mark.parametrize("missing", ["width", "height", "steps", "passes"])
 def test_operations_are_never_those_of_a_default(missing: str) -> None:
     with pytest.raises(InputError, match=f"the row has no {missing}"):
@@ -278,6 +301,7 @@ def test_operations_are_never_those_of_a_default(missing: str) -> None:
         ({"gpu": "H1000"}, UnknownNameError, "H1000"),
         ({"energy_low_j": 8000}, InputError, "energy_j 7200 <= energy_high_j"),
         ({"boundary": "dynamic"}, InputError, "gross energy"),
+        ({"boundary": "node"}, UnknownNameError, "node"),
         ({"duration_s": ""}, InputError, "duration_s is missing"),
     ],
 )
@@ -304,6 +328,30 @@ def test_one_form_is_printed_and_several_go_to_a_folder(name: str, run: Command)
     assert "30 denoising steps" in Path(f"one{ending}").read_text(encoding="utf-8")
     if name != "boamps":
         refused(run("card", "p.csv", "--format", name, "--infrastructure", "other"), "--format boamps")
+
+
+@pytest.mark.parametrize(
+    ("out", "made"),
+    [
+        ("f.txt", "f.txt"),
+        ("f.md", "f.md"),
+        ("all", "all/eu-form-1.md"),
+        ("v1.2", "v1.2/eu-form-1.md"),
+        ("f.txt/", "f.txt/eu-form-1.md"),
+    ],
+)
+def test_a_name_with_an_ending_is_a_file(out: str, made: str, run: Command) -> None:
+    write("p.csv", f"{','.join(PREDICTED)}\n{','.join(map(str, PREDICTED.values()))}\n")
+    done = run("card", "p.csv", "--format", "eu-form", "--out", out)
+    assert done.status == 0
+    assert Path(made).is_file()
+    write("two.csv", Path("p.csv").read_text() + Path("p.csv").read_text().splitlines()[1] + "\n")
+    again = run("card", "two.csv", "--format", "eu-form", "--out", out)
+    if made == out:
+        told = refused(again, "--row NUMBER")
+        assert f"{out!r} is the name of a file" in told
+    else:
+        assert Path(made.replace("1.md", "2.md")).is_file()
 
 
 def test_words_of_a_file_are_no_markup(run: Command) -> None:

@@ -174,7 +174,7 @@ def _description(subject: Subject) -> str:
         None if is_missing(steps) else f"{steps} denoising steps",
         None if is_missing(strength) else f"of which a strength of {strength} makes a share",
         None if is_missing(passes) else f"{passes} denoiser passes a step",
-        f"{words(row, 'boundary') or 'gross'} energy of the GPU board alone, whole pipeline",
+        f"{subject.boundary} energy of the GPU board alone, whole pipeline",
         said_of(subject.output, f"one call of the pipeline makes {batch} images") if batch > 1 else None,
         _clip(row),
         *(f"beware, {told}" for told in subject.warnings),

@@ -108,14 +108,14 @@ def _providers(impact: Impact) -> Iterator[Json]:
 
 def _words(subject: Subject, impact: Impact, made_by: str) -> Iterator[tuple[str, str]]:
     yield "obtained", subject.obtained(made_by)
-    yield "functionalUnit", f"one {impact.output}"
+    yield "functionalUnit", f"one {subject.output}"
     yield "task", subject.task()
     yield "hardware", subject.hardware()
     yield "activityEnergyCost:counts", impact.counts
     if impact.footprint is not None:
         yield "co2CostEquivalent:counts", "the carbon of that electricity; not of making the hardware"
         yield "sci:counts", SCI_BOUNDARY
-    for warning in (*subject.warnings, *(impact.footprint.warnings if impact.footprint else ())):
+    for warning in impact.warnings:
         yield "beware", warning
 
 
@@ -124,7 +124,7 @@ def _ranges(impact: Impact) -> Iterator[tuple[str, str]]:
     if impact.footprint is not None:
         tonnes = grams_to_tonnes(impact.footprint.operational_carbon.amount)
         found["co2CostEquivalent"] = (tonnes, "tCO2eq")
-        found["gpuEnergy"] = (impact.gpu_energy_kwh, "kWh")
+        found["gpuEnergy"] = (impact.subject.energy_kwh, "kWh")
         found["embodiedCarbon"] = (impact.footprint.embodied_carbon.amount, "g CO2e")
     found |= {f"sci:{unit}": (amount, f"g CO2e per {unit}") for unit, amount in impact.sci_g.items()}
     yield from _ends(found)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from joulecast.errors import InputError
-from joulecast.files.columns import is_missing
+from joulecast.files.columns import is_missing, text_of
 from joulecast.files.numbers import positive
 from joulecast.footprint.site import Site
+from joulecast.question.headers import keys_of, said_by
 from joulecast.question.question import work_of
-from joulecast.question.setting import Setting
-from joulecast.report.forms.impact import SCI_BOUNDARY, impact_of
+from joulecast.question.setting import WORK_KEYS, Setting
+from joulecast.report.forms.impact import impact_of
 from joulecast.report.forms.subject import Subject
 from joulecast.report.markdown import escaped, table_row
 
@@ -24,9 +25,7 @@ TITLE = "Model Documentation Form: energy consumption during inference"
 COMPUTATION = "Benchmarked amount of computation used for inference"
 METHOD = "Measurement methodology"
 MOST_FLOP = 1e30
-# What computation depends on, of the columns of a row; those of NEEDED are the task's own.
-NEEDED = ("width", "height", "steps", "passes")
-WORK = ("model", *NEEDED, "precision", "batch_size", "frames", "fps", "strength", "text_tokens")
+NEEDED = ("width", "height", "steps", "passes")  # the task's own, of what computation depends on
 
 
 def documentation_form(subject: Subject, at: Site | None, tool: tuple[str, str]) -> str:
@@ -45,8 +44,9 @@ def flop_of(subject: Subject) -> float:
     row = subject.row
     if subject.origin.is_predicted and not is_missing(row.get("flop")):
         return positive(row["flop"], "flop", MOST_FLOP)
-    given = {name: row[name] for name in WORK if not is_missing(row.get(name))}
-    missing = [name for name in NEEDED if name not in given]
+    asked = {key: text_of(row[name]) for key, name in keys_of(list(row)).items() if key in WORK_KEYS}
+    given = {key: cell for key, cell in asked.items() if not is_missing(cell)}
+    missing = [name for name in NEEDED if name not in said_by(given)]
     if missing:
         raise InputError(f"the form states the FLOP of a task: the row has no {missing[0]}")
     work = work_of(Setting.of(given))
@@ -61,7 +61,6 @@ def as_power(value: float, digits: int = 3) -> str:
 
 
 def _method(subject: Subject, at: Site | None, made_by: str) -> Iterator[str]:
-    impact = impact_of(subject, at)
     yield f"Task: {subject.task()}"
     yield f"Hardware: {subject.hardware()}; the count of operations does not depend on it"
     yield (
@@ -69,11 +68,5 @@ def _method(subject: Subject, at: Site | None, made_by: str) -> Iterator[str]:
         f"from its published configuration, a multiply-accumulate as two operations, by {made_by}; counted, "
         "not measured by counters of the hardware"
     )
-    yield f"Energy of the same task, which the form has no entry for: {impact.energy_told()}"
-    yield f"How that was obtained: {subject.obtained(made_by)}"
-    yield f"It counts {impact.counts}"
-    yield from impact.sci_told()
-    if impact.footprint is not None:
-        yield f"SCI counts {SCI_BOUNDARY}"
-    for warning in (*subject.warnings, *(impact.footprint.warnings if impact.footprint else ())):
-        yield f"Beware: {warning}"
+    energy_of = "Energy of the same task, which the form has no entry for"
+    yield from impact_of(subject, at).sentences(energy_of, made_by)

@@ -36,31 +36,45 @@ class Impact:
 
     Attributes
     ----------
+    subject : whose it is.
     energy_kwh : electricity [kWh]: of the GPU boards, or of the whole facility where a place is known.
     counts : what that electricity is of.
     range_is : what its ends are.
-    gpu_energy_kwh : of the GPU boards alone [kWh].
     footprint : carbon with every factor, None where no place is known.
     """
 
-    output: str
+    subject: Subject
     energy_kwh: Interval
     counts: str
     range_is: str
-    gpu_energy_kwh: Interval
-    footprint: Footprint | None
-    clip_s: float | None
+    footprint: Footprint | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the figures deserve doubt."""
+        return (*self.subject.warnings, *(self.footprint.warnings if self.footprint else ()))
 
     @property
     def sci_g(self) -> dict[str, Interval]:
         """Software carbon intensity [g CO2e] by its functional unit; none without a place."""
-        return {} if self.footprint is None else sci_of(self.footprint, self.clip_s)
+        return {} if self.footprint is None else sci_of(self.footprint, self.subject.clip_s)
 
     def energy_told(self) -> str:
         """The electricity with its range, and what both are: ``2.25 Wh (1.91 to 2.65 Wh, 90 % interval)``."""
         amount = self.energy_kwh * (JOULES_PER_KILOWATT_HOUR / JOULES_PER_WATT_HOUR)
         ends = spread(amount)
         return f"{number(amount.value)} Wh" + (f" ({ends} Wh, {self.range_is})" if ends else "")
+
+    def sentences(self, energy_of: str, made_by: str) -> Iterator[str]:
+        """The energy, called `energy_of`, how it was had, what it counts, its carbon, and what to doubt."""
+        yield f"{energy_of}: {self.energy_told()}"
+        yield f"How that was obtained: {self.subject.obtained(made_by)}"
+        yield f"It counts {self.counts}"
+        yield from self.sci_told()
+        if self.footprint is not None:
+            yield f"SCI counts {SCI_BOUNDARY}"
+        for warning in self.warnings:
+            yield f"Beware: {warning}"
 
     def sci_told(self) -> Iterator[str]:
         """Each intensity as a sentence."""
@@ -70,27 +84,11 @@ class Impact:
 
 def impact_of(subject: Subject, at: Site | None) -> Impact:
     """What one output of a row takes, at a place. Raises InputError where a footprint cannot be had."""
-    board = subject.energy_kwh
     if at is None:
-        return Impact(
-            output=subject.output,
-            energy_kwh=board,
-            counts=_OF_BOARD[subject.boundary] + _NOT_IN_BOARD,
-            range_is=NINETY if subject.origin.is_predicted else STATED,
-            gpu_energy_kwh=board,
-            footprint=None,
-            clip_s=subject.clip_s,
-        )
+        counts = _OF_BOARD[subject.boundary] + _NOT_IN_BOARD
+        return Impact(subject, subject.energy_kwh, counts, NINETY if subject.origin.is_predicted else STATED)
     found = replace(row_footprint(subject.row, at, 1), output=subject.output)
-    return Impact(
-        output=subject.output,
-        energy_kwh=found.facility_energy.amount,
-        counts=_OF_FACILITY,
-        range_is=WIDEST,
-        gpu_energy_kwh=board,
-        footprint=found,
-        clip_s=subject.clip_s,
-    )
+    return Impact(subject, found.facility_energy.amount, _OF_FACILITY, WIDEST, found)
 
 
 def sci_of(footprint: Footprint, clip_s: float | None) -> dict[str, Interval]:

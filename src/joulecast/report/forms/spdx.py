@@ -15,7 +15,7 @@ from decimal import Decimal
 
 from joulecast.files.plain import Json
 from joulecast.footprint.site import Site
-from joulecast.report.forms.impact import SCI_BOUNDARY, Impact, impact_of, rounded
+from joulecast.report.forms.impact import Impact, impact_of, rounded
 from joulecast.report.forms.subject import Subject, task_name
 
 NOUN = "an SPDX document"
@@ -92,14 +92,7 @@ def decimal(value: float) -> str:
 
 
 def _comment(subject: Subject, impact: Impact, made_by: str) -> Iterator[str]:
-    yield f"Energy of inference is that of one {impact.output}: {impact.energy_told()}"
-    yield f"How it was obtained: {subject.obtained(made_by)}"
-    yield f"It counts {impact.counts}"
     yield f"Task: {subject.task()}"
     yield f"Hardware: {subject.hardware()}"
-    yield from impact.sci_told()
-    if impact.footprint is not None:
-        yield f"SCI counts {SCI_BOUNDARY}"
-    for warning in (*subject.warnings, *(impact.footprint.warnings if impact.footprint else ())):
-        yield f"Beware: {warning}"
+    yield from impact.sentences(f"Energy of inference, that of one {subject.output}", made_by)
     yield LEFT_OPEN

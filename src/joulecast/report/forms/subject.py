@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from joulecast.architecture.catalogue import find_model, model_entry
+from joulecast.boundary import check_boundary
 from joulecast.compute.output import CLIP, TASKS
 from joulecast.errors import InputError, UnknownNameError
 from joulecast.files.columns import is_missing
@@ -28,7 +29,7 @@ from joulecast.hardware import Gpu
 from joulecast.question.gpus import count_and_name
 from joulecast.question.gpus import gpu as find_gpu
 from joulecast.report.amounts import number
-from joulecast.report.origin import Origin, origin_of, row_warnings, runtime_of_row
+from joulecast.report.origin import Origin, additions_of_row, origin_of, row_warnings, runtime_of_row
 from joulecast.uncertainty import Interval
 from joulecast.units import counted, joules_to_kilowatt_hours
 
@@ -47,16 +48,12 @@ class Subject:
     gpus: int
     batch: int
     origin: Origin
+    boundary: str  # of the energy: gross or dynamic
 
     @cached_property
     def output(self) -> str:
         """What the energy is of: an ``image`` or a ``clip``."""
         return output_of(self.row)
-
-    @property
-    def boundary(self) -> str:
-        """Of the energy: ``gross`` or ``dynamic``."""
-        return words(self.row, "boundary") or "gross"
 
     @property
     def energy_kwh(self) -> Interval:
@@ -101,7 +98,7 @@ class Subject:
             made += f" and {counted(frames, 'frame')}"
         if self.clip_s is not None:
             made += f", played for {number(self.clip_s)} s"
-        parts = [f"generating {made} with {self.model}", *self._settings()]
+        parts = [f"generating {made} with {self.model}", *additions_of_row(self.row), *self._settings()]
         return ", ".join(parts)
 
     def _settings(self) -> list[str]:
@@ -134,7 +131,7 @@ def subject_of(row: Row, form: str) -> Subject:
     """What a form, which errors name (``a BoAmps report``), is of.
 
     Raises InputError where the row is neither predicted nor measured, of a part of the pipeline, or lacks a
-    name; UnknownNameError for a GPU that the catalogue does not have.
+    name; UnknownNameError for a GPU that the catalogue does not have, and a boundary that is none.
     """
     origin = origin_of(row)
     if not (origin.is_predicted or origin.is_measured):
@@ -156,6 +153,7 @@ def subject_of(row: Row, form: str) -> Subject:
         gpus=as_whole(GPU_COUNT, gpus_of(row, count)),
         batch=as_whole("batch_size", positive(row, "batch_size", 1.0)),
         origin=origin,
+        boundary=check_boundary(words(row, "boundary") or "gross"),
     )
 
 

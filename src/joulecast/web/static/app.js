@@ -5,7 +5,7 @@ import { byId, el, show } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { explore } from "./explore.js";
 import { plan } from "./plan.js";
-import { address, read, replace, write } from "./state.js";
+import { address, firstOf, read, replace, secondOf, write } from "./state.js";
 
 const MAKERS = { explore, compare, evidence, plan };
 const TITLES = {
@@ -58,17 +58,12 @@ function link() {
     const view = one.dataset.view;
     let values = last[view] ?? {};
     if (SHARED.includes(view) && SHARED.includes(now) && view !== now)
-      values = { ...own(last[view], "b."), ...without(last[now], "b.") };
+      values = { ...secondOf(last[view]), ...firstOf(last[now]) };
     one.href = address(view, values);
     if (view === now) one.setAttribute("aria-current", "page");
     else one.removeAttribute("aria-current");
   }
 }
-
-const without = (values = {}, start) =>
-  Object.fromEntries(Object.entries(values).filter(([key]) => !key.startsWith(start)));
-const own = (values = {}, start) =>
-  Object.fromEntries(Object.entries(values).filter(([key]) => key.startsWith(start)));
 
 async function enter(choices, { focus = false } = {}) {
   const { view, values } = read();

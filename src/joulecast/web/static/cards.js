@@ -3,6 +3,7 @@ import { strip } from "./charts.js";
 import { el, hinted } from "./dom.js";
 import {
   bytes,
+  capital,
   count,
   gpuTime,
   grams,
@@ -15,7 +16,6 @@ import {
   wattHours,
   watts,
 } from "./format.js";
-import { capital } from "./words.js";
 
 const NOTHING = ["not known", "no price given"];
 

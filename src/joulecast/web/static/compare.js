@@ -3,11 +3,11 @@ import { Latest, post } from "./api.js";
 import { difference } from "./charts.js";
 import { el, list, say, show } from "./dom.js";
 import { settingOf } from "./explore.js";
-import { capital } from "./words.js";
-import { joules, number, range, seconds } from "./format.js";
+import { beware } from "./words.js";
+import { capital, joules, number, range, seconds, subscripted } from "./format.js";
 import { settings } from "./settings.js";
+import { asSecond, firstOf, isOfSecond, ownKey, secondOf } from "./state.js";
 
-const OTHER = "b."; // before the keys of what is other in the second setting
 const SUGGESTED = [
   ["Half the steps", (own) => ({ steps: String(Math.max(1, Math.round((own.steps ?? 50) / 2))) })],
   ["Served by SGLang", () => ({ engine: "sglang" })],
@@ -17,18 +17,14 @@ const SUGGESTED = [
 ];
 
 const changeOf = (values) =>
-  Object.fromEntries(
-    Object.entries(values)
-      .filter(([key]) => key.startsWith(OTHER))
-      .map(([key, value]) => [key.slice(OTHER.length), value]),
-  );
+  Object.fromEntries(Object.entries(secondOf(values)).map(([key, value]) => [ownKey(key), value]));
 
 export function compare(choices, go) {
   let values = {};
   const models = new Map(choices.models.map((one) => [one.name, one]));
   const first = settings(choices, "The first setting", (changed, isFinal) => change(changed, isFinal));
   const second = settings(choices, "The second setting", (changed, isFinal) => {
-    change(Object.fromEntries(Object.entries(changed).map(([key, value]) => [OTHER + key, value])), isFinal);
+    change(asSecond(changed), isFinal);
   });
   const trouble = el("div", { role: "alert", class: "trouble" });
   const told = el("div", { class: "results" });
@@ -42,16 +38,13 @@ export function compare(choices, go) {
           type: "button",
           class: "tab",
           onclick: () => {
-            const kept = Object.fromEntries(Object.entries(values).filter(([key]) => !key.startsWith(OTHER)));
+            const kept = firstOf(values);
             const own = {
               ...models.get(kept.model),
               steps: kept.steps ?? models.get(kept.model)?.default_steps,
             };
             values = kept;
-            change(
-              Object.fromEntries(Object.entries(make(own)).map(([key, value]) => [OTHER + key, value])),
-              true,
-            );
+            change(asSecond(make(own)), true);
           },
         },
         words,
@@ -104,8 +97,7 @@ export function compare(choices, go) {
   function change(changed, isFinal) {
     values = { ...values, ...changed };
     for (const [key, value] of Object.entries(values)) {
-      const own = key.startsWith(OTHER) ? values[key.slice(OTHER.length)] : undefined;
-      if (value === "" || (key.startsWith(OTHER) && value === own)) delete values[key];
+      if (value === "" || (isOfSecond(key) && value === values[ownKey(key)])) delete values[key];
     }
     go("compare", values, isFinal);
     ask();
@@ -138,14 +130,7 @@ export function compare(choices, go) {
         el("h2", {}, capital(found.described)),
         el("p", { class: "verdict" }, verdict(found)),
         el("div", { class: "changes" }, rows.map(measure)),
-        found.warnings.length
-          ? el(
-              "section",
-              { class: "warnings", "aria-label": "Warnings" },
-              el("h3", {}, "Beware"),
-              list(found.warnings.map(capital)),
-            )
-          : null,
+        beware(found.warnings),
         el(
           "details",
           { class: "more" },
@@ -186,7 +171,7 @@ const FORMATS = {
 };
 
 function measure(one) {
-  const format = FORMATS[one.key] ?? ((amount) => `${number(amount)} ${one.unit}`.replace("CO2e", "CO₂e"));
+  const format = FORMATS[one.key] ?? ((amount) => subscripted(`${number(amount)} ${one.unit}`));
   const of = (side) => [
     el("strong", {}, format(side.value)),
     side.low === side.high

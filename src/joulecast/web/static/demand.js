@@ -12,10 +12,11 @@ export const START = {
   regions: "France,;Poland,",
 };
 
-export const cells = (text) =>
-  text.split(ROW).map((row) => row.split(CELL).map((cell) => decodeURIComponent(cell)));
-export const written = (rows) =>
-  rows.map((row) => row.map((cell) => encodeURIComponent(cell)).join(CELL)).join(ROW);
+// The signs between cells, and the one before codes, are written as codes; any other text is itself.
+const read = (cell) => cell.replace(/%(?:2C|3B|25)/gi, decodeURIComponent);
+const safe = (cell) => cell.replace(/[,;%]/g, encodeURIComponent);
+export const cells = (text) => text.split(ROW).map((row) => row.split(CELL).map(read));
+export const written = (rows) => rows.map((row) => row.map(safe).join(CELL)).join(ROW);
 const quoted = (words) => JSON.stringify(words);
 
 // The demand file that the form says, as docs/planning.md has it.

@@ -59,6 +59,47 @@ export function list(items) {
   );
 }
 
+const MOST_SHORT = 40; // characters of a cell that needs no room of its own
+
+// A table that scrolls sideways where it must. A column is its words, or those and what its cells are: "number",
+// "long", "wide-only", or "row" of what a row is called by. A row is its cells, or a row that was made by hand.
+export function table(label, columns, rows, look = "plain") {
+  const known = columns.map((one) => (typeof one === "string" ? [one] : one));
+  const classOf = (kind, cell) => {
+    if (kind) return kind === "row" ? null : kind;
+    return cell?.length > MOST_SHORT ? "long" : null;
+  };
+  const cellOf = (cell, [, kind]) =>
+    el(
+      kind === "row" ? "th" : "td",
+      { scope: kind === "row" ? "row" : null, class: classOf(kind, cell) },
+      cell,
+    );
+  const head = known.map(([words, kind]) => el("th", { scope: "col", class: classOf(kind) }, words));
+  return el(
+    "div",
+    { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
+    el(
+      "table",
+      { class: look },
+      el("thead", {}, el("tr", {}, head)),
+      el(
+        "tbody",
+        {},
+        rows.map((row) =>
+          row instanceof Node
+            ? row
+            : el(
+                "tr",
+                {},
+                row.map((cell, at) => cellOf(cell, known[at])),
+              ),
+        ),
+      ),
+    ),
+  );
+}
+
 // A label or heading with what it means behind it, reachable by key and finger too; as it is without a meaning.
 export function hinted(node, meaning) {
   if (!meaning) return node;

@@ -1,7 +1,7 @@
 // The same setting on every GPU, and by every way of running it.
 import { Latest, post } from "./api.js";
 import { bar } from "./charts.js";
-import { el, newId, show } from "./dom.js";
+import { el, newId, show, table } from "./dom.js";
 import { joules, range, seconds } from "./format.js";
 
 const FEW = 12,
@@ -76,7 +76,7 @@ export function elsewhere(take) {
       gpus,
       el("h2", {}, "The same on every GPU"),
       sorting(),
-      table(
+      ways(
         shown,
         "GPU",
         (row) => ({ gpu: row.name, power_limit_w: "" }),
@@ -122,7 +122,7 @@ export function elsewhere(take) {
           },
         },
         el("summary", {}, `${words}: ${here.length} ways`),
-        table(here, words, changeOf, isOwn, (row) => row.title),
+        ways(here, words, changeOf, isOwn, (row) => row.title),
       );
       return whole;
     });
@@ -155,35 +155,21 @@ export function elsewhere(take) {
     );
   }
 
-  function table(list, first, change, isToday, title) {
+  function ways(list, first, change, isToday, title) {
     const most = Math.max(
       ...list.filter((row) => !row.error).map((row) => row.energy_high_j ?? row.energy_j),
     );
-    return el(
-      "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": `${first}: energy and time` },
-      el(
-        "table",
-        { class: "bars" },
-        el(
-          "thead",
-          {},
-          el(
-            "tr",
-            {},
-            el("th", { scope: "col" }, first),
-            el("th", { scope: "col", class: "wide-only" }, "energy of one, with its 90 % range"),
-            el("th", { scope: "col", class: "number" }, "energy"),
-            el("th", { scope: "col", class: "number" }, "time"),
-            el("th", { scope: "col" }, "memory"),
-          ),
-        ),
-        el(
-          "tbody",
-          {},
-          list.map((row) => line(row, most, change, isToday(row), title(row))),
-        ),
-      ),
+    return table(
+      `${first}: energy and time`,
+      [
+        first,
+        ["energy of one, with its 90 % range", "wide-only"],
+        ["energy", "number"],
+        ["time", "number"],
+        "memory",
+      ],
+      list.map((row) => line(row, most, change, isToday(row), title(row))),
+      "bars",
     );
   }
 

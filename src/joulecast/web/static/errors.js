@@ -1,6 +1,6 @@
 // Errors of runs: their figures, and what is told of a run and of groups of them.
 import { paint, SHAPES } from "./charts.js";
-import { el, svg } from "./dom.js";
+import { el, svg, table } from "./dom.js";
 import { count, number } from "./format.js";
 
 export const FILTERS = [
@@ -107,44 +107,18 @@ export function groups(points) {
         "details",
         { class: "more", open: place < 2 },
         el("summary", {}, `By ${words.toLowerCase()} (${rows.length})`),
-        el(
-          "div",
-          { class: "scroll", tabindex: 0, role: "region", "aria-label": `Errors by ${words.toLowerCase()}` },
-          el(
-            "table",
-            { class: "plain" },
-            el(
-              "thead",
-              {},
-              el(
-                "tr",
-                {},
-                [words, "runs", "median", "9 in 10", "worst", "in range"].map((word, column) =>
-                  el("th", { scope: "col", class: column ? "number" : null }, word),
-                ),
-              ),
-            ),
-            el(
-              "tbody",
-              {},
-              rows.map(([name, e]) =>
-                el(
-                  "tr",
-                  {},
-                  el("th", { scope: "row" }, name),
-                  el("td", { class: "number" }, e.runs),
-                  [e.median, e.p90, e.worst].map((one) =>
-                    el("td", { class: "number" }, `${number(one, 2)} %`),
-                  ),
-                  el(
-                    "td",
-                    { class: "number" },
-                    e.coverage === null ? "not known" : `${e.coverage.toFixed(0)} %`,
-                  ),
-                ),
-              ),
-            ),
-          ),
+        table(
+          `Errors by ${words.toLowerCase()}`,
+          [
+            [words, "row"],
+            ...["runs", "median", "9 in 10", "worst", "in range"].map((word) => [word, "number"]),
+          ],
+          rows.map(([name, e]) => [
+            name,
+            e.runs,
+            ...[e.median, e.p90, e.worst].map((one) => `${number(one, 2)} %`),
+            e.coverage === null ? "not known" : `${e.coverage.toFixed(0)} %`,
+          ]),
         ),
       );
     }),

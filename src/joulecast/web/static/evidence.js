@@ -1,7 +1,7 @@
 // Predicted against measured, run by run, each with its source: nobody should have to trust us.
 import { get } from "./api.js";
 import { scatter } from "./charts.js";
-import { el, say, show } from "./dom.js";
+import { el, say, show, table } from "./dom.js";
 import { about, FILTERS, groups, leftOut, legend, signed, source, summary } from "./errors.js";
 import { count, joules, seconds } from "./format.js";
 
@@ -176,43 +176,28 @@ export function evidence(choices, go) {
       "section",
       { class: "card wide", "aria-label": "Runs" },
       el("h2", {}, "The runs, worst first"),
-      el(
-        "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-label": "Runs, measured and predicted" },
-        el(
-          "table",
-          { class: "plain" },
-          el(
-            "thead",
-            {},
-            el(
-              "tr",
-              {},
-              ["model", "GPU", "setting", "measured", "predicted", "error", "source"].map((word, place) =>
-                el("th", { scope: "col", class: place > 2 && place < 6 ? "number" : null }, word),
-              ),
-            ),
-          ),
-          el(
-            "tbody",
-            {},
-            sorted
-              .slice(0, shown)
-              .map((one) =>
-                el(
-                  "tr",
-                  {},
-                  el("td", {}, one.row.model),
-                  el("td", {}, one.row.gpu),
-                  el("td", { class: "long" }, one.row.said),
-                  el("td", { class: "number" }, q.format(one.measured)),
-                  el("td", { class: "number" }, q.format(one.guess)),
-                  el("td", { class: "number" }, signed(one.error)),
-                  el("td", { class: "long" }, source(one.row)),
-                ),
-              ),
-          ),
-        ),
+      table(
+        "Runs, measured and predicted",
+        [
+          "model",
+          "GPU",
+          ["setting", "long"],
+          ["measured", "number"],
+          ["predicted", "number"],
+          ["error", "number"],
+          ["source", "long"],
+        ],
+        sorted
+          .slice(0, shown)
+          .map((one) => [
+            one.row.model,
+            one.row.gpu,
+            one.row.said,
+            q.format(one.measured),
+            q.format(one.guess),
+            signed(one.error),
+            source(one.row),
+          ]),
       ),
       more,
     );

@@ -3,19 +3,18 @@ import { Latest, post } from "./api.js";
 import { carbonCard, energyCard, memoryCard, moneyCard, timeCard } from "./cards.js";
 import { el, newId, say, show } from "./dom.js";
 import { grams, joules, range, seconds } from "./format.js";
-import { counts, curves, parts, sure, warnings } from "./words.js";
+import { beware, counts, curves, parts, sure } from "./words.js";
 import { elsewhere } from "./elsewhere.js";
 import { NO_MODEL, settings } from "./settings.js";
 import { copying } from "./copying.js";
+import { firstOf } from "./state.js";
 
 const MANY = 1e6;
 export const PAGE_KEYS = ["images", "profile"]; // of the page, not of the setting
 
 export function settingOf(values) {
   return Object.fromEntries(
-    Object.entries(values).filter(
-      ([key, value]) => !PAGE_KEYS.includes(key) && !key.startsWith("b.") && value !== "",
-    ),
+    Object.entries(firstOf(values)).filter(([key, value]) => !PAGE_KEYS.includes(key) && value !== ""),
   );
 }
 
@@ -141,7 +140,7 @@ export function explore(choices, go) {
       f ? el("span", {}, grams(f.carbon_g.value)) : null,
       el("span", {}, "See all ↓"),
     );
-    show(refs.warnings, warnings(e, words));
+    show(refs.warnings, beware([...e.warnings, ...words.warnings]));
     show(
       refs.cards,
       energyCard(e, n),

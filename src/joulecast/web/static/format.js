@@ -96,6 +96,10 @@ export function range(format, low, value, high) {
   return unit && start.endsWith(unit) ? `${start.slice(0, -unit.length)} to ${end}` : `${start} to ${end}`;
 }
 
+// Words of the server, as the page writes them, and as a line of their own.
+export const subscripted = (words) => words.replaceAll("CO2e", "CO₂e");
+export const capital = (words) => subscripted(words.charAt(0).toUpperCase() + words.slice(1));
+
 export function count(amount, word) {
   return `${amount.toLocaleString("en-GB")} ${word}${amount === 1 ? "" : "s"}`;
 }

@@ -1,7 +1,7 @@
 // A plan as it is shown: totals, pictures, who makes what where, limits, assumptions.
-import { el, list } from "./dom.js";
-import { number, range } from "./format.js";
-import { capital } from "./words.js";
+import { el, table } from "./dom.js";
+import { capital, number, range, subscripted } from "./format.js";
+import { beware } from "./words.js";
 
 let urls = []; // of the pictures that are shown
 
@@ -36,25 +36,13 @@ export function planTold(found, download) {
         `${number(p.images, 6)} ${p.output}s in ${p.hours} h with the least ${p.minimise}, within ${number(100 * p.gap, 2)} % of the best there is.`,
       ),
       table(
-        ["total", "amount", "range"],
-        found.totals.map((row) => row.map((cell) => cell.replace("CO2e", "CO₂e"))),
-        [1, 2],
         "Totals",
+        ["total", ["amount", "number"], ["range", "number"]],
+        found.totals.map((row) => row.map(subscripted)),
       ),
       download,
     ),
-    found.warnings.length
-      ? el(
-          "section",
-          { class: "warnings", "aria-label": "Warnings" },
-          el(
-            "details",
-            {},
-            el("summary", {}, `Beware: ${found.warnings.length} warnings`),
-            list(found.warnings.map(capital)),
-          ),
-        )
-      : null,
+    beware(found.warnings, true),
     el(
       "section",
       { class: "card wide", "aria-label": "Pictures" },
@@ -67,15 +55,16 @@ export function planTold(found, download) {
       { class: "card wide", "aria-label": "Who makes what where" },
       el("h2", {}, "Who makes what where"),
       table(
+        "Configurations, GPUs and regions",
         [
           "configuration",
-          "at once",
+          ["at once", "number"],
           "GPU",
           "region",
-          `${p.output}s`,
-          `energy of one [J]`,
-          "range",
-          "batch takes [s]",
+          [`${p.output}s`, "number"],
+          ["energy of one [J]", "number"],
+          ["range", "number"],
+          ["batch takes [s]", "number"],
         ],
         found.assignments.map((a) => [
           a.configuration,
@@ -87,34 +76,30 @@ export function planTold(found, download) {
           range((one) => number(one), a.energy_low_j, a.energy_j, a.energy_high_j),
           number(a.latency_s),
         ]),
-        [1, 4, 5, 6, 7],
-        "Configurations, GPUs and regions",
       ),
       el("h3", {}, "GPUs"),
       table(
-        ["GPU", "region", "GPUs", "busy"],
+        "GPUs by region",
+        ["GPU", "region", ["GPUs", "number"], ["busy", "number"]],
         p.fleet.map((one) => [
           one.gpu,
           one.region,
           String(one.count),
           `${(100 * one.utilisation).toFixed(0)} %`,
         ]),
-        [2, 3],
-        "GPUs by region",
       ),
       p.limits.length
         ? [
             el("h3", {}, "Limits"),
             table(
-              ["limit", "at", "used", "binds"],
+              "Limits of the plan",
+              ["limit", ["at", "number"], ["used", "number"], "binds"],
               p.limits.map((one) => [
                 one.limit,
                 number(one.amount),
                 number(one.used),
                 one.is_binding ? "yes" : "",
               ]),
-              [1, 2],
-              "Limits of the plan",
             ),
           ]
         : null,
@@ -124,46 +109,10 @@ export function planTold(found, download) {
       { class: "more" },
       el("summary", {}, "What it assumes, with sources"),
       table(
+        "Assumptions",
         ["of", "what", "how much", "from"],
         p.assumptions.map((one) => [one.of, one.what, one.amount, one.source]),
-        [],
-        "Assumptions",
       ),
     ),
   ];
-}
-
-function table(header, rows, numbers, label) {
-  return el(
-    "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
-    el(
-      "table",
-      { class: "plain" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          header.map((word, at) =>
-            el("th", { scope: "col", class: numbers.includes(at) ? "number" : null }, word),
-          ),
-        ),
-      ),
-      el(
-        "tbody",
-        {},
-        rows.map((row) =>
-          el(
-            "tr",
-            {},
-            row.map((cell, at) =>
-              el("td", { class: numbers.includes(at) ? "number" : cell.length > 40 ? "long" : null }, cell),
-            ),
-          ),
-        ),
-      ),
-    ),
-  );
 }

@@ -3,6 +3,17 @@
 
 export const VIEWS = ["explore", "compare", "evidence", "plan"];
 
+// Compare's second setting is what is other in it, behind OTHER.
+const OTHER = "b.";
+const kept = (values, isKept) =>
+  Object.fromEntries(Object.entries(values ?? {}).filter(([key]) => isKept(key)));
+export const isOfSecond = (key) => key.startsWith(OTHER);
+export const firstOf = (values) => kept(values, (key) => !isOfSecond(key));
+export const secondOf = (values) => kept(values, isOfSecond);
+export const ownKey = (key) => key.slice(OTHER.length);
+export const asSecond = (changed) =>
+  Object.fromEntries(Object.entries(changed).map(([key, value]) => [OTHER + key, value]));
+
 export function read() {
   const [view, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s);
   return {
@@ -12,10 +23,10 @@ export function read() {
 }
 
 export function address(view, values) {
-  const kept = Object.entries(values).filter(
+  const said = Object.entries(values).filter(
     ([, value]) => value !== "" && value !== null && value !== undefined,
   );
-  const query = new URLSearchParams(kept.map(([key, value]) => [key, String(value)])).toString();
+  const query = new URLSearchParams(said.map(([key, value]) => [key, String(value)])).toString();
   return `#${view}${query ? `?${query}` : ""}`;
 }
 

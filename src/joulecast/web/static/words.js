@@ -1,23 +1,21 @@
 // What Explore says beside its numbers: doubts, where the joules go, what if, what is counted.
 import { curve, PARTS, stack } from "./charts.js";
-import { el, list } from "./dom.js";
-import { count, joules, number, range } from "./format.js";
+import { el, list, table } from "./dom.js";
+import { capital, count, joules, number, range } from "./format.js";
 
-export function warnings(e, words) {
-  const all = [...new Set([...e.warnings, ...words.warnings])];
-  if (!all.length) return [];
-  return [
-    el(
-      "section",
-      { class: "warnings", "aria-label": "Warnings" },
-      el("h2", {}, "Beware"),
-      list(all.map(capital)),
-    ),
-  ];
+// The one box of doubts, none without any; many are folded away.
+export function beware(told, isFolded = false) {
+  const all = [...new Set(told)];
+  if (!all.length) return null;
+  const lines = list(all.map(capital));
+  return el(
+    "section",
+    { class: "warnings", "aria-label": "Warnings" },
+    isFolded
+      ? el("details", {}, el("summary", {}, `Beware: ${count(all.length, "warning")}`), lines)
+      : [el("h2", {}, "Beware"), lines],
+  );
 }
-
-// The server's words, as a line of their own.
-export const capital = (words) => (words.charAt(0).toUpperCase() + words.slice(1)).replaceAll("CO2e", "CO₂e");
 
 export function sure(e, words) {
   return [
@@ -38,43 +36,30 @@ export function parts(e, steps) {
   return [
     el("h2", {}, "Where the joules go"),
     stack(steps),
-    el(
-      "table",
-      { class: "plain" },
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          el("th", { scope: "col" }, "part of the pipeline, and what it spends on"),
-          el("th", { scope: "col", class: "number" }, "energy"),
-          el("th", { scope: "col", class: "number" }, "share"),
-        ),
-      ),
-      el(
-        "tbody",
-        {},
-        steps.map((step) =>
-          el(
-            "tr",
-            { class: step.kind === "total" ? "total" : null },
-            el(
-              "th",
-              { scope: "row" },
-              step.kind === "total"
-                ? null
-                : el("span", { class: `swatch part-${PARTS[step.kind] ?? 0}`, "aria-hidden": "true" }),
-              step.label.replaceAll("_", " "),
-            ),
-            el("td", { class: "number" }, joules(step.energy)),
-            el(
-              "td",
-              { class: "number" },
-              step.kind === "total" ? "" : `${((100 * step.energy) / total).toFixed(1)} %`,
-            ),
-          ),
-        ),
+    table(
+      "Joules by part",
+      [
+        ["part of the pipeline, and what it spends on", "row"],
+        ["energy", "number"],
+        ["share", "number"],
+      ],
+      steps.map((step) =>
+        step.kind === "total"
+          ? el(
+              "tr",
+              { class: "total" },
+              el("th", { scope: "row" }, step.label.replaceAll("_", " ")),
+              el("td", { class: "number" }, joules(step.energy)),
+              el("td", {}),
+            )
+          : [
+              [
+                el("span", { class: `swatch part-${PARTS[step.kind] ?? 0}`, "aria-hidden": "true" }),
+                step.label.replaceAll("_", " "),
+              ],
+              joules(step.energy),
+              `${((100 * step.energy) / total).toFixed(1)} %`,
+            ],
       ),
     ),
     el(
@@ -144,40 +129,15 @@ export function counts(e, f, words) {
           "details",
           { class: "more" },
           el("summary", {}, "Every factor of the carbon, with its source"),
-          el(
-            "div",
-            { class: "scroll", tabindex: 0, role: "region", "aria-label": "Factors and sources" },
-            el(
-              "table",
-              { class: "plain" },
-              el(
-                "thead",
-                {},
-                el(
-                  "tr",
-                  {},
-                  ["factor", "value", "range", "source"].map((word) => el("th", { scope: "col" }, word)),
-                ),
-              ),
-              el(
-                "tbody",
-                {},
-                Object.entries(f.factors).map(([name, factor]) =>
-                  el(
-                    "tr",
-                    {},
-                    el("th", { scope: "row" }, name.replaceAll("_", " ")),
-                    el("td", {}, `${number(factor.value)} ${factor.unit === "1" ? "" : factor.unit}`),
-                    el(
-                      "td",
-                      {},
-                      factor.low === factor.high ? "" : `${number(factor.low)} to ${number(factor.high)}`,
-                    ),
-                    el("td", { class: "long" }, f.sources[name] ?? ""),
-                  ),
-                ),
-              ),
-            ),
+          table(
+            "Factors and sources",
+            [["factor", "row"], "value", "range", ["source", "long"]],
+            Object.entries(f.factors).map(([name, factor]) => [
+              name.replaceAll("_", " "),
+              `${number(factor.value)} ${factor.unit === "1" ? "" : factor.unit}`,
+              factor.low === factor.high ? "" : `${number(factor.low)} to ${number(factor.high)}`,
+              f.sources[name] ?? "",
+            ]),
           ),
         )
       : null,
