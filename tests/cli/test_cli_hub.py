@@ -168,3 +168,11 @@ def test_a_revision_is_one_line(tmp_path: Path) -> None:
     write_profile(profile, tmp_path / "p.json")
     with pytest.raises(FileFormatError, match="one line"):
         read_profile(tmp_path / "p.json")
+
+
+def test_help_says_which_command_traces_a_hub_id(ask: Ask) -> None:
+    refused(ask("what-if", "me/new", "--gpu", "L4", "--to", "steps=9"), "unknown model 'me/new'", "profile")
+    told = {name: " ".join(ask(name, "--help").out.split()) for name in ("estimate", "what-if")}
+    assert "any other hub id is traced" in told["estimate"]
+    assert "is traced" not in told["what-if"]
+    assert "`joulecast profile ID`" in told["what-if"]

@@ -298,7 +298,10 @@ def test_what_the_command_line_says_holds_for_all(taken: Taken) -> None:
     by_hand = joulecast.estimate("flux.1-dev", "H100", size="1024x1024", steps=20, engine="sglang")
     assert answer.energy == by_hand.energy
     assert answer.notes == ()
-    assert any("no run of ComfyUI" in note for note in taken(graphs.flux_dev()).notes)
+    compiled = taken(graphs.flux_dev(), keys={"compile": True})
+    assert compiled.runtime.compile
+    for told in (compiled, taken(graphs.flux_dev())):
+        assert any("no run of ComfyUI" in note and "eager" not in note for note in told.notes)
 
 
 def test_an_engine_of_its_own_is_taken_once_it_is_known(

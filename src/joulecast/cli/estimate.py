@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `estimate` takes."""
-    estimate_options(command)
+    estimate_options(command, traces=True)
     site_options(command, images=True)
     output = command.add_argument_group(OUTPUT)
     json_option(output)

@@ -44,13 +44,15 @@ Group = argparse._ArgumentGroup
 # --- options --------------------------------------------------------------------------------------
 
 
-def estimate_options(command: argparse.ArgumentParser) -> None:
-    """The options of one workload on one GPU, and of the law that predicts it."""
+def estimate_options(command: argparse.ArgumentParser, traces: bool) -> None:
+    """The options of one workload on one GPU, and of the law that predicts it; `traces` tells whether the
+    command traces a hub id that is not listed."""
     add = command.add_argument_group(ASKED).add_argument
     add(
         "model",
         metavar="MODEL",
-        help="name, alias or hub id (see `joulecast models`), or a profile file; any other hub id is traced",
+        help="name, alias or hub id (see `joulecast models`), or a profile file; any other hub id "
+        + ("is traced" if traces else "needs one: `joulecast profile ID`"),
     )
     add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
     add("--steps", help="denoising steps; by default the model's")

@@ -22,7 +22,7 @@ CHANGES = (
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """What `what-if` takes."""
-    estimate_options(command)
+    estimate_options(command, traces=False)
     command.add_argument_group("what changes").add_argument(
         "--to",
         metavar="KEY=VALUE",

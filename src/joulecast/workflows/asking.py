@@ -28,8 +28,8 @@ TEXT_ENCODER, IMAGE_ENCODER, DECODER = "text_encoder", "image_encoder", "decoder
 COMFYUI: Final = "comfyui"
 LEFT_OUT: Final = "none"  # in place of a model: its samplers are not counted
 NO_RUNTIME: Final = (
-    "no run of ComfyUI is known: it is predicted as eager diffusers, which runs torch's kernels as ComfyUI "
-    "does (say another with --engine)"
+    "no run of ComfyUI is known: it is predicted as diffusers, which runs torch's kernels as ComfyUI does "
+    "(say another with --engine)"
 )
 
 
