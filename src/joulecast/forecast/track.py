@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.output import CLIP, said_of
 from joulecast.errors import JoulecastError
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate
+from joulecast.measure.blocks import Block, tell
 from joulecast.measure.meter import Meter
 from joulecast.measure.phases import Tracked, track_phases
 from joulecast.question.models import catalogue_name, load_profile
@@ -86,6 +88,21 @@ def track(
         found.predicted = _predicted(pipeline, measured, model, gpu or measured.gpu, law)
     except JoulecastError as error:
         found.problem = str(error)
+    tell(_block_of(found))
+
+
+def _block_of(found: Track) -> Block:
+    """What a measured command around the block is told of it; see `joulecast.measure.command`."""
+    measured, guess, images = found.measured, found.predicted, found.images
+    known = Block(measured.gpu, images, measured.energy_j, measured.duration_s, problem=found.problem)
+    if guess is None:
+        return known
+    return dataclasses.replace(
+        known,
+        predicted_j=guess.energy_j * images,
+        predicted_low_j=guess.energy_low_j * images,
+        predicted_high_j=guess.energy_high_j * images,
+    )
 
 
 def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, law: LawChoice) -> Estimate:
