@@ -32,7 +32,7 @@ from joulecast.measure.protocol import (
 from joulecast.measure.telemetry import TelemetryRecorder, summary
 from joulecast.presented import Presented
 
-SAMPLE_S: Final = 0.5  # between telemetry samples: a command may take hours
+COMMAND_SAMPLE_S: Final = 0.5  # between telemetry samples: a command may take hours
 Runner = Callable[[Sequence[str], Mapping[str, str]], int]
 
 
@@ -172,7 +172,7 @@ def measure_command(
     chosen, clock = settings or Settings(), meters[0].clock
     before = measure_idles(meters, chosen)
     with tempfile.TemporaryDirectory(prefix="joulecast-") as folder, contextlib.ExitStack() as stack:
-        recorders = [stack.enter_context(TelemetryRecorder(meter, SAMPLE_S)) for meter in meters]
+        recorders = [stack.enter_context(TelemetryRecorder(meter, COMMAND_SAMPLE_S)) for meter in meters]
         begun_j = [meter.energy_j() for meter in meters]
         start = clock.now()
         status = run(command, {FOLDER: folder})
