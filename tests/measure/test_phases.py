@@ -19,7 +19,8 @@ from test_pipelines import few_threads, spec_of, subject
 import joulecast
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import JoulecastError, MeasureError
-from joulecast.forecast.track import _precision_of, track
+from joulecast.forecast.live import precision_of
+from joulecast.forecast.track import track
 from joulecast.measure.blocks import FOLDER, read_blocks
 from joulecast.measure.meter import SystemClock
 from joulecast.measure.phases import track_phases
@@ -193,7 +194,7 @@ def test_frames_decoded_as_images_are_of_clips(order: tuple[int, int], chunks: t
 
 def test_a_precision_without_a_law_is_not_taken_for_another() -> None:
     with pytest.raises(JoulecastError, match="in float8_e4m3fn"):
-        _precision_of(SimpleNamespace(dtype=torch.float8_e4m3fn))
+        precision_of(SimpleNamespace(dtype=torch.float8_e4m3fn))
 
 
 def test_a_measured_command_around_a_block_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
