@@ -239,9 +239,8 @@ def test_an_argument_that_there_is_not(pipes: Pipes, sdxl: Any) -> None:
     found = predict_call(sdxl, "a fox", gpu=GPU, num_inference_step=5, callback=print)
     assert found.workload.steps == 50
     (told,) = (one for one in found.warnings if "argument" in one)
-    assert told == (
-        "StableDiffusionXLPipeline ignores the argument 'num_inference_step': did you mean num_inference_steps?"
-    )
+    words = "StableDiffusionXLPipeline ignores the argument 'num_inference_step': did you mean "
+    assert told == f"{words}num_inference_steps?"
 
 
 def test_too_many_arguments_by_place(sdxl: Any) -> None:
@@ -265,6 +264,13 @@ def test_an_input_image_tells_the_size_and_a_strength_the_steps(pipes: Pipes, im
     found = predict_call(pipes("sdxl-img2img"), "a fox", image=image, strength=0.5, gpu=GPU)
     work = found.workload
     assert (work.width, work.height, work.steps, work.batch_size) == (512, 768, 25, 1)
+
+
+def test_an_image_is_cut_to_the_pipelines_grid(pipes: Pipes) -> None:
+    """As its image processor does; a size that is given is refused."""
+    image = Image.new("RGB", (1001, 770))
+    work = predict_call(pipes("sdxl-img2img"), "a fox", image=image, gpu=GPU).workload
+    assert (work.width, work.height) == (1000, 768)
 
 
 def test_a_pipeline_without_images_refuses_one(pipes: Pipes) -> None:

@@ -103,7 +103,7 @@ def _state_doubts(pipeline: Any, denoiser: Any, quantization: str | None, cache:
     """What a pipeline was told to do that is not counted."""
     parts = {name: uncompiled(part) for name, part in pipeline.components.items()}
     if any(hasattr(part, "_hf_hook") for part in parts.values()):
-        yield "its components are offloaded: the time and energy of moving them are not counted"
+        yield "its components are moved by hooks (offloading), whose time and energy are not counted"
     if _is_quantised(denoiser) and quantization is None:
         yield "the denoiser is quantised, and counted as if not: give quantization, e.g. 'nf4-weights'"
     if getattr(denoiser, "is_cache_enabled", False) and cache is None:

@@ -159,7 +159,8 @@ class CallArguments:
         width, height = self.values.get("width"), self.values.get("height")
         if width is not None and height is not None:
             return width, height
-        found = (self._image_size() if self._is_sized_by_image else None) or self._own_size()
+        by_image = self._on_grid(self._image_size()) if self._is_sized_by_image else None
+        found = by_image or self._own_size()
         if found is None:
             raise InputError(
                 f"{type(self.pipeline).__name__} does not tell which size it makes where none is given; give "
@@ -171,6 +172,11 @@ class CallArguments:
     def _is_sized_by_image(self) -> bool:
         name = type(self.pipeline).__name__
         return "height" not in self.values or name.startswith(SIZED_BY_IMAGE)
+
+    def _on_grid(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """An image's size as its processor cuts it: down to the sizes that the pipeline makes."""
+        unit = self.profile.size.unit
+        return None if size is None else (size[0] // unit * unit, size[1] // unit * unit)
 
     def _image_size(self) -> tuple[int, int] | None:
         image = self._first(IMAGES, None)
