@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from joulecast.footprint.grid.yearly import grid_intensity
     from joulecast.footprint.place import Place
     from joulecast.footprint.site import Site, site
+    from joulecast.forecast.call import predict_call
     from joulecast.forecast.estimate import Estimate, estimate, estimate_of
     from joulecast.forecast.flop import flop
     from joulecast.forecast.predict import predict
+    from joulecast.forecast.steps import StepJoules, StepProgress
     from joulecast.forecast.track import Track, track
     from joulecast.hardware import Gpu, gpus
     from joulecast.law.adapt import fit
@@ -85,6 +87,8 @@ _HOMES = {
     "RunTable": "runs",
     "Setting": "question.setting",
     "Site": "footprint.site",
+    "StepJoules": "forecast.steps",
+    "StepProgress": "forecast.steps",
     "TraceError": "errors",
     "Track": "forecast.track",
     "UnknownNameError": "errors",
@@ -112,6 +116,7 @@ _HOMES = {
     "outcomes": "plan.tradeoff",
     "packaged_runs": "runs",
     "predict": "forecast.predict",
+    "predict_call": "forecast.call",
     "read_meanings": "ledger.meanings",
     "register_form": "law.forms",
     "site": "footprint.site",
@@ -148,6 +153,8 @@ __all__ = [
     "RunTable",
     "Setting",
     "Site",
+    "StepJoules",
+    "StepProgress",
     "TraceError",
     "Track",
     "UnknownNameError",
@@ -176,6 +183,7 @@ __all__ = [
     "outcomes",
     "packaged_runs",
     "predict",
+    "predict_call",
     "read_meanings",
     "register_form",
     "site",

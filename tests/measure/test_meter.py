@@ -17,6 +17,7 @@ from joulecast.measure.protocol import Settings, measure
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace, parse_trace, read_trace
 from joulecast.measure.telemetry import TelemetryRecorder, summary
 
+FOREIGN = 5_000_000  # above what Linux numbers processes by: nobody here, as processes outside a container
 CSV = "time_s,phase,power_w,temperature_c\n0,idle,100,30\n1,work,300,50\n2,work,500,60\n3,idle,100,50\n"
 
 
@@ -115,9 +116,9 @@ def test_this_process_under_another_number(use: Any) -> None:
     """In a container NVML shows pids of the host: the one that came after us is taken to be us."""
     fake = use(pids=(7,))
     meter = NvmlMeter()
-    fake.pids = (7, 4242)
+    fake.pids = (7, FOREIGN)
     assert meter.sample().other_processes == 1
-    fake.pids = (4242,)
+    fake.pids = (FOREIGN,)
     assert meter.sample().other_processes == 0
 
 

@@ -19,7 +19,9 @@ from test_pipelines import few_threads, spec_of, subject
 import joulecast
 from joulecast.compute.profile_file import packaged_profile, write_profile
 from joulecast.errors import JoulecastError, MeasureError
-from joulecast.forecast.track import _precision_of, track
+from joulecast.forecast.live import precision_of
+from joulecast.forecast.track import track
+from joulecast.measure.blocks import FOLDER, read_blocks
 from joulecast.measure.meter import SystemClock
 from joulecast.measure.phases import track_phases
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
@@ -192,4 +194,21 @@ def test_frames_decoded_as_images_are_of_clips(order: tuple[int, int], chunks: t
 
 def test_a_precision_without_a_law_is_not_taken_for_another() -> None:
     with pytest.raises(JoulecastError, match="in float8_e4m3fn"):
-        _precision_of(SimpleNamespace(dtype=torch.float8_e4m3fn))
+        precision_of(SimpleNamespace(dtype=torch.float8_e4m3fn))
+
+
+def test_a_measured_command_around_a_block_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    used = subject()
+    used.load(spec_of("sd1.5", size="64x64", steps=2, batch_size=2))
+    for model in ("sd1.5", "no such model"):
+        with track(used._pipeline, model=model, gpu="H100", meter=replayed()) as found:
+            used.call()
+    (known, other), problems = read_blocks(tmp_path)
+    assert problems == []
+    assert (known.images, known.problem) == (2, "")
+    assert known.predicted_j is not None
+    assert known.predicted_low_j is not None
+    assert known.predicted_low_j < known.predicted_j
+    assert (other.predicted_j, other.problem) == (None, found.problem)
+    assert other.energy_j == found.measured.energy_j

@@ -36,7 +36,7 @@ NO_COST_NAMES: Final = """
     rms_norm_eps eps initializer_factor initializer_range dropout dropout_rate attention_dropout
     classifier_dropout bos_token_id eos_token_id pad_token_id decoder_start_token_id sep_token_id
     rope_theta rope_parameters rope_scaling tie_word_embeddings architectures torch_dtype dtype
-    transformers_version use_cache name_or_path requires_safety_checker
+    transformers_version use_cache name_or_path requires_safety_checker is_encoder_decoder
 """
 NO_COST: Final = frozenset(NO_COST_NAMES.split())
 ANY_SIZE: Final = ("UNet", "Autoencoder")  # classes whose sample_size is that of their training alone

@@ -91,6 +91,10 @@ COMMANDS: Final = {
         "measure",
         "Energy of an image or clip, measured on this computer's GPU: real pipeline, random weights.",
     ),
+    "run": Command(
+        "run",
+        "Run any command, and measure what the GPUs draw meanwhile; it ends as the command does.",
+    ),
     "compare": Command(
         "compare",
         "Did a change save joules? Runs that differ in nothing else, in pairs, with a 95 % interval.",

@@ -35,8 +35,10 @@ def names(action: argparse.Action, options: Sequence[str] | None = None) -> str:
 
 def usage(command: argparse.ArgumentParser) -> str:
     """What a command needs, on one line."""
-    needed = [names(action, action.option_strings[:1]) for action in command._actions if action.required]
-    return " ".join([command.prog, *needed, "[options]"])
+    needed = [action for action in command._actions if action.required]
+    rest = [action for action in needed if action.nargs == argparse.REMAINDER]  # all that is left is its own
+    written = [names(action, action.option_strings[:1]) for action in needed if action not in rest]
+    return " ".join([command.prog, *written, "[options]", *map(names, rest)])
 
 
 def listed(rows: Iterable[tuple[str, str]]) -> str:

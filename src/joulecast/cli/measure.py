@@ -14,10 +14,10 @@ from joulecast.cli.options import (
     control_option,
     image_options,
     json_option,
+    length_of_time,
     print_json,
 )
 from joulecast.cli.source import source, source_options
-from joulecast.errors import InputError
 
 if TYPE_CHECKING:
     from joulecast.measure.protocol import Settings
@@ -50,7 +50,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         help="TF32 in fp32 work: on, off or default (torch's: convolutions, not matrix products)",
     )
     add("--components", action="store_true", help="measure each component alone as well")
-    add("--window", type=_seconds, metavar="TIME", help="shortest window; 1s by default")
+    add("--window", type=length_of_time, metavar="TIME", help="shortest window; 1s by default")
     add("--repeats", help="windows at least; 5 by default")
     source_options(command)
     output = command.add_argument_group(OUTPUT)
@@ -88,12 +88,3 @@ def _settings(options: argparse.Namespace) -> Settings:
     repeats = None if options.repeats is None else whole(options.repeats, "--repeats")
     given = {"window_s": options.window, "repeats": repeats}
     return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
-def _seconds(text: str) -> float:
-    from joulecast.measure.campaign_plan import parse_duration
-
-    try:
-        return parse_duration(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

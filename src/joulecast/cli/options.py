@@ -162,6 +162,16 @@ def runtime_options(command: argparse.ArgumentParser, several: bool = False) -> 
     )
 
 
+def length_of_time(text: str) -> float:
+    """Seconds [s] of an option such as ``90s`` or ``9m``."""
+    from joulecast.measure.campaign_plan import parse_duration
+
+    try:
+        return parse_duration(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def json_option(output: Group) -> None:
     """Ask for JSON."""
     output.add_argument("--json", action="store_true", help="print JSON instead of text")

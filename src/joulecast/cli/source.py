@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from joulecast.cli.options import WHERE, Group
-from joulecast.errors import InputError, check_extras
+from joulecast.errors import InputError, MeasureError, check_extras
 
 if TYPE_CHECKING:
     from joulecast.measure.meter import Meter
@@ -41,7 +41,10 @@ def source(options: argparse.Namespace) -> tuple[Subject, Meter]:
     check_extras("measuring a GPU", "trace", "measure")
     from joulecast.measure.pipelines import PipelineSubject, gpu_meter
 
-    meter = gpu_meter()
+    try:
+        meter = gpu_meter()
+    except MeasureError as error:
+        raise MeasureError(f"{error}; or try --dry-run") from None
     return PipelineSubject("cuda"), meter
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from joulecast.architecture.workload import PRECISIONS
+from joulecast.architecture.live import uncompiled
 from joulecast.compute.output import CLIP, said_of
 from joulecast.errors import JoulecastError
-from joulecast.forecast.estimate import Estimate, LawChoice, estimate
+from joulecast.forecast.estimate import Estimate, LawChoice, estimate_of
+from joulecast.forecast.live import precision_of, profile_of, synchronize_of
+from joulecast.measure.blocks import Block, tell
 from joulecast.measure.meter import Meter
 from joulecast.measure.phases import Tracked, track_phases
-from joulecast.question.models import catalogue_name, load_profile
+from joulecast.question.question import ask
+from joulecast.question.setting import Setting
 
 
 @dataclass
@@ -76,7 +80,7 @@ def track(
     """
     used = meter or _meter_of(pipeline)
     try:
-        with track_phases(pipeline, used, _synchronize_of(pipeline)) as measured:
+        with track_phases(pipeline, used, synchronize_of(pipeline)) as measured:
             found = Track(measured)
             yield found
     finally:
@@ -86,26 +90,35 @@ def track(
         found.predicted = _predicted(pipeline, measured, model, gpu or measured.gpu, law)
     except JoulecastError as error:
         found.problem = str(error)
+    tell(_block_of(found))
+
+
+def _block_of(found: Track) -> Block:
+    """What a measured command around the block is told of it; see `joulecast.measure.command`."""
+    measured, guess, images = found.measured, found.predicted, found.images
+    known = Block(measured.gpu, images, measured.energy_j, measured.duration_s, problem=found.problem)
+    if guess is None:
+        return known
+    return dataclasses.replace(
+        known,
+        predicted_j=guess.energy_j * images,
+        predicted_low_j=guess.energy_low_j * images,
+        predicted_high_j=guess.energy_high_j * images,
+    )
 
 
 def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, law: LawChoice) -> Estimate:
     """An estimate of the workload that was seen. Raises JoulecastError when there is none."""
     observed = measured.observed
-    name = str(getattr(pipeline, "name_or_path", "") or "")
-    known = model or catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
-    if known is None:
-        raise JoulecastError(
-            f"the catalogue does not know the pipeline {name!r}; name its `model`, or give the profile file "
-            "that `joulecast profile FOLDER` makes of it"
-        )
-    profile = load_profile(known)
+    profile, notes = profile_of(pipeline, model)
     denoisers = profile.denoising_modules
     given = sum(observed.given.get(part, 0) for part in denoisers)
     if not observed.images:
         raise JoulecastError(f"no {profile.output} was seen being generated")
     if not given:
         raise JoulecastError(
-            f"{known} denoises with {' and '.join(denoisers)}, which this pipeline did not call: is it that?"
+            f"{profile.name} denoises with {' and '.join(denoisers)}, which this pipeline did not call: "
+            "is it that?"
         )
     if len(observed.sizes) > 1:
         sizes = ", ".join(f"{width}x{height}" for width, height in sorted(observed.sizes))
@@ -119,37 +132,21 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
     scheduler = pipeline.scheduler
     steps = getattr(scheduler, "num_inference_steps", None) or len(scheduler.timesteps)
     passes = 2 if given >= 2 * steps * observed.images else 1
-    return estimate(
-        known,
-        gpu,
-        width=width,
-        height=height,
-        steps=steps,
-        passes=passes,
-        batch_size=batch,
-        frames=min(observed.frames) if profile.output == CLIP else None,
-        precision=_precision_of(pipeline.components[denoisers[0]]),
-        law=law,
-    )
-
-
-def _precision_of(module: Any) -> str:
-    names = dict(zip(("float16", "bfloat16", "float32"), PRECISIONS, strict=True))
-    dtype = str(module.dtype).removeprefix("torch.")
-    if dtype not in names:
-        raise JoulecastError(f"no law predicts a denoiser in {dtype}; known: {', '.join(names)}")
-    return names[dtype]
+    known = {
+        "model": profile,
+        "gpu": gpu,
+        "width": width,
+        "height": height,
+        "steps": steps,
+        "passes": passes,
+        "batch_size": batch,
+        "frames": min(observed.frames) if profile.output == CLIP else None,
+        "precision": precision_of(uncompiled(pipeline.components[denoisers[0]])),
+    }
+    return estimate_of(ask(Setting.of(known), notes), law)
 
 
 def _meter_of(pipeline: Any) -> Meter:
     from joulecast.measure.pipelines import gpu_meter
 
     return gpu_meter()
-
-
-def _synchronize_of(pipeline: Any) -> Any:
-    import torch
-
-    if str(getattr(pipeline, "device", "cpu")).startswith("cuda"):
-        return torch.cuda.synchronize
-    return lambda: None

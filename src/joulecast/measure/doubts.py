@@ -38,10 +38,6 @@ def doubts(
     width = half_width_95(energies) / fmean(energies)
     if width > settings.target:
         yield f"the 95 % interval is +-{100 * width:.1f} %, not within {100 * settings.target:g} %"
-    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * fmean(idles):
-        yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
-    if dynamic is not None and math.isnan(dynamic):
-        yield "the GPU drew no more than its idle power: no dynamic energy"
     if abs(drift(energies)) > max(DRIFT, width):
         yield f"the energy drifted by {100 * drift(energies):+.1f} % over the repeats"
     warm = [
@@ -52,6 +48,17 @@ def doubts(
     ]
     if warm and max(warm) - min(warm) > TEMPERATURE_CHANGE_C:
         yield f"the chip's temperature moved from {warm[0]:g} to {warm[-1]:g} degrees over the repeats"
+    yield from doubts_of_conditions(repeats, idles, dynamic)
+
+
+def doubts_of_conditions(
+    repeats: Sequence[Repeat], idles: Sequence[float], dynamic: float | None
+) -> Iterator[str]:
+    """What makes windows doubtful however many they are: the GPU, its supply and who else used it."""
+    if len(idles) == 2 and abs(idles[1] - idles[0]) > IDLE_CHANGE * fmean(idles):
+        yield f"idle power went from {idles[0]:.1f} to {idles[1]:.1f} W"
+    if dynamic is not None and math.isnan(dynamic):
+        yield "the GPU drew no more than its idle power: no dynamic energy"
     others = max((repeat.telemetry.get("other_processes", 0) for repeat in repeats), default=0)
     if others:
         yield f"{others:g} other processes computed on the card: their energy is counted in"

@@ -11,11 +11,12 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from joulecast.errors import MeasureError, MissingExtraError, shown
 from joulecast.measure.meter import Clock, Device, SystemClock, Telemetry
+from joulecast.measure.process import is_alive, is_own
 
 POWER_SAMPLE_S: Final = 0.02  # between power samples where a GPU has no energy counter
 
@@ -66,6 +67,14 @@ class NvmlMeter:
         """What is measured."""
         return self._device
 
+    @property
+    def installed(self) -> tuple[str, ...]:
+        """Names of the computer's GPUs, in NVML's own order."""
+        nvml = self._nvml
+        with self._told("GPUs cannot be counted"):
+            handles = map(nvml.nvmlDeviceGetHandleByIndex, range(int(nvml.nvmlDeviceGetCount())))
+            return tuple(_text(nvml.nvmlDeviceGetName(handle)) for handle in handles)
+
     def energy_j(self) -> float:
         """Energy [J] of the board since the driver was loaded, or since sampling began."""
         if self._integrator is not None:
@@ -110,8 +119,10 @@ class NvmlMeter:
         with self._told("GPUs cannot be counted"):
             count = int(nvml.nvmlDeviceGetCount())
         if not count:
-            raise MeasureError("NVML finds no GPU; measuring needs one, or try --dry-run")
+            raise MeasureError("NVML finds no GPU; measuring needs one of NVIDIA's")
         if uuid is not None:
+            if uuid.startswith("MIG-"):
+                raise MeasureError(_MIG)
             with self._told(f"there is no GPU {shown(uuid)}"):
                 return nvml.nvmlDeviceGetHandleByUUID(uuid)
         place = visible_index() if index is None else index
@@ -147,13 +158,14 @@ class NvmlMeter:
         return None if found is None else frozenset(int(process.pid) for process in found)
 
     def _others(self) -> int | None:
-        """Other processes; inside a container NVML may know this one by another number."""
+        """Processes that are neither this one nor started by it; inside a container NVML may know these by
+        other numbers, by which nobody is known there."""
         found = self._processes()
         if found is None:
             return None
-        others = found - {os.getpid()}
-        newcomers = others - self._earlier
-        unseen = os.getpid() not in found and len(newcomers) > 0
+        others = {pid for pid in found if not is_own(pid)}
+        strangers = [pid for pid in others - self._earlier if not is_alive(pid)]
+        unseen = others == found and len(strangers) > 0
         return len(others) - unseen
 
     def _try(self, ask: Callable[..., Any], *arguments: Any) -> Any:
@@ -213,17 +225,54 @@ class PowerIntegrator:
                 return
 
 
-def visible_index() -> int | str:
-    """The first GPU that CUDA may use: its index, or its UUID where the variable names it so.
+def visible_meters() -> tuple[NvmlMeter, ...]:
+    """Meters of all GPUs that CUDA may use. Raises what `NvmlMeter` does where one of them has none."""
+    meters = [NvmlMeter()]
+    try:
+        for place in visible_places(len(meters[0].installed))[1:]:
+            meters.append(NvmlMeter(uuid=place) if isinstance(place, str) else NvmlMeter(index=place))
+    except BaseException:
+        for meter in meters:
+            meter.close()
+        raise
+    return tuple(meters)
 
-    Raises MeasureError where CUDA_VISIBLE_DEVICES shows it none: empty, -1, or nothing that names a GPU.
+
+def order_doubt(installed: Sequence[str]) -> Iterator[str]:
+    """Whether CUDA, told GPUs by number, may number those of these names otherwise than NVML."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES", "GPU-")
+    by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    if len(set(installed)) > 1 and not by_bus and not told.strip().startswith("GPU-"):
+        yield (
+            "CUDA may number GPUs of several kinds in an order of its own: the command may have used others "
+            "than were measured; set CUDA_DEVICE_ORDER=PCI_BUS_ID"
+        )
+
+
+def visible_index() -> int | str:
+    """The first of `visible_places`."""
+    return visible_places(1)[0]
+
+
+def visible_places(installed: int) -> list[int | str]:
+    """The GPUs that CUDA may use, of so many: indices, or UUIDs where the variable names them so.
+
+    As with CUDA, the list ends at the first entry that names no GPU. Raises MeasureError where
+    CUDA_VISIBLE_DEVICES shows it none: empty, -1, or nothing that names a GPU.
     """
-    shown_gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
-    first = shown_gpus.split(",")[0].strip()
-    if first.startswith(("GPU-", "MIG-")):
-        return first
-    if first.isascii() and first.isdigit():
-        return int(first)
+    shown_gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown_gpus is None:
+        return list(range(installed))
+    found: list[int | str] = []
+    for entry in map(str.strip, shown_gpus.split(",")):
+        if entry.startswith(("GPU-", "MIG-")):
+            found.append(entry)
+        elif entry.isascii() and entry.isdigit():
+            found.append(int(entry))
+        else:
+            break
+    if found:
+        return list(dict.fromkeys(found))
     raise MeasureError(
         f"CUDA_VISIBLE_DEVICES is {shown(shown_gpus)} and so hides every GPU; unset it, or let it begin with "
         "a GPU's number or UUID"

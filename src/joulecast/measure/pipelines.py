@@ -322,9 +322,7 @@ def cuda_uuid() -> str | None:
     Raises MeasureError when torch has no GPU.
     """
     if not torch.cuda.is_available():
-        raise MeasureError(
-            "torch finds no GPU: this needs an NVIDIA GPU and a CUDA build of torch; or try --dry-run"
-        )
+        raise MeasureError("torch finds no GPU: this needs an NVIDIA GPU and a CUDA build of torch")
     uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
     return None if uuid is None else "GPU-" + str(uuid).removeprefix("GPU-")
 

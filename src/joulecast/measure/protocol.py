@@ -167,16 +167,23 @@ def measure_idle(meter: Meter, settings: Settings) -> Idle | None:
 
     Raises MeasureError when no energy was drawn.
     """
+    return measure_idles([meter], settings)[0]
+
+
+def measure_idles(meters: Sequence[Meter], settings: Settings) -> list[Idle | None]:
+    """The same of several GPUs at a time, by the first one's clock."""
     if settings.idle_s <= 0:
-        return None
-    meter.clock.sleep(settings.settle_s)
-    start, before = meter.clock.now(), meter.energy_j()
-    meter.clock.sleep(settings.idle_s)
-    end, after = meter.clock.now(), meter.energy_j()
+        return [None] * len(meters)
+    clock = meters[0].clock
+    clock.sleep(settings.settle_s)
+    start, before = clock.now(), [meter.energy_j() for meter in meters]
+    clock.sleep(settings.idle_s)
+    end, after = clock.now(), [meter.energy_j() for meter in meters]
     seconds = _passed(start, end)
     if seconds == 0:
         raise MeasureError(_STILL)
-    return Idle(_positive(after - before, "the idle GPU", seconds) / seconds, seconds)
+    drawn = [late - early for early, late in zip(before, after, strict=True)]
+    return [Idle(positive_j(energy, "the idle GPU", seconds) / seconds, seconds) for energy in drawn]
 
 
 def measure(
@@ -270,7 +277,7 @@ def _windows(
                 raise MeasureError(_STILL)
         reading = meter.energy_j()
         recorder.take()
-        drawn = _positive(reading - energy, "a window", end - start)
+        drawn = positive_j(reading - energy, "a window", end - start)
         yield Repeat(calls, drawn, end - start, start - first, summary(recorder.between(start, clock.now())))
         start, energy = end, reading
 
@@ -294,7 +301,8 @@ def _passed(start_s: float, end_s: float) -> float:
 _STILL: Final = "the clock does not move while the work runs: nothing can be measured with it"
 
 
-def _positive(energy_j: float, what: str, duration_s: float) -> float:
+def positive_j(energy_j: float, what: str, duration_s: float) -> float:
+    """What a meter shows for so many seconds [J, s]. Raises MeasureError where that is no energy."""
     if not 0 < energy_j < math.inf:
         raise MeasureError(
             f"the meter shows {energy_j:g} J for {what} of {duration_s:.3g} s: it does not follow the "

@@ -17,7 +17,7 @@ from joulecast.records import Record
 TABLE: Final = "vocabulary.csv"
 KEY, LABEL, WORK, OF_CLIPS, PRECISION = "key", "label", "work", "clip", "precision"
 CONTROL: Final = "control"
-MODEL, PART, RUN = "model", "part", "run"
+MODEL, PART, RUN, CALL = "model", "part", "run", "call"
 NOTHING: Final = frozenset({"no", "none", "false", "off", "0"})  # what "no" stands for among values
 YES: Final = frozenset({"yes", "true", "on", "1"})
 
@@ -44,12 +44,13 @@ class Name(Record):
         """Why a value of this name is refused, or an empty string. A missing value never is."""
         from joulecast.files.columns import is_missing  # few estimates ask
 
-        if is_missing(value):
-            return ""
-        known = self.harmful or self.harmless
-        is_known = any(_is_same(value, one) for one in known)
-        is_refused = is_known if self.harmful else not is_known
+        is_refused = not is_missing(value) and self.changes(value)
         return f"{self.name} is {shown(value)}: {self.words}" if is_refused else ""
+
+    def changes(self, value: object) -> bool:
+        """Whether a value asks for something: one of the harmful, or none of the harmless ones."""
+        is_known = any(_is_same(value, one) for one in self.harmful or self.harmless)
+        return is_known if self.harmful else not is_known
 
 
 def meant(kind: str, name: str) -> Name | None:

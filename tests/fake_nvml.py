@@ -27,10 +27,11 @@ class FakeNvml(ModuleType):
         mig: bool | None = None,
         init: str = "",
         pids: tuple[int, ...] = (),
+        names: tuple[str, ...] = ("NVIDIA H200",),
     ) -> None:
         super().__init__("pynvml")
         self.gpus, self.counter, self.power, self.mig, self.init = gpus, counter, power, mig, init
-        self.pids = pids
+        self.pids, self.names = pids, names
         self.shut = 0
 
     def nvmlInit(self) -> None:
@@ -52,7 +53,7 @@ class FakeNvml(ModuleType):
         return 0
 
     def nvmlDeviceGetName(self, handle: int) -> str:
-        return "NVIDIA H200"
+        return self.names[handle % len(self.names)]
 
     def nvmlDeviceGetUUID(self, handle: int) -> bytes:
         return b"GPU-fake"

@@ -1,0 +1,77 @@
+"""A diffusers pipeline that a program holds: which model of the catalogue it is, and on which GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from joulecast.architecture.live import config_of, name_of, uncompiled
+from joulecast.architecture.workload import PRECISIONS
+from joulecast.compute.profile import ComputeProfile
+from joulecast.errors import InputError, JoulecastError, shown
+from joulecast.question.models import catalogue_name, load_profile
+from joulecast.question.unlisted import base_of
+
+DTYPES: Final = dict(zip(("float16", "bfloat16", "float32"), PRECISIONS, strict=True))
+
+
+def profile_of(pipeline: Any, model: str | None = None) -> tuple[ComputeProfile, tuple[str, ...]]:
+    """The profile of a pipeline's model, and what was taken for it.
+
+    The `model` that is named, else that of the name the pipeline was loaded by, else the one whose layers it
+    has. Raises UnknownNameError for a name that there is not, InputError where no model is told.
+    """
+    name = name_of(pipeline)
+    known = model or catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
+    if known is not None:
+        return load_profile(known), ()
+    try:
+        found, words = base_of(config_of(pipeline))
+    except JoulecastError:  # parts that cannot be compared, of others than diffusers and transformers
+        found, words = None, ""
+    if found is None:
+        raise InputError(
+            f"the catalogue does not know the pipeline {shown(name)}; name its `model`, or give the profile "
+            "file that `joulecast profile FOLDER` makes of it"
+        )
+    return found, (words,)
+
+
+def denoiser_of(pipeline: Any, profile: ComputeProfile) -> Any:
+    """The module that denoises first. Raises InputError where the pipeline is another than the profile's."""
+    name = profile.denoising_modules[0]
+    part = pipeline.components.get(name)
+    if part is None:
+        raise InputError(
+            f"{profile.name} denoises with {name}, which this {type(pipeline).__name__} lacks: is it that?"
+        )
+    return uncompiled(part)
+
+
+def precision_of(module: Any) -> str:
+    """The number format of a module. Raises InputError for one that no law predicts."""
+    dtype = str(module.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise InputError(f"no law predicts a denoiser in {dtype}; known: {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def gpu_name_of(pipeline: Any) -> str:
+    """The driver's name of the GPU that a pipeline runs on. Raises InputError where it runs on none."""
+    device = getattr(pipeline, "_execution_device", None) or getattr(pipeline, "device", "cpu")
+    if not str(device).startswith("cuda"):
+        raise InputError(
+            f"the pipeline is on {device}: name the GPU that it will run on, e.g. gpu='RTX 4090'"
+        )
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
+
+
+def synchronize_of(pipeline: Any) -> Callable[[], None]:
+    """What waits until the pipeline's GPU has done all it was given; nothing on a processor."""
+    if not str(getattr(pipeline, "device", "cpu")).startswith("cuda"):
+        return lambda: None
+    import torch
+
+    return lambda: torch.cuda.synchronize()

@@ -1,0 +1,155 @@
+"""What a command drew, as text and as a table."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from joulecast.errors import visible
+from joulecast.files.columns import Columns
+from joulecast.report import amounts as quantity
+from joulecast.report.lines import aligned, paragraph
+from joulecast.units import counted
+
+if TYPE_CHECKING:
+    from joulecast.measure.blocks import Block
+    from joulecast.measure.command import CommandRun, GpuEnergy
+
+MOST_SHOWN = 60  # characters of a command in a heading
+COUNTS = (
+    "all that the GPU board draws while the command runs, idle power included (gross); not the rest of the "
+    "computer, nor cooling."
+)
+
+
+def command_text(run: CommandRun) -> str:
+    """A command's energy, time, power and idle share; what was tracked in it, and what deserves doubt."""
+    lines = [f"{_command(run)} on {_gpus(run)}: exit status {run.status}", ""]
+    lines += aligned(_amounts(run), right={1})
+    if len(run.gpus) > 1:
+        lines += ["", *_each_gpu(run)]
+    if run.energy_j is not None:
+        lines += ["", *paragraph("Counts", COUNTS)]
+    for words in _tracked(run):
+        lines += paragraph("Tracked", words)
+    for words in dict.fromkeys(gpu.problem for gpu in run.gpus if gpu.problem):
+        lines += paragraph("No energy", words)
+    for words in warnings_of(run):
+        lines += paragraph("Warning", words)
+    return "\n".join(lines)
+
+
+def warnings_of(run: CommandRun) -> tuple[str, ...]:
+    """What deserves doubt, of each GPU by its name where there are several."""
+    several = len(run.gpus) > 1
+    of_gpus = (
+        f"{_name(place, gpu)}: {words}" if several else words
+        for place, gpu in enumerate(run.gpus)
+        for words in gpu.warnings
+    )
+    return (*of_gpus, *run.warnings)
+
+
+def columns_of(run: CommandRun) -> Columns:
+    """A row for each GPU; numbers that are not known are nan, which is an empty cell."""
+    gpus = run.gpus
+
+    def words(values: list[str]) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+        return np.array([visible(value) for value in values], dtype=object)
+
+    def numbers(values: list[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([math.nan if value is None else value for value in values])
+
+    power = [None if gpu.energy_j is None else gpu.energy_j / run.duration_s for gpu in gpus]
+    return {
+        "command": words([shlex.join(run.command)] * len(gpus)),
+        "status": np.full(len(gpus), run.status),
+        "gpu": words([gpu.device.gpu for gpu in gpus]),
+        "gpu_uuid": words([gpu.device.uuid for gpu in gpus]),
+        "boundary": words([run.boundary] * len(gpus)),
+        "duration_s": numbers([run.duration_s] * len(gpus)),
+        "energy_j": numbers([gpu.energy_j for gpu in gpus]),
+        "energy_error_j": numbers([gpu.energy_error_j for gpu in gpus]),
+        "power_w": numbers(power),
+        "idle_power_w": numbers([gpu.idle_power_w for gpu in gpus]),
+        "problem": words([gpu.problem for gpu in gpus]),
+        "warning": words(["; ".join((*gpu.warnings, *run.warnings)) for gpu in gpus]),
+    }
+
+
+def _command(run: CommandRun) -> str:
+    text = " ".join(shlex.join(run.command).split())
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+def _gpus(run: CommandRun) -> str:
+    return run.gpus[0].device.gpu if len(run.gpus) == 1 else counted(len(run.gpus), "GPU")
+
+
+def _name(place: int, gpu: GpuEnergy) -> str:
+    return f"GPU {place} ({gpu.device.gpu})"
+
+
+def _each_gpu(run: CommandRun) -> list[str]:
+    """A line for each GPU: its energy, and its idle power where that was measured."""
+    rows = [
+        [
+            _name(place, gpu),
+            "not known" if gpu.energy_j is None else quantity.energy(gpu.energy_j),
+            "" if gpu.idle_power_w is None else f"idle {quantity.power(gpu.idle_power_w)}",
+        ]
+        for place, gpu in enumerate(run.gpus)
+    ]
+    return aligned(rows, right={1, 2})
+
+
+def _amounts(run: CommandRun) -> list[list[str]]:
+    """Energy, time and power, each with what it is; without those that are not known."""
+    rows = [["time", quantity.duration(run.duration_s), "from start to end"]]
+    if run.energy_j is not None and run.power_w is not None:
+        steps = f"+-{quantity.energy(run.energy_error_j or 0.0)} by the steps of the reading"
+        told = f"{quantity.energy_wh(run.energy_j)}, {steps}"
+        rows.insert(0, ["energy", quantity.energy(run.energy_j), told])
+        rows.append(["average power", quantity.power(run.power_w), ""])
+    if run.idle_power_w is not None:
+        rows.append(["idle power", quantity.power(run.idle_power_w), "before and after"])
+    if run.idle_share is not None:
+        rows.append(
+            ["idle share", quantity.share(run.idle_share, 1.0), "drawn in that time without the command"]
+        )
+    if run.dynamic_j is not None:
+        rows.append(["dynamic energy", quantity.energy(run.dynamic_j), "gross minus idle"])
+    return rows
+
+
+def _tracked(run: CommandRun) -> Iterator[str]:
+    """What blocks tracked in the command drew, and what was predicted for them."""
+    blocks = run.blocks
+    if not blocks:
+        return
+    energy = math.fsum(block.energy_j for block in blocks)
+    images = sum(block.images for block in blocks)
+    of_all = "" if run.energy_j is None else f", {quantity.share(energy, run.energy_j)} of the command's"
+    yield f"{counted(len(blocks), 'block')}, {images} made: {quantity.energy(energy)} measured{of_all}"
+    predicted = [block for block in blocks if block.predicted_j is not None]
+    if predicted:
+        yield _compared(predicted, len(blocks))
+    yield from dict.fromkeys(f"not predicted: {block.problem}" for block in blocks if block.problem)
+
+
+def _compared(blocks: Sequence[Block], of: int) -> str:
+    """Measured and predicted energy of blocks that have both. Ends of intervals add up, as if all were off
+    alike."""
+    measured = math.fsum(block.energy_j for block in blocks)
+    low, value, high = (
+        math.fsum(getattr(block, name) or 0.0 for block in blocks)
+        for name in ("predicted_low_j", "predicted_j", "predicted_high_j")
+    )
+    off, some = measured / value - 1, "" if len(blocks) == of else f" for {len(blocks)} of them"
+    interval = f"90 %: {quantity.number(low)} to {quantity.energy(high)}"
+    told = f"measured is {100 * abs(off):.1f} % {'above' if off > 0 else 'below'} it"
+    return f"{quantity.energy(value)} predicted{some} ({interval}); {told}"
