@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_nvml import OWN, FakeNvml
 
+from fake_nvml import OWN, FakeNvml
 from joulecast.errors import FileFormatError, InputError, MeasureError, MissingExtraError
 from joulecast.measure.meter import SystemClock, Telemetry
 from joulecast.measure.nvml import NvmlMeter, visible_index
