@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 import joulecast
 from command import Command
 from joulecast.law.load import law_names
 from joulecast.runs import packaged_runs
+from joulecast.web.metrics import MOST_SERIES, Metrics, Work
+
+ROOT = Path(__file__).parents[2]
 
 H100 = "H100-SXM5-80GB"
 
@@ -314,3 +320,48 @@ def test_metrics_count_what_was_asked(bare: TestClient) -> None:
     assert 'method="other",route="/v1/estimate",status="405"' in text
     assert 'joulecast_http_request_duration_seconds_bucket{le="0.005",route="/v1/estimate"}' in text
     assert "nothing" not in text
+
+
+def sums(client: TestClient, **labels: str) -> dict[str, float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {s.name: s.value for family in families for s in family.samples if s.labels == labels}
+
+
+def test_metrics_add_up_what_was_predicted_of_single_requests(bare: TestClient) -> None:
+    labels = {"model": "sd2", "gpu": "T4", "runtime": "diffusers", "boundary": "gross", "output": "image"}
+    asked = {"model": "sd2", "gpu": "T4", "batch_size": 4, "steps": 30, "size": "512x512"}
+    of_engine = {
+        "model": "sd2",
+        "prompt": "a secret fox",
+        "n": 4,
+        "num_inference_steps": 30,
+        "size": "512x512",
+    }
+    assert not sums(bare, **labels)
+    answer, *_ = (posted(bare, "/v1/estimate", asked) for _ in range(2))
+    posted(bare, "/v1/estimate/openai?gpu=T4", of_engine)
+    posted(bare, "/v1/estimate", [asked] * 5)  # many at once are no requests that a gateway passes on
+    found = sums(bare, **labels)
+    assert found["joulecast_predicted_outputs_total"] == 12
+    for end in ("", "_low", "_high"):
+        joules = found[f"joulecast_predicted_energy{end}_joules_total"]
+        assert joules == pytest.approx(3 * answer[f"batch_energy{end}_j"], rel=1e-9)
+    assert "secret" not in bare.get("/metrics").text
+
+
+def test_series_of_metrics_are_bounded() -> None:
+    metrics = Metrics((), "roofline")
+    for number in range(MOST_SERIES + 50):
+        metrics.predicted(Work((f"m{number}", "L4", "diffusers", "gross", "image"), 1, 5.0, 4.0, 6.0))
+    text = metrics.text().decode()
+    assert text.count("joulecast_predicted_energy_joules_total{") == MOST_SERIES + 1
+    assert 'gpu="other",model="other",output="image",runtime="other"} 250.0' in text
+
+
+def test_rules_of_prometheus_name_metrics_that_there_are(bare: TestClient) -> None:
+    posted(bare, "/v1/estimate", {"model": "sdxl", "gpu": "L4"})
+    rules = (ROOT / "integrations/prometheus/joulecast.rules.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"joulecast_\w+", rules))
+    assert len(named) >= 4
+    text = bare.get("/metrics").text
+    assert all(f"\n{name}{{" in text for name in named)

@@ -236,6 +236,8 @@ class Service:
     def _one(self, route: str, asked: Asked) -> Response:
         found = answered(asked)
         self.metrics.estimated(route)
+        if found.work is not None:
+            self.metrics.predicted(found.work)
         answer = Response(media_type=JSON)
         answer.body, answer.raw_headers = found.body, list(found.headers)
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from joulecast.plan.case import Case, check_values
 from joulecast.question.question import ask
 from joulecast.question.setting import key_of
 from joulecast.records import Record
+from joulecast.web.metrics import Work
 from joulecast.web.records import EstimateAnswer, estimate_answer
 
 MOST_ANSWERS: Final = 4096  # kept, at a few kilobytes each
@@ -58,10 +60,11 @@ class Asked(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """An answer, encoded, and its headers, which repeat what is most of it."""
+    """An answer, encoded, its headers, which repeat what is most of it, and what counters add up of it."""
 
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
+    work: Work | None
 
 
 def asked_of(body: Mapping[str, object], defaults: Defaults, notes: tuple[str, ...] = ()) -> Asked:
@@ -98,7 +101,7 @@ def answered(asked: Asked) -> Answered:
     answer.notes += asked.notes
     body = msgspec.json.encode(answer)
     of_body = (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())
-    return Answered(body, (*of_body, *headers_of(answer)))
+    return Answered(body, (*of_body, *headers_of(answer)), _work_of(guess, answer))
 
 
 def predicted(asked: Asked) -> tuple[Estimate, Footprint | None]:
@@ -108,6 +111,25 @@ def predicted(asked: Asked) -> tuple[Estimate, Footprint | None]:
     """
     guess = estimate_of(ask(asked.case.asked), asked.case.law)
     return guess, footprint_where(guess, asked.case.place.site(), asked.images)
+
+
+def _work_of(guess: Estimate, answer: EstimateAnswer) -> Work | None:
+    """What counters add up; none where the law knows no upper end, which no sum could hold."""
+    if answer.batch_energy_high_j is None or math.isinf(answer.batch_energy_high_j):
+        return None
+    return Work(
+        labels=(
+            guess.question.profile.name,
+            guess.gpu.name,
+            guess.runtime.label,
+            answer.boundary,
+            answer.output,
+        ),
+        outputs=answer.outputs,
+        energy_j=answer.batch_energy_j,
+        energy_low_j=answer.batch_energy_low_j,
+        energy_high_j=answer.batch_energy_high_j,
+    )
 
 
 def headers_of(answer: EstimateAnswer) -> tuple[tuple[bytes, bytes], ...]:
