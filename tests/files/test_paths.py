@@ -122,7 +122,7 @@ def test_a_command_inside_another_guards_the_same_files() -> None:
             check_output(Path("a"))
 
 
-@pytest.mark.parametrize("name", ["folder", "none/a", "a\0b", "x" * 5000 + "/a"])
+@pytest.mark.parametrize("name", ["folder", "none/a", "a\0b", "x" * 5000 + "/a", "-"])
 def test_an_output_that_cannot_be(name: str) -> None:
     Path("folder").mkdir()
     with pytest.raises(InputError, match="the output "):

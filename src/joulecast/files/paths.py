@@ -115,6 +115,8 @@ def check_output(target: Path) -> Path:
     where = f"the output {shown_path(target)}"
     if _CLOSED.get():
         raise InputError(f"{where} {NOT_HERE}")
+    if str(target) == "-":
+        raise InputError(f"{where} is no file: give its name; what is printed goes to standard output anyway")
     try:
         place = Path(os.path.realpath(target))
         status = place.stat() if place.exists() else None
