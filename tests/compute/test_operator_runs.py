@@ -10,7 +10,8 @@ pytest.importorskip("torch")
 
 from joulecast.compute.capture import Call
 from joulecast.compute.loops import columns_of
-from joulecast.compute.operator_runs import merged, with_runs
+from joulecast.compute.operator_runs import merged, spans_when_merged, with_runs
+from joulecast.compute.peaks import FOREVER, Span, peak_of
 from joulecast.compute.tracer import GEMM, MEMORY, Operator
 
 FILL = Operator("fill_", MEMORY, "half", 0, 0, 4)
@@ -34,6 +35,18 @@ def test_two_operators_in_turn_are_two() -> None:
         ("mm", 1), ("clone", 3), ("fill_", 3), ("mm", 1),
     ]  # fmt: skip
     assert found[1].bytes_read == 3 * COPY.bytes_read
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 7])
+def test_spans_of_a_run_are_those_of_its_last_round(rounds: int) -> None:
+    """A mask is made, each round makes a number and copies it there, and a product takes the mask."""
+    operators = [COPY, *[COPY, FILL] * rounds, PRODUCT]
+    end = 1 + 2 * rounds
+    numbers = [Span(1 + 2 * i, 3 + 2 * i, 8) for i in range(rounds)]
+    spans = [Span(0, FOREVER, 5), Span(0, end + 1, 100), *numbers, Span(end, FOREVER, 40)]
+    found = spans_when_merged(spans, [PRODUCT, *operators[1:]])
+    assert found == (Span(0, FOREVER, 5), Span(0, 4, 100), Span(1, 3, 8), Span(3, FOREVER, 40))
+    assert peak_of(found) == peak_of(spans)
 
 
 def test_a_component_has_runs_where_sizes_differ_by_them_alone() -> None:

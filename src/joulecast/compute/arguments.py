@@ -103,6 +103,7 @@ class PipelineArguments:
         self._tokenizers = [
             part for part in pipeline.components.values() if isinstance(part, StandInTokenizer)
         ]
+        self._lengths = [one.length for one in self._tokenizers]
 
     @property
     def output(self) -> str:
@@ -123,6 +124,11 @@ class PipelineArguments:
         for one in self._tokenizers:
             one.counts_templates = counts
         return counts
+
+    def forget_text(self) -> None:
+        """Texts are as they were before any was asked for by its length."""
+        for one, length in zip(self._tokenizers, self._lengths, strict=True):
+            one.length, one.fills = length, None
 
     def has_made(self) -> None:
         """The pipeline took what it was last called with."""

@@ -23,6 +23,7 @@ from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.allocator import allocated_bytes
 from joulecast.compute.arguments import PipelineArguments, Request
 from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
+from joulecast.compute.constants import constant
 from joulecast.compute.operators import METHOD
 from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
 from joulecast.compute.peaks import Span
@@ -284,9 +285,8 @@ class PipelineCapture:
         dtype = self._half if half else x.dtype
         if x.numel() > LARGEST_ALLOCATED:
             return torch.zeros((), dtype=dtype).expand(x.shape)
-        if dtype.is_floating_point and x.numel() <= MOST_COUNTED:
-            return torch.full(x.shape, RESULT, dtype=dtype)
-        return torch.zeros(x.shape, dtype=dtype)
+        is_number = dtype.is_floating_point and x.numel() <= MOST_COUNTED
+        return constant(x.shape, RESULT if is_number else 0, dtype)
 
     def _with_stand_ins(self, x: Any) -> Any:
         """The same, but of an object that holds tensors, such as a distribution, a copy with stand-ins."""

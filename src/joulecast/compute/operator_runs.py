@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from joulecast.compute.capture import Call
+from joulecast.compute.peaks import FOREVER, Span
 from joulecast.compute.tracer import MEMORY, Operator
 
 LONGEST_RUN = 2  # operators that are repeated in turn
@@ -26,6 +27,30 @@ def merged(operators: Sequence[Operator]) -> tuple[Operator, ...]:
         out += [_sum_of(run[place::size]) for place in range(size)]
         done += len(run)
     return tuple(out)
+
+
+def spans_when_merged(spans: Sequence[Span], operators: Sequence[Operator]) -> tuple[Span, ...]:
+    """Spans of a call counted in its operators as `merged` has them.
+
+    Of memory that each round of a run takes and gives back the last round's is left, which is all that is in
+    use at once.
+    """
+    places = _places(operators)
+    moved = (
+        s._replace(first=places[s.first], end=FOREVER if s.end == FOREVER else places[s.end]) for s in spans
+    )
+    return tuple(span for span in moved if span.end == FOREVER or span.first < span.end)
+
+
+def _places(operators: Sequence[Operator]) -> list[int]:
+    """The place of each operator, and of the end, among those that are merged."""
+    places: list[int] = []
+    merged_ones = 0
+    while len(places) < len(operators):
+        size, times = _run(operators, len(places))
+        places += [merged_ones + i for i in range(size)] * times
+        merged_ones += size
+    return [*places, merged_ones]
 
 
 def _run(operators: Sequence[Operator], start: int) -> tuple[int, int]:

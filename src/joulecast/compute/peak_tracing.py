@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from joulecast.compute.capture import Call, PipelineCapture
+from joulecast.compute.operator_runs import spans_when_merged
 from joulecast.compute.operators import OperatorTable, module_of
 from joulecast.compute.peak_solving import SpansAt, solve_peaks
 from joulecast.compute.peaks import Memory, Peak, peak_at, peak_of
@@ -42,9 +43,11 @@ class PeakTraces:
         self.found |= {key: memory for key, memory in other.found.items() if key[1] in precisions}
         self.refuted |= other.refuted
 
-    def add(self, call: Call, symbols: Mapping[str, int]) -> None:
-        """A call was traced where its component's symbols have these values."""
-        self._spans[call.component].setdefault(tuple(symbols.values()), (symbols, call.spans))
+    def add(self, call: Call, symbols: Mapping[str, int], with_runs: bool = False) -> None:
+        """A call was traced where its component's symbols have these values; `with_runs` says whether runs of
+        one operator count as one."""
+        spans = spans_when_merged(call.spans, call.operators) if with_runs else call.spans
+        self._spans[call.component].setdefault(tuple(symbols.values()), (symbols, spans))
         self._called[call.component] = max(call.weights, self._called.get(call.component, 0))
 
     def solve(self, tables: Mapping[str, Sequence[OperatorTable]]) -> None:

@@ -360,9 +360,10 @@ class _Profiler:
                     "width": 0 if encodes else width,
                     "text": call.shapes[place[0]][place[1]] if place else 0,
                 }
-                operators = merged(call.operators) if call.component in rules.with_runs else call.operators
+                with_runs = call.component in rules.with_runs
+                operators = merged(call.operators) if with_runs else call.operators
                 traces[call.component].setdefault(tuple(symbols.values()), (symbols, operators))
-                self.peaks.add(call, symbols)
+                self.peaks.add(call, symbols, with_runs)
         return {name: list(points.values()) for name, points in traces.items()}
 
     def _verify(self, tables: Tables, points: Sequence[Point]) -> None:

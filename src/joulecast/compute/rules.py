@@ -278,6 +278,7 @@ class PipelineRules:
                 )
                 continue
             return knob, next(m for m in MULTIPLES if self._text_shapes(knob, base + m) != shapes)
+        self.capture.arguments.forget_text()
         return None, 1
 
     def _follows_maximum(self) -> bool:

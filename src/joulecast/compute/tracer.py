@@ -17,6 +17,7 @@ Needs the extra `trace`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from joulecast.compute.lifetimes import Lifetimes, scratch_of_attention
+from joulecast.compute.plain_writes import plainly_written
 from joulecast.compute.values import Values, operator_name, tensors
 
 GEMM, CONVOLUTION, ATTENTION, MEMORY = "gemm", "convolution", "attention", "memory"
@@ -161,6 +163,17 @@ class OperatorRecorder(TorchDispatchMode):
                 self.operators.append(operator)
         return out
 
+    def write(self, x: Any, places: Any, value: Any) -> bool:
+        """Record ``x[places] = value`` as torch would run it on meta, if that is known without running it."""
+        count = plainly_written(x, places, value, self.values)
+        if count is None:
+            return False
+        if not self.paused:
+            made, copied = _written_number(x.dtype, count)
+            self.lifetimes.takes(made.bytes_written, len(self.operators), len(self.operators) + 2)
+            self.operators += (made, copied)
+        return True
+
     def _mask_as_places(self, indices: Any) -> list[Any]:
         """Indices in which a boolean mask is replaced by the places where it holds."""
         out: list[Any] = []
@@ -217,6 +230,8 @@ class _FunctionMode(TorchFunctionMode):
             made = func(*args, **kwargs)
             self.recorder.values.remember(made, func(*args, **kwargs | {"device": "cpu"}))
             return made
+        if func is torch.Tensor.__setitem__ and self.recorder.write(*args):
+            return None
         if (
             func is not torch.nn.functional.scaled_dot_product_attention
             or args_device(args, kwargs) != "meta"
@@ -227,6 +242,16 @@ class _FunctionMode(TorchFunctionMode):
             self.recorder.lifetimes.work_in(scratch_of_attention(out))
             self.recorder.operators.append(operator)
         return out
+
+
+@functools.cache
+def _written_number(dtype: Any, count: int) -> tuple[Operator, Operator]:
+    """What writes one number to so many places: it is made on the device and copied."""
+    name, size = _name_of(dtype), dtype.itemsize
+    return (
+        Operator("scalar_tensor", MEMORY, name, 0, 0, size),
+        Operator("copy_", MEMORY, name, 0, size, count * size),
+    )
 
 
 def args_device(args: Any, kwargs: Any) -> str:
@@ -303,8 +328,11 @@ def unique_bytes(x: Any) -> int:
 
 def dtype_name(x: Any) -> str:
     """``half`` for fp16 and bf16, ``fp32``, ``fp64``, else torch's own name."""
-    name = str(_DTYPE_NAMES.get(x.dtype, x.dtype))
-    return name.removeprefix("torch.")
+    return _name_of(x.dtype)
+
+
+def _name_of(dtype: Any) -> str:
+    return str(_DTYPE_NAMES.get(dtype, dtype)).removeprefix("torch.")
 
 
 def check_attention_count() -> None:

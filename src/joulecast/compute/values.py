@@ -64,6 +64,10 @@ class Values:
         if not (real.dtype.is_floating_point or real.dtype.is_complex) and real.numel() <= self.largest:
             self._known[x] = real
 
+    def follows(self, x: Any) -> bool:
+        """Whether anything is known of the values of `x`."""
+        return x in self._known or x in self._numbers
+
     def of(self, x: Any) -> Any:
         """The values of `x`; None when they are not known, or it is no tensor."""
         return self._known.get(x) if isinstance(x, torch.Tensor) else None
