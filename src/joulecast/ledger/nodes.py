@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,7 +62,7 @@ def read_on_nodes(jobs: Sequence[Job], law: Law, address: str) -> Iterator[tuple
 
 def _placed(job: Job) -> Job:
     """A job whose file a node finds, whichever folder it works in."""
-    partition = dataclasses.replace(job.partition, path=os.path.abspath(job.partition.path))
+    partition = dataclasses.replace(job.partition, path=str(Path(job.partition.path).absolute()))
     return dataclasses.replace(job, partition=partition)
 
 
