@@ -209,6 +209,13 @@ def test_tracked_blocks_are_compared() -> None:
     assert json.loads(json.dumps(found.to_dict()))["tracked"][0]["predicted_j"] == 500
 
 
+@pytest.mark.parametrize(("count", "is_told"), [(7, False), (8, True)])
+def test_blocks_beside_each_other_count_a_gpu_twice_and_it_is_told(count: int, is_told: bool) -> None:
+    """600 J each, of a command's 4,000 J; each of them and the command are off by 40 J at most."""
+    told = " ".join(str(measured(inside=lambda: tell_all(*[BLOCK] * count))).split())
+    assert ("more than the command drew" in told) == is_told
+
+
 def test_blocks_without_a_prediction_say_why() -> None:
     other = Block("a GPU", 2, 300.0, 1.0, problem="the catalogue does not know it")
     told = " ".join(str(measured(inside=lambda: tell_all(BLOCK, other))).split())

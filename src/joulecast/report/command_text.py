@@ -140,6 +140,8 @@ def _tracked(run: CommandRun) -> Iterator[str]:
     images = sum(block.images for block in blocks)
     of_all = "" if run.energy_j is None else f", {quantity.share(energy, run.energy_j)} of the command's"
     yield f"{counted(len(blocks), 'block')}, {images} made: {quantity.energy(energy)} measured{of_all}"
+    if run.energy_j is not None and energy > run.energy_j + (1 + len(blocks)) * (run.energy_error_j or 0.0):
+        yield "that is more than the command drew: blocks beside each other on a GPU each count all of it"
     predicted = [block for block in blocks if block.predicted_j is not None]
     if predicted:
         yield _compared(predicted, len(blocks))
