@@ -78,7 +78,26 @@ def test_regions_of_the_log_have_their_own_grids(run: Command, tmp_path: Path) -
     totals = pl.read_csv(tmp_path / "out" / TOTALS)
     assert totals.filter(pl.col("region").is_null())["carbon_g"].to_list() == [None]
     notes = {one["about"]: one["words"] for one in json.loads(done.out)["notes"]}
-    assert notes["Carbon"].startswith("1 request without: ")
+    assert notes["Carbon"].startswith("1 request without; ")
+
+
+def test_carbon_of_a_part_has_no_upper_end(run: Command, tmp_path: Path) -> None:
+    """What the others came to nobody knows: the sum of those that are known is no most."""
+    rows = {"model": ["sdxl"] * 6, "gpu": ["H100"] * 6, "region": ["PL", "SE", "", "Narnia", "Narnia", "PL"]}
+    pl.DataFrame(rows).write_csv(tmp_path / "log.csv")
+    arguments = ("ledger", str(tmp_path / "log.csv"), "--out", str(tmp_path / "out"), "--by", "model")
+    found = json.loads(run(*arguments, "--json").out)
+    for one in (found["total"], *found["by"]):
+        assert (one["requests"], one["carbon_requests"], one["carbon_high_g"]) == (6, 3, None)
+        assert 0 < one["carbon_low_g"] < one["carbon_g"]
+    assert found["headline"].endswith(" g and more)")
+    notes = {one["about"]: one["words"] for one in found["notes"]}
+    assert notes["Carbon"].startswith("3 requests without; most often (2): unknown region 'Narnia'")
+    of_region = json.loads(run(*arguments[:-1], "region", "--json").out)["by"]
+    for one in of_region:
+        is_known = one["region"] in ("PL", "SE")
+        assert (one["carbon_high_g"] is not None) == is_known
+        assert one["carbon_requests"] == (one["requests"] if is_known else 0)
 
 
 def test_one_grid_for_all(run: Command, log: Path, tmp_path: Path) -> None:
@@ -134,6 +153,13 @@ def test_diff_says_what_it_does_not_compare(run: Command, tmp_path: Path) -> Non
     words = " ".join(run("ledger", "diff", *places).out.split())
     assert f"carbon is not compared: not every request of {places[0]} has it" in words
     assert "carbon is not compared" not in run("ledger", "diff", places[0], places[0]).out
+    pl.DataFrame({"model": ["sdxl"] * 2, "gpu": ["H100"] * 2, "region": ["DE", ""]}).write_csv(
+        tmp_path / "part.csv"
+    )
+    part = str(tmp_path / "part")
+    run("ledger", f"{part}.csv", "--out", part)
+    words = " ".join(run("ledger", "diff", part, part).out.split())
+    assert f"not every request of {part} and of {part} has it" in words
 
 
 def test_a_page_says_why_it_has_no_picture(

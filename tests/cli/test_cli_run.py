@@ -164,6 +164,8 @@ def test_commands_that_cannot_be_started_end_as_in_a_shell(run: Command, use: Us
     for program, status, words in (
         ("no-such-program", 127, "there is no command no-such-program"),
         ("./none", 127, "there is no command ./none"),
+        ("no-such program", 127, "is it installed, and on the PATH?"),
+        (f"{PYTHON} -V", 127, "give it without quotes around it all"),
         ("", 127, "there is no command"),
         ("./script", 126, "name its interpreter"),
         (".", 126, "is not executable"),

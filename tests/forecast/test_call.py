@@ -78,6 +78,17 @@ def test_a_named_model_must_have_the_denoiser(sdxl: Any) -> None:
         predict_call(sdxl, "a fox", gpu=GPU, model="sdxk")
 
 
+@pytest.mark.parametrize("part", [None, "sdxl", 5])
+def test_what_is_no_pipeline_is_refused(part: Any) -> None:
+    with pytest.raises(InputError, match="a diffusers pipeline is expected"):
+        predict_call(part, "a fox", gpu=GPU)
+
+
+def test_a_part_of_a_pipeline_is_refused(sdxl: Any) -> None:
+    with pytest.raises(InputError, match="a diffusers pipeline is expected"):
+        predict_call(sdxl.unet, "a fox", gpu=GPU)
+
+
 # --- its own defaults -----------------------------------------------------------------------------
 
 
@@ -127,6 +138,9 @@ def test_a_pipeline_that_hides_its_size_is_asked_for_it(pipes: Pipes) -> None:
         ({"num_inference_steps": 7}, {"steps": 7}),
         ({"timesteps": [900, 500, 100]}, {"steps": 3}),
         ({"sigmas": [1.0, 0.5]}, {"steps": 2}),
+        ({"timesteps": torch.tensor([900, 500, 100])}, {"steps": 3}),
+        ({"num_inference_steps": "30"}, {"steps": 30}),
+        ({"num_inference_steps": np.int64(30)}, {"steps": 30}),
         ({"guidance_scale": 1.0}, {"passes": 1}),
         ({"height": 768, "width": 512}, {"height": 768, "width": 512}),
         ({"height": 768}, {"height": 768, "width": 1024}),
@@ -222,6 +236,9 @@ def test_an_argument_that_nobody_knows_is_told(sdxl: Any, monkeypatch: pytest.Mo
         ({"denoising_end": 0.8}, "a part of the steps is left to another pipeline"),
         ({"ip_adapter_image": Image.new("RGB", (64, 64))}, "ip_adapter_image"),
         ({"num_inference_steps": 0}, "steps"),
+        ({"num_inference_steps": 30.5}, "steps must be a whole number, not 30.5"),
+        ({"timesteps": 30}, "timesteps must be a list of numbers, one a step, not 30"),
+        ({"sigmas": 0.5}, "sigmas must be a list"),
         ({"height": 1020}, "multiples of 8"),
         ({"prompt": None}, "has no prompt"),
     ],
@@ -264,6 +281,13 @@ def test_an_input_image_tells_the_size_and_a_strength_the_steps(pipes: Pipes, im
     found = predict_call(pipes("sdxl-img2img"), "a fox", image=image, strength=0.5, gpu=GPU)
     work = found.workload
     assert (work.width, work.height, work.steps, work.batch_size) == (512, 768, 25, 1)
+
+
+@pytest.mark.parametrize("given", [{}, {"image": "fox.png"}])
+def test_a_pipeline_of_images_is_asked_for_one(pipes: Pipes, given: dict[str, Any]) -> None:
+    """It takes neither width nor height."""
+    with pytest.raises(InputError, match="makes the size of its image: give `image`"):
+        predict_call(pipes("sdxl-img2img"), "a fox", gpu=GPU, **given)
 
 
 def test_an_image_is_cut_to_the_pipelines_grid(pipes: Pipes) -> None:

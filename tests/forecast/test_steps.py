@@ -58,6 +58,15 @@ def test_done_and_left_are_the_whole() -> None:
             assert one.done_j + one.left_j == pytest.approx(one.predicted_j)
 
 
+def test_in_a_second_call_nothing_is_measured_and_it_says_so() -> None:
+    """The meter was released when the first ended."""
+    found, callback = told(0.5)
+    assert found[-1].problem == ""
+    callback(PIPE, 9, 0, {})
+    assert found[-1].measured_j is None
+    assert "both predicted, not measured (the call that it was made in has ended" in str(found[-1])
+
+
 def test_what_is_too_short_has_no_number() -> None:
     (only,), _ = told(0.05)
     assert (only.step, only.measured_j) == (10, None)

@@ -61,13 +61,23 @@ def test_energy_lies_between_idling_and_the_power_limit() -> None:
 
 def test_a_latency_may_hold_waiting_and_only_bounds() -> None:
     assert energies(accounted(latency_s=50.0)) == (1600, 2000, 2600)
-    assert energies(accounted(latency_s=3.0)) == (1600, 2000, 2100)  # the cap is above what is predicted
+    found = accounted(latency_s=3.0)
+    assert energies(found) == (1200, 2000, 2100)  # the cap is above what is predicted; 3/4 of the 1,600 J
     found = accounted(latency_s=2.5)
-    assert energies(found) == (1400, 1750, 1750)  # the lower end is 0.8 of it, as predicted
+    assert energies(found) == (1000, 1750, 1750)  # an execution of 2.5 s may have drawn 2.5/4 of the 1,600 J
     assert (found[acc.GPU_S_LOW], found[acc.GPU_S], found[acc.GPU_S_HIGH]) == (1.875, 2.5, 2.5)
     assert found[acc.BY_LATENCY]
     assert not accounted(latency_s=3.0)[acc.BY_LATENCY]
     assert not accounted(latency_s=50.0)[acc.BY_LATENCY]
+
+
+@given(st.floats(1e-3, 4.0), st.floats(1.0, 40.0))
+def test_a_latency_tells_no_more_than_an_execution_of_that_time(seconds: float, concurrency: float) -> None:
+    """Of what is no longer than predicted: a longer one may be a queue's."""
+    low, _, high = energies(accounted(latency_s=seconds, concurrency=concurrency))
+    least, _, most = energies(accounted(execution_s=seconds, concurrency=concurrency))
+    assert low <= least * (1 + 1e-12)
+    assert most <= high * (1 + 1e-12)
 
 
 def test_execution_goes_before_latency() -> None:

@@ -85,6 +85,17 @@ def test_nodes_find_the_same_to_the_last_digit_also_when_one_is_killed(
 
 
 @pytest.mark.slow
+def test_files_are_found_from_the_folder_that_the_user_is_in(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes work in the one that their cluster was started in."""
+    monkeypatch.chdir(tmp_path)
+    Path("log.csv").write_text("model,gpu\nsdxl,H100\nnobody-knows,H100\n")
+    found = make_ledger(["log.csv"], "out", cluster=str(cluster.address))
+    assert (found.rows, found.set_aside["file"].to_list()) == (2, ["log.csv"])
+
+
+@pytest.mark.slow
 def test_a_file_that_a_node_cannot_read_is_named(cluster: Any, tmp_path: Path) -> None:
     path, address = tmp_path / "log.csv", str(cluster.address)
     path.write_text("model,gpu\nsdxl,H100\n")

@@ -56,6 +56,7 @@ def test_energy_power_and_idle_by_hand() -> None:
     assert found.idle_share == pytest.approx(0.25)
     assert found.dynamic_j == pytest.approx(3000)
     assert found.energy_error_j == pytest.approx(0.1 * 400)
+    assert found.dynamic_error_j == pytest.approx(40 + 10 * 100 * 0.1 / 3)  # a tick of 3 s
     assert found.gpus[0].warnings == ()
     for words in (
         "python generate.py on replayed GPU: exit status 3",
@@ -65,6 +66,18 @@ def test_energy_power_and_idle_by_hand() -> None:
         "gross",
     ):
         assert words in str(found)
+
+
+def test_dynamic_energy_is_as_sure_as_both_readings() -> None:
+    """20 J above idle power; steps of 10 J hide one of the command's, and one in each second of idling."""
+    clock = VirtualClock()
+    trace = parse_trace("time_s,phase,power_w\n0,idle,100\n1,work,102\n2,idle,100\n", "trace")
+    meter = ReplayMeter(trace, clock, 0.1)
+    found = measure_command(["x"], [meter], Settings(idle_s=1.0), run=works(clock, seconds=10.0))
+    assert found.dynamic_j == pytest.approx(20)
+    assert found.dynamic_error_j == pytest.approx(10.2 + 10 * 10)
+    assert found.to_dict()["dynamic_error_j"] == found.dynamic_error_j
+    assert "gross minus idle, +-110 J by both readings" in " ".join(str(found).split())
 
 
 def test_without_idle_nothing_is_said_of_it() -> None:
@@ -100,11 +113,11 @@ def test_ten_steps_of_the_reading_are_the_least(work_s: float, is_known: bool) -
         assert found.to_dict()["energy_j"] is None
 
 
-def works(clock: VirtualClock, status: int = 0) -> Runner:
-    """In place of a command: 5 s of work."""
+def works(clock: VirtualClock, status: int = 0, seconds: float = 5.0) -> Runner:
+    """In place of a command: so much work [s]."""
 
     def run(*_: object) -> int:
-        clock.work(5.0)
+        clock.work(seconds)
         return status
 
     return run
@@ -162,6 +175,8 @@ def test_ctrl_c_while_it_idles_afterwards_keeps_what_was_measured() -> None:
     assert found.energy_j == pytest.approx(2000)
     assert found.idle_power_w == pytest.approx(100)
     assert found.warnings == ("idle power after the command was not measured: interrupted",)
+    assert "before alone" in str(found)
+    assert "before and after" not in str(found)
 
 
 class Shared(ReplayMeter):
@@ -192,6 +207,13 @@ def test_tracked_blocks_are_compared() -> None:
     assert "Tracked: 2 blocks, 8 made: 1,200 J measured, 30.0 % of the command's" in told
     assert "1,000 J predicted (90 %: 800 to 1,400 J); measured is 20.0 % above it" in told
     assert json.loads(json.dumps(found.to_dict()))["tracked"][0]["predicted_j"] == 500
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(7, False), (8, True)])
+def test_blocks_beside_each_other_count_a_gpu_twice_and_it_is_told(count: int, is_told: bool) -> None:
+    """600 J each, of a command's 4,000 J; each of them and the command are off by 40 J at most."""
+    told = " ".join(str(measured(inside=lambda: tell_all(*[BLOCK] * count))).split())
+    assert ("more than the command drew" in told) == is_told
 
 
 def test_blocks_without_a_prediction_say_why() -> None:

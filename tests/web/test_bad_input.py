@@ -163,6 +163,17 @@ def test_a_number_of_images_is_of_a_place(client: TestClient) -> None:
     assert told == "images are of a footprint: give a region, an intensity or an hourly series"
 
 
+def test_a_number_of_images_that_is_null_is_not_given(client: TestClient) -> None:
+    """As every key's; the description says that it may be."""
+    for place in ({}, {"region": "FR"}):
+        found = [
+            client.post("/v1/estimate", json={"model": "sdxl", **place, **one})
+            for one in ({}, {"images": None})
+        ]
+        assert [one.status_code for one in found] == [200, 200]
+        assert found[0].json() == found[1].json()
+
+
 @pytest.mark.parametrize(
     "kind", ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"]
 )

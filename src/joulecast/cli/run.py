@@ -73,7 +73,10 @@ def _cannot_start(program: str) -> tuple[str, int]:
     if shutil.which(program, os.F_OK) or (Path(program).name != program and Path(program).exists()):
         words = f"{as_name(program)} is not executable; to run a script, name its interpreter, {EXAMPLE}"
         return words, NOT_EXECUTABLE
-    return f"there is no command {as_name(program)}; is it installed, and on the PATH?", NOT_FOUND
+    hint = "is it installed, and on the PATH?"
+    if shutil.which(program.partition(" ")[0]):
+        hint = f"give it without quotes around it all, {EXAMPLE}"
+    return f"there is no command {as_name(program)}; {hint}", NOT_FOUND
 
 
 def _refuse(words: str, status: int) -> int:

@@ -15,7 +15,8 @@ from joulecast.errors import InputError, did_you_mean, near_matches, shown
 from joulecast.question.vocabulary import CALL, meant, refused_name
 
 # By what they are called in diffusers' calls.
-STEPS: Final = ("timesteps", "sigmas", "num_inference_steps")  # the first that is given says how many
+SCHEDULES: Final = ("timesteps", "sigmas")  # lists; the first that is given says how many steps there are
+STEPS: Final = (*SCHEDULES, "num_inference_steps")
 FRAMES: Final = ("num_frames", "frames", "video_length")
 IMAGES: Final = ("image", "control_image", "mask_image", "init_image")
 ENCODED: Final = ("prompt_embeds", "image_embeds")
@@ -118,9 +119,16 @@ class CallArguments:
                 return _count(value, 4 if name == "image" else 3)
         raise InputError("the call has no prompt; give it as the pipeline will have it")
 
-    def _steps(self) -> int | None:
-        found = self._first(STEPS, None)
-        return found if found is None or isinstance(found, int) else len(found)
+    def _steps(self) -> Any:
+        """How many, as it was given. Raises InputError for a schedule that is no list."""
+        name = next((one for one in STEPS if self.values.get(one) is not None), STEPS[-1])
+        found = self.values.get(name)
+        if found is None or name not in SCHEDULES:
+            return found
+        try:
+            return len(found)
+        except TypeError:
+            raise InputError(f"{name} must be a list of numbers, one a step, not {shown(found)}") from None
 
     def _frames(self) -> int | None:
         if self.profile.frames is None:
@@ -162,11 +170,14 @@ class CallArguments:
         by_image = self._on_grid(self._image_size()) if self._is_sized_by_image else None
         found = by_image or self._own_size()
         if found is None:
-            raise InputError(
-                f"{type(self.pipeline).__name__} does not tell which size it makes where none is given; give "
-                "width and height"
-            )
+            raise InputError(f"{type(self.pipeline).__name__} {self._wants()}")
         return width or found[0], height or found[1]
+
+    def _wants(self) -> str:
+        """What a call must say where nothing tells the size."""
+        if "height" in self.values:
+            return "does not tell which size it makes where none is given; give width and height"
+        return "makes the size of its image: give `image` as the pipeline will have it, of Pillow or an array"
 
     @property
     def _is_sized_by_image(self) -> bool:

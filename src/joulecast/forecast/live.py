@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from joulecast.architecture.live import config_of, name_of, uncompiled
@@ -19,8 +19,11 @@ def profile_of(pipeline: Any, model: str | None = None) -> tuple[ComputeProfile,
     """The profile of a pipeline's model, and what was taken for it.
 
     The `model` that is named, else that of the name the pipeline was loaded by, else the one whose layers it
-    has. Raises UnknownNameError for a name that there is not, InputError where no model is told.
+    has. Raises UnknownNameError for a name that there is not, InputError where no model is told, and for
+    what is no pipeline.
     """
+    if not isinstance(getattr(pipeline, "components", None), Mapping):
+        raise InputError(f"a diffusers pipeline is expected, with its components, not {shown(pipeline)}")
     name = name_of(pipeline)
     known = model or catalogue_name(name) or catalogue_name(name.rstrip("/").rpartition("/")[2])
     if known is not None:

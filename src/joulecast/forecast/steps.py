@@ -119,6 +119,8 @@ class StepJoules:
         """Release the meter where it is the callback's own."""
         if self._own is not None:
             self._own.close()
+        if self._meter is not None:
+            self._problem = "the call that it was made in has ended: make one in each call"
         self._own = self._meter = None
 
     def _after(self, step: int, steps: int) -> StepProgress:

@@ -10,8 +10,9 @@ The rule, in order:
 4. Else the prediction.
 
 The range. A logged time bounds an energy, it does not tell it: whether the GPU waited or worked all along at
-the predicted power is not known, so both ends hold either, and never more than the limit allows. Below what a
-latency allows, an energy is no surer, relative to itself, than the prediction was.
+the predicted power is not known, so both ends hold either, and never more than the limit allows. A latency
+shorter than predicted tells less than an execution of that time: its range reaches as low, and below what it
+allows an energy is no surer, relative to itself, than the prediction was.
 
 Requests that ran beside each other on the same GPUs (CONCURRENCY) share its time evenly. A batch (the key
 ``batch_size``) is one execution of several images; a request of more images than one batch is executed
@@ -97,11 +98,16 @@ class _Logged:
         central, low, high = pl.col(of.ENERGY), pl.col(of.ENERGY_LOW), pl.col(of.ENERGY_HIGH)
         bounded = self._with_idling(central).clip(self._least, self._most)
         capped = pl.min_horizontal(central, self._cap)
-        lowest = pl.min_horizontal(self._with_idling(low), self._at_its_power(low))
-        highest = pl.max_horizontal(self._with_idling(high), self._at_its_power(high))
+        lowest = pl.min_horizontal(self._with_idling(low), self._at_its_power(low, self._time))
+        highest = pl.max_horizontal(self._with_idling(high), self._at_its_power(high, self._time))
+        shorter = self._at_its_power(low, pl.min_horizontal(pl.col(of.TIME_S), self._latency))
         return (
             self._chosen(bounded, capped, central),
-            self._chosen(pl.max_horizontal(lowest, self._least), capped * low / central, low),
+            self._chosen(
+                pl.max_horizontal(lowest, self._least),
+                pl.min_horizontal(capped * low / central, shorter),
+                low,
+            ),
             self._chosen(highest.clip(self._least, self._most), pl.min_horizontal(high, self._cap), high),
         )
 
@@ -109,9 +115,9 @@ class _Logged:
         """What is predicted, and idle power for the time beyond that predicted."""
         return predicted + pl.col(of.IDLE_W) * (self._time - pl.col(of.TIME_S)) / pl.col(of.BATCH)
 
-    def _at_its_power(self, predicted: pl.Expr) -> pl.Expr:
-        """What is predicted, at the same power for the time that was logged."""
-        return predicted * self._time / pl.col(of.TIME_S)
+    def _at_its_power(self, predicted: pl.Expr, seconds: pl.Expr) -> pl.Expr:
+        """What is predicted, at the same power for another time [s]."""
+        return predicted * seconds / pl.col(of.TIME_S)
 
     def _chosen(self, of_time: pl.Expr, of_latency: pl.Expr, otherwise: pl.Expr) -> pl.Expr:
         return pl.when(self.ran).then(of_time).when(self._waited).then(of_latency).otherwise(otherwise)

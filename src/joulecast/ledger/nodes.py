@@ -5,6 +5,7 @@ The driver alone writes: nodes send their cells back. A partition whose node die
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pickle
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from joulecast.ledger.partition import Cells, cells_of
 from joulecast.records import Record
 
 AHEAD: Final = 2  # partitions that are sent for each CPU, so that none waits
-MOST_TRIES: Final = 5  # of a partition whose node or process dies
+MOST_RETRIES: Final = 5  # of a partition whose node or process dies
 
 
 class Job(Record):
@@ -47,16 +48,22 @@ def read_on_nodes(jobs: Sequence[Job], law: Law, address: str) -> Iterator[tuple
     """
     with connected(address, "a ledger over several machines") as ray:
         there = ray.put(pickle.dumps(law))
-        read = ray.remote(num_cpus=1, max_retries=MOST_TRIES)(_read)
+        read = ray.remote(num_cpus=1, max_retries=MOST_RETRIES)(_read)
         most = AHEAD * max(int(ray.cluster_resources().get("CPU", 0)), 1)
         left, away = list(reversed(jobs)), dict[Any, Job]()
         while left or away:
             while left and len(away) < most:
                 job = left.pop()
-                away[read.remote(job, there, own_version())] = job
+                away[read.remote(_placed(job), there, own_version())] = job
             for ref in ray.wait(list(away), num_returns=1)[0]:
                 job = away.pop(ref)
                 yield job, _answer(ray, ref, job)
+
+
+def _placed(job: Job) -> Job:
+    """A job whose file a node finds, whichever folder it works in."""
+    partition = dataclasses.replace(job.partition, path=str(Path(job.partition.path).absolute()))
+    return dataclasses.replace(job, partition=partition)
 
 
 def _answer(ray: Any, ref: Any, job: Job) -> Cells:

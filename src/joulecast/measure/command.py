@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Final
 
 from joulecast.boundary import BOUNDARIES, measured_dynamic_j
@@ -62,7 +63,23 @@ class GpuEnergy:
     @property
     def idle_power_w(self) -> float | None:
         """Mean of the idle power before and after [W]; None where neither was measured."""
-        return _mean_power_w([self.idle_before, self.idle_after])
+        return fmean(idle.power_w for idle in self.idles) if self.idles else None
+
+    @property
+    def idle_error_w(self) -> float | None:
+        """At most how far idle power was off that, by its change and the steps of the readings [W]."""
+        mean_w = self.idle_power_w
+        if mean_w is None:
+            return None
+        return max(
+            abs(idle.power_w - mean_w) + idle.power_w * self.device.tick_s / idle.duration_s
+            for idle in self.idles
+        )
+
+    @property
+    def idles(self) -> tuple[Idle, ...]:
+        """The measurements of idle power that there are."""
+        return tuple(idle for idle in (self.idle_before, self.idle_after) if idle is not None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +145,14 @@ class CommandRun(Presented):
         above_j = float(measured_dynamic_j(self.energy_j, self.idle_power_w * self.duration_s))
         return None if math.isnan(above_j) else above_j
 
+    @property
+    def dynamic_error_j(self) -> float | None:
+        """At most what the readings of the energy and of the idle power hide of `dynamic_j` [J]."""
+        idle_w = _sum(gpu.idle_error_w for gpu in self.gpus)
+        if self.dynamic_j is None or self.energy_error_j is None or idle_w is None:
+            return None
+        return self.energy_error_j + idle_w * self.duration_s
+
     def with_warnings(self, *words: str) -> CommandRun:
         """The same, in more doubt."""
         return dataclasses.replace(self, warnings=(*self.warnings, *words))
@@ -136,7 +161,7 @@ class CommandRun(Presented):
         """As one JSON object; units are in the names of the keys."""
         names = (
             "command", "status", "boundary", "duration_s", "energy_j", "energy_error_j", "power_w",
-            "idle_power_w", "idle_share", "dynamic_j",
+            "idle_power_w", "idle_share", "dynamic_j", "dynamic_error_j",
         )  # fmt: skip
         return {
             **{name: getattr(self, name) for name in names},
@@ -224,7 +249,7 @@ def _gpu(
     window = Repeat(1, drawn, duration_s, 0.0, telemetry)
     idle_w = found.idle_power_w
     dynamic = None if idle_w is None else float(measured_dynamic_j(drawn, idle_w * duration_s))
-    idles = [idle.power_w for idle in (before, after) if idle is not None]
+    idles = [idle.power_w for idle in found.idles]
     return dataclasses.replace(
         found,
         energy_j=drawn,
@@ -242,11 +267,6 @@ def _hidden_j(meter: Meter, window: Repeat) -> float:
 def _gpu_record(gpu: GpuEnergy) -> dict[str, object]:
     values = dataclasses.asdict(gpu)
     return {**values.pop("device"), **values, "idle_power_w": gpu.idle_power_w}
-
-
-def _mean_power_w(idles: Sequence[Idle | None]) -> float | None:
-    powers = [idle.power_w for idle in idles if idle is not None]
-    return sum(powers) / len(powers) if powers else None
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -116,14 +116,19 @@ def _amounts(run: CommandRun) -> list[list[str]]:
         rows.insert(0, ["energy", quantity.energy(run.energy_j), told])
         rows.append(["average power", quantity.power(run.power_w), ""])
     if run.idle_power_w is not None:
-        rows.append(["idle power", quantity.power(run.idle_power_w), "before and after"])
+        rows.append(["idle power", quantity.power(run.idle_power_w), _when_idle(run)])
     if run.idle_share is not None:
         rows.append(
             ["idle share", quantity.share(run.idle_share, 1.0), "drawn in that time without the command"]
         )
     if run.dynamic_j is not None:
-        rows.append(["dynamic energy", quantity.energy(run.dynamic_j), "gross minus idle"])
+        steps = f"+-{quantity.energy(run.dynamic_error_j or 0.0)} by both readings"
+        rows.append(["dynamic energy", quantity.energy(run.dynamic_j), f"gross minus idle, {steps}"])
     return rows
+
+
+def _when_idle(run: CommandRun) -> str:
+    return "before and after" if all(len(gpu.idles) == 2 for gpu in run.gpus) else "before alone"
 
 
 def _tracked(run: CommandRun) -> Iterator[str]:
@@ -135,6 +140,8 @@ def _tracked(run: CommandRun) -> Iterator[str]:
     images = sum(block.images for block in blocks)
     of_all = "" if run.energy_j is None else f", {quantity.share(energy, run.energy_j)} of the command's"
     yield f"{counted(len(blocks), 'block')}, {images} made: {quantity.energy(energy)} measured{of_all}"
+    if run.energy_j is not None and energy > run.energy_j + (1 + len(blocks)) * (run.energy_error_j or 0.0):
+        yield "that is more than the command drew: blocks beside each other on a GPU each count all of it"
     predicted = [block for block in blocks if block.predicted_j is not None]
     if predicted:
         yield _compared(predicted, len(blocks))

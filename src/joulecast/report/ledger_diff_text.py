@@ -46,14 +46,18 @@ def difference_notes(
     """What the figures are, what is not compared, and what makes two ledgers unlike; first and second."""
     told = [CENTRAL]
     if len(found) == 1:
-        whole = [CARBON_G in one.columns and not one[CARBON_G].null_count() for one in cells]
-        without = [name for name, is_whole in zip(names, whole, strict=True) if not is_whole]
-        if len(without) == 1:
-            told.append(f"carbon is not compared: not every request of {without[0]} has it")
+        without = [name for name, one in zip(names, cells, strict=True) if not _has_carbon(one)]
+        if any(CARBON_G in one.columns for one in cells):
+            told.append(f"carbon is not compared: not every request of {' and of '.join(without)} has it")
     laws = [one.get("law") for one in manifests]
     if laws[0] != laws[1]:
         told.append("two laws predicted them: part of the difference is theirs, not the service's")
     return told
+
+
+def _has_carbon(cells: pl.DataFrame) -> bool:
+    """Whether the carbon of all of a ledger's requests is known."""
+    return CARBON_G in cells.columns and not cells[CARBON_G].null_count()
 
 
 def difference_record(one: Difference) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -165,16 +166,26 @@ def rows_by(ledger: Ledger, by: Sequence[str]) -> list[list[str]]:
 
 
 def records_by(ledger: Ledger, by: Sequence[str]) -> list[dict[str, object]]:
-    """The same in numbers, in our units; carbon, where any is known, is None where it is not."""
+    """The same in numbers, in our units, with carbon where any is known."""
     parts = ledger.cells.sort(by, nulls_last=True).partition_by(list(by), as_dict=True, maintain_order=True)
     has_carbon = carbon_of(ledger.cells) is not None
     found: list[dict[str, object]] = []
     for key, of in grouped(ledger.cells, by, ledger.law.name):
-        carbon = carbon_of(parts[key])
-        ends = (None,) * 3 if carbon is None else (carbon.value, carbon.low, carbon.high)
-        known = dict(zip(_CARBON_ENDS, ends, strict=True)) if has_carbon else {}
-        found.append({**dict(zip(by, key, strict=True)), **record(of), **known})
+        carbon = carbon_record(parts[key]) if has_carbon else {}
+        found.append({**dict(zip(by, key, strict=True)), **record(of), **carbon})
     return found
+
+
+def carbon_record(cells: pl.DataFrame) -> dict[str, object]:
+    """Carbon of cells in numbers [g CO2e], and of how many requests it is: None where it is not known of any,
+    and its upper end also where it is not of some."""
+    carbon = carbon_of(cells)
+    ends = (None,) * 3 if carbon is None else (carbon.value, carbon.low, carbon.high)
+    known = dict(zip(_CARBON_ENDS, ends, strict=True))
+    if _lacks_carbon(cells):
+        known[_CARBON_ENDS[-1]] = None
+    of = 0 if carbon is None else int(cells.filter(cells[CARBON].is_not_null())[REQUESTS].sum())
+    return {**known, "carbon_requests": of}
 
 
 def record(of: Total) -> dict[str, object]:
@@ -279,11 +290,14 @@ def _idle_line(one: Idle) -> str:
 def _without_carbon(cells: pl.DataFrame) -> list[tuple[str, str]]:
     if FAILED not in cells.columns:
         return []
-    bad = cells.filter(cells[FAILED] != "")
-    if not bad.height:
+    reasons: Counter[str] = Counter()
+    for words, count in cells.filter(cells[FAILED] != "").select(FAILED, REQUESTS).iter_rows():
+        reasons[words] += count
+    if not reasons:
         return []
-    count = _counted(int(bad[REQUESTS].sum()), "request")
-    return [("Carbon", f"{count} without: {bad[FAILED][0]}")]
+    ((words, most), *others) = reasons.most_common()
+    often = f"most often ({most:,}): " if others else ""
+    return [("Carbon", f"{_counted(reasons.total(), 'request')} without; {often}{words}")]
 
 
 def _period(cells: pl.DataFrame) -> str:
@@ -331,17 +345,24 @@ def _carbon_words(cells: pl.DataFrame) -> tuple[str, str]:
     if grams is None:
         return NOT_KNOWN, ""
     size, unit = _mass(grams)
-    least = "at least " if cells[CARBON].null_count() else ""
-    ends = f"{number(grams.low / size)} to {number(grams.high / size)} {unit}"
-    return f"{least}{number(grams.value / size)} {unit}", ends
+    value, low = f"{number(grams.value / size)} {unit}", number(grams.low / size)
+    if _lacks_carbon(cells):
+        return f"at least {value}", f"{low} {unit} and more"
+    return value, f"{low} to {number(grams.high / size)} {unit}"
+
+
+def _lacks_carbon(cells: pl.DataFrame) -> bool:
+    """Whether the carbon of some cells is not known, where it is of any."""
+    return CARBON in cells.columns and bool(cells[CARBON].null_count())
 
 
 def facts(ledger: Ledger) -> Mapping[str, object]:
     """A ledger in numbers, for JSON."""
     whole = total(ledger.cells, ledger.law.name)
+    carbon = {} if carbon_of(ledger.cells) is None else carbon_record(ledger.cells)
     return {
         "headline": headline(ledger),
-        "total": record(whole) if whole.requests else None,
+        "total": {**record(whole), **carbon} if whole.requests else None,
         "rows": ledger.rows,
         "set_aside": ledger.aside,
         "no_requests": ledger.others,

@@ -70,7 +70,7 @@ class Answered(NamedTuple):
 def asked_of(body: Mapping[str, object], defaults: Defaults, notes: tuple[str, ...] = ()) -> Asked:
     """What a body asks. Raises what `case_of` raises, and InputError for a number of images."""
     images = body.get(IMAGES)
-    given = body if images is None else {name: value for name, value in body.items() if name != IMAGES}
+    given = {name: value for name, value in body.items() if name != IMAGES} if IMAGES in body else body
     return Asked(case_of(given, defaults), None if images is None else check_images(images), notes)
 
 
