@@ -85,14 +85,16 @@ def _check_scheduler(pipeline: Any) -> None:
 
 
 def _adapters(denoiser: Any) -> dict[str, object]:
-    """The LoRAs that a denoiser runs beside its layers, of the mean of their ranks."""
-    configs = getattr(denoiser, "peft_config", None)
-    if not configs:
+    """The LoRAs of a denoiser, of the mean of their ranks: beside its layers, or fused into them."""
+    layers = [one for one in denoiser.modules() if hasattr(one, "merged_adapters")]  # as peft has them
+    at_work = [one for one in layers if not one.disable_adapters]
+    names = dict.fromkeys(name for one in at_work for name in one.active_adapters)
+    ranks = [rank for name in names if (rank := getattr(denoiser.peft_config.get(name), "r", None))]
+    if not ranks:
         return {}
-    active = [configs[name] for name in denoiser.active_adapters() if name in configs]
-    if not active:
-        return {}
-    return {"lora": len(active), "lora_rank": round(sum(one.r for one in active) / len(active))}
+    are_fused = all(one.merged_adapters for one in at_work)
+    mean = round(sum(ranks) / len(ranks))
+    return {"lora": len(ranks), "lora_rank": mean, "lora_fused": are_fused or None}
 
 
 def _is_quantised(module: Any) -> bool:
