@@ -339,13 +339,42 @@ def test_compiled_quantised_cached_and_offloaded(sdxl: Any, monkeypatch: pytest.
         assert any("give quantization" in words for words in further())
 
 
-def test_adapters_beside_the_layers_are_counted(pipes: Pipes, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipe = pipes("sd1.5")
-    configs = {"one": SimpleNamespace(r=8), "two": SimpleNamespace(r=32), "off": SimpleNamespace(r=64)}
-    monkeypatch.setattr(pipe.unet, "peft_config", configs, raising=False)
-    monkeypatch.setattr(type(pipe.unet), "active_adapters", lambda self: ["one", "two"])
-    found = predict_call(pipe, "a fox", gpu=GPU)
-    assert found.question.work.additions.to_dict() == {"lora": 2, "lora_fused": False, "lora_rank": 20}
+class AdaptedLayer:
+    """What peft puts in place of a layer, as far as it tells its state."""
+
+    def __init__(self, active: tuple[str, ...], merged: tuple[str, ...] = (), disabled: bool = False) -> None:
+        self.active_adapters, self.merged_adapters, self.disable_adapters = (
+            list(active),
+            list(merged),
+            disabled,
+        )
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([AdaptedLayer(("one", "two"))], {"lora": 2, "lora_fused": False, "lora_rank": 20}),
+        ([AdaptedLayer(("one",)), AdaptedLayer(("two",))], {"lora": 2, "lora_fused": False, "lora_rank": 20}),
+        ([AdaptedLayer(("one",), disabled=True)], {}),
+        ([AdaptedLayer(("one",), merged=("one",))], {"lora": 1, "lora_fused": True}),
+        (
+            [AdaptedLayer(("one",), merged=("one",)), AdaptedLayer(("one",))],
+            {"lora": 1, "lora_fused": False, "lora_rank": 8},
+        ),
+        ([AdaptedLayer(("no rank",))], {}),
+        ([], {}),
+    ],
+)
+def test_adapters_that_are_at_work_are_counted(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch, layers: list[AdaptedLayer], expected: dict[str, Any]
+) -> None:
+    """Not those that are disabled, and of those that were fused into the weights that they were."""
+    unet = pipes("sd1.5").unet
+    ranks = {"one": SimpleNamespace(r=8), "two": SimpleNamespace(r=32), "no rank": SimpleNamespace()}
+    monkeypatch.setattr(unet, "peft_config", ranks, raising=False)
+    monkeypatch.setattr(unet, "modules", lambda: iter(layers))
+    found = predict_call(pipes("sd1.5"), "a fox", gpu=GPU)
+    assert found.question.work.additions.to_dict() == expected
 
 
 def test_a_scheduler_of_two_calls_a_step_is_refused(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:

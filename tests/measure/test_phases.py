@@ -62,6 +62,23 @@ def test_measured_and_predicted(model: str, passes: int) -> None:
     assert "forward" not in vars(used._pipeline.vae)
 
 
+def test_what_is_predicted_is_compiled_and_has_its_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `predict_call` has it: compared with an eager pipeline without them, such a one is no outlier."""
+    used = subject()
+    used.load(spec_of("sd1.5", size="64x64", steps=2))
+    unet = used._pipeline.unet
+    adapted = SimpleNamespace(active_adapters=["one"], merged_adapters=[], disable_adapters=False)
+    with track(used._pipeline, model="sd1.5", gpu="H100", meter=replayed()) as found:
+        used.call()
+        monkeypatch.setattr(unet, "peft_config", {"one": SimpleNamespace(r=8)}, raising=False)
+        modules = [*unet.modules(), SimpleNamespace(_compiled_call_impl=print), adapted]
+        monkeypatch.setattr(unet, "modules", lambda: iter(modules))
+    assert found.problem == ""
+    assert found.predicted is not None
+    assert found.predicted.runtime.compile
+    assert found.predicted.question.work.additions.adapters == 1
+
+
 def test_a_profile_file_names_a_model_that_the_catalogue_does_not_know(tmp_path: Path) -> None:
     file = tmp_path / "mine.json"
     write_profile(dataclasses.replace(packaged_profile("sd1.5"), name="mine"), file)

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from joulecast.architecture.live import is_compiled, uncompiled
+from joulecast.architecture.live import uncompiled
 from joulecast.errors import InputError
 from joulecast.forecast.call_arguments import CallArguments
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate_of
-from joulecast.forecast.live import denoiser_of, gpu_name_of, precision_of, profile_of
+from joulecast.forecast.live import denoiser_of, gpu_name_of, is_quantised, profile_of, state_of
 from joulecast.question.question import ask
 from joulecast.question.setting import Setting
 from joulecast.question.vocabulary import refused_name
@@ -63,11 +63,9 @@ def predict_call(
     doubts = (*arguments.doubts(), *_state_doubts(pipeline, denoiser, quantization, cache))
     known = {
         **arguments.setting(),
-        **_adapters(denoiser),
+        **state_of(pipeline, profile),
         "model": profile,
         "gpu": gpu if gpu is not None else gpu_name_of(pipeline),
-        "precision": None if _is_quantised(denoiser) else precision_of(denoiser),
-        "compile": is_compiled(pipeline.components[profile.denoising_modules[0]]) or None,
         "quantization": quantization,
         "cache": cache,
         "power_limit_w": power_limit_w,
@@ -84,27 +82,12 @@ def _check_scheduler(pipeline: Any) -> None:
         raise InputError(words)
 
 
-def _adapters(denoiser: Any) -> dict[str, object]:
-    """The LoRAs that a denoiser runs beside its layers, of the mean of their ranks."""
-    configs = getattr(denoiser, "peft_config", None)
-    if not configs:
-        return {}
-    active = [configs[name] for name in denoiser.active_adapters() if name in configs]
-    if not active:
-        return {}
-    return {"lora": len(active), "lora_rank": round(sum(one.r for one in active) / len(active))}
-
-
-def _is_quantised(module: Any) -> bool:
-    return getattr(getattr(module, "config", None), "quantization_config", None) is not None
-
-
 def _state_doubts(pipeline: Any, denoiser: Any, quantization: str | None, cache: str | None) -> Iterator[str]:
     """What a pipeline was told to do that is not counted."""
     parts = {name: uncompiled(part) for name, part in pipeline.components.items()}
     if any(hasattr(part, "_hf_hook") for part in parts.values()):
         yield "its components are moved by hooks (offloading), whose time and energy are not counted"
-    if _is_quantised(denoiser) and quantization is None:
+    if is_quantised(denoiser) and quantization is None:
         yield "the denoiser is quantised, and counted as if not: give quantization, e.g. 'nf4-weights'"
     if getattr(denoiser, "is_cache_enabled", False) and cache is None:
         yield "steps are taken from a cache, and all are counted: give cache, e.g. 'fbcache'"

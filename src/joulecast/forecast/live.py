@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from joulecast.architecture.live import config_of, name_of, uncompiled
+from joulecast.architecture.live import config_of, is_compiled, name_of, uncompiled
 from joulecast.architecture.workload import PRECISIONS
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, shown
@@ -57,6 +57,35 @@ def precision_of(module: Any) -> str:
     if dtype not in DTYPES:
         raise InputError(f"no law predicts a denoiser in {dtype}; known: {', '.join(DTYPES)}")
     return DTYPES[dtype]
+
+
+def state_of(pipeline: Any, profile: ComputeProfile) -> dict[str, object]:
+    """How a pipeline denoises, by keys of a setting: its number format, where it is not quantised, whether it
+    is compiled, and its LoRAs. Raises what `denoiser_of` and `precision_of` raise."""
+    denoiser = denoiser_of(pipeline, profile)
+    return {
+        "precision": None if is_quantised(denoiser) else precision_of(denoiser),
+        "compile": is_compiled(pipeline.components[profile.denoising_modules[0]]) or None,
+        **_adapters(denoiser),
+    }
+
+
+def is_quantised(module: Any) -> bool:
+    """Whether a module's weights are quantised, as its config says."""
+    return getattr(getattr(module, "config", None), "quantization_config", None) is not None
+
+
+def _adapters(denoiser: Any) -> dict[str, object]:
+    """The LoRAs of a denoiser, of the mean of their ranks: beside its layers, or fused into them."""
+    layers = [one for one in denoiser.modules() if hasattr(one, "merged_adapters")]  # as peft has them
+    at_work = [one for one in layers if not one.disable_adapters]
+    names = dict.fromkeys(name for one in at_work for name in one.active_adapters)
+    ranks = [rank for name in names if (rank := getattr(denoiser.peft_config.get(name), "r", None))]
+    if not ranks:
+        return {}
+    are_fused = all(one.merged_adapters for one in at_work)
+    mean = round(sum(ranks) / len(ranks))
+    return {"lora": len(ranks), "lora_rank": mean, "lora_fused": are_fused or None}
 
 
 def gpu_name_of(pipeline: Any) -> str:

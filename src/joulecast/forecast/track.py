@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from joulecast.architecture.live import uncompiled
 from joulecast.compute.output import CLIP, said_of
 from joulecast.errors import JoulecastError
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate_of
-from joulecast.forecast.live import precision_of, profile_of, synchronize_of
+from joulecast.forecast.live import profile_of, state_of, synchronize_of
 from joulecast.measure.blocks import Block, tell
 from joulecast.measure.meter import Meter
 from joulecast.measure.phases import Tracked, track_phases
@@ -141,7 +140,7 @@ def _predicted(pipeline: Any, measured: Tracked, model: str | None, gpu: str, la
         "passes": passes,
         "batch_size": batch,
         "frames": min(observed.frames) if profile.output == CLIP else None,
-        "precision": precision_of(uncompiled(pipeline.components[denoisers[0]])),
+        **state_of(pipeline, profile),
     }
     return estimate_of(ask(Setting.of(known), notes), law)
 
