@@ -50,6 +50,13 @@ def test_json_holds_what_the_text_says(run: Command, log: Path, tmp_path: Path) 
     assert sum(one["requests"] for one in found["by"]) == energy["requests"]
 
 
+def test_without_groups_json_tells_of_models_gpus_and_runtimes_as_the_text(
+    run: Command, log: Path, tmp_path: Path
+) -> None:
+    found = json.loads(run("ledger", str(log), "--out", str(tmp_path / "out"), "--json").out)
+    assert {"model", "gpu", "runtime"} < found["by"][0].keys()
+
+
 def test_nothing_that_could_be_reckoned_with_is_no_zero(run: Command, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("model,gpu\nnobody-knows,L4\n")
     done = run("ledger", str(tmp_path / "log.csv"), "--out", str(tmp_path / "out"), "--json")

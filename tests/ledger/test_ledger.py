@@ -227,7 +227,8 @@ def test_lines_that_are_no_json_are_set_aside(tmp_path: Path) -> None:
     ]
     (tmp_path / "log.jsonl").write_text("\n".join(lines))
     done = make_ledger([str(tmp_path / "log.jsonl")], tmp_path / "out")
-    assert reasons(done) == {"not a JSON object": (3, 2)}
+    assert reasons(done) == {"not a JSON object": (2, 2)}
+    assert done.rows == 4  # a blank line is none
     assert total(done.cells, "roofline").requests == 2
 
 

@@ -196,7 +196,8 @@ def _raw(partition: Partition) -> tuple[pl.LazyFrame, Mapping[str, pl.DataType]]
     path = Path(partition.path)
     if _is_json(partition):
         lines = pl.scan_lines(path, name=LINE, row_index_name=ROW, row_index_offset=1, glob=False)
-        return lines, dict.fromkeys(_keys_of_lines(partition), pl.String())
+        has_text = pl.col(LINE).str.contains(r"\S")
+        return lines.filter(has_text), dict.fromkeys(_keys_of_lines(partition), pl.String())
     try:
         if is_parquet(path):
             _check_magic(partition)

@@ -13,11 +13,10 @@ from joulecast.ledger.idle import Idle
 from joulecast.ledger.make import Ledger
 from joulecast.ledger.partition import BEGIN, END, FIRST, GPU, MODEL, OUTPUT, REASON, REQUESTS, RUNTIME
 from joulecast.ledger.totals import Drift, Total, drifts, grouped, total
-from joulecast.report.amounts import energy_unit, energy_wh, number, ranged, share
+from joulecast.report.amounts import energy_unit, energy_wh, number, ranged, share, suited
 from joulecast.report.lines import heading, paragraph, table
 from joulecast.uncertainty import Interval
 from joulecast.units import (
-    GRAMS_PER_KILOGRAM,
     SECONDS_PER_HOUR,
     counted,
 )
@@ -334,17 +333,12 @@ def _ends(of: Total) -> str:
     return f"{number(energy.low / size)} to {number(energy.high / size)} {unit}"
 
 
-def _mass(grams: Interval) -> tuple[float, str]:
-    """The unit that suits a mass, and its size [g]."""
-    return (GRAMS_PER_KILOGRAM, "kg") if grams.value >= GRAMS_PER_KILOGRAM else (1.0, "g")
-
-
 def _carbon_words(cells: pl.DataFrame) -> tuple[str, str]:
     """Carbon of cells, which is more where it is not known of some of them, and its ends; empty for none."""
     grams = carbon_of(cells)
     if grams is None:
         return NOT_KNOWN, ""
-    size, unit = _mass(grams)
+    size, unit = suited(grams.value, "g")
     value, low = f"{number(grams.value / size)} {unit}", number(grams.low / size)
     if _lacks_carbon(cells):
         return f"at least {value}", f"{low} {unit} and more"
@@ -368,7 +362,7 @@ def facts(ledger: Ledger) -> Mapping[str, object]:
         "no_requests": ledger.others,
         "law": ledger.law.name,
         "boundary": "gross",
-        "by": records_by(ledger, ledger.by) if ledger.by and ledger.cells.height else [],
+        "by": records_by(ledger, ledger.by or GROUPS) if ledger.cells.height else [],
         "drift": [drift_record(one) for one in drifts(ledger.cells)],
         "idle": [
             {
