@@ -41,15 +41,9 @@ CATALOGUE = {
     "qwen-image-edit-2511", "sana-0.6b", "sana-0.6b-512", "sana-1.6b",
     "sana-sprint-0.6b", "sana-sprint-1.6b", "sana-video-2b-480p", "sana1.5-1.6b", "sana1.5-4.8b",
     "sd-turbo", "sd1.4", "sd1.5", "sd2", "sd2.1", "sd3-medium", "sd3.5-large", "sd3.5-large-turbo",
-<<<<<<< HEAD
     "sd3.5-medium", "sdxl", "sdxl-lightning", "sdxl-turbo", "skyreels-v2-i2v-14b-540p",
     "skyreels-v2-t2v-14b-540p", "skyreels-v2-t2v-14b-720p", "ssd-1b", "wan2.1-i2v-14b-480p",
     "wan2.1-i2v-14b-720p", "wan2.1-t2v-1.3b",
-=======
-    "sd3.5-medium", "sdxl", "sdxl-lightning", "sdxl-turbo",
-    "skyreels-v2-i2v-14b-540p", "skyreels-v2-t2v-14b-540p", "skyreels-v2-t2v-14b-720p",
-    "ssd-1b", "wan2.1-i2v-14b-480p", "wan2.1-i2v-14b-720p", "wan2.1-t2v-1.3b",
->>>>>>> mmod
     "wan2.1-t2v-14b", "wan2.2-i2v-a14b", "wan2.2-t2v-a14b", "wan2.2-ti2v-5b", "z-image", "z-image-turbo",
     "flux.1-dev-controlnet", "sd1.5-controlnet", "sd3.5-large-controlnet", "sdxl-controlnet",
     "ernie-image", "ernie-image-turbo", "sdxl-refiner", "svd-xt",
