@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -350,8 +351,11 @@ def test_tf32_is_torchs_default_unless_asked(choice: str, products: bool, convol
 
 
 def test_joulecast_need_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(name: str) -> str:
-        raise PackageNotFoundError(name)
+    def version(name: str) -> str:
+        if name == "joulecast":
+            raise PackageNotFoundError(name)
+        return installed(name)
 
-    monkeypatch.setattr("joulecast.measure.task.metadata.version", none)
+    installed = metadata.version
+    monkeypatch.setattr(metadata, "version", version)
     assert pipelines.versions()["joulecast"] == "not installed"

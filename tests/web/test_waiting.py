@@ -161,7 +161,7 @@ def test_a_plan_asked_for_again_is_not_solved_again(solving: Gate) -> None:
         assert (await client.post("/page/plan.zip", json={"demand": TEXT})).status_code == 200
         assert (await client.post("/page/plan", json={"demand": TEXT})).status_code == 200
         assert solving.begun == once
-        for i in range(plans.KEPT):
+        for i in range(plans.KEPT_PLANS):
             await client.post("/page/plan", json={"demand": TEXT + "#" * (i + 1)})
         solved = solving.begun
         await client.post("/page/plan", json={"demand": TEXT})

@@ -25,7 +25,7 @@ from joulecast.uncertainty import Interval
 from joulecast.units import BYTES_PER_GIGABYTE, FLOP_PER_TERAFLOP, counted, gigabytes
 
 MORE = "; more: --sources"
-MOST_OF_ALIASES = 25  # characters: more would make the lines of a table wrap
+MOST_OF_ALIASES = 26  # characters: more would make the lines of a table wrap
 _BOUNDARIES = {
     "gross": "all that the GPU {board} draw{s}, idle power included (gross); not the rest of the computer, "
     "nor cooling.",
@@ -427,8 +427,8 @@ def _role(role: str) -> str:
 
 
 def _shortest(aliases: Sequence[str]) -> list[str]:
-    """The two shortest aliases, or the one where both would be long, in the order of the catalogue."""
+    """The two shortest aliases, one where both would be long, none where one is, in the catalogue's order."""
     kept = sorted(aliases, key=len)[:2]
-    if sum(map(len, kept)) > MOST_OF_ALIASES:
-        kept = kept[:1]
+    while len(", ".join(kept)) > MOST_OF_ALIASES:
+        kept.pop()
     return [alias for alias in aliases if alias in kept]

@@ -16,7 +16,7 @@ from joulecast.plan.solve import Plan, solve
 
 PLAN_SECONDS: Final = 20.0  # of solving
 PATIENCE_S: Final = 1.0  # of a request, while another's plan is solved
-KEPT: Final = 4
+KEPT_PLANS: Final = 4
 
 
 class Planned(NamedTuple):
@@ -61,7 +61,7 @@ class Plans:
             ) from None
 
     def _keep(self, question: Hashable, planned: Planned) -> None:
-        while len(self._kept) >= KEPT:
+        while len(self._kept) >= KEPT_PLANS:
             del self._kept[next(iter(self._kept))]
         self._kept[question] = planned
 
