@@ -68,7 +68,7 @@ def profile_of(family: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Co
 
 
 # Videos of which each takes a minute, and others' pipelines do all that they do.
-LONG = ("skyreels-v2", "wan")
+LONG = ("modelscope", "skyreels-v2", "wan", "wan-image-two-experts")
 
 
 @pytest.mark.parametrize(
@@ -193,6 +193,7 @@ FRAMES = {  # what a frame of latents stands for, and what is done with a number
 }
 
 
+@pytest.mark.every_model
 def test_several_videos_of_the_own_size_may_be_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

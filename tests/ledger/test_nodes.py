@@ -65,8 +65,18 @@ def same(one: Ledger, other: Ledger) -> bool:
 
 
 @pytest.mark.slow
-def test_nodes_find_the_same_to_the_last_digit_also_when_one_is_killed(
-    cluster: Any, parts: list[str], alone: Ledger, tmp_path: Path
+def test_a_cluster(
+    cluster: Any, parts: list[str], alone: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One test, for starting a cluster takes most of its time."""
+    address = str(cluster.address)
+    the_same_is_found_to_the_last_digit_also_when_a_node_is_killed(cluster, parts, alone, tmp_path / "out")
+    files_are_found_from_the_folder_that_the_user_is_in(address, tmp_path, monkeypatch)
+    a_file_that_a_node_cannot_read_is_named(address, tmp_path)
+
+
+def the_same_is_found_to_the_last_digit_also_when_a_node_is_killed(
+    cluster: Any, parts: list[str], alone: Ledger, out: Path
 ) -> None:
     told: list[str] = []
     victim = sorted(cluster.worker_nodes, key=lambda node: node.node_id)[0]
@@ -76,31 +86,28 @@ def test_nodes_find_the_same_to_the_last_digit_also_when_one_is_killed(
         if len(told) == 1:
             cluster.remove_node(victim, allow_graceful=False)
 
-    address = str(cluster.address)
-    found = make_ledger(parts, tmp_path / "out", by=["day", "customer"], cluster=address, tell=tell)
+    by = ["day", "customer"]
+    found = make_ledger(parts, out, by=by, cluster=str(cluster.address), tell=tell)
     assert len(told) == PARTS
     assert same(found, alone)
-    again = make_ledger(parts, tmp_path / "out", by=["day", "customer"])  # what nodes found is kept here
+    again = make_ledger(parts, out, by=by)  # what nodes found is kept here
     assert same(again, alone)
 
 
-@pytest.mark.slow
-def test_files_are_found_from_the_folder_that_the_user_is_in(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def files_are_found_from_the_folder_that_the_user_is_in(
+    address: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nodes work in the one that their cluster was started in."""
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folder)
     Path("log.csv").write_text("model,gpu\nsdxl,H100\nnobody-knows,H100\n")
-    found = make_ledger(["log.csv"], "out", cluster=str(cluster.address))
+    found = make_ledger(["log.csv"], "of-log", cluster=address)
     assert (found.rows, found.set_aside["file"].to_list()) == (2, ["log.csv"])
 
 
-@pytest.mark.slow
-def test_a_file_that_a_node_cannot_read_is_named(cluster: Any, tmp_path: Path) -> None:
-    path, address = tmp_path / "log.csv", str(cluster.address)
-    path.write_text("model,gpu\nsdxl,H100\n")
+def a_file_that_a_node_cannot_read_is_named(address: str, folder: Path) -> None:
+    (folder / "log.csv").write_text("model,gpu\nsdxl,H100\n")
     with pytest.raises(InputError, match=r"'tenant'; found: model, gpu \(on a node"):
-        make_ledger([str(path)], tmp_path / "out", by=["tenant"], cluster=address)
+        make_ledger([str(folder / "log.csv")], folder / "of-tenant", by=["tenant"], cluster=address)
 
 
 def test_without_ray_the_extra_is_named(
