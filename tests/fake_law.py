@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.law import Breakdown, FittedOn, GpuColumns, LawFacts, Prediction
+from joulecast.law.law import Breakdown, FittedOn, LawFacts, LawInput, Prediction
 from joulecast.law.scores import Score, Scores
 from joulecast.runtime import REFERENCE, Runtime
 
@@ -38,19 +37,12 @@ class FakeLaw:
     name = "fake"
     form = "constant"
 
-    def predict(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Prediction:
-        flop = profile.flop(workloads, precision)
-        rate = gpus.column(lambda gpu: UTILISATION * gpu.peak_flop_per_s(precision))
-        power = gpus.column(lambda gpu: POWER_SHARE * gpu.tdp_w)
-        parts = {name: power * f / rate / workloads.batch_size for name, f in flop.items()}
-        ones = np.ones(len(workloads))
+    def predict(self, asked: LawInput) -> Prediction:
+        flop = asked.profile.flop(asked.workloads, asked.precision)
+        rate = asked.gpus.column(lambda gpu: UTILISATION * gpu.peak_flop_per_s(asked.precision))
+        power = asked.gpus.column(lambda gpu: POWER_SHARE * gpu.tdp_w)
+        parts = {name: power * f / rate / asked.workloads.batch_size for name, f in flop.items()}
+        ones = np.ones(len(asked.workloads))
         return Prediction(
             energy_j=sum(parts.values(), 0 * ones),
             duration_s=sum(flop.values(), 0 * ones) / rate,
@@ -73,24 +65,10 @@ class FakeLaw:
     ) -> list[str]:
         return self.familiarity(profile, gpus, precision, runtime)
 
-    def outside(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Mapping[str, NDArray[np.bool_]]:
-        return {f"steps are more than {LARGEST_STEPS}": workloads.steps > LARGEST_STEPS}
+    def outside(self, asked: LawInput) -> Mapping[str, NDArray[np.bool_]]:
+        return {f"steps are more than {LARGEST_STEPS}": asked.workloads.steps > LARGEST_STEPS}
 
-    def breakdown(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Breakdown | None:
+    def breakdown(self, asked: LawInput) -> Breakdown | None:
         return None
 
     def describe(self) -> LawFacts:

@@ -17,9 +17,7 @@ import numpy as np
 import pytest
 
 import joulecast
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.cli import main
-from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError, InputError, UnknownNameError
 from joulecast.law import forms
@@ -28,7 +26,7 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import FittedLaw, Gross, Parameters
 from joulecast.law.forms import Form, fit_law, known_forms, register_form
 from joulecast.law.hold_out import HeldOut, validate
-from joulecast.law.law import FAMILIARITY, Breakdown, GpuColumns
+from joulecast.law.law import FAMILIARITY, Breakdown, LawInput
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
@@ -42,7 +40,6 @@ from joulecast.report.validation.pictures import errors_by_law
 from joulecast.report.validation.rows import held_out_points, law_errors
 from joulecast.report.validation.text import held_out_text
 from joulecast.runs import RunTable
-from joulecast.runtime import REFERENCE, Runtime
 
 pytestmark = pytest.mark.xdist_group("own_law")
 
@@ -71,30 +68,18 @@ class ConstantPowerLaw(FittedLaw):
     def parameters_of(cls, value: Mapping[str, Any]) -> Shares:
         return Shares(**value)
 
-    def gross(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Gross:
-        rate = self.parameters.of_peak * gpus.column(peak_flop_per_s)
-        power = self.parameters.of_limit * gpus.column(lambda one: one.tdp_w)
-        seconds = {name: flop / rate for name, flop in profile.flop(workloads, precision).items()}
-        parts = {name: power * own / workloads.batch_size for name, own in seconds.items()}
-        none = np.zeros(len(workloads))
+    def gross(self, asked: LawInput) -> Gross:
+        rate = self.parameters.of_peak * asked.gpus.column(peak_flop_per_s)
+        power = self.parameters.of_limit * asked.gpus.column(lambda one: one.tdp_w)
+        seconds = {
+            name: flop / rate for name, flop in asked.profile.flop(asked.workloads, asked.precision).items()
+        }
+        parts = {name: power * own / asked.workloads.batch_size for name, own in seconds.items()}
+        none = np.zeros(len(asked.workloads))
         return Gross(parts, sum(seconds.values(), none), none, none, none)
 
-    def breakdown(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Breakdown:
-        whole = self.gross(profile, workloads, precision, gpus).component_energy_j
+    def breakdown(self, asked: LawInput) -> Breakdown:
+        whole = self.gross(asked).component_energy_j
         return {
             name: {"useful_work": (1 - IDLE_PART) * energy, "no_work": IDLE_PART * energy}
             for name, energy in whole.items()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from joulecast.law.fitted import FittedLaw
     from joulecast.law.forms import Form, register_form
     from joulecast.law.hold_out import validate
-    from joulecast.law.law import Law
+    from joulecast.law.law import Law, LawInput
     from joulecast.law.law_file import write_law
     from joulecast.law.load import load_law
     from joulecast.ledger.make import Ledger, make_ledger
@@ -75,6 +75,7 @@ _HOMES = {
     "Interval": "uncertainty",
     "JoulecastError": "errors",
     "Law": "law.law",
+    "LawInput": "law.law",
     "Ledger": "ledger.make",
     "Meanings": "ledger.meanings",
     "MeasureError": "errors",
@@ -141,6 +142,7 @@ __all__ = [
     "Interval",
     "JoulecastError",
     "Law",
+    "LawInput",
     "Ledger",
     "Meanings",
     "MeasureError",

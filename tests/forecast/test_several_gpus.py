@@ -10,18 +10,15 @@ import pytest
 import joulecast
 from command import Command
 from fake_law import IDLE_W, FakeLaw
-from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ComputeProfile
 from joulecast.footprint.account import footprint_of
 from joulecast.footprint.site import site
 from joulecast.footprint.tables.columns import Sites, footprint_columns
 from joulecast.footprint.tables.row import row_footprint
-from joulecast.law.law import GpuColumns, Prediction
+from joulecast.law.law import LawInput, Prediction
 from joulecast.plan import demand, tradeoff
 from joulecast.plan.demand import demand_of
 from joulecast.plan.tradeoff import outcome, outcomes, possible_outcomes
 from joulecast.plan.whatif import what_if
-from joulecast.runtime import REFERENCE, Runtime
 
 ONE: dict[str, Any] = {"model": "flux.1-dev", "gpu": "A100-SXM4-80GB", "batch_size": 4}
 TWO = {**ONE, "gpus": 2}
@@ -32,17 +29,11 @@ PLACE = site("FR", price_per_gpu_hour=2.0)
 class SharingLaw(FakeLaw):
     """Shares all work, for no energy: two GPUs take half the time."""
 
-    def predict(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Prediction:
-        found = super().predict(profile, workloads, precision, gpus, runtime)
+    def predict(self, asked: LawInput) -> Prediction:
+        found = super().predict(asked)
         return found._replace(
-            duration_s=found.duration_s / runtime.gpus, idle_power_w=found.idle_power_w * runtime.gpus
+            duration_s=found.duration_s / asked.runtime.gpus,
+            idle_power_w=found.idle_power_w * asked.runtime.gpus,
         )
 
 

@@ -13,7 +13,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.bounds import ARITHMETIC, EXCHANGES, LAUNCHES, MEMORY, POWER, bounds
 from joulecast.law.forms import find_form
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
 from joulecast.law.paper_gpus import GPUS, Bound, OnThreeGpus, on_three_gpus, what_sets_the_time
@@ -33,7 +33,9 @@ def law() -> RooflineLaw:
 
 def shares(model: str, device: str, runtime: Runtime = REFERENCE, **work: int) -> dict[str, float]:
     asked = WorkloadColumns.from_values({"width": 1024, "height": 1024, "steps": 20, **work})
-    found = bounds(law(), packaged_profile(model), asked, "fp16", GpuColumns.of(gpu(device), 1), runtime)
+    found = bounds(
+        law(), LawInput(packaged_profile(model), asked, "fp16", GpuColumns.of(gpu(device), 1), runtime)
+    )
     return {part: float(one[0]) for part, one in found.items()}
 
 

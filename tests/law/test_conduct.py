@@ -17,7 +17,7 @@ from joulecast.forecast.caveats import way_of
 from joulecast.law.conduct import UNKNOWN_CACHE_SHARE, RuntimeEffects, conduct, facts_of
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import _Problem
-from joulecast.law.law import FAMILIARITY, GpuColumns
+from joulecast.law.law import FAMILIARITY, GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
 from joulecast.law.roofline import RooflineLaw
@@ -41,7 +41,7 @@ def asked(
     """Energy of one image [J] and time of a batch [s]."""
     work = WorkloadColumns.from_values(WORK | {"passes": passes, "batch_size": batch})
     on = GpuColumns.of(gpu(device), 1)
-    found = law().predict(packaged_profile(model), work, "bf16", on, runtime)
+    found = law().predict(LawInput(packaged_profile(model), work, "bf16", on, runtime))
     return float(found.energy_j[0]), float(found.duration_s[0])
 
 
@@ -67,12 +67,12 @@ def test_the_short_way_for_the_reference_is_the_long_way(model: str) -> None:
     """Without the rows that only other runtimes ask for, and with them."""
     profile, on = packaged_profile(model), GpuColumns.of(gpu("A100"), 1)
     work = WorkloadColumns.from_values({"width": 832, "height": 480, "steps": 20})
-    short = law().settled(profile, work, "bf16", on, REFERENCE)
+    short = law().settled(LawInput(profile, work, "bf16", on, REFERENCE))
     one_of_two = Runtime(
         engine="an-engine-of-ones-own"
     )  # no effect, not fused: the reference by another name
     assert not one_of_two.is_reference
-    long = law().settled(profile, work, "bf16", on, one_of_two)
+    long = law().settled(LawInput(profile, work, "bf16", on, one_of_two))
     np.testing.assert_allclose(long.duration_s, short.duration_s, rtol=1e-12)
     np.testing.assert_allclose(long.static_j, short.static_j, rtol=1e-12)
     np.testing.assert_allclose(long.dynamic_j, short.dynamic_j, rtol=1e-12)
@@ -113,7 +113,8 @@ def test_flash_attention_3_is_of_hopper() -> None:
         work = WorkloadColumns.from_values({"width": 1280, "height": 720, "frames": 81, "steps": 10})
         on, profile = GpuColumns.of(gpu(device), 1), packaged_profile("wan2.1-t2v-1.3b")
         eager, served = (
-            law().gross(profile, work, "bf16", on, Runtime(e)).duration_s[0] for e in ("diffusers", "sglang")
+            law().gross(LawInput(profile, work, "bf16", on, Runtime(e))).duration_s[0]
+            for e in ("diffusers", "sglang")
         )
         return float(served / eager)
 
@@ -178,7 +179,8 @@ def test_no_cache_leaves_anything_out_of_the_first_step() -> None:
         {"width": 832, "height": 480, "frames": 81, "steps": np.array([1, 2, 4, 50])}
     )
     whole, cached = (
-        law().settled(profile, work, "bf16", on, r).duration_s for r in (REFERENCE, Runtime(cache="teacache"))
+        law().settled(LawInput(profile, work, "bf16", on, r)).duration_s
+        for r in (REFERENCE, Runtime(cache="teacache"))
     )
     assert cached[0] == pytest.approx(whole[0], rel=1e-12)
     assert (np.diff(cached / whole) < 0).all()
@@ -210,7 +212,7 @@ def test_a_slow_link_slows_what_is_exchanged() -> None:
     work = WorkloadColumns.from_values(WORK)
     profile, runtime = packaged_profile("flux.1-dev"), shared("ulysses=4")
     seconds = [
-        law().gross(profile, work, "bf16", GpuColumns.of(device, 1), runtime).duration_s[0]
+        law().gross(LawInput(profile, work, "bf16", GpuColumns.of(device, 1), runtime)).duration_s[0]
         for device in (fast, slow)
     ]
     assert seconds[1] > 1.1 * seconds[0]
@@ -243,8 +245,8 @@ def test_a_pipeline_fills_in_its_first_step(degree: int) -> None:
     busy, _, _, waiting = law().demands(profile.evaluation(work, "bf16"), "bf16", setup)[:, denoiser]
     own = busy - waiting
     np.testing.assert_allclose(waiting / own, (degree - 1) / np.array([1, 4, 50]), rtol=1e-12)
-    single = law().settled(profile, work, "bf16", on).duration_s
-    several = law().settled(profile, work, "bf16", on, shared(f"pipefusion={degree}")).duration_s
+    single = law().settled(LawInput(profile, work, "bf16", on)).duration_s
+    several = law().settled(LawInput(profile, work, "bf16", on, shared(f"pipefusion={degree}"))).duration_s
     assert several[0] > 0.9 * single[0]  # one step goes through the GPUs one after the other
     assert (np.diff(single / several) > 0).all()
 
@@ -265,7 +267,7 @@ def test_no_board_draws_more_than_its_limit(
     board = gpu(device)
     runtime = dataclasses.replace(shared(parallel), power_limit_w=share * board.tdp_w)
     work = WorkloadColumns.from_values(WORK | {"batch_size": batch, "steps": steps, "passes": 2})
-    found = law().predict(packaged_profile(model), work, "fp16", GpuColumns.of(board, 1), runtime)
+    found = law().predict(LawInput(packaged_profile(model), work, "fp16", GpuColumns.of(board, 1), runtime))
     power = found.energy_j[0] * batch / found.duration_s[0]
     assert power <= runtime.power_limit_of(board.tdp_w) * (1 + 1e-9)
 
@@ -296,7 +298,9 @@ def test_a_runtime_that_nobody_measured_has_the_widest_interval() -> None:
     unknown = Runtime("my-engine", quantization="nf4-weights")
     assert law().familiarity(profile, on.gpus, "bf16", unknown) == [FAMILIARITY[-1]]
     assert law().familiarity(profile, on.gpus, "bf16") == ["seen"]
-    widths = [law().predict(profile, work, "bf16", on, r).log_half_width[0] for r in (REFERENCE, unknown)]
+    widths = [
+        law().predict(LawInput(profile, work, "bf16", on, r)).log_half_width[0] for r in (REFERENCE, unknown)
+    ]
     assert widths[1] > 1.5 * widths[0]
 
 
@@ -329,10 +333,10 @@ def test_laws_that_know_no_runtimes_refuse_them() -> None:
     )
     for name in ("paper", "tdp_time", "joules_per_flop", "parameters_steps"):
         with pytest.raises(InputError, match="is of diffusers on one GPU, not of sglang"):
-            load_law(name).predict(*asked_of, Runtime("sglang"))
+            load_law(name).predict(LawInput(*asked_of, Runtime("sglang")))
         with pytest.raises(InputError, match="on one GPU, not of diffusers, at 300 W; another law"):
-            load_law(name).predict(*asked_of, Runtime(power_limit_w=300.0))
-        load_law(name).predict(*asked_of, Runtime("xdit"))
+            load_law(name).predict(LawInput(*asked_of, Runtime(power_limit_w=300.0)))
+        load_law(name).predict(LawInput(*asked_of, Runtime("xdit")))
 
 
 # --- the fit -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FileFormatError, InputError, UnknownNameError
 from joulecast.files import signed_json
-from joulecast.law.law import FAMILIARITY, GpuColumns
+from joulecast.law.law import FAMILIARITY, GpuColumns, LawInput
 from joulecast.law.law_file import VERSION, rounded, write_law
 from joulecast.law.load import default_law, law_names, load_law
 from joulecast.law.roofline import RooflineLaw
@@ -43,10 +43,12 @@ def test_six_digits_are_enough(tmp_path: Path) -> None:
     energies = []
     for one in (exact, load_law(tmp_path / "law.json")):
         answer = one.predict(
-            packaged_profile("sdxl"),
-            Workload(1024, 1024, 25).columns(),
-            "fp16",
-            GpuColumns.of(gpu("H100"), 1),
+            LawInput(
+                packaged_profile("sdxl"),
+                Workload(1024, 1024, 25).columns(),
+                "fp16",
+                GpuColumns.of(gpu("H100"), 1),
+            ),
         )
         energies.append(answer.energy_j[0])
     assert energies[0] == pytest.approx(energies[1], rel=SIX_DIGITS)
@@ -145,7 +147,12 @@ def test_a_packaged_law_says_what_it_knows(name: str) -> None:
     assert described.fitted_on.runs > 100
     assert set(described.errors) == set(FAMILIARITY)
     answer = law.predict(
-        packaged_profile("sdxl"), Workload(1024, 1024, 25).columns(), "fp16", GpuColumns.of(gpu("H100"), 1)
+        LawInput(
+            packaged_profile("sdxl"),
+            Workload(1024, 1024, 25).columns(),
+            "fp16",
+            GpuColumns.of(gpu("H100"), 1),
+        )
     )
     assert np.isfinite(answer.energy_j).all()
     assert (answer.log_half_width > 0).all()

@@ -20,7 +20,7 @@ from joulecast.law.fit_paper import fit_paper
 from joulecast.law.fit_roofline import fit_roofline
 from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
 from joulecast.law.hold_out import HeldOut, conformal_quantile, within_groups
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import check
 from joulecast.law.reproduction import AGREES, DIFFERS, Fit, _verdict
@@ -45,7 +45,7 @@ VALUES = {
 def warnings_of(law: FittedLaw, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
     """Ways in which WORK lies outside of what a law was fitted on, did it have these ranges."""
     found = dataclasses.replace(law, fitted_on=dataclasses.replace(law.fitted_on, ranges=ranges))
-    outside = found.outside(SDXL, WORK.columns(), "fp16", GpuColumns.of(gpu("H100"), 1))
+    outside = found.outside(LawInput(SDXL, WORK.columns(), "fp16", GpuColumns.of(gpu("H100"), 1)))
     return [words for words, holds in outside.items() if holds[0]]
 
 

@@ -17,7 +17,7 @@ from joulecast.hardware import idle_power_w
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms, fit_paper
 from joulecast.law.fitted import Gross
-from joulecast.law.law import FAMILIARITY, GpuColumns
+from joulecast.law.law import FAMILIARITY, GpuColumns, LawInput
 from joulecast.law.paper import Coefficients, PaperLaw, PaperParameters, ReferenceGpu, paper_regressors
 from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable
@@ -56,7 +56,7 @@ def test_regressors_by_hand() -> None:
 def test_energy_by_hand(law: PaperLaw, device: str, beta: float) -> None:
     """Gross energy is exp of the sum, plus idle power times the time that follows the same form."""
     workload = Workload(512, 512, 20, precision="fp32").columns()
-    answer = law.gross(FLUX, workload, "fp32", GpuColumns.of(gpu(device), 1))
+    answer = law.gross(LawInput(FLUX, workload, "fp32", GpuColumns.of(gpu(device), 1)))
     flop = sum(float(f[0]) for f in FLUX.flop(workload, "fp32").values())
     common = 0.9 * math.log(flop) + 0.1 * math.log(1024) + 2.0 + beta
     seconds = math.exp(common - 30)
@@ -77,8 +77,8 @@ def test_a_gpu_that_was_not_fitted_takes_its_beta_from_the_datasheet(law: PaperL
     workload = Workload(512, 512, 20).columns()
     device = gpu("RTX A6000")
     assert (device.tdp_w, device.fp16_flop_per_s) == (300.0, 154.8e12)
-    reference = law.gross(FLUX, workload, "fp16", GpuColumns.of(gpu("A100-SXM4-80GB"), 1))
-    answer = law.gross(FLUX, workload, "fp16", GpuColumns.of(device, 1))
+    reference = law.gross(LawInput(FLUX, workload, "fp16", GpuColumns.of(gpu("A100-SXM4-80GB"), 1)))
+    answer = law.gross(LawInput(FLUX, workload, "fp16", GpuColumns.of(device, 1)))
     assert answer.duration_s[0] / reference.duration_s[0] == pytest.approx(312 / 154.8)
 
     def dynamic(found: Gross, name: str) -> float:
@@ -120,7 +120,7 @@ def test_fit_paper_predicts_what_its_least_squares_fitted(dataset: Dataset) -> N
     betas = np.array([found.beta_gpu.get(device.name, 0.0) for device in dataset.gpus])
     expected = np.exp(dataset_regressors(dataset) @ slopes + betas)
     for group in dataset.groups:
-        answer = law.predict(group.profile, group.workloads, group.precision, group.gpus)
+        answer = law.predict(LawInput(group.profile, group.workloads, group.precision, group.gpus))
         dynamic = answer.energy_j - answer.idle_power_w * answer.duration_s / group.workloads.batch_size
         rows = [place for place, row in enumerate(group.rows) if dataset.gpus[row].name in found.beta_gpu]
         np.testing.assert_allclose(dynamic[rows], expected[group.rows[rows]], rtol=SAME_ALGEBRA)

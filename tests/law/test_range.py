@@ -15,7 +15,7 @@ from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import BEYOND_RANGE, SAME_RANGE, FittedLaw
 from joulecast.law.forms import fit_law
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import law_names, load_law
 from joulecast.law.score_runs import on_runs
 from joulecast.question.gpus import gpu
@@ -65,7 +65,7 @@ def _covered(runs: RunTable, quantity: str, label: str, cut: float, above: bool)
 def half_widths(law: FittedLaw, **values: int) -> tuple[float, float]:
     asked = {"width": 512, "height": 512, "steps": 25, "passes": 2, "batch_size": 64, **values}
     columns = WorkloadColumns.from_values(asked)
-    found = law.predict(packaged_profile("sd1.5"), columns, "fp16", GpuColumns.of(gpu(A100), 1))
+    found = law.predict(LawInput(packaged_profile("sd1.5"), columns, "fp16", GpuColumns.of(gpu(A100), 1)))
     return float(found.log_half_width[0]), float(found.duration_log_half_width[0])
 
 
@@ -143,7 +143,7 @@ def widths_under(limit_w: float | None) -> tuple[float, float]:
     runtime = Runtime(power_limit_w=limit_w)
     work = WorkloadColumns.from_values({"width": 1024, "height": 1024, "steps": 28})
     on = GpuColumns.of(gpu("H100-SXM5-80GB"), 1)
-    found = load_law("roofline").predict(packaged_profile("flux.1-dev"), work, "bf16", on, runtime)
+    found = load_law("roofline").predict(LawInput(packaged_profile("flux.1-dev"), work, "bf16", on, runtime))
     return float(found.log_half_width[0]), float(found.duration_log_half_width[0])
 
 

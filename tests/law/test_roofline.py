@@ -24,7 +24,7 @@ from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import _Problem, fit_roofline
 from joulecast.law.hold_out import predict_runs
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import law_names, load_law
 from joulecast.law.priors import PRIORS
 from joulecast.law.roofline import RooflineLaw, chip_factor
@@ -49,7 +49,7 @@ def law() -> RooflineLaw:
 def gross(model: str, device: Gpu, workloads: WorkloadColumns, precision: str = "fp16") -> tuple[Any, Any]:
     """Energy of one image [J] and time of one batch [s]."""
     columns = GpuColumns.of(device, len(workloads))
-    answer = law().gross(packaged_profile(model), workloads, precision, columns)
+    answer = law().gross(LawInput(packaged_profile(model), workloads, precision, columns))
     return sum(answer.component_energy_j.values()), answer.duration_s
 
 
@@ -178,8 +178,8 @@ def test_parts_add_up_to_components_and_components_to_the_total(case: dict[str, 
     side = case["side"]
     workload = columns(width=side, height=side, steps=case["steps"], batch_size=case["batch"])
     on = GpuColumns.of(device, 1)
-    answer = law().predict(profile, workload, case["precision"], on)
-    parts = breakdown(law(), profile, workload, case["precision"], on, REFERENCE)
+    answer = law().predict(LawInput(profile, workload, case["precision"], on))
+    parts = breakdown(law(), LawInput(profile, workload, case["precision"], on, REFERENCE))
     assert set(parts) == {component.name for component in profile.components}
     for name, by_part in parts.items():
         assert tuple(by_part) == PARTS
@@ -194,7 +194,9 @@ def test_parts_add_up_to_components_and_components_to_the_total(case: dict[str, 
 
 def test_static_power_is_its_share_of_the_limit_for_as_long_as_the_image_takes() -> None:
     device, work = gpu("A100-SXM4-80GB"), columns()
-    parts = breakdown(law(), packaged_profile("sdxl"), work, "fp16", GpuColumns.of(device, 1), REFERENCE)
+    parts = breakdown(
+        law(), LawInput(packaged_profile("sdxl"), work, "fp16", GpuColumns.of(device, 1), REFERENCE)
+    )
     static = sum(by_part["static_power"][0] for by_part in parts.values())
     _, seconds = gross("sdxl", device, work)
     share = law().parameters.shared["static_power_share"]
@@ -203,10 +205,10 @@ def test_static_power_is_its_share_of_the_limit_for_as_long_as_the_image_takes()
 
 def test_only_a_roofline_law_has_parts() -> None:
     asked = (packaged_profile("sdxl"), columns(), "fp16", GpuColumns.of(gpu("A100"), 1))
-    assert load_law("roofline").breakdown(*asked) is not None
+    assert load_law("roofline").breakdown(LawInput(*asked)) is not None
     for name in set(law_names()) - {"roofline"}:
-        assert load_law(name).breakdown(*asked) is None
-        assert load_law(name).launch_bound(*asked).tolist() == [0.0]
+        assert load_law(name).breakdown(LawInput(*asked)) is None
+        assert load_law(name).launch_bound(LawInput(*asked)).tolist() == [0.0]
 
 
 # --- intervals -----------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def test_the_interval_is_wider_where_less_is_known() -> None:
     unknown = packaged_profile("ssd-1b")
 
     def widths(found: Any, device: str) -> tuple[float, float]:
-        answer = law().predict(found, work, "bf16", GpuColumns.of(gpu(device), 1))
+        answer = law().predict(LawInput(found, work, "bf16", GpuColumns.of(gpu(device), 1)))
         return float(answer.log_half_width[0]), float(answer.duration_log_half_width[0])
 
     seen, datasheet = widths(profile, "H100-SXM5-80GB"), widths(profile, "RTX 4090")
@@ -243,7 +245,7 @@ def test_the_interval_is_wider_where_the_host_decides() -> None:
     """The host's time differs by a factor of two between software stacks; a big batch hides it."""
     profile = packaged_profile("sd1.5")
     work = columns(width=512, height=512, batch_size=np.array([1, 64]))
-    answer = law().predict(profile, work, "fp16", GpuColumns.of(gpu("H100"), 2))
+    answer = law().predict(LawInput(profile, work, "fp16", GpuColumns.of(gpu("H100"), 2)))
     assert answer.duration_log_half_width[0] > 2 * answer.duration_log_half_width[1]
     assert answer.log_half_width[0] > answer.log_half_width[1]
 
@@ -331,7 +333,7 @@ def test_workload_of_one_row_equals_a_row_of_many() -> None:
     many, seconds = gross("sdxl", device, columns(steps=steps))
     for place, count in enumerate(steps):
         workload = Workload(1024, 1024, int(count)).columns()
-        one = law().gross(profile, workload, "fp16", GpuColumns.of(device, 1))
+        one = law().gross(LawInput(profile, workload, "fp16", GpuColumns.of(device, 1)))
         assert sum(e[0] for e in one.component_energy_j.values()) == pytest.approx(many[place], rel=ADDS_UP)
         assert one.duration_s[0] == pytest.approx(seconds[place], rel=ADDS_UP)
 

@@ -12,13 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.boundary import BOUNDARIES
-from joulecast.compute.profile import ComputeProfile
 from joulecast.forecast import caveats
 from joulecast.forecast.memory import memory_caveats, peak_bytes
-from joulecast.law.law import GpuColumns, Law, Prediction
-from joulecast.runtime import Runtime
+from joulecast.law.law import Law, LawInput, Prediction
 from joulecast.uncertainty import Interval
 
 # Of the board's power limit: rules of thumb are of one power for all, seven times the limit of small boards.
@@ -64,17 +61,10 @@ class Answer(NamedTuple):
     doubts: Mapping[str, Mask]
 
 
-def answer(
-    law: Law,
-    profile: ComputeProfile,
-    workloads: WorkloadColumns,
-    precision: str,
-    gpus: GpuColumns,
-    is_dynamic: Mask,
-    runtime: Runtime,
-) -> Answer:
-    """What a law says to workloads of a model, precision and runtime, each on its GPU and in its boundary."""
-    gross = law.predict(profile, workloads, precision, gpus, runtime)
+def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
+    """What a law says to what it is asked, each workload in its boundary."""
+    profile, workloads, precision, gpus, runtime = asked
+    gross = law.predict(asked)
     batch = workloads.batch_size
     found = _within_boundary(gross, is_dynamic, batch)
     # A width is infinite when nothing is known of the error; a power that is no number is no answer.
@@ -101,11 +91,11 @@ def answer(
         & (np.maximum(energy, seconds) < math.inf)
         & _is_possible(power / limit, gross.energy_j, flop),
         doubts={
-            **memory_caveats(profile, workloads, precision, gpus, runtime),
+            **memory_caveats(asked),
             **caveats.workload_caveats(profile, workloads),
             **caveats.power_caveat(power, limit),
             **caveats.host_caveat(gross.host_share),
-            **law.outside(profile, workloads, precision, gpus, runtime),
+            **law.outside(asked),
         },
     )
 

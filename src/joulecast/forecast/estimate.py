@@ -27,7 +27,7 @@ from joulecast.forecast.memory import (
     memory_estimate,
 )
 from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns, Law
+from joulecast.law.law import GpuColumns, Law, LawInput
 from joulecast.law.load import load_law
 from joulecast.presented import Presented
 from joulecast.question.question import Question, ask
@@ -264,7 +264,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     columns, on_gpu = work.workload.columns(), GpuColumns.of(gpu, 1)
     is_dynamic = np.array([question.boundary == BOUNDARIES[1]])
     precision, runtime = work.workload.precision, question.runtime
-    row = answer(known, work.profile, columns, precision, on_gpu, is_dynamic, runtime)
+    row = answer(known, LawInput(work.profile, columns, precision, on_gpu, runtime), is_dynamic)
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
     (of_pair,) = caveats.known_of(known, work.profile, on_gpu.gpus, precision, runtime)

@@ -27,7 +27,7 @@ from joulecast.compute.memory import MODEL_OFFLOAD, NO_OFFLOAD
 from joulecast.compute.output import IMAGE, said_of
 from joulecast.compute.profile import BYTES_PER_WEIGHT, ComputeProfile
 from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import LawInput
 from joulecast.runtime import Runtime
 from joulecast.units import BYTES_PER_GIBIBYTE, BYTES_PER_GIGABYTE, gigabytes
 
@@ -178,15 +178,10 @@ def weights_fit(profile: ComputeProfile, gpu: Gpu, precision: str, runtime: Runt
     return bool(weight_bytes(profile, precision) <= offered_bytes(gpu.memory_bytes).most)
 
 
-def memory_caveats(
-    profile: ComputeProfile,
-    workloads: WorkloadColumns,
-    precision: str,
-    gpus: GpuColumns,
-    runtime: Runtime,
-) -> dict[str, Mask]:
+def memory_caveats(asked: LawInput) -> dict[str, Mask]:
     """Batches that do not fit, may not, or of which it is not known; where the weights alone do not, other
     words say so."""
+    profile, workloads, precision, gpus, runtime = asked
     told_already = gpus.column(lambda gpu: not weights_fit(profile, gpu, precision, runtime)) == 1
     needed = at_most(needed_bytes(profile, workloads, precision), runtime)
     fits = judged(needed, gpus.column(lambda gpu: gpu.memory_bytes))

@@ -20,7 +20,7 @@ from joulecast.forecast import caveats
 from joulecast.forecast.answer import DYNAMIC, Answer, answer, no_answer
 from joulecast.forecast.estimate import LawChoice, resolve_law
 from joulecast.hardware import Gpu
-from joulecast.law.law import GpuColumns, Law
+from joulecast.law.law import GpuColumns, Law, LawInput
 from joulecast.question.headers import keys_of
 from joulecast.question.neighbours import neighbour
 from joulecast.question.question import Question
@@ -162,7 +162,7 @@ class Predictor:
     def _answer_chunk(
         self, known: Sequence[Device], asked: NDArray[np.int32], found: Predicted, chunk: _Chunk
     ) -> None:
-        rows, precision = chunk.rows, chunk.precision
+        rows = chunk.rows
         gpu, boundary, *columns = asked[rows].T.astype(np.int64, order="C")
         devices, index = _met(known, gpu)
         workloads = WorkloadColumns(*columns)
@@ -178,8 +178,9 @@ class Predictor:
                 rows[kept], workloads.take(kept), index[kept], is_dynamic[kept],
             )  # fmt: skip
         on_gpu = GpuColumns(tuple(device.gpu for device in devices), index)
+        of_law = LawInput(chunk.profile, workloads, chunk.precision, on_gpu, chunk.runtime)
         try:
-            one = answer(self.law, chunk.profile, workloads, precision, on_gpu, is_dynamic, chunk.runtime)
+            one = answer(self.law, of_law, is_dynamic)
         except JoulecastError as error:
             found.refuse(rows, str(error))
             return

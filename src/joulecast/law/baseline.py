@@ -19,10 +19,9 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, shown
 from joulecast.files.numbers import within
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns, LawInput
 from joulecast.law.traits import half_peak
 from joulecast.records import Record
-from joulecast.runtime import REFERENCE, Runtime
 
 Quantity = Callable[[ComputeProfile, WorkloadColumns, Array, GpuColumns], tuple[Array, Array]]
 
@@ -84,15 +83,9 @@ class BaselineLaw(FittedLaw):
         within(p.energy_factor, "energy_factor", 1e-18, 1e6)
         within(p.duration_factor, "duration_factor", 1e-21, 1e6)
 
-    def gross(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Gross:
+    def gross(self, asked: LawInput) -> Gross:
         """See `FittedLaw.gross`; the energy is shared by FLOP."""
+        profile, workloads, precision, gpus, _ = asked
         by_component = profile.flop(workloads, precision)
         total = profile.total_flop(workloads, precision)
         quantity = QUANTITIES[self.parameters.quantity]

@@ -12,13 +12,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.evaluation import Evaluation
-from joulecast.compute.profile import ComputeProfile
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, LawInput
 from joulecast.law.roofline import RooflineLaw, settle
 from joulecast.law.work import Demand, Rates, Setup
-from joulecast.runtime import REFERENCE, Runtime
 
 ARITHMETIC, MEMORY, LAUNCHES, EXCHANGES, POWER = "arithmetic", "memory", "launches", "exchanges", "power"
 # The law's constants that times of each are proportional to: of arithmetic, that is the rates themselves.
@@ -31,15 +28,9 @@ SPEEDS: Mapping[str, tuple[str, ...]] = {MEMORY: ("bandwidth_efficiency",), EXCH
 DIFFERENCE = 1e-5  # relative, of a finite difference
 
 
-def bounds(
-    law: RooflineLaw,
-    profile: ComputeProfile,
-    workloads: WorkloadColumns,
-    precision: str,
-    gpus: GpuColumns,
-    runtime: Runtime = REFERENCE,
-) -> dict[str, Array]:
+def bounds(law: RooflineLaw, asked: LawInput) -> dict[str, Array]:
     """Shares of the time that each sets, which add up to 1; (workloads,) each."""
+    profile, workloads, precision, gpus, runtime = asked
     evaluation = profile.evaluation(workloads, precision)
     setup, scales = law.setup(gpus, workloads, runtime)
 

@@ -12,11 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ComputeProfile
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, LawInput
 from joulecast.law.roofline import RooflineLaw, RooflineParameters
-from joulecast.runtime import Runtime
 
 # Part of the energy: the law's constants that make it.
 CONSTANTS: Mapping[str, tuple[str, ...]] = {
@@ -28,16 +25,10 @@ STATIC = "static_power"
 PARTS = (*CONSTANTS, STATIC)
 
 
-def breakdown(
-    law: RooflineLaw,
-    profile: ComputeProfile,
-    workloads: WorkloadColumns,
-    precision: str,
-    gpus: GpuColumns,
-    runtime: Runtime,
-) -> dict[str, dict[str, Array]]:
+def breakdown(law: RooflineLaw, asked: LawInput) -> dict[str, dict[str, Array]]:
     """Gross energy of one image [J] by component and part, each of shape (workloads,)."""
-    found = law.settled(profile, workloads, precision, gpus, runtime)
+    profile, workloads, precision, gpus, runtime = asked
+    found = law.settled(asked)
     energies = {}
     for part in CONSTANTS:
         alone = dataclasses.replace(law, parameters=_without_others(law.parameters, part))

@@ -14,7 +14,7 @@ from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import FitError, JoulecastError
 from joulecast.hardware import Gpu, idle_power_w
-from joulecast.law.law import FORMATS, Array, FittedOn, GpuColumns, Kind
+from joulecast.law.law import FORMATS, Array, FittedOn, GpuColumns, Kind, LawInput
 from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 from joulecast.runtime import Runtime
@@ -30,6 +30,11 @@ class Group:
     rows: NDArray[np.int64]
     workloads: WorkloadColumns
     gpus: GpuColumns
+
+    @property
+    def asked(self) -> LawInput:
+        """What a law is asked of the runs."""
+        return LawInput(self.profile, self.workloads, self.precision, self.gpus, self.runtime)
 
 
 @dataclass(frozen=True)

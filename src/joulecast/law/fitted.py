@@ -11,7 +11,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.output import said_of
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError
@@ -24,9 +23,9 @@ from joulecast.law.law import (
     Array,
     Breakdown,
     FittedOn,
-    GpuColumns,
     Kind,
     LawFacts,
+    LawInput,
     Own,
     Prediction,
 )
@@ -158,69 +157,46 @@ class FittedLaw(ABC):
             possible.check_covariance(self.covariance.parameters, self.covariance.matrix)
 
     @abstractmethod
-    def gross(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Gross:
+    def gross(self, asked: LawInput) -> Gross:
         """Gross energy by component, time, and how uncertain they are for such a workload."""
 
-    def predict(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Prediction:
+    def predict(self, asked: LawInput) -> Prediction:
         """See `Law.predict`.
 
         Raises InputError for a runtime that laws of this form know nothing of.
         """
+        runtime = asked.runtime
         if not (self.knows_runtimes or (runtime.is_reference and runtime.power_limit_w is None)):
             raise InputError(
                 f"the law {self.name} is of {REFERENCE.engine} on one GPU, not of {runtime.label}; another "
                 "law, e.g. roofline, knows runtimes"
             )
-        gross = self.gross(profile, workloads, precision, gpus, runtime)
-        half_width, duration_half_width = self.interval(profile, workloads, precision, gpus, gross, runtime)
+        gross = self.gross(asked)
+        half_width, duration_half_width = self.interval(asked, gross)
         return Prediction(
-            energy_j=sum(gross.component_energy_j.values(), np.zeros(len(workloads))),
+            energy_j=sum(gross.component_energy_j.values(), np.zeros(len(asked.workloads))),
             duration_s=gross.duration_s,
             log_half_width=half_width,
             duration_log_half_width=duration_half_width,
-            idle_power_w=gpus.column(idle_power_w) * runtime.gpus,
+            idle_power_w=asked.gpus.column(idle_power_w) * runtime.gpus,
             component_energy_j=gross.component_energy_j,
             host_share=gross.host_share,
         )
 
-    def interval(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        gross: Gross,
-        runtime: Runtime = REFERENCE,
-    ) -> tuple[Array, Array]:
+    def interval(self, asked: LawInput, gross: Gross) -> tuple[Array, Array]:
         """Half-widths (log) of the 90 % intervals of energy and time, (workloads,) each.
 
         The calibrated width; with it the law's own spread, but where whoever asks measured the model and the
         GPU, for then it is known; and BEYOND_RANGE.
         """
-        beyond = BEYOND_RANGE * np.log(
-            self._times_beyond(profile, workloads, precision, gpus, runtime).max(axis=1)
-        )
+        beyond = BEYOND_RANGE * np.log(self._times_beyond(asked).max(axis=1))
         found = []
-        of_stratum = self.runtimes.get(runtime.stratum, self)
+        gpus, of_stratum = asked.gpus, self.runtimes.get(asked.runtime.stratum, self)
         for familiarity, widths, spread, further in (
             (self.familiarity, of_stratum.half_widths, gross.energy_spread, beyond[0]),
             (self.timed_familiarity, of_stratum.duration_half_widths, gross.duration_spread, beyond[-1]),
         ):
-            known = familiarity(profile, gpus.gpus, precision, runtime)
+            known = familiarity(asked.profile, gpus.gpus, asked.precision, asked.runtime)
             calibrated = np.array([widths[one] for one in known])[gpus.index]
             if FAMILIARITY[0] in known:
                 own = np.array([one == FAMILIARITY[0] for one in known])[gpus.index]
@@ -261,39 +237,26 @@ class FittedLaw(ABC):
         nothing = {(kind.runtime, ""): Kind(kind.runtime, "", (), (), (), ()) for kind in kinds}
         return {**nothing, **known}
 
-    def outside(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Mapping[str, NDArray[np.bool_]]:
+    def outside(self, asked: LawInput) -> Mapping[str, NDArray[np.bool_]]:
         """See `Law.outside`."""
         out: dict[str, NDArray[np.bool_]] = {}
-        if precision not in self.fitted_on.precisions:
-            out[f"no run in {precision} was fitted on"] = np.ones(len(workloads), dtype=bool)
-        beyond = self._times_beyond(profile, workloads, precision, gpus, runtime) > 1
+        if asked.precision not in self.fitted_on.precisions:
+            out[f"no run in {asked.precision} was fitted on"] = np.ones(len(asked.workloads), dtype=bool)
+        beyond = self._times_beyond(asked) > 1
         energy, time = beyond[0], beyond[-1]
         for told, masks in zip(self._words, (energy & time, energy & ~time, ~energy & time), strict=False):
-            out.update(zip((said_of(profile.output, words) for words in told), masks, strict=True))
+            out.update(zip((said_of(asked.profile.output, words) for words in told), masks, strict=True))
         return out
 
-    def _times_beyond(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime,
-    ) -> Array:
+    def _times_beyond(self, asked: LawInput) -> Array:
         """How many times beyond the fitted range each of _LABELS is, 1 inside; (ranges, labels, workloads).
 
         Found once, then remembered with the workloads: an answer asks for its range and for its warnings.
         """
-        asked = (self, profile, precision, gpus, runtime)  # held, so that their ids stay their own
+        profile, workloads, precision, gpus, runtime = asked
+        whose = (self, profile, precision, gpus, runtime)  # held, so that their ids stay their own
         known = workloads.memo.get(id(self))
-        if isinstance(known, _Beyond) and all(a is b for a, b in zip(known.asked, asked, strict=True)):
+        if isinstance(known, _Beyond) and all(a is b for a, b in zip(known.asked, whose, strict=True)):
             return known.times
         values = np.ones((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
@@ -304,7 +267,7 @@ class FittedLaw(ABC):
             values[5] = gpus.column(lambda gpu: (runtime.lowered_limit_w(gpu.tdp_w) or gpu.tdp_w) / gpu.tdp_w)
         low, high = self._limits
         times: Array = np.maximum(1.0, np.maximum(values / high, low / values))
-        workloads.memo[id(self)] = _Beyond(asked, times)
+        workloads.memo[id(self)] = _Beyond(whose, times)
         return times
 
     @property
@@ -328,27 +291,13 @@ class FittedLaw(ABC):
         hull = {label: (min(a)[0], max(b for _, b in a)) for label, a in ends.items() if a}
         return [_outside(hull), *map(_outside, every, OF_ONE)] if len(every) > 1 else [_outside(hull)]
 
-    def breakdown(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Breakdown | None:
+    def breakdown(self, asked: LawInput) -> Breakdown | None:
         """See `Law.breakdown`; the parts of a component add up to its energy."""
         return None
 
-    def launch_bound(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Array:
+    def launch_bound(self, asked: LawInput) -> Array:
         """How far the time follows the host's kernel launches, 0 to 1; 0 of a law that knows no host."""
-        return self.gross(profile, workloads, precision, gpus, runtime).host_share
+        return self.gross(asked).host_share
 
     def describe(self) -> LawFacts:
         """See `Law.describe`."""

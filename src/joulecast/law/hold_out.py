@@ -316,7 +316,7 @@ def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array,
     size = len(dataset.runs)
     energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
     for group in dataset.groups:
-        gross = law.gross(group.profile, group.workloads, group.precision, group.gpus, group.runtime)
+        gross = law.gross(group.asked)
         energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
         spread[group.rows], duration_spread[group.rows] = gross.energy_spread, gross.duration_spread
     return energy, duration, spread, duration_spread

@@ -57,6 +57,25 @@ class GpuColumns(Record):
         return GpuColumns(self.gpus, self.index[rows])
 
 
+class LawInput(NamedTuple):
+    """What a law is asked: workloads of one model and precision under one runtime, each on its GPU.
+
+    Attributes
+    ----------
+    profile : the exact compute of the model.
+    workloads : columns of shape (workloads,).
+    precision : of weights and arithmetic, a key of FORMATS.
+    gpus : the GPU of each workload.
+    runtime : how all of them are executed.
+    """
+
+    profile: ComputeProfile
+    workloads: WorkloadColumns
+    precision: str
+    gpus: GpuColumns
+    runtime: Runtime = REFERENCE
+
+
 class Prediction(NamedTuple):
     """A law's answer, every array of shape (workloads,).
 
@@ -171,14 +190,7 @@ class Law(Protocol):
         """Of its equations."""
         ...
 
-    def predict(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Prediction:
+    def predict(self, asked: LawInput) -> Prediction:
         """Gross energy and time of workloads of one model and precision, each on its GPU."""
         ...
 
@@ -195,25 +207,11 @@ class Law(Protocol):
         """The same of times: a model or a GPU may have measured times alone, or energies alone."""
         ...
 
-    def outside(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Mapping[str, NDArray[np.bool_]]:
+    def outside(self, asked: LawInput) -> Mapping[str, NDArray[np.bool_]]:
         """Ways, in words, in which workloads lie outside what the law was fitted on, and which do."""
         ...
 
-    def breakdown(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Breakdown | None:
+    def breakdown(self, asked: LawInput) -> Breakdown | None:
         """Where the joules go; None of a law that does not say."""
         ...
 

@@ -18,15 +18,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from joulecast.architecture.workload import WorkloadColumns
-from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, one_line, shown
 from joulecast.files.numbers import within
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
-from joulecast.law.law import Array, GpuColumns
+from joulecast.law.law import Array, GpuColumns, LawInput
 from joulecast.records import Record
-from joulecast.runtime import REFERENCE, Runtime
 
 PIXELS_PER_TOKEN = 256.0
 
@@ -105,15 +103,9 @@ class PaperLaw(FittedLaw):
         for target in ("energy", "duration"):
             _check_coefficients(getattr(self.parameters, target), target)
 
-    def gross(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Gross:
+    def gross(self, asked: LawInput) -> Gross:
         """See `FittedLaw.gross`; the uncertainty is the same for every workload."""
+        profile, workloads, precision, gpus, _ = asked
         by_component = profile.flop(workloads, precision)
         total = profile.total_flop(workloads, precision)
         regressors = paper_regressors(total / workloads.batch_size, workloads, precision)

@@ -17,7 +17,7 @@ from joulecast.law.bounds import ARITHMETIC, POWER, bounds
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import fit_logarithms
 from joulecast.law.hold_out import Load
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.reproduction import (
     PAPER_GPU,
     TRANSFORMERS,
@@ -124,7 +124,7 @@ def what_sets_the_time(law: RooflineLaw) -> Iterator[Bound]:
         work = WorkloadColumns.from_values(
             {"width": side, "height": side, "steps": profile.defaults.steps, "batch_size": batch}
         )
-        shares = bounds(law, profile, work, "fp16", GpuColumns.of(gpu(name), 1), runtime)
+        shares = bounds(law, LawInput(profile, work, "fp16", GpuColumns.of(gpu(name), 1), runtime))
         yield Bound(
             model,
             name,

@@ -276,7 +276,7 @@ def published_of(fit: str) -> dict[str, float]:
 def dynamic_on(law: FittedLaw, group: Group, name: str) -> Array:
     """Dynamic energies [J] of one image of a group's workloads on a GPU, as a law has them."""
     size = len(group.rows)
-    answer = law.predict(group.profile, group.workloads, group.precision, GpuColumns.of(gpu(name), size))
+    answer = law.predict(group.asked._replace(gpus=GpuColumns.of(gpu(name), size)))
     return answer.dynamic(group.workloads.batch_size).energy_j
 
 

@@ -38,15 +38,14 @@ from numpy.typing import NDArray
 
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
-from joulecast.compute.profile import ComputeProfile
 from joulecast.law import possible
 from joulecast.law.conduct import Conduct, RuntimeEffects, conduct, facts_of
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
-from joulecast.law.law import Array, Breakdown, GpuColumns
+from joulecast.law.law import Array, Breakdown, GpuColumns, LawInput
 from joulecast.law.traits import GpuTraits, assumed
 from joulecast.law.work import Demand, Setup, Weighed, Work, demand, plain, rates, weigh
 from joulecast.records import Record
-from joulecast.runtime import REFERENCE, Runtime
+from joulecast.runtime import Runtime
 
 # How sharply two limits meet, as the power of a norm: operators of one call overlap a little.
 HOST_SHARPNESS = 6.0
@@ -158,18 +157,11 @@ class RooflineLaw(FittedLaw):
         super().check()
         possible.check_roofline(self.parameters)
 
-    def gross(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Gross:
+    def gross(self, asked: LawInput) -> Gross:
         """See `FittedLaw.gross`; wider where the host's launch time, which varies most, decides."""
-        found = self.settled(profile, workloads, precision, gpus, runtime)
+        found = self.settled(asked)
         by_component = found.static_j + found.dynamic_j
-        names = [component.name for component in profile.components]
+        names = [component.name for component in asked.profile.components]
         host = self.parameters.host_spread * found.host_share
         static_j, dynamic_j = found.static_j.sum(axis=0), found.dynamic_j.sum(axis=0)
         return Gross(
@@ -180,24 +172,18 @@ class RooflineLaw(FittedLaw):
             host_share=found.host_share,
         )
 
-    def settled(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Settled:
+    def settled(self, asked: LawInput) -> Settled:
         """Energies of one image and the time of a batch, where the boards settle."""
         p = self.parameters.shared
+        profile, workloads, precision, gpus, runtime = asked
         setup, scales = self.setup(gpus, workloads, runtime)
-        asked = self.demands(profile.evaluation(workloads, precision), precision, setup)
-        asked *= scales
-        total = Demand(*np.add.reduce(asked, axis=1))
+        demanded = self.demands(profile.evaluation(workloads, precision), precision, setup)
+        demanded *= scales
+        total = Demand(*np.add.reduce(demanded, axis=1))
         duration, dynamic, static = settle(total, setup.traits, setup.how, p)
         return Settled(
-            static_j=asked[0] * (static * duration / (total.busy_s * workloads.batch_size)),
-            dynamic_j=asked[1] * (dynamic / workloads.batch_size),
+            static_j=demanded[0] * (static * duration / (total.busy_s * workloads.batch_size)),
+            dynamic_j=demanded[1] * (dynamic / workloads.batch_size),
             duration_s=duration,
             host_share=host_share(total, duration),
         )
@@ -251,33 +237,19 @@ class RooflineLaw(FittedLaw):
     def _setups(self) -> dict[tuple[GpuTraits, Runtime], tuple[Setup, Array]]:
         return {}
 
-    def outside(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Mapping[str, NDArray[np.bool_]]:
+    def outside(self, asked: LawInput) -> Mapping[str, NDArray[np.bool_]]:
         """See `Law.outside`; and what is assumed of GPUs whose files do not say."""
-        found = dict(super().outside(profile, workloads, precision, gpus, runtime))
-        for place, gpu in enumerate(gpus.gpus):
-            if words := assumed(gpu, precision, runtime):
-                found[words] = gpus.index == place
+        found = dict(super().outside(asked))
+        for place, gpu in enumerate(asked.gpus.gpus):
+            if words := assumed(gpu, asked.precision, asked.runtime):
+                found[words] = asked.gpus.index == place
         return found
 
-    def breakdown(
-        self,
-        profile: ComputeProfile,
-        workloads: WorkloadColumns,
-        precision: str,
-        gpus: GpuColumns,
-        runtime: Runtime = REFERENCE,
-    ) -> Breakdown:
+    def breakdown(self, asked: LawInput) -> Breakdown:
         """See `FittedLaw.breakdown` and `joulecast.law.breakdown`."""
         from joulecast.law.breakdown import breakdown  # which needs this module
 
-        return breakdown(self, profile, workloads, precision, gpus, runtime)
+        return breakdown(self, asked)
 
 
 def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:

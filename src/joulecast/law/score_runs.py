@@ -70,10 +70,9 @@ def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
     widths = np.empty((2, len(dataset.runs)))
     known, timed = [""] * len(dataset.runs), [""] * len(dataset.runs)
     for group in dataset.groups:
-        asked = group.profile, group.workloads, group.precision, group.gpus
-        gross = law.gross(*asked, group.runtime)
+        gross = law.gross(group.asked)
         energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
-        widths[:, group.rows] = law.interval(*asked, gross, group.runtime)
+        widths[:, group.rows] = law.interval(group.asked, gross)
         gpus = [dataset.gpus[row] for row in group.rows]
         for row, of_energy, of_time in zip(
             group.rows,

@@ -17,7 +17,7 @@ from joulecast.architecture.workload import Workload
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import InputError, MissingExtraError
 from joulecast.law.forms import find_form, known_forms
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
 from joulecast.law.scores import Scores
@@ -49,7 +49,9 @@ def points() -> list[HeldOutPoint]:
 @pytest.fixture(scope="module")
 def steps() -> list[Step]:
     on = GpuColumns.of(gpu("H100"), 1)
-    parts = load_law("roofline").breakdown(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on)
+    parts = load_law("roofline").breakdown(
+        LawInput(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on)
+    )
     assert parts is not None
     return waterfall_steps(parts)
 
@@ -177,9 +179,9 @@ def test_a_waterfall_is_whole(steps: list[Step]) -> None:
     assert parts[-1]["end"] == pytest.approx(total["end"], rel=ADDS_UP)
     law = load_law("roofline")
     on = GpuColumns.of(gpu("H100"), 1)
-    answer = law.predict(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on)
+    answer = law.predict(LawInput(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on))
     assert total["energy"] == pytest.approx(answer.energy_j[0], rel=ADDS_UP)
-    whole = law.breakdown(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on)
+    whole = law.breakdown(LawInput(packaged_profile("flux.1-dev"), FLUX.columns(), "bf16", on))
     assert whole is not None
     assert parts[0]["energy"] == pytest.approx(whole["transformer"]["arithmetic"][0], rel=ADDS_UP)
     assert "(" in parts[0]["words"]

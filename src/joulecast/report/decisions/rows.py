@@ -11,7 +11,7 @@ import numpy as np
 from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
-from joulecast.law.law import Breakdown, GpuColumns
+from joulecast.law.law import Breakdown, GpuColumns, LawInput
 from joulecast.plan.measures import QUALITY
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
@@ -99,9 +99,10 @@ def estimate_steps(guess: Estimate) -> list[Step]:
 
 def _breakdown(guess: Estimate) -> Breakdown | None:
     """Where the law says that the joules of an estimate go."""
-    asked, workload = guess.question, guess.workload
-    on = GpuColumns.of(guess.gpu, 1)
-    return guess.law.breakdown(asked.profile, workload.columns(), workload.precision, on, asked.runtime)
+    question, workload, on = guess.question, guess.workload, GpuColumns.of(guess.gpu, 1)
+    return guess.law.breakdown(
+        LawInput(question.profile, workload.columns(), workload.precision, on, question.runtime)
+    )
 
 
 def pareto_points(

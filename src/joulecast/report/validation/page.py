@@ -18,7 +18,7 @@ from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.calibration import held_out_rows
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.hold_out import HeldOut
-from joulecast.law.law import GpuColumns
+from joulecast.law.law import GpuColumns, LawInput
 from joulecast.question.gpus import gpu
 from joulecast.report import page
 from joulecast.report.page import Picture
@@ -123,7 +123,7 @@ def waterfalls(law: FittedLaw) -> list[Picture]:
             f"({workload.width}x{workload.height}, {workload.steps} steps)"
         )
         on = GpuColumns.of(gpu(device), 1)
-        parts = law.breakdown(packaged_profile(model), workload.columns(), workload.precision, on)
+        parts = law.breakdown(LawInput(packaged_profile(model), workload.columns(), workload.precision, on))
         if parts is None:
             return []
         caption = "Parts of the predicted energy; they add up to the whole."

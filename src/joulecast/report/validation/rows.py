@@ -133,8 +133,7 @@ def regimes(runs: RunTable, law: FittedLaw, load: Load) -> dict[str, Regime]:
     for group in dataset.groups:
         total = group.profile.total_flop(group.workloads, group.precision)
         flop[group.rows] = total / group.workloads.batch_size
-        asked = group.profile, group.workloads, group.precision, group.gpus
-        host[group.rows] = law.launch_bound(*asked, group.runtime)
+        host[group.rows] = law.launch_bound(group.asked)
     return {
         run.run_id: {"launch_bound": float(h), "flop": float(f)}
         for run, h, f in zip(runs, host, flop, strict=True)
