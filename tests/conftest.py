@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from command import Command, Done, exit_status
+from joulecast import runtime
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
 from joulecast.law.forms import find_form
@@ -17,6 +18,8 @@ from joulecast.law.own_runs import fitted_runs
 from joulecast.runs import RunTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.testclient import TestClient
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,6 +39,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+@pytest.fixture(autouse=True)
+def engines_of_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Engines of one's own are known in the whole process: those of another test are none here."""
+    monkeypatch.setattr(runtime, "_OWN_ENGINES", {})
+    yield
+    runtime._folded.cache_clear()
 
 
 @pytest.fixture

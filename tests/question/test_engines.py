@@ -8,17 +8,11 @@ import pytest
 
 import joulecast
 from command import Command, refused
-from joulecast import runtime
 from joulecast.errors import JoulecastError
 from joulecast.question.engines import KEYS, LEAST_LEFT, engine_toml, load_engine
 from joulecast.runtime import ENGINE, LEFT, parts
 
 GPU = "H100-SXM5-80GB"
-
-
-@pytest.fixture(autouse=True)
-def engines_of_this_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "_OWN_ENGINES", {})
 
 
 def written(folder: Path, *lines: str) -> str:

@@ -7,7 +7,6 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib.metadata
 import inspect
 import itertools
@@ -236,8 +235,7 @@ def build_component(name: str, part: ComponentConfig, precision: str) -> Any:
     if is_image_processor(part.class_name):
         return StandInImageProcessor(part.config)
     found = class_of(part.package, part.class_name)
-    # A copy: classes write into the mappings they are given.
-    config = copy.deepcopy({key: value for key, value in part.config.items() if not key.startswith("_")})
+    config = part.arguments
     try:
         if is_scheduler(part.class_name) or not issubclass(found, torch.nn.Module):
             return found.from_config(config)

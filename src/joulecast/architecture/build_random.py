@@ -56,7 +56,7 @@ def _random_part(name: str, part: ComponentConfig, precision: str, device: torch
     if not is_module:
         return build_component(name, part, precision)
     found = class_of(part.package, part.class_name)
-    config = {key: value for key, value in part.config.items() if not key.startswith("_")}
+    config = part.arguments
     dtype = TORCH_DTYPES[precision]
     with _default_dtype(dtype), torch.device(device):
         module = (

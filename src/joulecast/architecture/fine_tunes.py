@@ -123,7 +123,7 @@ def _decides(part: ComponentConfig) -> tuple[str, dict[str, Any]]:
     """What decides what a module computes: its class, and values of its config."""
     found = class_of(part.package, part.class_name)
     if hasattr(found, "config_class"):  # of transformers
-        whole = found.config_class(**part.config).to_dict()
+        whole = found.config_class(**part.arguments).to_dict()
     else:
         known = _defaults(found)
         whole = known | {key: value for key, value in part.config.items() if key in known}

@@ -7,6 +7,7 @@ is executed, and only classes of diffusers and transformers themselves may be na
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,11 @@ class ComponentConfig:
     package: str
     class_name: str
     config: Mapping[str, Any]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """A copy of what builds it, as classes write into the mappings they are given."""
+        return copy.deepcopy({key: value for key, value in self.config.items() if not key.startswith("_")})
 
 
 @dataclass(frozen=True)
