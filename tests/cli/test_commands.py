@@ -113,6 +113,23 @@ def test_choices_in_help_are_those_that_are_taken(command: str, option: str) -> 
     assert sorted(metavar.strip("{}").split(",")) == sorted(CHOICES[command, option])
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("estimate", "MODEL --gpu GPU [options]"),
+        ("gpus", "[NAME ...] [options]"),
+        ("runtimes", "[ENGINE] [options]"),
+        ("models", "[options]"),
+        ("grid", "SERIES ... [options]"),
+        ("pareto", "MODEL ... --gpu GPU,... [options]"),
+        ("ledger", "FILE ... [options]"),
+        ("run", "[options] -- COMMAND ..."),
+    ],
+)
+def test_usage_tells_what_may_be_left_out_and_what_may_be_several(name: str, words: str) -> None:
+    assert layout.usage(command_parser(name)) == f"joulecast {name} {words}"
+
+
 def test_laws_in_help_are_those_that_are_packaged() -> None:
     assert all(name in LAW_HELP for name in law_names())
     assert f"{load_law().name} (the default)" in LAW_HELP

@@ -34,11 +34,18 @@ def names(action: argparse.Action, options: Sequence[str] | None = None) -> str:
 
 
 def usage(command: argparse.ArgumentParser) -> str:
-    """What a command needs, on one line."""
-    needed = [action for action in command._actions if action.required]
-    rest = [action for action in needed if action.nargs == argparse.REMAINDER]  # all that is left is its own
-    written = [names(action, action.option_strings[:1]) for action in needed if action not in rest]
+    """What a command needs, and what it is told by its place, on one line."""
+    told = [action for action in command._actions if action.required or not action.option_strings]
+    rest = [action for action in told if action.nargs == argparse.REMAINDER]  # all that is left is its own
+    written = [_in_usage(action) for action in told if action not in rest]
     return " ".join([command.prog, *written, "[options]", *map(names, rest)])
+
+
+def _in_usage(action: argparse.Action) -> str:
+    """An argument, in brackets where it may be left out, with dots where there may be several."""
+    written = names(action, action.option_strings[:1])
+    several = written + " ..." if action.nargs in (argparse.ZERO_OR_MORE, argparse.ONE_OR_MORE) else written
+    return f"[{several}]" if action.nargs in (argparse.OPTIONAL, argparse.ZERO_OR_MORE) else several
 
 
 def listed(rows: Iterable[tuple[str, str]]) -> str:
