@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from clip_model import write_clip_model
 from command import Command, refused
 from joulecast.ledger.folder import CELLS, DRIFT, MANIFEST, SET_ASIDE, TOTALS
 from joulecast.ledger.synthetic import synthetic_log
@@ -203,3 +204,36 @@ def test_what_is_wrong_is_told_in_a_line(
 ) -> None:
     places = {"log": str(log), "out": str(tmp_path / "out")}
     refused(run("ledger", *(one.format(**places) for one in arguments)), words)
+
+
+def test_seconds_of_video_that_nobody_knows_are_no_zero(run: Command, tmp_path: Path) -> None:
+    """Of two clips, one at no known rate, neither the seconds nor the carbon of one are told as of both."""
+    clips = write_clip_model(tmp_path, rate=None)
+    rows = [(clips, "H100", rate) for rate in ("16", "")]
+
+    def told(*rows: tuple[str, str, str]) -> tuple[str, dict[str, object]]:
+        frame = pl.DataFrame(rows, schema=("model", "gpu", "fps"), orient="row")
+        frame.write_csv(tmp_path / "log.csv")
+        asked = ("ledger", str(tmp_path / "log.csv"), "--out", str(tmp_path / f"out{len(rows)}{rows[0][2]}"))
+        asked = (*asked, "--intensity", "100")
+        text, record = run(*asked).out, json.loads(run(*asked, "--json").out)
+        return " ".join(text.split()), record["total"]
+
+    text, total = told(rows[0])
+    assert "1 clip (5.06 s of video)" in text
+    assert "g CO2e per second of video" in text
+    assert (total["video_s"], total["untimed"]) == (81 / 16, 0)
+    text, total = told(*rows)
+    assert "2 clips (5.06 s of video, and more of 1 request without a frame rate)" in text
+    assert "per second of video" not in text
+    assert (total["video_s"], total["untimed"]) == (None, 1)
+    text, total = told(rows[1])
+    assert "1 clip (of no known frame rate)" in text
+    assert "per second of video" not in text
+    assert (total["video_s"], total["untimed"]) == (None, 1)
+
+
+def test_a_ledger_of_images_has_no_seconds_of_video(run: Command, log: Path, tmp_path: Path) -> None:
+    log.write_text("model,gpu\nsdxl,H100\n")
+    found = json.loads(run("ledger", str(log), "--out", str(tmp_path / "out"), "--json").out)["total"]
+    assert (found["video_s"], found["untimed"]) == (0, 0)

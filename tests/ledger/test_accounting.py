@@ -15,13 +15,13 @@ from joulecast.ledger.meanings import CONCURRENCY, EXECUTION, IMAGES, LATENCY, M
 PREDICTED = {
     of.ENERGY: 1000.0, of.ENERGY_LOW: 800.0, of.ENERGY_HIGH: 1300.0,
     of.TIME_S: 4.0, of.TIME_LOW: 3.0, of.TIME_HIGH: 5.0,
-    of.BATCH: 2.0, of.GPUS: 1.0, of.LIMIT_W: 700.0, of.IDLE_W: 100.0, of.CLIP_S: None,
+    of.BATCH: 2.0, of.GPUS: 1.0, of.LIMIT_W: 700.0, of.IDLE_W: 100.0,
 }  # fmt: skip
 NOTHING_LOGGED = dict.fromkeys((IMAGES, CONCURRENCY, LATENCY, EXECUTION, MEASURED))
 
 
-def accounted(**logged: float) -> dict[str, float]:
-    row = {**PREDICTED, **NOTHING_LOGGED, **logged}
+def accounted(clip_s: float | None = 0.0, **logged: float) -> dict[str, float]:
+    row = {**PREDICTED, of.CLIP_S: clip_s, **NOTHING_LOGGED, **logged}
     frame = pl.DataFrame(
         {name: [value] for name, value in row.items()}, schema=dict.fromkeys(row, pl.Float64)
     )
@@ -78,6 +78,12 @@ def test_a_latency_tells_no_more_than_an_execution_of_that_time(seconds: float, 
     least, _, most = energies(accounted(execution_s=seconds, concurrency=concurrency))
     assert low <= least * (1 + 1e-12)
     assert most <= high * (1 + 1e-12)
+
+
+def test_seconds_of_video_are_known_or_counted() -> None:
+    known, unknown = accounted(clip_s=2.5), accounted(clip_s=None)
+    assert (known[acc.VIDEO_S], known[acc.UNTIMED]) == (5, False)  # of two clips
+    assert (unknown[acc.VIDEO_S], unknown[acc.UNTIMED]) == (0, True)
 
 
 def test_execution_goes_before_latency() -> None:

@@ -50,6 +50,14 @@ def test_a_move_to_another_gpu_is_told_from_a_move_to_another_model() -> None:
     assert abs(found[PLACE]) < 1e-6
 
 
+def test_a_grid_without_carbon_is_the_grid_s_doing() -> None:
+    clean = [(*row[:4], 0.0) for row in FIRST]
+    found = parts(FIRST, clean)
+    assert found[GRID] == pytest.approx(-65)
+    assert sum(found.values()) == pytest.approx(-65)
+    assert list(parts(clean, clean).values()) == pytest.approx([0.0] * 5)
+
+
 ROW = st.tuples(
     st.sampled_from(("sdxl", "flux.1-dev", "sd1.5")), st.sampled_from(("H100", "A100", "L40S")),
     st.integers(1, 10_000).map(float), st.floats(1.0, 1e6), st.floats(1e-3, 1e3),

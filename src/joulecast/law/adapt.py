@@ -4,7 +4,8 @@ With the packaged runs, the user's move what they speak of (their chip, their so
 and level) and the rest stays as physics and the packaged runs have it. Intervals: the user's runs,
 held out of the fit a fifth at a time, say how wide the interval of what the user measured must be, on
 each GPU with enough of them; it is never narrower than the packaged law's on a fifth of its own runs.
-For what the user did not measure, no width is narrower than the packaged law's.
+For what the user did not measure, no width is narrower than the packaged law's, nor one of another
+runtime than the reference's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from joulecast.law.calibration import calibrated, packaged_law
 from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import Calibration, FittedLaw
+from joulecast.law.fitted import Calibration, FittedLaw, unvalidated
 from joulecast.law.forms import find_form, fit_law
 from joulecast.law.hold_out import HeldOut, Say, groups_of, predict_runs, validate
 from joulecast.law.law import FAMILIARITY, FORMATS, FittedOn, Own
@@ -104,7 +105,7 @@ def fit(
     if alone:
         held = validate((form,), own, load_run_profile)[form]
         own_held = _of_a_known_host(held["same_source"])
-        law = _wider(calibrated(law, {**held, "same_source": own_held}), packaged)
+        law = _wider(calibrated(law, {**held, "same_source": own_held}), packaged, own)
     else:
         own_held = _hold_out_own(form, others, own)
         law = _with_packaged_widths(law, packaged, own_held, own)
@@ -204,19 +205,11 @@ def _with_packaged_widths(law: FittedLaw, packaged: FittedLaw, held: HeldOut, ow
 
     A GPU that the packaged law had not seen, with too few runs to tell, stays as uncertain as one.
     """
-    reference = Calibration(packaged.half_widths, packaged.duration_half_widths, packaged.errors)
-    strata = {REFERENCE_STRATUM: reference, **packaged.runtimes}
+    strata = {REFERENCE_STRATUM: _of_reference(packaged), **packaged.runtimes}
     adapted = {
         stratum: _adapted(old, packaged.fitted_on, held, own, stratum) for stratum, old in strata.items()
     }
-    found = adapted.pop(REFERENCE_STRATUM)
-    return dataclasses.replace(
-        law,
-        half_widths=found.half_widths,
-        duration_half_widths=found.duration_half_widths,
-        errors=found.errors,
-        runtimes=adapted,
-    )
+    return _with(law, adapted.pop(REFERENCE_STRATUM), adapted)
 
 
 def _adapted(packaged: Calibration, on: FittedOn, held: HeldOut, own: RunTable, stratum: str) -> Calibration:
@@ -244,15 +237,42 @@ def _adapted(packaged: Calibration, on: FittedOn, held: HeldOut, own: RunTable, 
     return Calibration(widths["energy"], widths["duration"], errors)
 
 
-def _wider(law: FittedLaw, packaged: FittedLaw) -> FittedLaw:
-    """Widths at least the packaged law's: few runs of one user cannot prove a law better."""
-    widths = [
-        {known: max(mine[known], old[known]) for known in FAMILIARITY}
-        for mine, old in (
-            (law.half_widths, packaged.half_widths),
-            (law.duration_half_widths, packaged.duration_half_widths),
-        )
-    ]
+def _wider(law: FittedLaw, packaged: FittedLaw, own: RunTable) -> FittedLaw:
+    """Widths at least the packaged law's: few runs of one user cannot prove a law better.
+
+    Of runtimes that none of the user's runs is of, the law was not tested.
+    """
+    tested = {run.runtime.stratum for run in own}
+    untested = Calibration(unvalidated(), unvalidated(), {})
+    runtimes = {
+        stratum: _at_least(found if stratum in tested else untested, packaged.runtimes[stratum])
+        for stratum, found in law.runtimes.items()
+    }
+    return _with(law, _at_least(_of_reference(law), _of_reference(packaged)), runtimes)
+
+
+def _of_reference(law: FittedLaw) -> Calibration:
+    return Calibration(law.half_widths, law.duration_half_widths, law.errors)
+
+
+def _with(law: FittedLaw, reference: Calibration, runtimes: Mapping[str, Calibration]) -> FittedLaw:
+    """The law with what is known of its errors; of other runtimes no width is below the reference's."""
     return dataclasses.replace(
-        law, half_widths=widths[0], duration_half_widths=widths[1], runtimes=packaged.runtimes
+        law,
+        half_widths=reference.half_widths,
+        duration_half_widths=reference.duration_half_widths,
+        errors=reference.errors,
+        runtimes={stratum: _at_least(found, reference) for stratum, found in runtimes.items()},
     )
+
+
+def _at_least(found: Calibration, other: Calibration) -> Calibration:
+    """The same with no width below the other's."""
+    energy, duration = (
+        {known: max(mine[known], least[known]) for known in FAMILIARITY}
+        for mine, least in (
+            (found.half_widths, other.half_widths),
+            (found.duration_half_widths, other.duration_half_widths),
+        )
+    )
+    return Calibration(energy, duration, found.errors)

@@ -36,11 +36,12 @@ ENERGY_J, ENERGY_LOW_J, ENERGY_HIGH_J = "energy_j", "energy_low_j", "energy_high
 # Of requests with measured energies alone: what was measured, and what would have been said without it.
 MEASURED_J, SAID_J, SAID_LOW_J, SAID_HIGH_J = "measured_j", "said_j", "said_low_j", "said_high_j"
 BY_TIME, BY_LATENCY, BY_METER = "by_time", "by_latency", "by_meter"  # whether they moved the energy
+UNTIMED = "untimed"  # whether it is of clips of no known frame rate, whose seconds are in no sum
 SUMS: Final = (
     OUTPUTS, VIDEO_S, GPU_S, GPU_S_LOW, GPU_S_HIGH, ENERGY_J, ENERGY_LOW_J, ENERGY_HIGH_J, MEASURED_J, SAID_J,
     SAID_LOW_J, SAID_HIGH_J,
 )  # fmt: skip
-COUNTS: Final = (BY_TIME, BY_LATENCY, BY_METER)
+COUNTS: Final = (BY_TIME, BY_LATENCY, BY_METER, UNTIMED)
 
 
 def accounted(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -63,6 +64,7 @@ def accounted(rows: pl.LazyFrame) -> pl.LazyFrame:
         (logged.ran & ~is_measured).alias(BY_TIME),
         (logged.is_capped & ~is_measured).alias(BY_LATENCY),
         is_measured.alias(BY_METER),
+        pl.col(of.CLIP_S).is_null().alias(UNTIMED),
     )
 
 

@@ -90,7 +90,8 @@ class _Columns:
 
     @cached_property
     def numbers(self) -> dict[str, np.ndarray]:
-        """Batch sizes, GPUs, power limits and idle powers [W], and seconds of video."""
+        """Batch sizes, GPUs, power limits and idle powers [W], and seconds of video: nan where they are not
+        known, none of an image."""
         q = self._q
         gpus = np.array([one.gpus for one in q.runtimes], dtype=np.float64)[q.runtime]
         pairs = zip(q.gpu.tolist(), q.runtime.tolist(), strict=True)
@@ -104,7 +105,7 @@ class _Columns:
             GPUS: gpus,
             LIMIT_W: np.array(limit, dtype=np.float64),
             IDLE_W: idle,
-            CLIP_S: np.where(is_clip, q.clip_s(), np.nan),
+            CLIP_S: np.where(is_clip, q.clip_s(), 0.0),
         }
 
     @cached_property

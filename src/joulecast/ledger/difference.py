@@ -23,7 +23,7 @@ from joulecast.records import Record
 
 VOLUME, MIX, PLACE, SETTINGS, GRID = "volume", "models", "GPUs and runtimes", "settings", "grid and overheads"
 CARBON_G: Final = "carbon_g"
-ABSENT: Final = 1e-30  # in place of zero: what is absent from one period; the limit is the same
+ABSENT: Final = 1e-30  # in place of zero: what is absent or emits nothing; the limit is the same
 
 
 class Difference(Record):
@@ -80,7 +80,7 @@ def _factors(cells: pl.DataFrame, carbon: str | None) -> dict[Key, list[float]]:
         factors = [whole, mine / whole, made / mine, row[ENERGY_J] / made]
         found[row[MODEL], row[GPU], row[RUNTIME]] = [
             *factors,
-            *([row[carbon] / row[ENERGY_J]] if carbon else []),
+            *([max(row[carbon] / row[ENERGY_J], ABSENT)] if carbon else []),
         ]
     return found
 

@@ -23,7 +23,6 @@ PARTS: Final = "parts"
 CELLS, TOTALS, SET_ASIDE, DRIFT = "cells.parquet", "totals.csv", "set_aside.csv", "drift.csv"
 MANIFEST, REPORT = "manifest.json", "report.md"
 KIND: Final = "joulecast ledger"
-DIGITS: Final = 24  # of a digest in a name
 
 
 class Folder:

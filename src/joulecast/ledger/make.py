@@ -40,6 +40,7 @@ from joulecast.question.setting import KEYS, Setting
 from joulecast.records import Record
 
 MOST_REASONS = 1_000  # that are written down one by one
+DIGITS = 24  # of a digest in a part's name
 ANY_PAIR = {"model": "sdxl", "gpu": "H100"}  # stand for what rows say, while what is given is looked at
 Tell = Callable[[str], None]
 
@@ -197,7 +198,7 @@ def _name(partition: Partition, meanings: Meanings, by: Sequence[str], law: Law,
         hourly,
         own_version(),
     )
-    return hashlib.sha256(f"{partition.digest}\n{asked!r}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{partition.digest}\n{asked!r}".encode()).hexdigest()[:DIGITS]
 
 
 def _merged(

@@ -24,6 +24,7 @@ from joulecast.footprint.grid.times import zone_of
 from joulecast.question.headers import keys_of
 from joulecast.question.setting import KEYS, key_of
 from joulecast.records import Record
+from joulecast.units import JOULES_IN
 
 ADAPTERS: Final = "ledger"  # the folder of packaged maps
 IMAGES, CONCURRENCY = "images", "concurrency"
@@ -42,7 +43,7 @@ _NAMES: Final = {
 _UNITS: Final = {
     LATENCY: {"s": 1.0, "ms": 1e-3, "us": 1e-6},
     EXECUTION: {"s": 1.0, "ms": 1e-3, "us": 1e-6},
-    MEASURED: {"j": 1.0, "kj": 1e3, "wh": 3600.0, "kwh": 3.6e6},
+    MEASURED: {unit.casefold(): JOULES_IN[unit] for unit in ("J", "kJ", "Wh", "kWh")},
 }
 _UNIT: Final = re.compile(r"(.+?)[ _]?\(?([A-Za-z]{1,3})\)?")
 _TABLES: Final = ("columns", "values", "only", "timezone", "about")

@@ -47,10 +47,11 @@ class Total(Record):
 
     Attributes
     ----------
-    requests, outputs, video_s : requests, images and clips, and seconds of video [s].
+    requests, outputs, video_s : requests, images and clips, and seconds of video [s] where they are known.
     energy_j : gross GPU energy [J], with its 90 % interval.
     gpu_s : GPU time [s], as if all of its error were shared.
     by_time, by_latency, by_meter : requests whose energy a logged time, a logged latency or a meter moved.
+    untimed : requests of clips of no known frame rate.
     """
 
     requests: int
@@ -61,6 +62,7 @@ class Total(Record):
     by_time: int
     by_latency: int
     by_meter: int
+    untimed: int
 
     @property
     def is_measured(self) -> bool:

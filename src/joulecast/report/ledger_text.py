@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from joulecast.compute.output import CLIP, IMAGE
+from joulecast.ledger.accounting import UNTIMED
 from joulecast.ledger.footprints import FAILED
 from joulecast.ledger.idle import Idle
 from joulecast.ledger.make import Ledger
@@ -127,9 +128,17 @@ def made(cells: pl.DataFrame) -> str:
         count, video_s = float(part["outputs"].sum()), float(part["video_s"].sum())
         if count:
             told.append(f"{count:,.0f} {name}{'' if count == 1 else 's'}")
-        if video_s:
-            told[-1] += f" ({number(video_s)} s of video)"
+        if output == CLIP and count:
+            told[-1] += f" ({_seconds(video_s, int(part[UNTIMED].sum()))})"
     return " and ".join(told)
+
+
+def _seconds(video_s: float, untimed: int) -> str:
+    """How long clips are played, of so many requests of which nobody knows it."""
+    if not video_s:
+        return "of no known frame rate"
+    more = f", and more of {_counted(untimed, 'request')} without a frame rate" if untimed else ""
+    return f"{number(video_s)} s of video{more}"
 
 
 def carbon_of(cells: pl.DataFrame) -> Interval | None:
@@ -192,7 +201,8 @@ def record(of: Total) -> dict[str, object]:
     return {
         "requests": of.requests,
         "outputs": of.outputs,
-        "video_s": of.video_s,
+        "video_s": None if of.untimed else of.video_s,
+        "untimed": of.untimed,
         "energy_j": of.energy_j.value,
         "energy_low_j": of.energy_j.low,
         "energy_high_j": of.energy_j.high,
@@ -248,7 +258,8 @@ def _drift_words(one: Drift) -> str:
 
 
 def _intensities(cells: pl.DataFrame) -> list[tuple[str, str]]:
-    """Carbon of an image and of a second of video (SCI), each over what was made where carbon is known."""
+    """Carbon of an image and of a second of video (SCI), each over what was made where carbon is known; of
+    video where the seconds of all of it are."""
     if carbon_of(cells) is None:
         return []
     known = cells.filter(cells[CARBON].is_not_null())
@@ -256,7 +267,8 @@ def _intensities(cells: pl.DataFrame) -> list[tuple[str, str]]:
     for output, column, unit in ((IMAGE, "outputs", "image"), (CLIP, "video_s", "second of video")):
         part = known.filter(known[OUTPUT] == output)
         count, carbon = float(part[column].sum()), carbon_of(part) if part.height else None
-        if count and carbon is not None:
+        is_known = output == IMAGE or not part[UNTIMED].sum()
+        if count and carbon is not None and is_known:
             each = Interval(carbon.low / count, carbon.value / count, carbon.high / count)
             told.append(f"{ranged(each, f'g CO2e per {unit}')}")
     return (
