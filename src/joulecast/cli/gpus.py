@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.json:
         return print_json([vars(one) for one in found])
-    from joulecast.report.estimate_text import gpus_text
+    from joulecast.report.catalogue_text import gpus_text
 
     print(gpus_text(found))
     return 0
