@@ -30,6 +30,7 @@ from joulecast.question.models import denoiser_pass_flop
 
 LAW = FakeLaw()
 NAMES = [model.name for model in models()]
+TEXTLESS = ("svd-xt",)  # models that take an image and no prompt
 EXACT = 1e-12  # sums of a few float64 numbers
 KEYS = {
     "output", "energy_j", "energy_low_j", "energy_high_j", "duration_s", "duration_low_s", "duration_high_s",
@@ -137,8 +138,13 @@ def test_every_estimate_holds_together(given: dict[str, Any]) -> None:
     assert answer.power_w == pytest.approx(answer.energy_j * given["batch_size"] / answer.duration_s)
     assert sum(part.energy_j for part in answer.components) == pytest.approx(answer.energy_j, rel=1e-9)
     assert sum(part.flop for part in answer.components) == pytest.approx(answer.flop, rel=EXACT)
-    roles = {part.role for part in answer.components}
-    assert {"denoiser", "decoder"} < roles <= {"denoiser", "decoder", "text_encoder", IMAGE_ENCODER}
+    profile = load_profile(given["model"])
+    parts = [(part.name, part.role) for part in answer.components]
+    assert parts == [(part.name, part.role) for part in profile.components if part.is_called]
+    roles = {role for _, role in parts}
+    expected = {"denoiser", "decoder"} | (set() if profile.name in TEXTLESS else {"text_encoder"})
+    assert roles - {IMAGE_ENCODER} == expected
+    assert IMAGE_ENCODER not in roles or profile.images.arguments
     keys = json.loads(json.dumps(answer.to_dict(), allow_nan=False)).keys()
     assert keys == KEYS | (OF_CLIPS if answer.output == CLIP else set())
 

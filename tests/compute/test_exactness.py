@@ -1,7 +1,9 @@
 """The packaged profiles equal fresh traces, to the last digit, at workloads they were not made from.
 
 The fresh trace runs every block of every component (no replay) and is compared operator kind by
-operator kind: launches, FLOP, bytes read, bytes written. No tolerance anywhere.
+operator kind: launches, FLOP, bytes read, bytes written. No tolerance but that of a float: sums of videos
+beyond 2**53 are rounded. Two known differences of videos are counted as what they are: FIRST_TIME_APART and
+FRAMES_IN_A_BATCH.
 
 `scripts/test` asks every point of the models that runs were measured on, and one point of each other
 architecture; `scripts/test -m every_model` asks all points of all models.
@@ -190,7 +192,10 @@ def check_exactness(name: str, precision: str, points: tuple[Point, ...]) -> Non
         if name in FRAMES_IN_A_BATCH and workload.batch_size * workload.frames >= CONTIGUOUS_FROM:
             predicted["vae"] = with_copy_before_upsampling(predicted["vae"], workload, profile.size.unit)
         for component in fresh:
-            assert rounded(predicted[component], fresh[component]) == fresh[component], (component, point)
+            found = predicted[component]
+            if profile.frames is not None:
+                found = rounded(found, fresh[component])
+            assert found == fresh[component], (component, point)
 
 
 def with_copy_before_upsampling(predicted: Costs, workload: Workload, unit: int) -> Costs:

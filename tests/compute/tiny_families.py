@@ -18,6 +18,7 @@ from tiny import (
     T5,
     T5_TOKENIZER,
     UNBOUNDED_TOKENIZER,
+    UNET,
     VAE_8,
     VAE_16,
     Component,
@@ -258,15 +259,12 @@ MODELSCOPE: dict[str, Component] = {
     "tokenizer": CLIP_TOKENIZER,
     "unet": (
         "UNet3DConditionModel",
-        {
-            "sample_size": 32,
-            "block_out_channels": [32, 64],
+        UNET
+        | {
             "down_block_types": ["CrossAttnDownBlock3D", "DownBlock3D"],
             "up_block_types": ["UpBlock3D", "CrossAttnUpBlock3D"],
             "layers_per_block": 1,
             "attention_head_dim": 16,
-            "cross_attention_dim": 32,
-            "norm_num_groups": 32,
         },
     ),
     "vae": ("AutoencoderKL", VAE_8),

@@ -24,6 +24,7 @@ from joulecast.measure import campaign_plan as plan
 from joulecast.measure import compare, export
 from joulecast.measure.campaign import Progress, run_campaign
 from joulecast.measure.campaign_plan import Plan, parse_plan, read_plan
+from joulecast.measure.expected_time import call_s
 from joulecast.measure.protocol import Settings
 from joulecast.measure.records import TaskSpec
 from joulecast.measure.replay import ReplayMeter, VirtualClock, packaged_trace
@@ -243,7 +244,7 @@ def test_results_are_those_of_the_trace(tmp_path: Path) -> None:
             found = result.result
             assert found.energy_j == pytest.approx(400 * found.duration_s, rel=0.02)
             assert found.idle_power_w == pytest.approx(75, rel=0.02)
-            assert found.duration_s == pytest.approx(plan.call_s(result.spec), rel=1e-6)
+            assert found.duration_s == pytest.approx(call_s(result.spec), rel=1e-6)
             assert result.environment.is_real is False
 
 

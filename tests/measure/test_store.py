@@ -23,6 +23,7 @@ from joulecast.errors import FileFormatError, InputError, visible
 from joulecast.files.fields import check_fields
 from joulecast.measure import store as stores
 from joulecast.measure.database import Database, StoreError
+from joulecast.measure.heartbeat import Heartbeat
 from joulecast.measure.protocol import Idle
 from joulecast.measure.records import (
     ComponentEnergy,
@@ -35,7 +36,7 @@ from joulecast.measure.records import (
     TaskSpec,
     TorchState,
 )
-from joulecast.measure.store import Claim, Heartbeat, LostError, NewTask, Store
+from joulecast.measure.store import Claim, LostError, NewTask, Store
 from joulecast.measure.worker import is_dead, worker_name
 
 WORKER = Path(__file__).with_name("crashing_worker.py")

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clip_model import clip_profile
 from fake_law import FakeLaw
-from joulecast import Estimate, estimate, gpus, load_profile, models
-from joulecast.compute.profile_file import packaged_profile
-from joulecast.question.models import _model, denoiser_pass_flop
+from joulecast import Estimate, estimate, gpus, models
 from joulecast.report import amounts as quantity
-from joulecast.report.estimate_text import estimate_text, gpus_text, models_text, profile_data, profile_text
+from joulecast.report.estimate_text import estimate_text
 from joulecast.report.lines import table, terminal_width
 
 LAW = FakeLaw()
@@ -174,42 +170,6 @@ def test_a_narrow_table_goes_on_in_lines_below(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("COLUMNS", "40")
     lines = table(["a", "words"], [["1", "one two three four five six seven eight"]], right={0})
     assert lines == ["  a  words", "  1  one two three four five six seven", "     eight"]
-
-
-def test_lists_name_everything() -> None:
-    assert all(model.name in models_text(models()) for model in models())
-    assert all(gpu.name in gpus_text(gpus()) for gpu in gpus())
-
-
-def test_a_list_with_videos_says_what_models_make() -> None:
-    listed = (models()[0], _model(clip_profile(), ("clips",)))
-    header, first, second, _, *words = models_text(listed).splitlines()
-    assert header.split()[:3] == ["model", "params", "size"]
-    assert first.split()[:4] == ["auraflow-v0.3", "8.17", "B", "1024x1024"]
-    assert second.split()[0] == "made-up-clips"
-    assert second.split()[3].endswith("x81")
-    assert "of a video width x height x frames" in " ".join(map(str.strip, words))
-    assert "of a video" not in models_text(listed[:1])
-
-
-def test_a_profile_of_videos_in_short() -> None:
-    profile = clip_profile()
-    text = profile_text(profile, 1e12)
-    assert "one denoiser pass at 512x512 and 81 frames: 1.00 TFLOP" in text
-    assert "  frames: 1 frame and every 4 more up to 401" in text
-    known = profile_data(profile, 1e12)
-    assert (known["default_frames"], known["default_frame_rate"]) == (81, 16.0)
-    assert "frames" not in profile_data(packaged_profile("sdxl"), 1e12)
-    one = replace(profile, defaults=replace(profile.defaults, frames=1))
-    assert denoiser_pass_flop(profile) == pytest.approx(
-        21 * denoiser_pass_flop(one)
-    )  # 1 frame and 20 times 4
-
-
-def test_a_profile_in_short() -> None:
-    text = profile_text(load_profile("flux.1-dev"), 74.3847e12)
-    for words in ("FluxPipeline", "T5EncoderModel", "11.90 B", "74.4 TFLOP", "multiples of 16"):
-        assert words in text
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ def _names() -> dict[str, tuple[str, ...]]:
     from joulecast.hardware import gpus
     from joulecast.law.load import law_names
     from joulecast.question.gpus import vendors
-    from joulecast.question.models import models
+    from joulecast.question.models import known_names
     from joulecast.runtime import CACHE, ENGINE, QUANTIZATION, parts
 
     known = tuple(gpu.name.replace(" ", "-") for gpu in gpus())
-    named = tuple(model.name for model in models())
+    named = known_names()
     return {
         "gpu": known,
         "names": known,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, toml_option
 from joulecast.errors import InputError
 
 
@@ -15,11 +15,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     asked("--vendor", metavar="VENDOR", help="only those of a vendor, e.g. AMD")
     output = command.add_argument_group(OUTPUT)
     json_option(output)
-    output.add_argument(
-        "--toml",
-        action="store_true",
-        help="print the one GPU as a GPU file, to change and give as --gpu FILE",
-    )
+    toml_option(output, "the one GPU as a GPU", "--gpu")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.json:
         return print_json([vars(one) for one in found])
-    from joulecast.report.estimate_text import gpus_text
+    from joulecast.report.catalogue_text import gpus_text
 
     print(gpus_text(found))
     return 0

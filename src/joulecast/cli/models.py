@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     found = models(options.task)
     if options.json:
         return print_json([vars(model) for model in found])
-    from joulecast.report.estimate_text import models_text
+    from joulecast.report.catalogue_text import models_text
 
     print(models_text(found))
     return 0

@@ -177,6 +177,13 @@ def json_option(output: Group) -> None:
     output.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def toml_option(output: Group, what: str, to_give: str) -> None:
+    """Ask for one entry of a list as a file of one's own: `what` as what, `to_give` as which option."""
+    output.add_argument(
+        "--toml", action="store_true", help=f"print {what} file, to change and give as {to_give} FILE"
+    )
+
+
 def chart_option(output: Group, what: str) -> None:
     """Ask for a picture of `what`."""
     output.add_argument(

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from joulecast.compute.second_process import processors
     from joulecast.question.models import denoiser_pass_flop
     from joulecast.question.unlisted import base_of
-    from joulecast.report.estimate_text import profile_data, profile_text
+    from joulecast.report.catalogue_text import profile_data, profile_text
 
     made = make_profile(config, progress=progress, processes=min(2, processors()))
     if base := base_of(config)[1]:

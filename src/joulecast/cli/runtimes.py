@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json
+from joulecast.cli.options import ASKED, OUTPUT, json_option, print_json, toml_option
 from joulecast.errors import InputError
 
 
@@ -15,11 +15,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     output = command.add_argument_group(OUTPUT)
     json_option(output)
-    output.add_argument(
-        "--toml",
-        action="store_true",
-        help="print the engine as a runtime file, to change and give as --engine FILE",
-    )
+    toml_option(output, "the engine as a runtime", "--engine")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from joulecast.cli.options import CARBON
@@ -24,6 +24,8 @@ GRID: Final = ("region", "year", "intensity", "accounting")
 OF_SERIES: Final = ("hourly", "hourly_column", "at", "timezone", "allow_gaps")
 LIVE_TIMEOUT_S: Final = 5.0
 
+Add = Callable[..., object]  # an option to a group
+
 
 # --- options --------------------------------------------------------------------------------------
 
@@ -38,6 +40,16 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
     if columns:
         add("--region-column", metavar="COLUMN", help="the column that holds each row's region")
         add("--time-column", metavar="COLUMN", help="the column that holds each row's time, as --at takes it")
+    _yearly_options(add)
+    _hourly_options(add, columns)
+    if images:
+        add("--images", help="footprint of that many images or clips; 1 by default")
+        add("--explain", action="store_true", help="print the footprint's whole sum")
+    _factor_options(add)
+
+
+def _yearly_options(add: Add) -> None:
+    """A grid's intensity of a year, as given, or of now."""
     add(
         "--region",
         help="country, state or cloud region, by name or code, or World: packaged yearly intensity (Ember)",
@@ -60,6 +72,10 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
         "the yearly one and a warning",
     )
     add("--live-timeout", metavar="SECONDS", help="most time to wait for --live; 5 by default")
+
+
+def _hourly_options(add: Add, columns: bool) -> None:
+    """A grid's intensities by the hour; of several regions where a table has `columns` that choose."""
     add(
         "--hourly",
         metavar="SERIES",
@@ -81,9 +97,10 @@ def site_options(command: argparse.ArgumentParser, *, images: bool = False, colu
         default=None,
         help="take hourly files with missing hours; a mean leaves them out",
     )
-    if images:
-        add("--images", help="footprint of that many images or clips; 1 by default")
-        add("--explain", action="store_true", help="print the footprint's whole sum")
+
+
+def _factor_options(add: Add) -> None:
+    """Every factor between a GPU's joules and a footprint."""
     add("--pue", help="facility energy over IT energy, e.g. 1.2 or 1.1:1.3; a packaged range by default")
     add("--wue", metavar="L_PER_KWH", help="water for each kWh of IT energy; a packaged range by default")
     add(

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.compute.evaluation import Polynomials, product, test_of
+from joulecast.compute.cases import test_of
+from joulecast.compute.evaluation import Polynomials, product
 from joulecast.compute.operators import (
     BATCH,
     BATCHED,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.architecture.workload import Workload, WorkloadColumns
-from joulecast.compute.evaluation import CaseCosts, Cases, Evaluation
+from joulecast.compute.cases import Cases
+from joulecast.compute.evaluation import CaseCosts, Evaluation
 from joulecast.compute.memory import NO_OFFLOAD, MemoryUse, PeakCases
 from joulecast.compute.operators import DENOISER, Array, Component, Integers, OperatorCosts, mode_of
 from joulecast.compute.output import CLIP, IMAGE

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from joulecast.measure.database import StoreError
+from joulecast.measure.heartbeat import Heartbeat
 from joulecast.measure.meter import Meter
 from joulecast.measure.protocol import Repeat, Settings
 from joulecast.measure.records import Environment, TaskResult, TaskSpec
-from joulecast.measure.store import Claim, Heartbeat, LostError, Store
+from joulecast.measure.store import Claim, LostError, Store
 from joulecast.measure.task import Outcome, Subject, attempt
 
 FEWEST_TO_SCALE: Final = 3  # finished tasks from which the expected times are corrected

@@ -8,11 +8,9 @@ be claimed again: at once on the same machine, else when the lease ends.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -377,31 +375,6 @@ class Store:
         for task, worker, lease_until in running:
             if lease_until < time.time() or is_dead(worker):
                 self._db.change("update tasks set state = 'pending', worker = null where id = ?", (task,))
-
-
-class Heartbeat:
-    """Renews a claim's lease while work goes on, from a thread with a connection of its own."""
-
-    def __init__(self, store: Store, claim: Claim) -> None:
-        self._path, self._worker, self._claim = store.path, store.worker, claim
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="joulecast-lease", daemon=True)
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop.set()
-        self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stop.wait(LEASE_S / 4):
-            with (
-                contextlib.suppress(StoreError),
-                Store(self._path, worker=self._worker) as store,
-            ):
-                store.renew(self._claim)
 
 
 def _key(task: NewTask) -> str:

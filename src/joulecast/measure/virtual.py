@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from joulecast.measure import campaign_plan as plans
+from joulecast.measure import expected_time
 from joulecast.measure.records import Software, TaskSpec
 from joulecast.measure.replay import VirtualClock
 from joulecast.measure.task import ComponentWork, DenoisingStep, Dissection, role_of
@@ -17,7 +17,7 @@ class VirtualSubject:
     def load(self, spec: TaskSpec) -> None:
         """Building a pipeline takes a while, the GPU idle."""
         self._spec = spec
-        self._call_s = plans.call_s(spec)
+        self._call_s = expected_time.call_s(spec)
         self._clock.sleep(2.0)
 
     def call(self) -> None:
@@ -29,7 +29,7 @@ class VirtualSubject:
 
     def dissect(self) -> Dissection:
         """The calls of the model's profile."""
-        parts = {name: work for name, work in plans.component_s(self._spec).items() if work[0]}
+        parts = {name: work for name, work in expected_time.component_s(self._spec).items() if work[0]}
         works = tuple(
             ComponentWork(name, 0, calls, "", lambda seconds=seconds / calls: self._clock.work(seconds))  # type: ignore[misc]
             for name, (calls, seconds) in parts.items()

@@ -18,6 +18,7 @@ from joulecast.architecture.catalogue import (
     model_names,
 )
 from joulecast.architecture.workload import Workload
+from joulecast.compute.outline import packaged_outline
 from joulecast.compute.output import TASKS
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import has_profile, packaged_profile, read_profile
@@ -77,12 +78,13 @@ def models(task: str | None = None) -> tuple[Model, ...]:
     known = tuple(TASKS.values())
     if task is not None and task not in known:
         raise UnknownNameError("task", task, known, f"known: {', '.join(known)}")
-    found = (
-        _model(packaged_profile(name), tuple(model_entry(name)["aliases"]))
-        for name in model_names()
-        if has_profile(name)
-    )
+    found = (_model(packaged_outline(name), tuple(model_entry(name)["aliases"])) for name in known_names())
     return tuple(model for model in found if task in (None, model.task))
+
+
+def known_names() -> tuple[str, ...]:
+    """The names of `models`; no profile is read."""
+    return tuple(name for name in model_names() if has_profile(name))
 
 
 def load_profile(model: str | os.PathLike[str] | ComputeProfile) -> ComputeProfile:
