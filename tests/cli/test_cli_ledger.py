@@ -214,8 +214,8 @@ def test_seconds_of_video_that_nobody_knows_are_no_zero(run: Command, tmp_path: 
     def told(*rows: tuple[str, str, str]) -> tuple[str, dict[str, object]]:
         frame = pl.DataFrame(rows, schema=("model", "gpu", "fps"), orient="row")
         frame.write_csv(tmp_path / "log.csv")
-        asked = ("ledger", str(tmp_path / "log.csv"), "--out", str(tmp_path / f"out{len(rows)}{rows[0][2]}"))
-        asked = (*asked, "--intensity", "100")
+        out = str(tmp_path / f"out{len(rows)}{rows[0][2]}")
+        asked = ("ledger", str(tmp_path / "log.csv"), "--out", out, "--intensity", "100")
         text, record = run(*asked).out, json.loads(run(*asked, "--json").out)
         return " ".join(text.split()), record["total"]
 

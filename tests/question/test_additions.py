@@ -13,32 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import joulecast
+from asking import GPU, asked, asked_in_a_table
 from command import Command, refused
 from joulecast.architecture.catalogue import control_of, model_entry, model_names
 from joulecast.compute.adapters import adapted_layers, lora_parameters, with_lora
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile, read_profile, write_profile
-from joulecast.errors import FileFormatError, InputError, JoulecastError
+from joulecast.errors import FileFormatError, InputError
 from joulecast.plan.demand import demand_of
 from joulecast.plan.whatif import what_if
-from joulecast.question.question import Question, ask
+from joulecast.question.question import Question
 from joulecast.question.setting import Setting
 from joulecast.question.table import TableReader
 
-GPU = "H100-SXM5-80GB"
 CONTROLLED = {name: other for name in model_names() if (other := control_of(name))}
-
-
-def asked(model: str, **keys: object) -> Question:
-    return ask(Setting.of({"model": model, "gpu": GPU, **keys}))
-
-
-def asked_or_refused(request: dict[str, object]) -> Question | str:
-    """The question of a request, or why it is none."""
-    try:
-        return ask(Setting.of({**request, "gpu": GPU}))
-    except JoulecastError as error:
-        return str(error)
 
 
 def launches(profile: ComputeProfile, question: Question, name: str) -> float:
@@ -287,15 +275,8 @@ REQUESTS = st.fixed_dictionaries(
 @given(st.lists(REQUESTS, min_size=1, max_size=5))
 @settings(max_examples=40, deadline=None)
 def test_a_table_asks_what_settings_ask(requests: list[dict[str, object]]) -> None:
-    """Rows of all kinds beside each other, as the text of a CSV file."""
     names = ["model", "lora", "lora_rank", "lora_fused", "control", "strength", "steps"]
-    table = {name: [str(request.get(name, "")) for request in requests] for name in names}
-    found = TableReader().read({**table, "gpu": [GPU] * len(requests)})
-    for row, request in enumerate(requests):
-        question = asked_or_refused(request)
-        assert found.error[row] == (question if isinstance(question, str) else "")
-        if isinstance(question, str):
-            continue
+    for found, row, question in asked_in_a_table(requests, names):
         profile = found.profiles[found.model[row]]
         assert profile == question.profile
         assert int(found.steps[row]) == question.workload.steps

@@ -12,31 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import joulecast
+from asking import GPU, asked, asked_in_a_table
 from command import Command
 from joulecast.architecture.catalogue import image_to_image_of, model_entry, model_names
 from joulecast.compute.output import IMAGE
 from joulecast.compute.profile_file import packaged_profile, write_profile
-from joulecast.errors import InputError, JoulecastError
+from joulecast.errors import InputError
 from joulecast.plan.demand import demand_of
 from joulecast.plan.whatif import what_if
-from joulecast.question.question import Question, ask
-from joulecast.question.setting import Setting
 from joulecast.question.table import TableReader
 
-GPU = "H100-SXM5-80GB"
 SIBLINGS = {name: other for name in model_names() if (other := image_to_image_of(name))}
-
-
-def asked(model: str, **keys: object) -> Question:
-    return ask(Setting.of({"model": model, "gpu": GPU, **keys}))
-
-
-def asked_or_refused(request: dict[str, object]) -> Question | str:
-    """The question of a request, or why it is none."""
-    try:
-        return ask(Setting.of({**request, "gpu": GPU}))
-    except JoulecastError as error:
-        return str(error)
 
 
 def test_several_models_have_an_image_to_image_pipeline() -> None:
@@ -155,15 +141,8 @@ REQUESTS = st.fixed_dictionaries(
 @given(st.lists(REQUESTS, min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_a_table_asks_what_settings_ask(requests: list[dict[str, object]]) -> None:
-    """Rows of all kinds beside each other, as the text of a CSV file."""
     names = ["model", "steps", "size", "strength", "input_image", "input_images", "guidance"]
-    table = {name: [str(request.get(name, "")) for request in requests] for name in names}
-    found = TableReader().read({**table, "gpu": [GPU] * len(requests)})
-    for row, request in enumerate(requests):
-        question = asked_or_refused(request)
-        assert found.error[row] == (question if isinstance(question, str) else "")
-        if isinstance(question, str):
-            continue
+    for found, row, question in asked_in_a_table(requests, names):
         assert found.profiles[found.model[row]] == question.profile
         w = question.workload
         made = tuple(int(getattr(found, name)[row]) for name in ("width", "height", "steps", "passes"))

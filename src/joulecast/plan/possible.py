@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError
-from joulecast.forecast.memory import Needed, does_not_fit, judged, needed_bytes, weight_bytes, weights_fit
+from joulecast.forecast.memory import NO, does_not_fit, fits_of, weight_bytes, weights_fit
 from joulecast.hardware import Gpu
 from joulecast.question.gpus import gpu_and_count
 from joulecast.question.question import Question, asked_of, precision_of, told_of_runtime, work_of
@@ -63,29 +59,15 @@ def too_large(questions: Sequence[Question]) -> list[str]:
 
     Batches of one size, precision and GPU that are too large share their words: of the smallest of them.
     """
-    over = np.zeros(len(questions), dtype=bool)
-    alike: dict[tuple[int, str], list[int]] = {}
-    for place, one in enumerate(questions):
-        alike.setdefault((id(one.profile), one.workload.precision), []).append(place)
-    for places in alike.values():
-        asked = [questions[place] for place in places]
-        there = np.array([one.gpu.memory_bytes for one in asked])
-        is_known = np.array([not one.runtime.memory_is_bound for one in asked])
-        over[places] = judged(_needed(asked), there).no & is_known
+    over = [place for place, fits in enumerate(fits_of(questions)) if fits == NO]
+    told = [""] * len(questions)
     words: dict[tuple[object, ...], str] = {}
-    for place in sorted(np.flatnonzero(over).tolist(), key=lambda i: questions[i].workload.batch_size):
-        one = questions[place]
-        words.setdefault(_alike(one), does_not_fit(one.profile, one.workload, one.gpu, one.runtime))
-    return [words[_alike(one)] if bad else "" for one, bad in zip(questions, over, strict=True)]
-
-
-def _needed(questions: Sequence[Question]) -> Needed:
-    """What the GPU of each question of a model and precision must have [byte]."""
-    profile, precision = questions[0].profile, questions[0].workload.precision
-    rows = [one.workload.columns() for one in questions]
-    names = [field.name for field in dataclasses.fields(WorkloadColumns)]
-    table = {name: np.concatenate([getattr(row, name) for row in rows]) for name in names}
-    return needed_bytes(profile, WorkloadColumns(**table), precision)
+    for place in sorted(over, key=lambda i: questions[i].workload.batch_size):
+        one, alike = questions[place], _alike(questions[place])
+        if alike not in words:
+            words[alike] = does_not_fit(one.profile, one.workload, one.gpu, one.runtime)
+        told[place] = words[alike]
+    return told
 
 
 def _alike(question: Question) -> tuple[object, ...]:
