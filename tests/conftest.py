@@ -49,6 +49,12 @@ def engines_of_this_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     runtime._folded.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def active_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell's pip is that of the Python that runs the tests, whose own environment may have none."""
+    monkeypatch.setattr("joulecast.extras.pip_command", lambda: "pip")
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Run a command in a fresh folder."""

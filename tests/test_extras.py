@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from command import Command, refused
 from joulecast import extras
 from joulecast.errors import MissingExtraError, check_extras
-from joulecast.extras import EXTRAS, install_command, missing
+from joulecast.extras import EXTRAS, install_command, missing, pip_command
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -93,6 +93,27 @@ def test_from_a_wheel_that_is_there(installed: Any, tmp_path: Path) -> None:
     wheel.write_bytes(b"")
     installed({"url": wheel.as_uri(), "archive_info": {}})
     assert install_command(["fit"]) == f"pip install 'joulecast[fit] @ {wheel.as_uri()}'"
+
+
+@pytest.mark.parametrize(
+    ("found", "has_pip", "command"),
+    [
+        ("/opt/my env/bin/pip", True, "pip"),
+        ("/usr/bin/pip", True, "'/opt/my env/bin/python' -m pip"),
+        (None, True, "'/opt/my env/bin/python' -m pip"),
+        ("/usr/bin/pip", False, "pip --python '/opt/my env/bin/python'"),
+    ],
+)
+def test_what_is_installed_goes_where_joulecast_runs(
+    monkeypatch: pytest.MonkeyPatch, found: str | None, has_pip: bool, command: str
+) -> None:
+    """Also where the environment is not active, so that a shell finds the pip of another."""
+    monkeypatch.setattr(sys, "executable", "/opt/my env/bin/python")
+    monkeypatch.setattr("shutil.which", lambda name: found)
+    monkeypatch.setattr(extras, "_is_there", lambda module: has_pip)
+    monkeypatch.setattr(extras, "pip_command", pip_command)  # not that of the fixture of all tests
+    assert pip_command() == command
+    assert install_command(["plan"]).startswith(f"{command} install -e '")
 
 
 def test_all_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from importlib.util import find_spec
@@ -49,24 +50,37 @@ def install_command(extras: Iterable[str]) -> str:
 
     Never a bare name for an index to look up, where nobody knows what it would find.
     """
-    names = tuple(extras)
+    names, pip = tuple(extras), pip_command()
     wanted = ",".join(names)
     if (CHECKOUT / "pyproject.toml").is_file():
-        return f"pip install -e {_quoted(_place(CHECKOUT), wanted)}"
+        return f"{pip} install -e {_quoted(_place(CHECKOUT), wanted)}"
     came_from = _came_from()
     if came_from.startswith("file:"):
         from urllib.parse import unquote, urlsplit
 
         folder = Path(unquote(urlsplit(came_from).path))
         if (folder / "pyproject.toml").is_file():
-            return f"pip install {_quoted(_place(folder), wanted)}"
+            return f"{pip} install {_quoted(_place(folder), wanted)}"
         if folder.is_file():
-            return f"pip install 'joulecast[{wanted}] @ {came_from}'"
+            return f"{pip} install 'joulecast[{wanted}] @ {came_from}'"
     elif came_from:
-        return f"pip install 'joulecast[{wanted}] @ {came_from}'"
-    return "pip install " + " ".join(
+        return f"{pip} install 'joulecast[{wanted}] @ {came_from}'"
+    return f"{pip} install " + " ".join(
         dict.fromkeys(name for extra in names for name in EXTRAS[extra].values())
     )
+
+
+def pip_command() -> str:
+    """How a shell calls a pip that installs for the Python that runs this, also where its environment is not
+    active, so that the shell finds another's, or has no pip of its own."""
+    import shlex
+    import shutil
+
+    found = shutil.which("pip")
+    if found and Path(found).parent == Path(sys.executable).parent:
+        return "pip"
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip" if _is_there("pip") else f"pip --python {python}"
 
 
 def _is_there(module: str) -> bool:

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from joulecast.architecture.catalogue import model_entry  # noqa: E402
-from joulecast.architecture.fine_tunes import model_alike  # noqa: E402
-from joulecast.architecture.pipeline_config import pipeline_config_from_catalogue  # noqa: E402
+from joulecast.architecture.catalogue import model_entry
+from joulecast.architecture.fine_tunes import model_alike
+from joulecast.architecture.pipeline_config import pipeline_config_from_catalogue
 
 
 @pytest.mark.trace

@@ -21,6 +21,7 @@ from joulecast.compute.arguments import Request
 from joulecast.compute.capture import PipelineCapture
 from joulecast.compute.profiler import make_profile
 from joulecast.errors import TraceError, UnknownNameError
+from joulecast.extras import pip_command
 from pipeline_folder import edit
 
 pytestmark = pytest.mark.trace
@@ -114,7 +115,8 @@ def test_without_torch_the_extra_is_named(command: list[str], tmp_path: Path) ->
         "profile": ("tracing a pipeline", "the extra `trace`"),
         "campaign": ("measuring a GPU", "the extras `trace` and `measure`|the extra `trace`"),
     }[command[0]]
-    assert re.fullmatch(rf"error: {what} needs ({extras}): pip install -e '.*\[trace(,measure)?\]'", line)
+    pip = re.escape(pip_command())
+    assert re.fullmatch(rf"error: {what} needs ({extras}): {pip} install -e '.*\[trace(,measure)?\]'", line)
 
 
 @pytest.mark.slow
