@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from joulecast.architecture.pipeline_config import read_pipeline_folder
 from joulecast.compute.arguments import Request
 from joulecast.compute.capture import Call, PipelineCapture
 from joulecast.compute.operator_runs import with_runs
-from joulecast.compute.rules import PipelineRules
+from joulecast.compute.texts import TextProbe
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
 SMALL = Request(width=128, height=128, frames=9)
@@ -43,10 +44,8 @@ def test_a_guider_makes_a_second_pass_and_a_mask_is_filled_row_by_row(tmp_path: 
 def test_lengths_of_text_that_were_tried_in_vain_leave_the_prompt_as_it_was(tmp_path: Path) -> None:
     capture = captured("hunyuanvideo-1.5", tmp_path)
     before = [call.operators for call in capture.run(SMALL)]
-    rules = PipelineRules.__new__(PipelineRules)
-    rules.capture, rules.parameters = capture, capture.arguments.parameters
-    rules.native, rules.unit, rules.few_frames = (128, 128), 32, 9
-    assert rules._finds_text() == (None, 1)
+    found = TextProbe(capture, lambda **more: capture.run(replace(SMALL, **more)), "transformer", [])
+    assert (found.knob, found.multiple) == (None, 1)
     assert [call.operators for call in capture.run(SMALL)] == before
 
 

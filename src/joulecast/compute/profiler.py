@@ -20,15 +20,11 @@ import numpy as np
 
 from joulecast.architecture.pipeline_config import PipelineConfig
 from joulecast.architecture.workload import PRECISIONS
-from joulecast.compute.arguments import Request
 from joulecast.compute.capture import PipelineCapture
 from joulecast.compute.linears import with_linears
 from joulecast.compute.loops import Trace
-from joulecast.compute.operator_runs import merged
 from joulecast.compute.operators import (
-    DECODER,
     DENOISER,
-    TEXT_ENCODER,
     CallGroup,
     Component,
     OperatorTable,
@@ -37,34 +33,26 @@ from joulecast.compute.operators import (
 )
 from joulecast.compute.peak_tracing import PeakTraces
 from joulecast.compute.points import (
-    ALL,
     CHECK,
     CHECK_BATCH_TABLES,
     COARSE,
     COARSE_TOKENS,
     COARSE_UNITS,
     IMAGE_ATTEMPTS,
-    SEVERAL,
-    SHORTEST_TEXT,
     SINGLE,
-    SMALL,
     VIDEO_ATTEMPTS,
     Point,
-    Sample,
-    on_grid,
-    with_frames,
 )
 from joulecast.compute.polynomial import evaluate_monomials
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.rules import PipelineRules
+from joulecast.compute.samples import Samples
 from joulecast.compute.second_process import aside
 from joulecast.compute.solving import (
     BATCHES,
     IrregularError,
     OperatorsChangeError,
-    depends_on_batch,
     hints_of,
-    sequences,
     solve,
 )
 from joulecast.errors import JoulecastError, TraceError, kind_in_short
@@ -116,18 +104,15 @@ class _Profiler:
         self.config, self.progress, self.processes = config, progress, processes
         progress(f"{config.name}: building {config.pipeline} without weights, asking it for its rules")
         self.traced: dict[Any, Any] = {}
-        self.capture = PipelineCapture(config, FIRST_PRECISION, traced=self.traced)
-        self.rules = PipelineRules(self.capture, facts)
-        self.grid = ""  # on which points are taken: as they are, COARSE or SMALL
-        self.parted: set[str] = set()  # components that work on much at once in parts
-        self.parted_alone: set[str] = set()  # those of them that do so for one video of the model's own size
-        self.one_at_once = False  # whether the pipeline takes one video alone of the model's own size
+        capture = PipelineCapture(config, FIRST_PRECISION, traced=self.traced)
+        self.rules = PipelineRules(capture, facts)
         self.peaks = PeakTraces()
+        self.samples = Samples(capture, self.rules, self.peaks)
         # What each component was solved from: operators by point, and the tables.
         self.solved: dict[str, list[tuple[dict[Any, Any], tuple[OperatorTable, ...]]]] = defaultdict(list)
 
     def profile(self) -> ComputeProfile:
-        rules, first = self.rules, self.capture
+        rules, first = self.rules, self.samples.capture
         tables = self._tables()
         components = tuple(
             Component(
@@ -163,7 +148,7 @@ class _Profiler:
         """Each component followed by those that are called in its place, part of the way."""
         out = []
         for part in components:
-            twins = [name for name, other in self.capture.twins.items() if other == part.name]
+            twins = [name for name, other in self.samples.capture.twins.items() if other == part.name]
             never: dict[int, tuple[CallGroup, ...]] = dict.fromkeys(part.calls, ())
             out += [part, *(dataclasses.replace(part, name=name, calls=never) for name in twins)]
         return tuple(out)
@@ -191,10 +176,10 @@ class _Profiler:
     def _further(self, precision: str, alike: Tables) -> Tables:
         """Tables in another precision than the first, of which `alike` are."""
         known = {id(tables) for solved in self.solved.values() for _, tables in solved}
-        self.capture = PipelineCapture(self.config, precision, traced=self.traced)
-        self.capture.arguments.unguided_scale = self.rules.guidance.threshold
-        self.capture.arguments.inputs = self.rules.images_rule.arguments
-        self.capture.arguments.image_side = self.rules.images_rule.side
+        capture = self.samples.capture = PipelineCapture(self.config, precision, traced=self.traced)
+        capture.arguments.unguided_scale = self.rules.guidance.threshold
+        capture.arguments.inputs = self.rules.images_rule.arguments
+        capture.arguments.image_side = self.rules.images_rule.side
         tables = self._solve(alike)
         self._verify({name: new for name, new in tables.items() if id(new) not in known}, CHECK[:1])
         return tables
@@ -204,17 +189,17 @@ class _Profiler:
         attempts = IMAGE_ATTEMPTS if self.rules.frames is None else VIDEO_ATTEMPTS
         irregular: IrregularError | None = None
         for samples, grid in attempts[0 if alike else 1 :]:
-            hopeless = self.grid or isinstance(irregular, OperatorsChangeError)
+            hopeless = self.samples.grid or isinstance(irregular, OperatorsChangeError)
             if hopeless and not grid:
                 continue
-            self.grid = grid
-            self.peaks.start(self.capture)
+            self.samples.grid, capture = grid, self.samples.capture
+            self.peaks.start(capture)
             words = f" on a {grid} grid" if grid else ""
-            self.progress(f"{self.config.name}: {self.capture.precision} at {len(samples)} sizes{words}")
+            self.progress(f"{self.config.name}: {capture.precision} at {len(samples)} sizes{words}")
             try:
                 tables = {
                     name: self._solve_component(name, traces, alike.get(name, ()))
-                    for name, traces in self._all_samples(samples).items()
+                    for name, traces in self.samples.by_component(samples).items()
                 }
                 self.peaks.solve(tables)
                 return tables
@@ -230,8 +215,8 @@ class _Profiler:
             if points.items() <= known.items():
                 return tables
         lengths = self.rules.lengths[name]
-        native = dict(zip(("height", "width"), self._native_units(), strict=True))
-        if (steps := self._native_steps()) is not None and self.rules.roles[name] == DENOISER:
+        native = dict(zip(("height", "width"), self.samples.native_units(), strict=True))
+        if (steps := self.samples.native_steps()) is not None and self.rules.roles[name] == DENOISER:
             native["frames"] = steps
         tables = solve(name, traces, native, hints_of(alike), lengths)
         self.solved[name].append((points, tables))
@@ -244,7 +229,7 @@ class _Profiler:
                 f"is exact for {', '.join(map(str, BATCHES[:-1]))} and {BATCHES[-1]} at once, interpolated "
                 "between those, and in proportion above"
             )
-        if self.grid == COARSE:
+        if self.samples.grid == COARSE:
             self.rules.notes.append(self._off_the_coarse_grid(tables))
         if self.rules.guided_apart:
             self.rules.notes.append(
@@ -252,119 +237,19 @@ class _Profiler:
                 "exact with it, and for one video at a time; without it launches and bytes of several are "
                 "slightly off"
             )
-        if self.one_at_once:
+        if self.samples.one_at_once:
             width, height = self.rules.native
             self.rules.notes.append(
                 f"{self.config.pipeline} fails with several videos at once of its own size, "
                 f"{width}x{height}: figures for several of that size or a larger one are those of a pipeline "
                 "that would not"
             )
-        for name in sorted(self.parted | self.parted_alone):
-            much = "a video of its own size" if name in self.parted_alone else "several videos"
+        for name in sorted(self.samples.parted | self.samples.parted_alone):
+            much = "a video of its own size" if name in self.samples.parted_alone else "several videos"
             self.rules.notes.append(
                 f"{name} does its work in parts where there is much at once, as of {much}: FLOP are "
                 "as told there, and launches and bytes somewhat more"
             )
-
-    def _native_units(self) -> tuple[int, int]:
-        width, height = self.rules.native
-        return height // self.rules.unit, width // self.rules.unit
-
-    def _native_steps(self) -> int | None:
-        """The model's own number of frames as polynomials count them, where it is on the grid."""
-        rule, own = self.rules.frames, self.rules.native_frames
-        if rule is None or own is None or (own - rule.first) % rule.step:
-            return None
-        return int(rule.steps(np.array(own)))
-
-    def _all_samples(self, samples: Sequence[Point]) -> dict[str, list[Trace]]:
-        """Traces at the sample points, and at the model's own size where modules take a shorter way there.
-
-        Components whose operators depend on the number of images are traced for each of `BATCHES`.
-        """
-        height, width = self._native_units()
-        native = [(batch, height, width, text) for batch, _, _, text in (*SINGLE[:4], *SEVERAL[:6])]
-        traces = self._sample(self._with_frames(samples))
-        grid = "" if self.grid == SMALL else self.grid  # the model's own size is what it is
-        own = self._own([native[0], native[-1]], grid)
-        if self.rules.frames is not None:
-            self.parted |= {name for name in traces if self._parts_large_batches(traces[name], own[name])}
-            self.parted_alone |= {name for name in traces if self._parts_one(name, traces[name], own[name])}
-        own |= {name: _of_one_image(own[name]) for name in self.parted}
-        if any(not sequences(own[name]) <= sequences(traces[name]) for name in self.rules.roles):
-            own = self._own(native, grid)
-            own |= {name: _of_one_image(own[name]) for name in self.parted}
-        for name, found in self._own_frames(native).items():
-            if self.rules.roles[name] == DENOISER and not sequences(found) <= sequences(traces[name]):
-                own[name] += found
-        traces = {name: [*found, *(t for t in own[name] if t not in found)] for name, found in traces.items()}
-        dependent = [name for name, found in traces.items() if depends_on_batch(found)]
-        if dependent:
-            points = [(batch, h, w, text) for batch in BATCHES for _, h, w, text in ALL[:10]]
-            more = self._sample(self._with_frames(points))
-            traces |= {name: more[name] for name in dependent}
-        return traces
-
-    def _own(self, native: Sequence[Point], grid: str) -> dict[str, list[Trace]]:
-        """Traces at the model's own size, of one video where the pipeline takes no several of it at once."""
-        if not self.one_at_once:
-            try:
-                return self._sample(self._with_frames(native), grid)
-            except TraceError:
-                if self.rules.frames is None:
-                    raise
-                self.one_at_once = True
-        return self._sample(self._with_frames([point for point in native if point[0] == 1]), grid)
-
-    def _own_frames(self, native: Sequence[Point]) -> dict[str, list[Trace]]:
-        """Traces at the model's own size and number of frames, for which denoisers may hold tables."""
-        steps = self._native_steps()
-        if steps is None:
-            return {}
-        return self._sample([(*p, steps) for p in native if p[0] == 1 or not self.one_at_once], grid="")
-
-    def _parts_large_batches(self, traces: Sequence[Trace], own: Sequence[Trace]) -> bool:
-        """Whether a component runs other operators at the model's own size for several videos alone."""
-        known = sequences(traces)
-        return sequences(_of_one_image(own)) <= known and not sequences(own) <= known
-
-    def _parts_one(self, name: str, traces: Sequence[Trace], own: Sequence[Trace]) -> bool:
-        """Whether a decoder, which is convolutions, runs other operators for one video of the own size."""
-        decodes = self.rules.roles[name] == DECODER
-        return decodes and not sequences(_of_one_image(own)) <= sequences(traces)
-
-    def _with_frames(self, points: Sequence[Point], unseen: bool = False) -> list[Sample]:
-        return with_frames(points, self.rules.lengths.values(), unseen)
-
-    def _sample(self, samples: Sequence[Sample], grid: str | None = None) -> dict[str, list[Trace]]:
-        """For each component, its local symbols and operators at each sample point, without repeats."""
-        rules, grid = self.rules, self.grid if grid is None else grid
-        traces: dict[str, dict[tuple[int, ...], Trace]] = defaultdict(dict)
-        for batch, height, width, text, frames in (on_grid(sample, grid) for sample in samples):
-            request = Request(
-                batch=batch,
-                height=height * rules.unit,
-                width=width * rules.unit,
-                frames=None if rules.frames is None else rules.frames.of_steps(frames),
-                **rules.text_request(text + (0 if grid == COARSE else SHORTEST_TEXT)),
-            )
-            if rules.guided_apart and batch > 1:
-                request = dataclasses.replace(request, batch=-(-batch // 2), guided=True, negative=True)
-            for call in self.capture.run(request):
-                place = rules.calls.text_place.get(call.component)
-                encodes = rules.roles[call.component] == TEXT_ENCODER
-                symbols = {
-                    "batch": rules.batches.of(call, request.frames),
-                    "frames": 0 if encodes else frames,
-                    "height": 0 if encodes else height,
-                    "width": 0 if encodes else width,
-                    "text": call.shapes[place[0]][place[1]] if place else 0,
-                }
-                with_runs = call.component in rules.with_runs
-                operators = merged(call.operators) if with_runs else call.operators
-                traces[call.component].setdefault(tuple(symbols.values()), (symbols, operators))
-                self.peaks.add(call, symbols, with_runs)
-        return {name: list(points.values()) for name, points in traces.items()}
 
     def _verify(self, tables: Tables, points: Sequence[Point]) -> None:
         """Compare with a trace in which every block really ran, at points the fit never saw."""
@@ -372,11 +257,11 @@ class _Profiler:
             points = CHECK_BATCH_TABLES
         if not tables:
             return
-        self.capture.replay = False
+        self.samples.capture.replay = False
         try:
-            traces = self._sample(self._with_frames(points, unseen=True))
+            traces = self.samples.at(points, unseen=True)
         finally:
-            self.capture.replay = True
+            self.samples.capture.replay = True
         for name in tables:
             for symbols, operators in traces[name]:
                 self.peaks.verify(name, symbols)
@@ -392,8 +277,8 @@ class _Profiler:
         A text counts as padded to the grid; with sizes there is no such choice.
         """
         rules, largest = self.rules, 0.0
-        rules.text = dataclasses.replace(rules.text, multiple=max(COARSE_TOKENS, rules.text_multiple))
-        for name, traces in self._sample(self._with_frames(SINGLE), grid="").items():
+        rules.text = dataclasses.replace(rules.text, multiple=max(COARSE_TOKENS, rules.texts.multiple))
+        for name, traces in self.samples.at(SINGLE, grid="").items():
             for symbols, operators in traces:
                 symbols["text"] = COARSE_TOKENS * -(-symbols["text"] // COARSE_TOKENS)
                 found, fresh = _costs(name, tables[name], symbols), _traced_costs(operators)
@@ -421,10 +306,6 @@ def _shared(
 def _has_batches(tables: Tables) -> bool:
     """Whether some component has its tables by the number of images."""
     return any(batches_of(table.condition for table in some) for some in tables.values())
-
-
-def _of_one_image(traces: Sequence[Trace]) -> list[Trace]:
-    return [trace for trace in traces if trace[0]["batch"] == 1]
 
 
 def _costs(name: str, tables: Sequence[OperatorTable], symbols: Mapping[str, int]) -> list[float]:

@@ -37,13 +37,10 @@ from joulecast.compute.profile_rules import (
     TextRule,
 )
 from joulecast.compute.sizes import SizeProbe
+from joulecast.compute.texts import TextProbe
 from joulecast.errors import TraceError
 
 DEFAULT_PROMPT_TOKENS = 64
-# Of tokens, to which pipelines pad a text.
-MULTIPLES = (1, 2, 4, 8, 16, 32)
-LENGTHS = (64, 96, 160)  # of a text [tokens], from which a longer one is told
-COSTS_AGREE = 1e-9  # of a sum, relative
 SMALL = 512  # pixels
 TINY = 4  # size units, where only the frames matter
 FRAME_RATES = ("frame_rate", "fps")
@@ -80,7 +77,7 @@ class PipelineRules:
         self.unit = sizes.unit
         self.with_runs = with_runs(*(self._small(width=self._small_side + more) for more in (0, self.unit)))
         self.capture.arguments.unguided_scale = self._unguided_scale()
-        self.text_knob, self.text_multiple = self._finds_text()
+        self.texts = TextProbe(capture, self._small, self.denoiser, self.notes)
         self.batches = Batches(self._small, self.roles, self.few_frames, self.pipeline)
         self._note_further_stages()
         self.guidance = self._guidance()
@@ -90,8 +87,8 @@ class PipelineRules:
             self.denoiser,
             self.batches,
             self.guidance,
-            self.text_request,
-            self.text_multiple,
+            self.texts.request,
+            self.texts.multiple,
         )
         self.guided_apart = self._runs_apart_when_guided()
         self.size = SizeRule(
@@ -260,57 +257,6 @@ class PipelineRules:
         guided = [call.shapes for call in self._small(negative=True, guided=True)]
         return 0.0 if at_one == guided != at_zero else 1.0
 
-    def _finds_text(self) -> tuple[str | None, int]:
-        """Which knob changes the text length (the prompt's own tokens, the pipeline's maximum, or none),
-        and to a multiple of how many tokens the pipeline pads it."""
-        for knob in ("prompt", "max_sequence_length"):
-            if knob == "max_sequence_length" and knob not in self.parameters:
-                continue
-            base = 2 * MULTIPLES[-1] + 1
-            shapes = self._text_shapes(knob, base)
-            if shapes is None or self._text_shapes(knob, base + MULTIPLES[-1]) in (shapes, None):
-                continue
-            if knob == "max_sequence_length" and not self._follows_maximum():
-                default = self.parameters[knob].default
-                self.notes.append(
-                    f"{self.pipeline} works in another way on a text that is padded to fewer than its "
-                    f"{default} tokens: this profile holds for {default}"
-                )
-                continue
-            return knob, next(m for m in MULTIPLES if self._text_shapes(knob, base + m) != shapes)
-        self.capture.arguments.forget_text()
-        return None, 1
-
-    def _follows_maximum(self) -> bool:
-        """Whether what each operator of the denoiser costs is one polynomial, of degree 2, of lengths up to
-        the default one.
-
-        It is not where a number of tokens is taken for given, as Wan does that is given an image.
-        """
-        default = self.parameters["max_sequence_length"].default
-        if not isinstance(default, int) or default in LENGTHS:
-            return True
-        try:
-            costs = [self._denoiser_costs(tokens) for tokens in (*LENGTHS, default)]
-        except TraceError:
-            return True
-        if len({len(some) for some in costs}) > 1:
-            return True
-        solved = np.linalg.solve(np.vander(np.array(LENGTHS) / default, 3), np.array(costs[:-1]))
-        return bool(np.allclose(solved.sum(axis=0), costs[-1], rtol=COSTS_AGREE, atol=0.5))
-
-    def _denoiser_costs(self, most_tokens: int) -> list[float]:
-        """FLOP and bytes of one operator after the other, with a text of at most so many tokens."""
-        calls = self._small(**_text_request("max_sequence_length", most_tokens))
-        ran = (call.operators for call in calls if call.component == self.denoiser)
-        return [float(cost) for some in ran for o in some for cost in (o.flop, o.bytes_read, o.bytes_written)]
-
-    def _text_shapes(self, knob: str, tokens: int) -> Any:
-        try:
-            return [call.shapes for call in self._small(**_text_request(knob, tokens))]
-        except TraceError:
-            return None
-
     def _guidance(self) -> GuidanceRule:
         parameter = self.capture.arguments.guidance_parameter()
         single, guided, with_negative = (
@@ -372,19 +318,15 @@ class PipelineRules:
         known = self.denoiser in self.calls.text_place
         return self.calls.by_mode[1][self.denoiser][0].text_offset if known else 0
 
-    def text_request(self, tokens: int) -> dict[str, Any]:
-        """What asks the pipeline for a text of so many tokens."""
-        return _text_request(self.text_knob, tokens)
-
     def _text_rule(self) -> TextRule:
         denoiser_offset = self._denoiser_offset()
-        if self.text_knob is None:
+        if self.texts.knob is None:
             encoder = next((c for c in self._small() if self.roles[c.component] == TEXT_ENCODER), None)
             return TextRule(default=encoder.shapes[0][-1] if encoder else 1, adjustable=False)
-        padded = self.text_knob == "max_sequence_length"
+        padded = self.texts.knob == "max_sequence_length"
         of_images = self._image_tokens()
         default = (
-            self.parameters[self.text_knob].default + denoiser_offset
+            self.parameters[self.texts.knob].default + denoiser_offset
             if padded
             else DEFAULT_PROMPT_TOKENS + of_images
         )
@@ -394,9 +336,9 @@ class PipelineRules:
             default=self.facts.get("default_text_tokens") or default,
             adjustable=True,
             denoiser_offset=denoiser_offset,
-            largest=self._longest_text(),
+            largest=self.texts.largest(),
             padded=padded,
-            multiple=self.text_multiple,
+            multiple=self.texts.multiple,
         )
 
     def _image_tokens(self) -> int:
@@ -406,17 +348,6 @@ class PipelineRules:
         groups = self.calls.by_mode[1]
         encoders = [name for name, role in self.roles.items() if role == TEXT_ENCODER]
         return max((group.text_offset for name in encoders for group in groups[name]), default=0)
-
-    def _longest_text(self) -> int | None:
-        """The largest text length the pipeline takes, among those in use."""
-        accepted = None
-        for tokens in (128, 256, 300, 512, 1024, 4096):
-            try:
-                self._small(**self.text_request(tokens))
-            except TraceError:
-                return accepted
-            accepted = tokens
-        return None
 
     def _defaults(self) -> Defaults:
         parameters, facts, parameter = self.parameters, self.facts, self.guidance.parameter
@@ -459,7 +390,3 @@ def _made(calls: Sequence[Call]) -> tuple[int, ...]:
 def _native_range(facts: Mapping[str, Any]) -> tuple[int, int] | None:
     low, high = facts.get("min_size"), facts.get("max_size")
     return None if low is None or high is None else (int(low), int(high))
-
-
-def _text_request(knob: str | None, tokens: int) -> dict[str, Any]:
-    return {} if knob is None else {"text": tokens, "text_knob": knob}
