@@ -22,7 +22,6 @@ from joulecast import data
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.footprint.grid.reading import hourly_series
 from joulecast.law.forms import find_form, known_forms
-from joulecast.law.hold_out import within_groups
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
@@ -30,6 +29,7 @@ from joulecast.law.paper_gpus import on_three_gpus, what_sets_the_time
 from joulecast.law.priors import PRIORS
 from joulecast.law.reproduction import reproduction
 from joulecast.law.roofline import RooflineLaw
+from joulecast.law.score_runs import within_groups
 from joulecast.plan.demand import demand_of
 from joulecast.plan.ratio import held, ratio_error
 from joulecast.plan.solve import solve

@@ -19,11 +19,11 @@ from joulecast.files import signed_json
 from joulecast.law.adapt import fit
 from joulecast.law.dataset import Dataset
 from joulecast.law.forms import find_form
-from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.law_file import write_law
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs, load_run_profile
+from joulecast.law.score_runs import predict_runs
 from joulecast.law.scores import Scores
 from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable

@@ -7,7 +7,8 @@ import numpy as np
 from joulecast import estimate
 from joulecast.law.adapt import _with_packaged_widths, fit
 from joulecast.law.fitted import UNVALIDATED_HALF_WIDTH, Calibration, FittedLaw
-from joulecast.law.hold_out import HeldOut, groups_of
+from joulecast.law.groups import groups_of
+from joulecast.law.hold_out import HeldOut
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs

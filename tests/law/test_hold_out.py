@@ -24,20 +24,12 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fit_baseline import fit_baseline
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import find_form, fit_law, known_forms
-from joulecast.law.hold_out import (
-    HeldOut,
-    chip,
-    conformal_quantile,
-    hold_out,
-    predict_runs,
-    publisher,
-    runtime_group,
-    with_floors,
-    within_groups,
-)
+from joulecast.law.groups import chip, publisher, runtime_group
+from joulecast.law.hold_out import HeldOut, conformal_quantile, hold_out, with_floors
 from joulecast.law.law import FAMILIARITY, Array
 from joulecast.law.load import default_law, law_names, load_law
 from joulecast.law.own_runs import fitted_runs
+from joulecast.law.score_runs import predict_runs, within_groups
 from joulecast.runs import MeasuredRun, RunTable
 from joulecast.runtime import REFERENCE_STRATUM
 from published_errors import published

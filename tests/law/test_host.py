@@ -11,10 +11,10 @@ from joulecast import estimate
 from joulecast.forecast.caveats import host_caveat
 from joulecast.law.adapt import FEWEST_FOR_INTERVAL, fit
 from joulecast.law.dataset import Dataset
-from joulecast.law.hold_out import predict_runs
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import load_run_profile
 from joulecast.law.roofline import RooflineLaw
+from joulecast.law.score_runs import predict_runs
 from joulecast.question.questions import SEPARATOR
 from joulecast.runs import MeasuredRun, RunTable
 

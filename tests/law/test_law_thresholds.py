@@ -19,12 +19,13 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import fit_paper
 from joulecast.law.fit_roofline import fit_roofline
 from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
-from joulecast.law.hold_out import HeldOut, conformal_quantile, within_groups
+from joulecast.law.hold_out import HeldOut, conformal_quantile
 from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import check
 from joulecast.law.reproduction import AGREES, DIFFERS, Fit, _verdict
 from joulecast.law.roofline import RooflineLaw
+from joulecast.law.score_runs import within_groups
 from joulecast.law.scores import Score
 from joulecast.law.traits import assumed
 from joulecast.question.gpus import gpu

@@ -14,7 +14,7 @@ from joulecast.law.dataset import Dataset
 from joulecast.law.fit_paper import SLOPES, dynamic_energy_j
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import find_form
-from joulecast.law.hold_out import chip
+from joulecast.law.groups import chip
 from joulecast.law.kaplan import Transformer, kaplan_flop, transformer_of
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs

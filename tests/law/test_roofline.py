@@ -23,11 +23,11 @@ from joulecast.hardware import Gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
 from joulecast.law.fit_roofline import _Problem, fit_roofline
-from joulecast.law.hold_out import predict_runs
 from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import law_names, load_law
 from joulecast.law.priors import PRIORS
 from joulecast.law.roofline import RooflineLaw, chip_factor
+from joulecast.law.score_runs import predict_runs
 from joulecast.law.traits import REFERENCE_CLOCK_HZ, GpuTraits, assumed
 from joulecast.question.gpus import gpu
 from joulecast.runs import RunTable

@@ -13,8 +13,8 @@ from joulecast import estimate
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.dataset import Dataset
 from joulecast.law.forms import fit_law
-from joulecast.law.hold_out import predict_runs
 from joulecast.law.own_runs import fitted_runs
+from joulecast.law.score_runs import predict_runs
 
 DOCS = Path(__file__).parents[2] / "docs/methodology.md"
 TOLD = re.compile(

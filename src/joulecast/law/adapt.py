@@ -24,11 +24,12 @@ from joulecast.law.calibration import calibrated, packaged_law
 from joulecast.law.dataset import Dataset
 from joulecast.law.fitted import Calibration, FittedLaw, unvalidated
 from joulecast.law.forms import find_form, fit_law
-from joulecast.law.hold_out import HeldOut, Say, groups_of, predict_runs, validate
+from joulecast.law.groups import groups_of
+from joulecast.law.hold_out import HeldOut, Say, validate
 from joulecast.law.law import FAMILIARITY, FORMATS, FittedOn, Own
 from joulecast.law.load import default_law
 from joulecast.law.own_runs import check, fitted_runs, load_run_profile, named, usable
-from joulecast.law.score_runs import OnRuns, on_runs
+from joulecast.law.score_runs import OnRuns, on_runs, predict_runs
 from joulecast.law.scores import Scores
 from joulecast.presented import Presented
 from joulecast.question.gpus import gpu

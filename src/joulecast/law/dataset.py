@@ -19,6 +19,8 @@ from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 from joulecast.runtime import Runtime
 
+Load = Callable[[str], ComputeProfile]
+
 
 @dataclass(frozen=True)
 class Group:
@@ -69,7 +71,7 @@ class Dataset:
     def build(
         cls,
         runs: RunTable,
-        load: Callable[[str], ComputeProfile],
+        load: Load,
         own: Callable[[MeasuredRun], bool] = lambda run: True,
     ) -> Dataset:
         """Look up each run's profile and GPU.
@@ -181,7 +183,7 @@ def _group(
     gpus: tuple[Gpu, ...],
     key: tuple[str, str, Runtime],
     rows: list[int],
-    load: Callable[[str], ComputeProfile],
+    load: Load,
 ) -> Group:
     model, precision, runtime = key
     members: list[MeasuredRun] = [runs[row] for row in rows]

@@ -21,34 +21,28 @@ whole-group hold-outs grows by sqrt(1 + 1 / groups).
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.boundary import dynamic_j
-from joulecast.compute.operators import DENOISER
-from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.errors import FitError
-from joulecast.law.dataset import Dataset, Group
-from joulecast.law.fitted import NORMAL_90, FittedLaw, Gross, widened
+from joulecast.law.dataset import Dataset, Load
+from joulecast.law.fitted import NORMAL_90, FittedLaw, widened
 from joulecast.law.forms import Form, find_form, fit_law, known_forms, register_forms
+from joulecast.law.groups import chip, groups_of
 from joulecast.law.law import FAMILIARITY, FORMATS, UNSEEN_RUNTIME, Array
 from joulecast.law.own_runs import fitted_runs, usable
+from joulecast.law.score_runs import predict_runs
 from joulecast.law.scores import LEVEL, Score, Scores, log_of_call, score_errors
 from joulecast.law.workers import shared_out
-from joulecast.question.gpus import gpu
 from joulecast.runs import MeasuredRun, RunTable
 from joulecast.runtime import REFERENCE_STRATUM, STRATA
 
-_VERSION = re.compile(r" v\d+$")
-FOLDS = 5
 PARTS = 8  # of the groups of a hold-out, that processes take one after the other
 
-Load = Callable[[str], ComputeProfile]
 Rows = Array | NDArray[np.bool_] | slice
 Say = Callable[[str], None]
 
@@ -208,30 +202,6 @@ def conformal_quantile(errors: Array) -> float:
     return float(known[min(rank, known.size - 1)])
 
 
-def groups_of(holdout: str, runs: RunTable) -> tuple[str, ...]:
-    """The group that each run is held out with."""
-    if holdout == "same_source":
-        return tuple(f"fold {place % FOLDS}" for place in range(len(runs)))
-    keys: Mapping[str, Callable[[MeasuredRun], str]] = {
-        "seen": publisher,
-        "unseen_model": lambda run: run.model,
-        "unseen_gpu": chip,
-        "unseen_both": lambda run: f"{run.model} on {chip(run)}",
-        UNSEEN_RUNTIME: runtime_group,
-    }
-    return tuple(keys[holdout](run) for run in runs)
-
-
-def publisher(run: MeasuredRun) -> str:
-    """Whose run it is: versions of one source come from the same hands and meters."""
-    return _VERSION.sub("", run.source or "unknown")
-
-
-def chip(run: MeasuredRun) -> str:
-    """The chip a run's GPU is made of."""
-    return gpu(run.gpu).chip
-
-
 def hold_out(
     form: str,
     holdout: str,
@@ -292,11 +262,6 @@ def _ways(run: MeasuredRun) -> set[str]:
     return {way for way, _ in run.runtime.parallel}
 
 
-def runtime_group(run: MeasuredRun) -> str:
-    """What is held out with a run's runtime: all of as many GPUs, or all of its family on one."""
-    return f"{run.gpu_count} GPUs" if run.gpu_count > 1 else run.runtime.family
-
-
 def _on_new_chips(places: Sequence[int], runs: RunTable, kept: RunTable, quantity: str) -> list[int]:
     """The places of runs on chips of which no kept run has the quantity."""
     chips = {chip(run) for run in kept if getattr(run, quantity) is not None}
@@ -309,87 +274,6 @@ def _kept(holdout: str, runs: RunTable, inside: Sequence[int]) -> RunTable:
         return RunTable(run for place, run in enumerate(runs) if place not in out)
     first = runs[inside[0]]
     return runs.filter(lambda run: run.model != first.model and chip(run) != chip(first))
-
-
-def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array, Array]:
-    """Energy of one image and time of a batch within each run's boundary and scope, and the spreads."""
-    size = len(dataset.runs)
-    energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
-    for group in dataset.groups:
-        gross = law.gross(group.asked)
-        energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
-        spread[group.rows], duration_spread[group.rows] = gross.energy_spread, gross.duration_spread
-    return energy, duration, spread, duration_spread
-
-
-def as_measured(dataset: Dataset, group: Group, gross: Gross) -> tuple[Array, Array]:
-    """A law's answer for a group of runs as energy of one image and time of a batch, within each run's
-    boundary and scope.
-
-    For a run of the denoising loop alone, the time is the whole pipeline's times the denoiser's
-    share of the energy.
-    """
-    parts, seconds = gross.component_energy_j, gross.duration_s
-    whole = sum(parts.values(), np.zeros(len(group.rows)))
-    roles = {component.name: component.role for component in group.profile.components}
-    denoising = sum((e for name, e in parts.items() if roles[name] == DENOISER), np.zeros(len(group.rows)))
-    loop = np.where(dataset.loop_only[group.rows], denoising / whole, 1.0)
-    idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
-    energy = np.where(dataset.is_dynamic[group.rows], dynamic_j(whole, idle), whole) * loop
-    return energy, seconds * loop
-
-
-_STRATA = {
-    "reference": "eager diffusers on one GPU",
-    "one_gpu": "another runtime on one GPU",
-    "several_gpus": "several GPUs",
-}
-
-
-def breakdowns(runs: RunTable) -> Iterator[tuple[str, str, Array]]:
-    """(dimension, value, rows) for scores by model, GPU, batch size, source and runtime."""
-    dimensions: Mapping[str, Callable[[MeasuredRun], object]] = {
-        "model": lambda run: run.model,
-        "gpu": lambda run: run.gpu,
-        "chip": chip,
-        "batch_size": lambda run: run.batch_size,
-        "source": lambda run: run.source or "unknown",
-        "runtime": runtime_group,
-        "stratum": lambda run: f"{_STRATA[run.runtime.stratum]}, {'videos' if run.frames > 1 else 'images'}",
-    }
-    for dimension, key in dimensions.items():
-        values = [key(run) for run in runs]
-        for value in sorted(set(values), key=lambda v: (isinstance(v, str), v)):
-            yield dimension, str(value), np.array([v == value for v in values])
-
-
-def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float]:
-    """R2 of the log energy of a call within one model, chip and runtime, after a fit of the group's level.
-
-    Only groups with at least four settings; this is what the paper reports, and it says little
-    about models or GPUs that were not measured.
-    """
-    with_energy = runs.filter(lambda run: run.energy_j is not None)
-    dataset = Dataset.build(with_energy, load)
-    predicted = np.log(predict_runs(law, dataset)[0])
-    measured = np.log(dataset.energy_j)
-    batch = np.log([run.batch_size for run in with_energy])
-    keys = [_level(run) for run in with_energy]
-    out = {}
-    for key in dict.fromkeys(keys):
-        rows = np.array([k == key for k in keys])
-        call = (measured + batch)[rows]
-        if rows.sum() >= 4 and np.ptp(call) > 0:
-            residual = (predicted - measured)[rows]
-            residual = residual - residual.mean()
-            out[key] = 1 - float(np.sum(residual**2) / np.sum((call - call.mean()) ** 2))
-    return out
-
-
-def _level(run: MeasuredRun) -> str:
-    """What has one level of energy: the runtime is told where it is not the reference."""
-    runtime = "" if run.runtime.is_reference else f", {run.runtime.family}"
-    return f"{run.model} on {chip(run)}, {run.precision}, {run.boundary}{runtime}"
 
 
 def _made_for(form: Form, runs: RunTable) -> RunTable:

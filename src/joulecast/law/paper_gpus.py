@@ -14,9 +14,8 @@ import numpy as np
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile_file import packaged_profile
 from joulecast.law.bounds import ARITHMETIC, POWER, bounds
-from joulecast.law.dataset import Dataset
+from joulecast.law.dataset import Dataset, Load
 from joulecast.law.fit_paper import fit_logarithms
-from joulecast.law.hold_out import Load
 from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.reproduction import (
     PAPER_GPU,

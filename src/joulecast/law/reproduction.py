@@ -17,11 +17,11 @@ import numpy as np
 
 from joulecast import data
 from joulecast.errors import MissingExtraError
-from joulecast.law.dataset import Dataset, Group
+from joulecast.law.dataset import Dataset, Group, Load
 from joulecast.law.fit_paper import SLOPES, dataset_regressors, dynamic_energy_j, fit_logarithms
 from joulecast.law.fitted import FittedLaw
 from joulecast.law.forms import find_form, fit_law
-from joulecast.law.hold_out import Load, chip
+from joulecast.law.groups import chip
 from joulecast.law.kaplan import kaplan_flop, sequence_length, transformer_of
 from joulecast.law.law import Array, GpuColumns
 from joulecast.law.own_runs import fitted_runs

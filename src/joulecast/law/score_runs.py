@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from joulecast.law.dataset import Dataset
-from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import as_measured
+from joulecast.boundary import dynamic_j
+from joulecast.compute.operators import DENOISER
+from joulecast.law.dataset import Dataset, Group, Load
+from joulecast.law.fitted import FittedLaw, Gross
+from joulecast.law.groups import level
 from joulecast.law.law import Array
 from joulecast.law.scores import Score, Scores, log_of_call, score_errors
 from joulecast.runs import RunTable
@@ -91,3 +93,54 @@ def on_runs(law: FittedLaw, dataset: Dataset) -> OnRuns:
         log_half_width=widths[0],
         duration_log_half_width=widths[1],
     )
+
+
+def predict_runs(law: FittedLaw, dataset: Dataset) -> tuple[Array, Array, Array, Array]:
+    """Energy of one image and time of a batch within each run's boundary and scope, and the spreads."""
+    size = len(dataset.runs)
+    energy, duration, spread, duration_spread = (np.full(size, np.nan) for _ in range(4))
+    for group in dataset.groups:
+        gross = law.gross(group.asked)
+        energy[group.rows], duration[group.rows] = as_measured(dataset, group, gross)
+        spread[group.rows], duration_spread[group.rows] = gross.energy_spread, gross.duration_spread
+    return energy, duration, spread, duration_spread
+
+
+def as_measured(dataset: Dataset, group: Group, gross: Gross) -> tuple[Array, Array]:
+    """A law's answer for a group of runs as energy of one image and time of a batch, within each run's
+    boundary and scope.
+
+    For a run of the denoising loop alone, the time is the whole pipeline's times the denoiser's
+    share of the energy.
+    """
+    parts, seconds = gross.component_energy_j, gross.duration_s
+    whole = sum(parts.values(), np.zeros(len(group.rows)))
+    roles = {component.name: component.role for component in group.profile.components}
+    denoising = sum((e for name, e in parts.items() if roles[name] == DENOISER), np.zeros(len(group.rows)))
+    loop = np.where(dataset.loop_only[group.rows], denoising / whole, 1.0)
+    idle = dataset.idle_power_w[group.rows] * seconds / group.workloads.batch_size
+    energy = np.where(dataset.is_dynamic[group.rows], dynamic_j(whole, idle), whole) * loop
+    return energy, seconds * loop
+
+
+def within_groups(law: FittedLaw, runs: RunTable, load: Load) -> dict[str, float]:
+    """R2 of the log energy of a call within one model, chip and runtime, after a fit of the group's level.
+
+    Only groups with at least four settings; this is what the paper reports, and it says little
+    about models or GPUs that were not measured.
+    """
+    with_energy = runs.filter(lambda run: run.energy_j is not None)
+    dataset = Dataset.build(with_energy, load)
+    predicted = np.log(predict_runs(law, dataset)[0])
+    measured = np.log(dataset.energy_j)
+    batch = np.log([run.batch_size for run in with_energy])
+    keys = [level(run) for run in with_energy]
+    out = {}
+    for key in dict.fromkeys(keys):
+        rows = np.array([k == key for k in keys])
+        call = (measured + batch)[rows]
+        if rows.sum() >= 4 and np.ptp(call) > 0:
+            residual = (predicted - measured)[rows]
+            residual = residual - residual.mean()
+            out[key] = 1 - float(np.sum(residual**2) / np.sum((call - call.mean()) ** 2))
+    return out

@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 
 from joulecast import data
-from joulecast.law.hold_out import chip
+from joulecast.law.groups import chip
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.scores import LEVEL
 from joulecast.question.gpus import gpu

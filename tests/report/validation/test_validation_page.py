@@ -17,7 +17,8 @@ from joulecast.errors import InputError
 from joulecast.law.calibration import held_out_rows
 from joulecast.law.dataset import Dataset
 from joulecast.law.forms import find_form
-from joulecast.law.hold_out import HeldOut, groups_of, validate
+from joulecast.law.groups import groups_of
+from joulecast.law.hold_out import HeldOut, validate
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs

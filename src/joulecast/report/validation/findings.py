@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from joulecast.law.calibration import RULE, choose_default
+from joulecast.law.dataset import Load
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import HeldOut, Load, breakdowns, within_groups
+from joulecast.law.groups import breakdowns
+from joulecast.law.hold_out import HeldOut
 from joulecast.law.law import FAMILIARITY
 from joulecast.law.reproduction import Row
-from joulecast.law.score_runs import OnRuns
+from joulecast.law.score_runs import OnRuns, within_groups
 from joulecast.law.scores import Scores
 from joulecast.runs import RunTable
 from joulecast.runtime import REFERENCE_STRATUM
@@ -101,7 +103,7 @@ class HeldOutReport:
     runs : by form: laws that know runtimes have more of them.
     laws : scores by form and hold-out, of the runs of the reference runtime, which all laws know.
     breakdowns : of the default law and all its runs, by model, GPU, chip, batch size, source and runtime.
-    within_groups_r2 : see `joulecast.law.hold_out.within_groups`.
+    within_groups_r2 : see `joulecast.law.score_runs.within_groups`.
     """
 
     runs: Mapping[str, RunsUsed]

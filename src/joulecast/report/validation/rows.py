@@ -7,9 +7,9 @@ from typing import TypedDict
 
 import numpy as np
 
-from joulecast.law.dataset import Dataset
+from joulecast.law.dataset import Dataset, Load
 from joulecast.law.fitted import FittedLaw
-from joulecast.law.hold_out import Load, chip, runtime_group
+from joulecast.law.groups import chip, runtime_group
 from joulecast.runs import RunTable
 from joulecast.runtime import REFERENCE_STRATUM
 
