@@ -65,6 +65,7 @@ def list_clip_model(patch: pytest.MonkeyPatch, path: str = NAME) -> None:
     }
     for room in (
         "measure.campaign_plan",
+        "measure.expected_time",
         "measure.once",
         "question.models",
         "question.question",
