@@ -63,7 +63,7 @@ COUNT_KEYS = {"value", "digits", "source", "includes_position_table", "counted",
 # Keys of a transformers config that its class takes without naming them: the base class's, and the
 # rotary ones, which transformers 5 folds into `rope_parameters`.
 INHERITED_KEYS = {"bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings"}
-ROTARY_KEYS = {"rope_theta", "rope_scaling"}
+ROTARY_KEYS = {"rope_theta", "rope_scaling", "rope_parameters"}
 
 
 @cache
