@@ -101,14 +101,14 @@ def fit(
     own = _with_source(own)
     say(f"fitting {form} on {len(own)} runs of yours and {len(others)} packaged ones")
     dataset = _dataset(others, own)
-    law = fit_law(form, dataset)
+    law = fit_law(form, dataset, None if alone else packaged)
     say("fitting again without a fifth of your runs at a time")
     if alone:
         held = validate((form,), own, load_run_profile)[form]
         own_held = _of_a_known_host(held["same_source"])
         law = _wider(calibrated(law, {**held, "same_source": own_held}), packaged, own)
     else:
-        own_held = _hold_out_own(form, others, own)
+        own_held = _hold_out_own(form, others, own, packaged)
         law = _with_packaged_widths(law, packaged, own_held, own)
     fitted_on = dataclasses.replace(
         law.fitted_on, own=_pairs(own, "energy_j"), own_timed=_pairs(own, "duration_s")
@@ -182,14 +182,14 @@ def _with_source(own: RunTable) -> RunTable:
     return RunTable(map(sourced, own), own.ignored_columns)
 
 
-def _hold_out_own(form: str, others: RunTable, own: RunTable) -> HeldOut:
+def _hold_out_own(form: str, others: RunTable, own: RunTable, packaged: FittedLaw) -> HeldOut:
     """The user's runs predicted by laws fitted without a fifth of them at a time."""
     folds = groups_of("same_source", own)
     result = np.full((4, len(own)), np.nan)
     for fold in dict.fromkeys(folds):
         inside = np.array([f == fold for f in folds])
         rest = RunTable(run for run, out in zip(own, inside, strict=True) if not out)
-        law = fit_law(form, _dataset(others, rest))
+        law = fit_law(form, _dataset(others, rest), packaged)
         left = RunTable(run for run, out in zip(own, inside, strict=True) if out)
         result[:, inside] = predict_runs(law, Dataset.build(left, load_run_profile))
     return _of_a_known_host(HeldOut(form, "same_source", own, folds, *result))

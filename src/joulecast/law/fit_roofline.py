@@ -76,7 +76,7 @@ TRUST_SPREAD = {"A": 1.0, "B": 1.5}
 RATIO_SPREAD = 0.1
 LEAST_RUNS, LEAST_SETTINGS = 4, 3
 STEP = 1e-5  # of a finite difference
-MOST_STEPS, MOST_STEPS_NEAR, TOLERANCE = 100, 10, 1e-4
+MOST_STEPS, TOLERANCE = 100, 1e-4
 # Where a search begins, beside the priors' medians: attention may be bound by its FLOP or by its scores, and
 # a search that begins on one side may stay there.
 STARTS: tuple[Mapping[str, float], ...] = ({}, {"exponential_efficiency": 0.2})
@@ -94,7 +94,7 @@ def fit_roofline(dataset: Dataset, name: str = "roofline", near: RooflineLaw | N
         Too few runs, or runs that are all the same workload.
     """
     problem = _Problem(dataset)
-    solution = problem.best() if near is None else problem.solve(problem.start(near), MOST_STEPS_NEAR)
+    solution = problem.best() if near is None else problem.solve(problem.start(near))
     shared, effects = problem.unpack(solution)
     own = problem.index["host"][dataset.own]
     host = effects["host"]
@@ -302,7 +302,7 @@ class _Problem:
         effects = [known.get(kind, {}).get(name, 0.0) for kind, names in self.names.items() for name in names]
         return np.array([*shared, *effects])
 
-    def solve(self, start: Array, most_steps: int = MOST_STEPS) -> Array:
+    def solve(self, start: Array) -> Array:
         """The most probable parameters; residuals beyond their spread count less (soft L1)."""
         from scipy.optimize import least_squares
 
@@ -312,7 +312,7 @@ class _Problem:
             self.jacobian,
             x_scale=self.spread,
             loss="soft_l1",
-            max_nfev=most_steps,
+            max_nfev=MOST_STEPS,
             ftol=TOLERANCE,
         )
         if not np.isfinite(result.x).all() or not np.isfinite(result.fun).all():
