@@ -28,6 +28,7 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
         "prometheus_client": "prometheus-client",
     },
     "mcp": {"mcp": "mcp"},
+    "otel": {"opentelemetry": "opentelemetry-api"},
 }
 CHECKOUT: Final = Path(__file__).resolve().parents[2]  # where this runs from the sources
 
