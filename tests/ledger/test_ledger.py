@@ -318,7 +318,7 @@ def of_lines(tmp_path: Path, lines: Sequence[object], name: str, **given: Any) -
 
 def test_bodies_of_openais_shape_are_what_estimates_of_them_say(tmp_path: Path) -> None:
     done = of_lines(tmp_path, [*BODIES, *NOT_PREDICTED], "bodies", meanings=adapter("openai"))
-    on = {"gpu": "H100-SXM5-80GB", "engine": "vllm-omni"}
+    on: dict[str, Any] = {"gpu": "H100-SXM5-80GB", "engine": "vllm-omni"}
     qwen = joulecast.estimate(
         "qwen-image", size="1024x1024", steps=50, true_cfg_scale=4.0, negative_prompt=True, **on
     )
