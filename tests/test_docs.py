@@ -19,10 +19,12 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from inspect import get_annotations
 from pathlib import Path
 
 import pytest
+from opentelemetry.trace import INVALID_SPAN
 
 import joulecast
 from command import Command as InProcess
@@ -130,7 +132,15 @@ def test_places_of_a_page_are_named_by_its_headings() -> None:
 def test_names_of_modules_and_functions_exist(page: str) -> None:
     for match in DOTTED.finditer((ROOT / page).read_text(encoding="utf-8")):
         if not FILE_NAME.search(match[1]):
-            assert is_there(f"joulecast.{match[1]}"), match[0]
+            assert f"joulecast.{match[1]}" in on_spans() or is_there(f"joulecast.{match[1]}"), match[0]
+
+
+@cache
+def on_spans() -> frozenset[str]:
+    """The attributes of spans, which begin as names of Python do."""
+    doubtful = joulecast.estimate("flux.1-dev", "RTX 4060")
+    assert doubtful.warnings
+    return frozenset(joulecast.annotate_span(doubtful, INVALID_SPAN))
 
 
 def is_there(name: str) -> bool:

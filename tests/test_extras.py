@@ -59,6 +59,17 @@ def test_from_the_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert install_command(["trace", "measure"]) == "pip install -e '.[trace,measure]'"
 
 
+def test_by_its_name_only_once_an_index_has_it(installed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one place that a release switches (docs/releasing.md)."""
+    installed(None)
+    assert install_command(["plan"]) == "pip install scipy"
+    monkeypatch.setattr(extras, "ON_AN_INDEX", True)
+    assert install_command(["plan", "plot"]) == "pip install 'joulecast[plan,plot]'"
+    monkeypatch.setattr(extras, "CHECKOUT", ROOT)
+    monkeypatch.chdir(ROOT)
+    assert install_command(["plan"]) == "pip install -e '.[plan]'"
+
+
 def test_from_a_folder(installed: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed({"url": folder.as_uri(), "dir_info": {}})
     assert install_command(["plan"]) == f"pip install '{folder}[plan]'"

@@ -42,7 +42,7 @@ ORDER = [
 RANK = {noun: rank for rank, group in enumerate(ORDER) for noun in group}
 HEAVY = {
     "torch", "diffusers", "transformers", "accelerate", "scipy", "pandas", "matplotlib", "statsmodels",
-    "altair", "vl_convert", "ray", "polars", "mcp", "pydantic",
+    "altair", "vl_convert", "ray", "polars", "mcp", "pydantic", "opentelemetry",
     "starlette", "uvicorn", "msgspec", "prometheus_client",
 }  # fmt: skip
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in PACKAGE.rglob("*.py"))

@@ -483,8 +483,11 @@ def _log(draw: random.Random) -> Case:
         content = damage(content, draw) if draw.randrange(3) else content
     files = {f"log{ending}": content, "m.toml": mangled(MAP, draw, change_toml)}
     also = draw.choice(
-        ((), ("--map", "m.toml"), ("--adapter", "sglang"), ("--fleet", "H100=2"), ("--region", "DE"))
-    )
+        (
+            (), ("--map", "m.toml"), ("--adapter", "sglang"), ("--adapter", "openai"), ("--fleet", "H100=2"),
+            ("--region", "DE"),
+        )
+    )  # fmt: skip
     return Case(
         "log", files, ("ledger", f"log{ending}", "--out", "o", "--by", "day,customer", *also, *_json(draw))
     )

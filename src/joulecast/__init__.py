@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from joulecast.forecast.estimate import Estimate, estimate, estimate_of
     from joulecast.forecast.flop import flop
     from joulecast.forecast.predict import predict
+    from joulecast.forecast.spans import annotate_span, span_setting
     from joulecast.forecast.steps import StepJoules, StepProgress
     from joulecast.forecast.track import Track, track
     from joulecast.hardware import Gpu, gpus
@@ -95,6 +96,7 @@ _HOMES = {
     "UnknownNameError": "errors",
     "WhatIf": "plan.whatif",
     "Workload": "architecture.workload",
+    "annotate_span": "forecast.spans",
     "ask": "question.question",
     "estimate": "forecast.estimate",
     "estimate_of": "forecast.estimate",
@@ -121,6 +123,7 @@ _HOMES = {
     "read_meanings": "ledger.meanings",
     "register_form": "law.forms",
     "site": "footprint.site",
+    "span_setting": "forecast.spans",
     "track": "forecast.track",
     "validate": "law.hold_out",
     "what_if": "plan.whatif",
@@ -163,6 +166,7 @@ __all__ = [
     "WhatIf",
     "Workload",
     "__version__",
+    "annotate_span",
     "ask",
     "estimate",
     "estimate_of",
@@ -189,6 +193,7 @@ __all__ = [
     "read_meanings",
     "register_form",
     "site",
+    "span_setting",
     "track",
     "validate",
     "what_if",

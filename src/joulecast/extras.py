@@ -28,7 +28,9 @@ EXTRAS: Final[Mapping[str, Mapping[str, str]]] = {
         "prometheus_client": "prometheus-client",
     },
     "mcp": {"mcp": "mcp"},
+    "otel": {"opentelemetry": "opentelemetry-api"},
 }
+ON_AN_INDEX = False  # whether pip finds joulecast by its name: docs/releasing.md says when this is switched
 CHECKOUT: Final = Path(__file__).resolve().parents[2]  # where this runs from the sources
 
 
@@ -48,7 +50,8 @@ def missing(extras: Iterable[str]) -> tuple[str, ...]:
 def install_command(extras: Iterable[str]) -> str:
     """What installs some extras: from the sources joulecast came from, else the packages themselves.
 
-    Never a bare name for an index to look up, where nobody knows what it would find.
+    Never joulecast's bare name for an index to look up before it is there, where nobody knows what would be
+    found.
     """
     names, pip = tuple(extras), pip_command()
     wanted = ",".join(names)
@@ -65,6 +68,8 @@ def install_command(extras: Iterable[str]) -> str:
             return f"{pip} install 'joulecast[{wanted}] @ {came_from}'"
     elif came_from:
         return f"{pip} install 'joulecast[{wanted}] @ {came_from}'"
+    if ON_AN_INDEX:
+        return f"{pip} install {_quoted('joulecast', wanted)}"
     return f"{pip} install " + " ".join(
         dict.fromkeys(name for extra in names for name in EXTRAS[extra].values())
     )

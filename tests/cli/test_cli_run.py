@@ -108,6 +108,64 @@ def test_one_that_a_signal_ends(run: Command, use: Use) -> None:
     assert "exit status 143" in done.err
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    run: Command, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = use(gpus=2, names=("NVIDIA H200", "NVIDIA L4"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    done = run("run", "--dry-run", "--idle", "7s", "--out", "one.csv", "--", *LEAVES_A_TRACE)
+    assert (done.status, done.err) == (0, "")
+    told = " ".join(done.out.split())
+    for words in (
+        "would be measured on 2 GPUs; nothing was started",
+        "GPU 0 (NVIDIA H200) energy counter, which moves every 0.1 s",
+        "GPU 1 (NVIDIA L4) energy counter, which moves every 0.1 s",
+        "for 7 s before the command and 7 s after it, each after a pause of 1 s",
+        "ends within 1 s has no energy",
+        "Writes: one.csv; what was measured",
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+    ):
+        assert words in told
+    assert list(Path().iterdir()) == []
+    assert fake.shut == 2
+
+
+def test_a_dry_run_of_sampled_power_without_idle(run: Command, use: Use) -> None:
+    use(counter=False)
+    Path("one.json").write_text("kept")
+    done = run("run", "--dry-run", "--idle", "0", "--out", "one.json", "--", *LEAVES_A_TRACE)
+    assert done.status == 0
+    told = " ".join(done.out.split())
+    assert "sampled power, which moves every 0.02 s" in told
+    assert "Idle: not measured" in told
+    assert "ends within 0.2 s" in told
+    assert "one.json, in place of the file that is there" in told
+    assert Path("one.json").read_text() == "kept"
+    assert "no file; what was measured" in " ".join(run("run", "--dry-run", "--", PYTHON).out.split())
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "status", "words"),
+    [
+        ({"gpus": 0}, ("--", *LEAVES_A_TRACE), 2, "finds no GPU"),
+        ({}, ("--", "no-such-program"), 127, "there is no command no-such-program"),
+        ({}, ("--", "."), 126, "is not executable"),
+        ({}, ("--",), 2, "there is no command to run"),
+        ({}, ("--idle", "2h", "--", *LEAVES_A_TRACE), 2, "idle_s must be between"),
+        ({}, ("--out", "one.xlsx", "--", *LEAVES_A_TRACE), 2, "end it in .csv"),
+    ],
+)
+def test_a_dry_run_ends_as_the_run_would(
+    run: Command, use: Use, settings: Any, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    use(**settings)
+    dry, real = run("run", "--dry-run", *arguments), run("run", *arguments)
+    assert (dry.status, dry.out, dry.err) == (real.status, real.out, real.err)
+    assert dry.status == status
+    assert words in dry.err
+    assert not Path("started").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

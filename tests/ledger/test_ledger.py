@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from joulecast.ledger import nodes
 from joulecast.ledger.folder import PARTS, Folder
 from joulecast.ledger.log import FUTURE, Partition
 from joulecast.ledger.make import Ledger, make_ledger
-from joulecast.ledger.meanings import adapter, read_meanings
+from joulecast.ledger.meanings import MEANINGS, adapter, adapter_text, adapters, read_meanings
 from joulecast.ledger.partition import FIRST, REASON, REQUESTS, Cells, cells_of
 from joulecast.ledger.synthetic import synthetic_log
 from joulecast.ledger.totals import drifts, total
@@ -289,6 +290,120 @@ def test_the_log_of_an_engine(tmp_path: Path) -> None:
     assert whole.energy_j.value == pytest.approx(min(one.energy_j, 700 * 6.5), rel=1e-6)
 
 
+# As OpenAI's reference, vLLM-Omni and SGLang have them.
+BODIES: list[dict[str, object]] = [
+    {"model": "Qwen/Qwen-Image", "prompt": "a cat", "n": 2, "size": "1024x1024", "num_inference_steps": 50,
+     "true_cfg_scale": 4.0, "negative_prompt": "blurry", "seed": 42, "response_format": "b64_json"},
+    {"model": "Qwen/Qwen-Image", "prompt": "a cat", "size": "auto", "negative_prompt": "", "user": "alba"},
+    {"model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "prompt": "a cat", "width": 832, "height": 480,
+     "num_frames": 81, "fps": 16, "enable_frame_interpolation": False},
+    {"model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "prompt": "a cat", "size": "832x480", "width": 1280,
+     "height": 720, "seconds": "5"},
+]  # fmt: skip
+NOT_PREDICTED: list[dict[str, object]] = [
+    {"model": "Qwen/Qwen-Image", "enable_upscaling": True},
+    {"model": "Qwen/Qwen-Image", "enable_teacache": True},
+    {"model": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "width": 832},
+    {"model": "gpt-image-1", "n": 1},
+    {"model": "Qwen/Qwen-Image", "n": 1.5},
+]
+
+
+def of_lines(tmp_path: Path, lines: Sequence[object], name: str, **given: Any) -> Ledger:
+    log = tmp_path / f"{name}.jsonl"
+    log.write_text("\n".join(map(json.dumps, lines)))
+    values = {"gpu": "H100-SXM5-80GB", "engine": "vllm-omni"}
+    return make_ledger([str(log)], tmp_path / name, values=values, **given)
+
+
+def test_bodies_of_openais_shape_are_what_estimates_of_them_say(tmp_path: Path) -> None:
+    done = of_lines(tmp_path, [*BODIES, *NOT_PREDICTED], "bodies", meanings=adapter("openai"))
+    on: dict[str, Any] = {"gpu": "H100-SXM5-80GB", "engine": "vllm-omni"}
+    qwen = joulecast.estimate(
+        "qwen-image", size="1024x1024", steps=50, true_cfg_scale=4.0, negative_prompt=True, **on
+    )
+    own = joulecast.estimate("qwen-image", **on)
+    clip = joulecast.estimate("wan2.1-t2v-1.3b", size="832x480", frames=81, fps=16, **on)
+    other = joulecast.estimate("wan2.1-t2v-1.3b", size="832x480", seconds=5, **on)
+    told = sum(one.energy_j * images for one, images in ((qwen, 2), (own, 1), (clip, 1), (other, 1)))
+    whole = total(done.cells, done.law.name)
+    assert whole.energy_j.value == pytest.approx(told, rel=1e-6)
+    assert (whole.requests, whole.outputs) == (4, 5)
+    reasons = dict(done.set_aside.select(FIRST, REASON).rows())
+    for row, words in zip(
+        range(5, 10),
+        (
+            "enable_upscaling is",
+            "enable_teacache is",
+            "height must be",
+            "only its owner",
+            "images is not a whole",
+        ),
+        strict=True,
+    ):
+        assert words in reasons[row]
+
+
+def test_lines_of_openais_batch_api_are_their_bodies(tmp_path: Path) -> None:
+    """``custom_id``, ``method``, ``url`` and ``body``, as the API's guide has an input file."""
+    lines = [
+        {"custom_id": f"request-{i}", "method": "POST", "url": "/v1/images/generations", "body": body}
+        for i, body in enumerate([*BODIES, *NOT_PREDICTED])
+    ]
+    batch = of_lines(tmp_path, lines, "batch", meanings=adapter("openai-batch"))
+    plain = of_lines(tmp_path, [*BODIES, *NOT_PREDICTED], "plain", meanings=adapter("openai"))
+    assert batch.cells.equals(plain.cells)
+    assert batch.set_aside.select(REASON, FIRST).equals(plain.set_aside.select(REASON, FIRST))
+
+
+def test_an_adapter_of_another_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has no column 'model'; .*found: custom_id, body"):
+        of_lines(tmp_path, [{"custom_id": "1", "body": BODIES[0]}], "batch", meanings=adapter("openai"))
+    with pytest.raises(InputError, match=r"has no column 'body\.model'"):
+        of_lines(tmp_path, BODIES, "plain", meanings=adapter("openai-batch"))
+
+
+@pytest.mark.parametrize("name", adapters())
+def test_every_adapter_says_what_it_is_of_and_means_what_we_do(name: str) -> None:
+    known = adapter(name)
+    assert "about = " in adapter_text(name)
+    assert all(column in MEANINGS or column in known.keys for column in known.columns)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_rows_that_ask_for_work_that_is_not_predicted_are_set_aside(tmp_path: Path, ending: str) -> None:
+    """By a log's own names, as `predict` refuses them; where they ask for none they are in the sum."""
+    asked = pl.DataFrame(
+        {
+            "model": ["sdxl"] * 4,
+            "gpu": ["L4"] * 4,
+            "scheduler": ["euler", "heun", "euler", "euler"],
+            "cpu_offload": ["no", "no", "yes", None],
+            "num_images": [1, 1, 1, 3],
+        }
+    )
+    done = make_ledger([written(asked, tmp_path / f"log{ending}")], tmp_path / "out", by=["scheduler"])
+    whole = total(done.cells, done.law.name)
+    assert (whole.requests, whole.outputs) == (2, 4)
+    reasons = sorted(done.set_aside[REASON].to_list())
+    assert [words.partition(":")[0] for words in reasons] == ["cpu_offload is 'yes'", "scheduler is 'heun'"]
+    assert done.cells["scheduler"].unique().to_list() == ["euler"]
+
+
+def test_a_cache_of_steps_in_an_engines_log_is_not_taken_for_none(tmp_path: Path) -> None:
+    plain: dict[str, object] = {"width": 1024, "height": 1024, "num_inference_steps": 20}
+    lines = [
+        {"obj": {"sampling_params": {**plain, "enable_teacache": on}}, "out": {}} for on in (True, False)
+    ]
+    values = {"model": "qwen-image", "gpu": "H100-SXM5-80GB"}
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    done = make_ledger(
+        [str(tmp_path / "log.jsonl")], tmp_path / "out", meanings=adapter("sglang"), values=values
+    )
+    assert (done.rows, done.aside) == (2, 1)
+    assert "enable_teacache is 'true'" in done.set_aside[REASON][0]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -322,6 +437,8 @@ def test_a_file_that_is_no_log_is_refused_in_a_line(
         ("[columns]\n", "no \\[columns\\]"),
         ("[columns]\nmodel = 3\n", "model must be the log's column"),
         ("[columns]\nboundary = 'b'\n", "gross energy"),
+        ("[columns]\nsize = {column = 's', empty = 3}\n", "size must be the log's column"),
+        ("may_lack = 'all'\n[columns]\nmodel = 'm'\n", "may_lack is true or false, not 'all'"),
         ("[colums]\nmodel = 'm'\n", "did you mean"),
         ("[columns]\nmodel = 'm'\n[values]\nstepz = 3\n", "stepz"),
         ("[columns]\nlatency_s = {column = 'ms', times = -1}\n", "times of latency_s"),

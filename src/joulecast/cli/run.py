@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,11 @@ from joulecast.cli.options import ASKED, OUTPUT, check_table_name, length_of_tim
 from joulecast.errors import InputError, MeasureError, as_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from joulecast.measure.command import CommandRun
+    from joulecast.measure.nvml import NvmlMeter
+    from joulecast.measure.protocol import Settings
 
 JSON: Final = ".json"
 EXAMPLE: Final = "e.g. `joulecast run -- python generate.py`"
@@ -35,6 +38,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="for how long idle power is measured, before and after; 3s by default, 0 for not at all",
     )
+    asked.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say which GPUs would be read and how, and what would be written; run and measure nothing",
+    )
     command.add_argument_group(OUTPUT).add_argument(
         "--out", metavar="FILE", help="also write what was measured: .json, or .csv with a row for each GPU"
     )
@@ -43,7 +51,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command between two measurements of idle power; its exit status.
 
-    What was measured is told on standard error: standard output is the command's.
+    What was measured is told on standard error: standard output is the command's. A dry run starts nothing,
+    and what it tells is its answer.
     """
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
@@ -52,6 +61,9 @@ def run(options: argparse.Namespace) -> int:
     problem, status = _cannot_start(command[0])
     if problem:
         return _refuse(problem, status)
+    if options.dry_run:
+        print(_planned(command, options.idle, options.out))
+        return 0
     try:
         found = _measured(command, options.idle)
     except OSError as error:
@@ -84,20 +96,44 @@ def _refuse(words: str, status: int) -> int:
     return status
 
 
+def _planned(command: Sequence[str], idle_s: float | None, out: str | None) -> str:
+    """What would be measured, in words. Raises MeasureError where nothing could be."""
+    from joulecast.measure.nvml import order_doubt
+    from joulecast.report.command_text import planned_text
+
+    with _meters() as meters:
+        doubts = tuple(order_doubt(meters[0].installed))
+        return planned_text(command, [meter.device for meter in meters], _settings(idle_s), out, doubts)
+
+
 def _measured(command: Sequence[str], idle_s: float | None) -> CommandRun:
     """The command run and measured. Raises MeasureError, and does not start it, where nothing can measure."""
     from joulecast.measure.command import measure_command
-    from joulecast.measure.nvml import order_doubt, visible_meters
+    from joulecast.measure.nvml import order_doubt
+
+    settings = _settings(idle_s)
+    with _meters() as meters:
+        found = measure_command(command, meters, settings)
+        return found.with_warnings(*order_doubt(meters[0].installed))
+
+
+def _settings(idle_s: float | None) -> Settings:
     from joulecast.measure.protocol import Settings
 
-    settings = Settings() if idle_s is None else Settings(idle_s=idle_s)
+    return Settings() if idle_s is None else Settings(idle_s=idle_s)
+
+
+@contextlib.contextmanager
+def _meters() -> Iterator[Sequence[NvmlMeter]]:
+    """Meters of the GPUs that the command may use, closed at the end. Raises MeasureError."""
+    from joulecast.measure.nvml import visible_meters
+
     try:
         meters = visible_meters()
     except MeasureError as error:
         raise MeasureError(f"{error}; {NOT_STARTED}") from None
     try:
-        found = measure_command(command, meters, settings)
-        return found.with_warnings(*order_doubt(meters[0].installed))
+        yield meters
     finally:
         for meter in meters:
             meter.close()

@@ -33,7 +33,7 @@ from joulecast.ledger.meanings import (
     TIME,
     Meanings,
 )
-from joulecast.question.setting import KEYS
+from joulecast.question.setting import KEYS, SIDES
 from joulecast.question.table import REQUIRED
 from joulecast.records import Record
 
@@ -172,15 +172,29 @@ def rows_of(partition: Partition, meanings: Meanings, by: Sequence[str]) -> tupl
         stays = (
             _is_typed(names.get(column.name)) and name not in known.values and name in (*KEYS, *AMOUNTS, TIME)
         )
-        cells.append((find(column.name) if stays else _text(find(column.name))).alias(name))
+        cells.append((find(column.name) if stays else _text(find(column.name), column.empty)).alias(name))
     others = [_text(find(name)).ne_missing(pl.lit(text)) for name, text in known.only.items()]
     is_other = pl.any_horizontal(others) if others else pl.lit(False)
     is_line = (
         pl.col(LINE).str.json_path_match("$").str.starts_with("{") if _is_json(partition) else pl.lit(True)
     )
     frame = raw.select(ROW, *cells, is_other.alias(IS_OTHER), is_line.fill_null(False).alias(LINE))
+    frame, known = _with_one_size(frame, known)
     time = known.columns.get(TIME)
     return _typed(frame, known, None if time is None else names.get(time.name)), known
+
+
+def _with_one_size(frame: pl.LazyFrame, known: Meanings) -> tuple[pl.LazyFrame, Meanings]:
+    """A size that a map has both whole and by its sides, as one: whole where a row says it so."""
+    for size, sides in SIDES.items():
+        if not known.columns.keys() >= {size, *sides}:
+            continue
+        width, height = (pl.col(side).cast(pl.String) for side in sides)
+        some = width.is_not_null() | height.is_not_null()
+        of_sides = pl.when(some).then(pl.format("{}x{}", width.fill_null(""), height.fill_null("")))
+        frame = frame.with_columns(pl.coalesce(pl.col(size), of_sides).alias(size)).drop(sides)
+        known = known.without(sides)
+    return frame, known
 
 
 def _is_typed(kind: pl.DataType | None) -> bool:
@@ -236,11 +250,17 @@ def _keys_of_lines(partition: Partition) -> list[str]:
     return list(keys)
 
 
+def _is_there(column: str, names: Mapping[str, pl.DataType], partition: Partition) -> bool:
+    return column in names or (_is_json(partition) and column.partition(".")[0] in names)
+
+
 def _check_names(known: Meanings, names: Mapping[str, pl.DataType], partition: Partition) -> None:
-    """Raise InputError for columns that are read and are not there."""
-    for column in known.wanted():
-        there = column in names or (_is_json(partition) and column.partition(".")[0] in names)
-        if not there:
+    """Raise InputError for columns that are read and are not there; where some may lack, for all of them."""
+    wanted = known.wanted()
+    lacking = [column for column in wanted if not _is_there(column, names, partition)]
+    may_lack = known.may_lack and _is_json(partition) and len(lacking) < len(wanted)
+    for column in lacking:
+        if not may_lack:
             raise InputError(
                 f"{partition.where} has no column {shown(column)}; {did_you_mean(column, names, 'found')}"
             )
@@ -267,10 +287,10 @@ def _json_path(keys: Sequence[str]) -> str:
     return "$" + "".join(f"['{key}']" for key in keys)
 
 
-def _text(cell: pl.Expr) -> pl.Expr:
-    """A cell as text, null where it is blank."""
+def _text(cell: pl.Expr, empty: str = "") -> pl.Expr:
+    """A cell as text, null where it is blank, or is the text that says nothing."""
     kept = cell.cast(pl.String, strict=False).str.strip_chars()
-    return pl.when(kept != "").then(kept)
+    return pl.when((kept != "") & (kept != empty)).then(kept)
 
 
 # --- what is numbers, and times -------------------------------------------------------------------

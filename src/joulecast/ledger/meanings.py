@@ -3,14 +3,15 @@
 A map is TOML: ``[columns]`` says for each thing that is read which column of the log holds it (``"a.b"`` is
 the key b within a of a JSON line), or ``{column = "ms", times = 0.001}`` to bring it to our unit;
 ``[values]`` gives what the log does not say; ``[only]`` the rows that are requests, by a column's text. An
-adapter is a packaged map.
+adapter is a packaged map. Columns whose names ask for work that is not predicted (``enable_upscaling``) are
+read too: rows that ask for it are set aside.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,7 @@ from joulecast.files.paths import opened, shown_path
 from joulecast.footprint.grid.times import zone_of
 from joulecast.question.headers import keys_of
 from joulecast.question.setting import KEYS, key_of
+from joulecast.question.vocabulary import refused_name
 from joulecast.records import Record
 from joulecast.units import JOULES_IN
 
@@ -46,17 +48,19 @@ _UNITS: Final = {
     MEASURED: {unit.casefold(): JOULES_IN[unit] for unit in ("J", "kJ", "Wh", "kWh")},
 }
 _UNIT: Final = re.compile(r"(.+?)[ _]?\(?([A-Za-z]{1,3})\)?")
-_TABLES: Final = ("columns", "values", "only", "timezone", "about")
+_TABLES: Final = ("columns", "values", "only", "timezone", "may_lack", "about")
+_OF_COLUMNS: Final = {"column", "times", "empty"}
 MOST_MAP_BYTES: Final = 1_000_000
 NOT_PREDICTED_FOR: Final = ("boundary",)  # a ledger is of gross energy
 PREDICTED: Final = ("energy_low_j", "energy_high_j")  # columns of a prediction, whose energy nobody measured
 
 
 class Column(Record):
-    """A column of a log, and what brings its numbers to our unit."""
+    """A column of a log, what brings its numbers to our unit, and a text that says nothing (``auto``)."""
 
     name: str
     times: float = 1.0
+    empty: str = ""
 
 
 class Meanings(Record):
@@ -68,17 +72,20 @@ class Meanings(Record):
     values : what rows say that have no such cell, by key.
     only : the text that columns have in rows that are requests; others are counted and left.
     zone : of times without an offset; None where there are none.
+    may_lack : whether JSON lines may lack any of the columns, which are then empty in all of them.
     """
 
     columns: Mapping[str, Column]
     values: Mapping[str, str] = field(default_factory=dict)
     only: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
+    may_lack: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of a setting that a row may say."""
-        return tuple(dict.fromkeys(name for name in (*self.columns, *self.values) if name in KEYS))
+        """The keys of a setting that a row may say, and what it may ask for that is not predicted."""
+        found = (name for name in (*self.columns, *self.values) if name in KEYS or _is_work(name))
+        return tuple(dict.fromkeys(found))
 
     def wanted(self) -> tuple[str, ...]:
         """The log's columns that are read."""
@@ -87,12 +94,22 @@ class Meanings(Record):
     def given(self, values: Mapping[str, object], zone: tzinfo | None = None) -> Meanings:
         """The same with what a caller says of rows that do not, and of times without a zone."""
         said = {key: str(value) for key, value in values.items() if value is not None}
-        return Meanings(self.columns, {**self.values, **said}, self.only, zone or self.zone)
+        return replace(self, values={**self.values, **said}, zone=zone or self.zone)
+
+    def without(self, names: Collection[str]) -> Meanings:
+        """The same without some of its columns."""
+        kept = {name: column for name, column in self.columns.items() if name not in names}
+        return replace(self, columns=kept)
 
     def grouped(self, by: Collection[str]) -> Meanings:
         """The same with columns of the log to group by, each by its own name where the map has none."""
         free = {name: Column(name) for name in by if name not in self.columns}
-        return Meanings({**self.columns, **free}, self.values, self.only, self.zone)
+        return replace(self, columns={**self.columns, **free})
+
+
+def _is_work(name: str) -> bool:
+    """Whether a name asks for work that is not predicted; here ``n`` and its like do not."""
+    return refused_name(name) is not None and name not in MEANINGS and _amount_of(name) is None
 
 
 def read_meanings(path: str | Path) -> Meanings:
@@ -141,7 +158,10 @@ def by_names(names: Sequence[str], where: str) -> Meanings:
         if meaning in columns:
             raise InputError(f"{where}: {shown(columns[meaning].name)} and {shown(name)} both say {meaning}")
         columns[meaning] = column
-    return Meanings(columns)
+    said = {column.name for column in columns.values()}
+    return Meanings(
+        {**columns, **{name: Column(name) for name in names if name not in said and _is_work(name)}}
+    )
 
 
 def _amount_of(name: str) -> tuple[str, Column] | None:
@@ -169,8 +189,10 @@ def _meanings(text: str, where: str) -> Meanings:
         raise InputError(f'{where} has no [columns]; expected e.g. model = "model_name"')
     values = {_key(name, where): _value(name, cell, where) for name, cell in found.get("values", {}).items()}
     only = {name: _value(name, cell, where) for name, cell in found.get("only", {}).items()}
-    zone = found.get("timezone")
-    return Meanings(columns, values, only, None if zone is None else zone_of(str(zone)))
+    zone, may_lack = found.get("timezone"), found.get("may_lack", False)
+    if not isinstance(may_lack, bool):
+        raise InputError(f"{where}: may_lack is true or false, not {shown(may_lack)}")
+    return Meanings(columns, values, only, None if zone is None else zone_of(str(zone)), may_lack)
 
 
 def _known(found: Iterable[str], names: Sequence[str], where: str) -> None:
@@ -201,8 +223,10 @@ def _key(name: str, where: str) -> str:
 def _column(name: str, cell: object, where: str) -> Column:
     if isinstance(cell, str) and cell:
         return Column(cell)
-    if isinstance(cell, dict) and isinstance(cell.get("column"), str) and set(cell) <= {"column", "times"}:
-        return Column(cell["column"], positive(cell.get("times", 1.0), f"times of {name}"))
+    if isinstance(cell, dict) and isinstance(cell.get("column"), str) and set(cell) <= _OF_COLUMNS:
+        empty = cell.get("empty", "")
+        if isinstance(empty, str):
+            return Column(cell["column"], positive(cell.get("times", 1.0), f"times of {name}"), empty)
     raise InputError(
         f'{where}: {name} must be the log\'s column, e.g. {name} = "its_name", or '
         f'{{column = "its_name", times = 0.001}}, not {shown(cell)}'

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from joulecast.errors import visible
+from joulecast.errors import as_name, visible
 from joulecast.files.columns import Columns
+from joulecast.measure.protocol import RESOLVED_TICKS
 from joulecast.report import amounts as quantity
 from joulecast.report.lines import aligned, paragraph
 from joulecast.units import counted
 
 if TYPE_CHECKING:
     from joulecast.measure.blocks import Block
-    from joulecast.measure.command import CommandRun, GpuEnergy
+    from joulecast.measure.command import CommandRun
+    from joulecast.measure.meter import Device
+    from joulecast.measure.protocol import Settings
 
 MOST_SHOWN = 60  # characters of a command in a heading
 COUNTS = (
@@ -28,7 +32,7 @@ COUNTS = (
 
 def command_text(run: CommandRun) -> str:
     """A command's energy, time, power and idle share; what was tracked in it, and what deserves doubt."""
-    lines = [f"{_command(run)} on {_gpus(run)}: exit status {run.status}", ""]
+    lines = [f"{_short(run.command)} on {_counted(_devices(run))}: exit status {run.status}", ""]
     lines += aligned(_amounts(run), right={1})
     if len(run.gpus) > 1:
         lines += ["", *_each_gpu(run)]
@@ -43,12 +47,53 @@ def command_text(run: CommandRun) -> str:
     return "\n".join(lines)
 
 
+def planned_text(
+    command: Sequence[str],
+    devices: Sequence[Device],
+    settings: Settings,
+    out: str | None,
+    doubts: Sequence[str] = (),
+) -> str:
+    """What measuring a command would do: which GPUs it reads and how, idle power, and what it writes."""
+    lines = [f"{_short(command)} would be measured on {_counted(devices)}; nothing was started", ""]
+    lines += aligned(
+        [
+            [name, f"{device.reading}, which moves every {device.tick_s:g} s"]
+            for name, device in zip(_names(devices), devices, strict=True)
+        ],
+        right=set(),
+    )
+    lines += ["", *paragraph("Idle", _planned_idle(settings)), *paragraph("Counts", COUNTS)]
+    least_s = RESOLVED_TICKS * max(device.tick_s for device in devices)
+    lines += paragraph("Too short", f"a command that ends within {least_s:g} s has no energy")
+    lines += paragraph("Writes", _planned_out(out))
+    for words in doubts:
+        lines += paragraph("Warning", words)
+    return "\n".join(lines)
+
+
+def _planned_idle(settings: Settings) -> str:
+    if settings.idle_s <= 0:
+        return "not measured, so there is no idle share and no dynamic energy"
+    return (
+        f"power is measured for {settings.idle_s:g} s before the command and {settings.idle_s:g} s after it, "
+        f"each after a pause of {settings.settle_s:g} s"
+    )
+
+
+def _planned_out(out: str | None) -> str:
+    told = "what was measured is told on standard error"
+    if out is None:
+        return f"no file; {told}"
+    return f"{as_name(out)}{', in place of the file that is there' if Path(out).exists() else ''}; {told}"
+
+
 def warnings_of(run: CommandRun) -> tuple[str, ...]:
     """What deserves doubt, of each GPU by its name where there are several."""
     several = len(run.gpus) > 1
     of_gpus = (
-        f"{_name(place, gpu)}: {words}" if several else words
-        for place, gpu in enumerate(run.gpus)
+        f"{name}: {words}" if several else words
+        for name, gpu in zip(_names(_devices(run)), run.gpus, strict=True)
         for words in gpu.warnings
     )
     return (*of_gpus, *run.warnings)
@@ -81,28 +126,33 @@ def columns_of(run: CommandRun) -> Columns:
     }
 
 
-def _command(run: CommandRun) -> str:
-    text = " ".join(shlex.join(run.command).split())
+def _short(command: Sequence[str]) -> str:
+    text = " ".join(shlex.join(command).split())
     return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
 
 
-def _gpus(run: CommandRun) -> str:
-    return run.gpus[0].device.gpu if len(run.gpus) == 1 else counted(len(run.gpus), "GPU")
+def _counted(devices: Sequence[Device]) -> str:
+    return devices[0].gpu if len(devices) == 1 else counted(len(devices), "GPU")
 
 
-def _name(place: int, gpu: GpuEnergy) -> str:
-    return f"GPU {place} ({gpu.device.gpu})"
+def _names(devices: Sequence[Device]) -> list[str]:
+    """GPUs told apart: by their places where there are several."""
+    return [f"GPU {place} ({device.gpu})" for place, device in enumerate(devices)]
+
+
+def _devices(run: CommandRun) -> list[Device]:
+    return [gpu.device for gpu in run.gpus]
 
 
 def _each_gpu(run: CommandRun) -> list[str]:
     """A line for each GPU: its energy, and its idle power where that was measured."""
     rows = [
         [
-            _name(place, gpu),
+            name,
             "not known" if gpu.energy_j is None else quantity.energy(gpu.energy_j),
             "" if gpu.idle_power_w is None else f"idle {quantity.power(gpu.idle_power_w)}",
         ]
-        for place, gpu in enumerate(run.gpus)
+        for name, gpu in zip(_names(_devices(run)), run.gpus, strict=True)
     ]
     return aligned(rows, right={1, 2})
 
