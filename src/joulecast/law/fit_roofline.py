@@ -77,6 +77,9 @@ RATIO_SPREAD = 0.1
 LEAST_RUNS, LEAST_SETTINGS = 4, 3
 STEP = 1e-5  # of a finite difference
 MOST_STEPS, TOLERANCE = 100, 1e-4
+# Where a law is near that had all of the runs and more: hold-outs. With all steps, what they predict differs
+# by 0.1 % at the median, and no width by more than 4 %.
+MOST_STEPS_NEAR = 10
 # Where a search begins, beside the priors' medians: attention may be bound by its FLOP or by its scores, and
 # a search that begins on one side may stay there.
 STARTS: tuple[Mapping[str, float], ...] = ({}, {"exponential_efficiency": 0.2})
@@ -94,7 +97,7 @@ def fit_roofline(dataset: Dataset, name: str = "roofline", near: RooflineLaw | N
         Too few runs, or runs that are all the same workload.
     """
     problem = _Problem(dataset)
-    solution = problem.best() if near is None else problem.solve(problem.start(near))
+    solution = problem.best() if near is None else problem.from_a(near)
     shared, effects = problem.unpack(solution)
     own = problem.index["host"][dataset.own]
     host = effects["host"]
@@ -302,7 +305,7 @@ class _Problem:
         effects = [known.get(kind, {}).get(name, 0.0) for kind, names in self.names.items() for name in names]
         return np.array([*shared, *effects])
 
-    def solve(self, start: Array) -> Array:
+    def solve(self, start: Array, most_steps: int = MOST_STEPS) -> Array:
         """The most probable parameters; residuals beyond their spread count less (soft L1)."""
         from scipy.optimize import least_squares
 
@@ -312,12 +315,17 @@ class _Problem:
             self.jacobian,
             x_scale=self.spread,
             loss="soft_l1",
-            max_nfev=MOST_STEPS,
+            max_nfev=most_steps,
             ftol=TOLERANCE,
         )
         if not np.isfinite(result.x).all() or not np.isfinite(result.fun).all():
             raise FitError("the fit did not settle on finite parameters; check the runs' energies and times")
         return np.asarray(result.x)
+
+    def from_a(self, near: RooflineLaw) -> Array:
+        """The end of a search from a law fitted on nearly the same runs."""
+        had_all = near.fitted_on.runs > len(self.log_energy)
+        return self.solve(self.start(near), MOST_STEPS_NEAR if had_all else MOST_STEPS)
 
     def best(self) -> Array:
         """The best of the ends of searches from STARTS."""
