@@ -320,7 +320,7 @@ def test_bodies_of_openais_shape_are_what_estimates_of_them_say(tmp_path: Path) 
     done = of_lines(tmp_path, [*BODIES, *NOT_PREDICTED], "bodies", meanings=adapter("openai"))
     on: dict[str, Any] = {"gpu": "H100-SXM5-80GB", "engine": "vllm-omni"}
     qwen = joulecast.estimate(
-        "qwen-image", size="1024x1024", steps=50, true_cfg_scale=4.0, negative_prompt=True, **on
+        "qwen-image", size="1024x1024", steps=50, true_cfg_scale=4.0, negative_prompt=True, batch_size=2, **on
     )
     own = joulecast.estimate("qwen-image", **on)
     clip = joulecast.estimate("wan2.1-t2v-1.3b", size="832x480", frames=81, fps=16, **on)
@@ -337,7 +337,7 @@ def test_bodies_of_openais_shape_are_what_estimates_of_them_say(tmp_path: Path) 
             "enable_teacache is",
             "height must be",
             "only its owner",
-            "images is not a whole",
+            "batch_size must be a whole number",
         ),
         strict=True,
     ):
