@@ -337,7 +337,7 @@ def test_bodies_of_openais_shape_are_what_estimates_of_them_say(tmp_path: Path) 
             "enable_teacache is",
             "height must be",
             "only its owner",
-            "batch_size must be a whole number",
+            "batch size must be a whole number",
         ),
         strict=True,
     ):
