@@ -1,4 +1,5 @@
-"""What a whole service used: its logs of requests added up, with their error; `diff` tells why two differ."""
+"""What a whole service used: its logs of requests added up, with their error; `diff` tells why two differ,
+`serve` tells Prometheus."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from joulecast.cli.options import (
     OUTPUT,
     WHERE,
     json_option,
+    listen_options,
+    port_of,
     print_json,
     runtime_options,
     say,
@@ -22,10 +25,13 @@ from joulecast.cli.site_options import asks_for_a_site, site_options, sites_of
 from joulecast.errors import InputError, check_extras
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from joulecast.footprint.tables.columns import Sites
     from joulecast.ledger.meanings import Meanings
 
-DIFF: Final = "diff"
+DIFF, SERVE = "diff", "serve"
+LISTENING: Final = ("host", "port")
 # What may be given for all rows that do not say it.
 GIVEN: Final = (
     "model", "gpu", "precision", "engine", "compile", "quantization", "cache", "gpus", "parallel",
@@ -40,7 +46,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "paths",
         metavar="FILE",
         nargs="+",
-        help="logs (.csv, .parquet, .jsonl) or folders of them; or diff and the folders of two ledgers",
+        help="logs (.csv, .parquet, .jsonl) or folders of them; or diff and the folders of two ledgers, or "
+        "serve and that of one",
     )
     asked("--map", metavar="MAP", help="what the log's columns mean (.toml); by default their names say")
     asked("--adapter", metavar="NAME", help="a packaged map, e.g. sglang")
@@ -52,18 +59,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
     asked("--model", help="of rows that do not say theirs")
     asked("--precision", metavar="{fp16,bf16,fp32}", help="of rows that do not say theirs")
     asked("--law", help=LAW_HELP)
-    where = command.add_argument_group(WHERE).add_argument
-    where("--gpu", help="of rows that do not say theirs; 8xH100 is 8 GPUs")
-    where(
+    where = command.add_argument_group(WHERE)
+    where.add_argument("--gpu", help="of rows that do not say theirs; 8xH100 is 8 GPUs")
+    where.add_argument(
         "--fleet",
         metavar="GPU=COUNT,...",
         help="GPUs that were there all the time: what they drew while they waited",
     )
-    where(
+    where.add_argument(
         "--cluster",
         metavar="ADDRESS",
         help="files are read by the nodes of a Ray cluster: auto, or HOST:PORT",
     )
+    listen_options(where)
     runtime_options(command)
     site_options(command)
     output = command.add_argument_group(OUTPUT)
@@ -74,9 +82,10 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Make a ledger, or compare two; 1 when some requests were set aside."""
+    """Make a ledger, compare two, or serve one; 1 when some requests were set aside."""
     check_extras("a ledger", "ledger")
-    return _diff(options) if options.paths[0] == DIFF else _make(options)
+    kind = {DIFF: _diff, SERVE: _serve}.get(options.paths[0], _make)
+    return kind(options)
 
 
 def _make(options: argparse.Namespace) -> int:
@@ -86,6 +95,8 @@ def _make(options: argparse.Namespace) -> int:
     from joulecast.report.ledger_page import write_ledger
     from joulecast.report.ledger_text import facts, text
 
+    if unused := _given(options, LISTENING):
+        raise InputError(f"{', '.join(unused)} is where `ledger {SERVE} FOLDER` listens: leave it out here")
     if options.out is None:
         raise InputError("--out is missing: the folder that the ledger goes into, e.g. --out ledger")
     meanings = _meanings(options)
@@ -152,8 +163,7 @@ def _diff(options: argparse.Namespace) -> int:
         raise InputError(
             f"diff takes the folders of two ledgers, not {len(folders)}: joulecast ledger diff BEFORE AFTER"
         )
-    unused = _not_of_diff(options)
-    if unused:
+    if unused := _given(options, but=("json",)):
         raise InputError(f"diff compares ledgers as they were made: leave out {', '.join(unused)}")
     (before, made_before), (after, made_after) = map(read_ledger, folders)
     found = differences(before, after)
@@ -166,8 +176,30 @@ def _diff(options: argparse.Namespace) -> int:
     return 0
 
 
-def _not_of_diff(options: argparse.Namespace) -> list[str]:
-    """Options that were given and that `diff` does nothing with."""
+def _serve(options: argparse.Namespace) -> int:
+    """Tell Prometheus what a ledger says, until interrupted."""
+    folders = options.paths[1:]
+    if len(folders) != 1:
+        raise InputError(
+            f"serve takes the folder of a ledger, not {len(folders)}: joulecast ledger serve FOLDER"
+        )
+    if unused := _given(options, but=LISTENING):
+        raise InputError(f"serve tells a ledger as it was made: leave out {', '.join(unused)}")
+    port = port_of(options)
+    check_extras("serving", "web")
+    from joulecast.web.ledger_metrics import create_ledger_app, metrics_of
+    from joulecast.web.server import serve
+
+    folder = Path(folders[0])
+    metrics_of(folder)  # which says at once what is wrong
+    serve(create_ledger_app(folder), options.host, port, say, "/metrics")
+    return 0
+
+
+def _given(
+    options: argparse.Namespace, of: Sequence[str] | None = None, but: Sequence[str] = ()
+) -> list[str]:
+    """Options that were given, `of` some, all `but` some."""
     alone = argparse.ArgumentParser(add_help=False)
     add_options(alone)
     usual = vars(alone.parse_args([DIFF]))
@@ -175,5 +207,5 @@ def _not_of_diff(options: argparse.Namespace) -> list[str]:
     return [
         known[name]
         for name, value in vars(options).items()
-        if name in known and name != "json" and value != usual[name]
+        if name in known and name not in but and (of is None or name in of) and value != usual[name]
     ]

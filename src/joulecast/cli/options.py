@@ -39,6 +39,8 @@ WORKLOAD: Final = (
 )  # fmt: skip
 
 Group = argparse._ArgumentGroup
+HOST = "127.0.0.1"
+PORT = 8000
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -285,3 +287,21 @@ def draw(chart: alt.TopLevelMixin, target: Path) -> None:
     with replacing(target) as temporary:
         save(chart, temporary, target.suffix)
     say(f"wrote {target}")
+
+
+def listen_options(where: Group) -> None:
+    """Where a server listens."""
+    where.add_argument(
+        "--host",
+        default=HOST,
+        metavar="ADDRESS",
+        help=f"address to listen on; {HOST} by default, which only this computer reaches",
+    )
+    where.add_argument("--port", default=str(PORT), help=f"port to listen on; {PORT} by default")
+
+
+def port_of(options: argparse.Namespace) -> int:
+    """The port that a server listens on. Raises InputError for none."""
+    from joulecast.files.numbers import whole
+
+    return whole(options.port, "--port", 0, 65_535)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from joulecast.errors import InputError, as_name, in_short, one_line, shown
 from joulecast.question.gpus import gpu_and_count
 from joulecast.question.runtimes import read_engine_name
-from joulecast.web.app import create_app
 from joulecast.web.asking import Defaults
 
 BACKLOG = 2048
@@ -27,8 +27,8 @@ def checked(gpu: str | None, engine: str | None) -> Defaults:
     return Defaults(gpu, None if engine is None else read_engine_name(engine))
 
 
-def serve(defaults: Defaults, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Answer requests until interrupted; port 0 is any that is free.
+def serve(app: ASGIApp, host: str, port: int, say: Callable[[str], None], path: str = "") -> None:
+    """Answer requests until interrupted; port 0 is any that is free. `path` is what is to be opened there.
 
     Raises InputError where the address cannot be listened on.
     """
@@ -37,11 +37,11 @@ def serve(defaults: Defaults, host: str, port: int, say: Callable[[str], None]) 
     with listening:
         address, port, *_ = listening.getsockname()
         at = f"[{host}]" if ":" in host else host
-        say(f"joulecast at http://{at}:{port}")
+        say(f"joulecast at http://{at}:{port}{path}")
         if not is_local(address):
             say(f"warning: whoever reaches {host} may ask: there is no encryption and no key")
         config = uvicorn.Config(
-            create_app(defaults),
+            app,
             log_level="warning",
             access_log=False,
             server_header=False,
