@@ -57,8 +57,7 @@ COMMANDS: Final = {
     ),
     "ledger": Command(
         "ledger",
-        "What a whole service used: its logs of requests added up, with their error; `diff` tells why two "
-        "differ.",
+        "What a whole service used: its logs of requests added up, with their error; also compared, and served.",
     ),
     "budget": Command(
         "budget", "Hold workloads against a budget for an image or clip; exit status 1 when one is over it."

@@ -1,5 +1,4 @@
-"""What a whole service used: its logs of requests added up, with their error; `diff` tells why two differ,
-`serve` tells Prometheus."""
+"""What a whole service used: its logs of requests added up, with their error; also compared, and served."""
 
 from __future__ import annotations
 
