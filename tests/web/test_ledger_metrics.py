@@ -9,13 +9,13 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("polars")
 
-from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
-from starlette.testclient import TestClient  # noqa: E402
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
 
-from command import Command, refused  # noqa: E402
-from joulecast.ledger.folder import read_ledger  # noqa: E402
-from joulecast.ledger.totals import total  # noqa: E402
-from joulecast.web.ledger_metrics import create_ledger_app, metrics_of  # noqa: E402
+from command import Command, refused
+from joulecast.ledger.folder import read_ledger
+from joulecast.ledger.totals import total
+from joulecast.web.ledger_metrics import create_ledger_app, metrics_of
 
 LOG = """model,gpu,n,region
 sdxl,H100,2,FR

@@ -57,7 +57,8 @@ COMMANDS: Final = {
     ),
     "ledger": Command(
         "ledger",
-        "What a whole service used: its logs of requests added up, with their error; also compared, and served.",
+        "What a whole service used: its logs of requests added up, with their error; also compared, and "
+        "served.",
     ),
     "budget": Command(
         "budget", "Hold workloads against a budget for an image or clip; exit status 1 when one is over it."
