@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,3 +133,24 @@ def test_diffusers_calls_it() -> None:
     pipe("a fox", num_inference_steps=3, height=64, width=64, callback_on_step_end=callback)
     assert (found[-1].step, found[-1].steps) == (3, 3)
     assert found[-1].measured_j is not None
+
+
+def test_a_meter_of_its_own_is_released_once_also_of_a_call_that_is_broken_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[int] = []
+
+    class Meter(ReplayMeter):
+        def close(self) -> None:
+            closed.append(1)
+
+    monkeypatch.setattr(StepJoules, "_opened", lambda self: Meter(TRACE, VirtualClock()))
+    callback = StepJoules(EXPECTED)
+    callback.close()
+    callback.close()
+    assert closed == [1]
+    callback = StepJoules(EXPECTED)
+    callback(PIPE, 0, 0, {})  # and the pipeline fails
+    del callback
+    gc.collect()
+    assert closed == [1, 1]

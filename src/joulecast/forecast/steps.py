@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,8 +94,11 @@ class StepJoules:
         self.progress: StepProgress | None = None
         self._tell = tell or (lambda progress: print(progress, file=sys.stderr, flush=True))
         self._problem = ""
-        self._own = None if meter else self._opened()
-        self._meter = meter or self._own
+        own = None if meter else self._opened()
+        self._release = (
+            None if own is None else weakref.finalize(self, own.close)
+        )  # also of a call broken off
+        self._meter = meter or own
         self._clock = self._meter.clock if self._meter else SystemClock()
         self._told_s = self._clock.now()
         self._start = self._read(0)
@@ -117,11 +121,11 @@ class StepJoules:
 
     def close(self) -> None:
         """Release the meter where it is the callback's own."""
-        if self._own is not None:
-            self._own.close()
+        if self._release is not None:
+            self._release()
         if self._meter is not None:
             self._problem = "the call that it was made in has ended: make one in each call"
-        self._own = self._meter = None
+        self._meter = None
 
     def _after(self, step: int, steps: int) -> StepProgress:
         now = self._read(step)
