@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 DIFF: Final = "diff"
 # What may be given for all rows that do not say it.
 GIVEN: Final = (
-    "model", "gpu", "precision", "engine", "compile", "quantization", "cache", "gpus", "parallel",
-    "power_limit_w",
+    "model", "gpu", "precision", "engine", "compile", "quantization", "cache", "offload", "gpus",
+    "parallel", "power_limit_w",
 )  # fmt: skip
 
 

@@ -77,6 +77,7 @@ class Setting(Record):
     compile : whether torch.compile made the denoiser's kernels.
     quantization : of the denoiser, e.g. ``fp8``, or ``int8-weights`` of its weights alone.
     cache : of denoising steps, e.g. ``cache-dit``.
+    offload : ``model`` where weights wait in the host's memory (``enable_model_cpu_offload``); else ``none``.
     gpus : GPUs that share the work, as the name of the GPU may say (``8xH100``).
     parallel : how they share it, e.g. ``ulysses=4,cfg=2``, or pairs.
     power_limit_w : what each board may draw [W]; by default its own limit.
@@ -117,6 +118,7 @@ class Setting(Record):
     compile: bool | None = None
     quantization: str | None = None
     cache: str | None = None
+    offload: str | None = None
     gpus: int | None = None
     parallel: Split | None = None
     power_limit_w: float | None = None
