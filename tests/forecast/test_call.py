@@ -334,9 +334,33 @@ def test_compiled_quantised_cached_and_offloaded(sdxl: Any, monkeypatch: pytest.
         patch.setattr(sdxl.vae, "_hf_hook", print, raising=False)
         patch.setattr(sdxl.vae, "use_tiling", True)
         assert sorted(words.split()[1] for words in further()) == ["components", "decoder"]
+    assert predict_call(sdxl, "a fox", gpu=GPU, offload="model").runtime.offload == "model"
     with monkeypatch.context() as patch:
         patch.setattr(sdxl.unet, "_internal_dict", Quantised(sdxl.unet.config))
         assert any("give quantization" in words for words in further())
+
+
+def test_hooks_of_offloading_are_told_apart() -> None:
+    """As diffusers sets them: those of whole models are predicted, those of every layer are not."""
+    used = subject()
+    used.load(spec_of("sd1.5"))
+    pipe = used._pipeline
+
+    def asked(**keys: Any) -> Any:
+        return predict_call(pipe, "a fox", gpu=GPU, model="sd1.5", **keys)
+
+    plain = asked()
+    assert plain.runtime.offload == "none"
+    pipe.enable_model_cpu_offload(device="cpu")
+    found = asked()
+    assert found.runtime.offload == "model"
+    assert found.duration_s > plain.duration_s
+    assert not any("moved by other hooks" in words for words in found.warnings)
+    assert asked(offload=False).duration_s == plain.duration_s
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    other = asked()
+    assert (other.runtime.offload, other.duration_s) == ("none", plain.duration_s)
+    assert any("moved by other hooks" in words for words in other.warnings)
 
 
 class AdaptedLayer:

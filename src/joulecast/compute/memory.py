@@ -228,8 +228,11 @@ class PeakCases:
         self.is_known = len(known) == len(components) and all(memory.peaks for memory in known)
         called, resting = (np.array([[float(getattr(m, n))] for m in known]) for n in ("called", "weights"))
         modules = {part.module: memory.weights for part, memory in zip(components, known, strict=False)}
-        beside = np.array([[left_beside(part, components, modules)] for part in components if modules])
-        self.on_gpu = {NONE: called + sum(modules.values()) - resting, MODEL_OFFLOAD: called + beside}
+        beside = [left_beside(part, components, modules) for part in components] if self.is_known else [0]
+        self.on_gpu = {
+            NONE: called + sum(modules.values()) - resting,
+            MODEL_OFFLOAD: called + np.array(beside)[:, None],
+        }
         self._cases: dict[int, PeakCase] = {}
 
     def use(self, symbols: Array, modes: Integers) -> MemoryUse | None:
