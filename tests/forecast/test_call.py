@@ -24,7 +24,7 @@ from joulecast.architecture.build import build_pipeline  # noqa: E402
 from joulecast.architecture.catalogue import model_entry  # noqa: E402
 from joulecast.architecture.pipeline_config import pipeline_config_from_catalogue  # noqa: E402
 from joulecast.errors import InputError, UnknownNameError  # noqa: E402
-from joulecast.forecast.live import profile_of  # noqa: E402
+from joulecast.forecast.live import profile_of, synchronize_of  # noqa: E402
 
 pytestmark = pytest.mark.trace
 GPU = "H100"
@@ -314,6 +314,16 @@ def test_on_a_gpu_it_is_that(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(type(sdxl), "_execution_device", torch.device("cuda:0"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
     assert predict_call(sdxl, "a fox").gpu.name == "H100-SXM5-80GB"
+
+
+def test_an_offloaded_pipeline_is_waited_for(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between calls its weights are on the processor, where nothing need be waited for."""
+    waited: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append("once"))
+    synchronize_of(sdxl)()
+    monkeypatch.setattr(type(sdxl), "_execution_device", torch.device("cuda:0"))
+    synchronize_of(sdxl)()
+    assert waited == ["once"]
 
 
 class Quantised(dict[str, Any]):

@@ -105,7 +105,7 @@ def _adapters(denoiser: Any) -> dict[str, object]:
 
 def gpu_name_of(pipeline: Any) -> str:
     """The driver's name of the GPU that a pipeline runs on. Raises InputError where it runs on none."""
-    device = getattr(pipeline, "_execution_device", None) or getattr(pipeline, "device", "cpu")
+    device = _device_of(pipeline)
     if not str(device).startswith("cuda"):
         raise InputError(
             f"the pipeline is on {device}: name the GPU that it will run on, e.g. gpu='RTX 4090'"
@@ -117,8 +117,13 @@ def gpu_name_of(pipeline: Any) -> str:
 
 def synchronize_of(pipeline: Any) -> Callable[[], None]:
     """What waits until the pipeline's GPU has done all it was given; nothing on a processor."""
-    if not str(getattr(pipeline, "device", "cpu")).startswith("cuda"):
+    if not str(_device_of(pipeline)).startswith("cuda"):
         return lambda: None
     import torch
 
     return lambda: torch.cuda.synchronize()
+
+
+def _device_of(pipeline: Any) -> Any:
+    """Where a pipeline computes; with offloading its weights are elsewhere between calls."""
+    return getattr(pipeline, "_execution_device", None) or getattr(pipeline, "device", "cpu")
