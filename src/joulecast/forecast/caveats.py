@@ -147,10 +147,10 @@ def pair_caveats(
     found = [not_fitted_on(name, gpu.name, known)]
     if not weights_fit(profile, gpu, precision, runtime):
         weights = gigabytes(weight_bytes(profile, precision, runtime.offload))
-        told = in_turn(profile, gpu, precision, runtime)
+        at_once = in_turn(profile, gpu, precision, runtime)
         found.append(
             f"the weights of {profile.name} alone, {weights} in {precision}, do not fit the "
-            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name}{f' ({told})' if told else ''}"
+            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name}{f' ({at_once})' if at_once else ''}"
         )
     if gpu.limit_note:
         found.append(f"the power limit of {gpu.name}, {gpu.tdp_w:g} W, {gpu.limit_note}")
