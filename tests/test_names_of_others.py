@@ -25,7 +25,7 @@ from joulecast.question.gpus import gpu, gpu_and_count
 from joulecast.question.headers import keys_of
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.question import ask
-from joulecast.question.runtimes import read_cache, read_engine_name, read_quantization
+from joulecast.question.runtimes import read_cache, read_engine_name, read_offload, read_quantization
 from joulecast.question.setting import Setting, read_precision
 from joulecast.question.table import TableReader
 
@@ -69,6 +69,7 @@ LOOK_UPS: dict[str, Callable[[str], str]] = {
     "engine": read_engine_name,
     "quantization": read_quantization,
     "cache": read_cache,
+    "offload": read_offload,
 }
 
 

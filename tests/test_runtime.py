@@ -46,6 +46,11 @@ def test_the_reference_is_what_people_get_without_asking() -> None:
         (Runtime(compile=True), "diffusers, compiled", "diffusers, compiled"),
         (Runtime("xdit", cache="teacache"), "xdit, teacache", "diffusers, teacache"),
         (Runtime(power_limit_w=450.0), "diffusers, at 450 W", "diffusers"),
+        (
+            Runtime(cache="teacache", offload="model"),
+            "diffusers, teacache, model offloading",
+            "diffusers, teacache",
+        ),
         (Runtime("mine"), "mine", "mine"),
     ],
 )
@@ -59,6 +64,12 @@ def test_a_starter_of_anothers_kernels_is_that_engine() -> None:
     assert not Runtime("sglang").is_reference
     assert Runtime("xdit").kind == REFERENCE
     assert Runtime(power_limit_w=300.0).is_reference  # the kernels are the same
+    assert Runtime(offload="model").kind == REFERENCE
+    assert [Runtime(offload="model").may_offload, Runtime("xdit").may_offload, REFERENCE.may_offload] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(

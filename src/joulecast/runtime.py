@@ -1,4 +1,5 @@
-"""How the same arithmetic is executed: engine, compilation, quantisation, step cache, GPUs, power limit.
+"""How the same arithmetic is executed: engine, compilation, quantisation, step cache, offloading, GPUs, power
+limit.
 
 What is known by name is in ``data/runtimes.csv``, and an engine of one's own in a file
 (`joulecast.question.engines`), once it is registered. The reference is what people get without doing
@@ -20,8 +21,11 @@ from joulecast.units import counted
 
 TABLE: Final = "runtimes.csv"
 ENGINE, QUANTIZATION, CACHE, ATTENTION, SPLIT = "engine", "quantization", "cache", "attention", "split"
+OFFLOAD: Final = "offload"
 DIFFUSERS: Final = "diffusers"
 NONE: Final = "none"
+# Weights wait in the host's memory, and each component is on the GPU while it runs.
+MODEL_OFFLOAD: Final = "model"
 COMPILED: Final = "-compiled"  # behind an engine's name: with torch.compile
 CFG, ULYSSES, RING, TENSOR, PIPEFUSION = "cfg", "ulysses", "ring", "tensor", "pipefusion"
 DATA: Final = "data"  # whole batches beside each other: GPUs that share no work, as tables of runs may say
@@ -35,6 +39,7 @@ MOST_GPUS: Final = 1024
 MOST_CFG: Final = 2
 _DEGREE: Final = re.compile(r"[1-9]\d{0,5}", re.ASCII)
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
+KINDS: Final = (ENGINE, QUANTIZATION, CACHE, OFFLOAD, ATTENTION, SPLIT)
 Split = tuple[tuple[str, int], ...]
 
 
@@ -81,6 +86,8 @@ class Runtime(Record):
     compile : whether torch.compile made its kernels.
     quantization : of the denoiser's weights and arithmetic, e.g. ``fp8``, or of its weights alone.
     cache : of denoising steps, e.g. ``cache-dit``: part of their work is not done.
+    offload : which weights wait in the host's memory: ``none``, or ``model``, of diffusers'
+        ``enable_model_cpu_offload``.
     gpus : GPUs that share the work.
     parallel : how they share it, ``(("ulysses", 4), ("cfg", 2))``: degrees, whose product is `gpus`.
     power_limit_w : what the board may draw [W]; None for its own limit.
@@ -88,7 +95,7 @@ class Runtime(Record):
     Raises
     ------
     UnknownNameError
-        An unknown quantisation, cache or way of sharing; carries near matches.
+        An unknown quantisation, cache, way of offloading or of sharing; carries near matches.
     InputError
         A value is out of range, or the GPUs are not those that the degrees make.
     """
@@ -97,6 +104,7 @@ class Runtime(Record):
     compile: bool = False
     quantization: str = NONE
     cache: str = NONE
+    offload: str = NONE
     gpus: int = 1
     parallel: Split = ()
     power_limit_w: float | None = None
@@ -104,7 +112,8 @@ class Runtime(Record):
     def __post_init__(self) -> None:
         if not _WORD.fullmatch(self.engine):
             raise InputError(f"engine {shown(self.engine)} is no word of small letters, e.g. sglang")
-        for kind, name in ((QUANTIZATION, self.quantization), (CACHE, self.cache)):
+        for kind in (QUANTIZATION, CACHE, OFFLOAD):
+            name = getattr(self, kind)
             if name != NONE:
                 find(kind, name)
         for way, _ in self.parallel:
@@ -129,8 +138,16 @@ class Runtime(Record):
 
     @cached_property
     def kind(self) -> Runtime:
-        """The runtime as laws tell it from others: whose kernels run, without the power limit."""
-        return Runtime(self.kernels, self.compile, self.quantization, self.cache, self.gpus, self.parallel)
+        """The runtime as laws tell it from others: whose kernels run, without the power limit and
+        what is offloaded."""
+        return Runtime(
+            self.kernels,
+            self.compile,
+            self.quantization,
+            self.cache,
+            gpus=self.gpus,
+            parallel=self.parallel,
+        )
 
     @cached_property
     def kernels(self) -> str:
@@ -171,6 +188,11 @@ class Runtime(Record):
         """Whether a board needs less memory than the same work would on one GPU with its own weights."""
         return self.gpus > 1 or self.quantization != NONE
 
+    @property
+    def may_offload(self) -> bool:
+        """Whether it keeps all weights on one GPU, and need not."""
+        return self.engine == DIFFUSERS and self.gpus == 1 and self.offload == NONE
+
     def power_limit_of(self, board_w: float) -> float:
         """What all boards may draw together, whose own limit is `board_w` each [W]."""
         return self.gpus * (self.lowered_limit_w(board_w) or board_w)
@@ -187,6 +209,7 @@ class Runtime(Record):
             "compile": self.compile,
             "quantization": self.quantization,
             "cache": self.cache,
+            "offload": self.offload,
             "gpus": self.gpus,
             "parallel": written(self.parallel),
             "power_limit_w": self.power_limit_w,
@@ -197,7 +220,7 @@ class Runtime(Record):
     def changes(self) -> tuple[str, ...]:
         """What differs from one GPU that computes all in full at its own limit, in words."""
         split = (f"{counted(self.gpus, 'GPU')} ({written(self.parallel)})",) if self.gpus > 1 else ()
-        return (*self._cut, *split, *self._limit)
+        return (*self._cut, *self._offloaded, *split, *self._limit)
 
     @cached_property
     def label(self) -> str:
@@ -208,7 +231,7 @@ class Runtime(Record):
     def headings(self) -> tuple[str, ...]:
         """What headings say beside the GPU and their number: what is not as people get it without asking."""
         engine = () if self.engine == DIFFUSERS else (self.engine,)
-        return (*engine, *self._compiled, *self._cut, *self._limit)
+        return (*engine, *self._compiled, *self._cut, *self._offloaded, *self._limit)
 
     @cached_property
     def family(self) -> str:
@@ -224,6 +247,10 @@ class Runtime(Record):
     def _cut(self) -> tuple[str, ...]:
         """What is not computed in full."""
         return tuple(name for name in (self.quantization, self.cache) if name != NONE)
+
+    @property
+    def _offloaded(self) -> tuple[str, ...]:
+        return () if self.offload == NONE else (f"{self.offload} offloading",)
 
     @property
     def _limit(self) -> tuple[str, ...]:
@@ -312,7 +339,7 @@ def _example(gpus: int) -> str:
 
 @cache
 def _parts() -> Mapping[str, Mapping[str, Part]]:
-    found: dict[str, dict[str, Part]] = {kind: {} for kind in (ENGINE, QUANTIZATION, CACHE, ATTENTION, SPLIT)}
+    found: dict[str, dict[str, Part]] = {kind: {} for kind in KINDS}
     for row in data.read_table(TABLE):
         part = Part(
             kind=row["kind"],

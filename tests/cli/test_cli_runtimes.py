@@ -19,16 +19,16 @@ from joulecast.runtime import Runtime, parts
 
 FLUX = ("estimate", "flux.1-dev", "--gpu", "H100-SXM5-80GB")
 OPTIONS = (
-    "--engine", "sglang", "--compile", "--quantization", "fp8", "--cache", "cache-dit", "--gpus", "4",
-    "--parallel", "ulysses=2,ring=2", "--power-limit", "450",
+    "--engine", "sglang", "--compile", "--quantization", "fp8", "--cache", "cache-dit", "--offload", "none",
+    "--gpus", "4", "--parallel", "ulysses=2,ring=2", "--power-limit", "450",
 )  # fmt: skip
 
 
 def test_options_keywords_and_columns_ask_the_same(run: Command) -> None:
     told = json.loads(run(*FLUX, *OPTIONS, "--json").out)
     keys = {
-        "engine": "sglang", "compile": True, "quantization": "fp8", "cache": "cache-dit", "gpus": 4,
-        "parallel": "ring=2,ulysses=2", "power_limit_w": 450,
+        "engine": "sglang", "compile": True, "quantization": "fp8", "cache": "cache-dit", "offload": "none",
+        "gpus": 4, "parallel": "ring=2,ulysses=2", "power_limit_w": 450,
     }  # fmt: skip
     label = "sglang, compiled, fp8, cache-dit, 4 GPUs (ring=2,ulysses=2), at 450 W"
     assert told["runtime"] == {**keys, "label": label}

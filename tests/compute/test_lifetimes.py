@@ -24,7 +24,6 @@ from joulecast.architecture.workload import Workload
 from joulecast.compute import lifetimes, profiler
 from joulecast.compute.capture import PipelineCapture
 from joulecast.compute.lifetimes import scratch_of_attention, scratch_of_convolution
-from joulecast.compute.memory import MODEL_OFFLOAD, NO_OFFLOAD
 from joulecast.compute.operators import OperatorTable
 from joulecast.compute.peak_solving import solve_peaks
 from joulecast.compute.peaks import FOREVER, Span, largest_terms, peak_at, peak_of
@@ -34,6 +33,7 @@ from joulecast.compute.profiler import make_profile
 from joulecast.compute.tracer import OperatorRecorder
 from joulecast.compute.values import tensors
 from joulecast.errors import TraceError
+from joulecast.runtime import MODEL_OFFLOAD, NONE
 
 pytestmark = pytest.mark.trace
 
@@ -189,7 +189,7 @@ def test_only_terms_that_may_be_largest_are_kept() -> None:
     assert kept == {(9, 0, 0, 2, 0), (5, 1, 1, 1, 0), (0, 0, 0, 0, 3), (0, 0, 3, 0, 0)}
 
 
-def peak(profile: Any, workload: Any, offload: str = NO_OFFLOAD) -> float:
+def peak(profile: Any, workload: Any, offload: str = NONE) -> float:
     found = profile.peak_bytes(workload, "fp16", offload)
     assert found is not None
     return float(found[0])

@@ -33,6 +33,7 @@ COUNTED = [
         "vocabulary.csv",
         "neighbours.csv",
         "memory_overheads.csv",
+        "offloading.csv",
         "peak_memory.csv",
         "runtimes.csv",
         "comfy_nodes.csv",
@@ -194,6 +195,7 @@ def test_how_many_runs_each_engine_has() -> None:
 def test_what_tables_of_runs_say_is_what_a_runtime_may_be() -> None:
     """One list of names each: engines, formats and caches of ``runtimes.csv``."""
     assert set(columns()["quantization"].values) == {"none", *runtime.parts(runtime.QUANTIZATION)}
+    assert set(columns()["offload"].values) == {"none", *runtime.parts(runtime.OFFLOAD)}
     assert set(columns()["cache"].values) == {"none", *runtime.parts(runtime.CACHE)}
     assert {run.engine for run in packaged_runs()} <= set(runtime.parts(runtime.ENGINE))
     # Copies of a model on images of their own share no work: they are runs of one GPU, counted together.

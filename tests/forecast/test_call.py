@@ -24,7 +24,7 @@ from joulecast.architecture.build import build_pipeline  # noqa: E402
 from joulecast.architecture.catalogue import model_entry  # noqa: E402
 from joulecast.architecture.pipeline_config import pipeline_config_from_catalogue  # noqa: E402
 from joulecast.errors import InputError, UnknownNameError  # noqa: E402
-from joulecast.forecast.live import profile_of  # noqa: E402
+from joulecast.forecast.live import profile_of, synchronize_of  # noqa: E402
 
 pytestmark = pytest.mark.trace
 GPU = "H100"
@@ -316,6 +316,16 @@ def test_on_a_gpu_it_is_that(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None
     assert predict_call(sdxl, "a fox").gpu.name == "H100-SXM5-80GB"
 
 
+def test_an_offloaded_pipeline_is_waited_for(sdxl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between calls its weights are on the processor, where nothing need be waited for."""
+    waited: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append("once"))
+    synchronize_of(sdxl)()
+    monkeypatch.setattr(type(sdxl), "_execution_device", torch.device("cuda:0"))
+    synchronize_of(sdxl)()
+    assert waited == ["once"]
+
+
 class Quantised(dict[str, Any]):
     quantization_config = {"load_in_4bit": True}  # noqa: RUF012 - as transformers and diffusers hold it
 
@@ -334,9 +344,33 @@ def test_compiled_quantised_cached_and_offloaded(sdxl: Any, monkeypatch: pytest.
         patch.setattr(sdxl.vae, "_hf_hook", print, raising=False)
         patch.setattr(sdxl.vae, "use_tiling", True)
         assert sorted(words.split()[1] for words in further()) == ["components", "decoder"]
+    assert predict_call(sdxl, "a fox", gpu=GPU, offload="model").runtime.offload == "model"
     with monkeypatch.context() as patch:
         patch.setattr(sdxl.unet, "_internal_dict", Quantised(sdxl.unet.config))
         assert any("give quantization" in words for words in further())
+
+
+def test_hooks_of_offloading_are_told_apart() -> None:
+    """As diffusers sets them: those of whole models are predicted, those of every layer are not."""
+    used = subject()
+    used.load(spec_of("sd1.5"))
+    pipe = used._pipeline
+
+    def asked(**keys: Any) -> Any:
+        return predict_call(pipe, "a fox", gpu=GPU, model="sd1.5", **keys)
+
+    plain = asked()
+    assert plain.runtime.offload == "none"
+    pipe.enable_model_cpu_offload(device="cpu")
+    found = asked()
+    assert found.runtime.offload == "model"
+    assert found.duration_s > plain.duration_s
+    assert not any("moved by other hooks" in words for words in found.warnings)
+    assert asked(offload=False).duration_s == plain.duration_s
+    pipe.enable_sequential_cpu_offload(device="cpu")
+    other = asked()
+    assert (other.runtime.offload, other.duration_s) == ("none", plain.duration_s)
+    assert any("moved by other hooks" in words for words in other.warnings)
 
 
 class AdaptedLayer:

@@ -56,6 +56,7 @@ HOW = {
     "compile": st.booleans(),
     "quantization": st.sampled_from(["none", "fp8", "int8-weights"]),
     "cache": st.sampled_from(["none", "teacache"]),
+    "offload": st.sampled_from(["none", "model", "modle", "sequential"]),
     "gpus": st.sampled_from([1, 2, 4]),
     "parallel": st.sampled_from(["cfg=2", "ulysses=2,ring=2", "none"]),
     "power_limit_w": st.sampled_from([60, 250, 500]),
@@ -144,6 +145,7 @@ def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     other = {"steps": "num_inference_steps", "guidance": "guidance_scale", "batch_size": "batch"}
     other |= {"frames": "num_frames", "fps": "frame_rate", "seconds": "video_duration"}
     other |= {"compile": "torch_compile", "gpus": "num_gpus", "power_limit_w": "power_limit"}
+    other |= {"offload": "enable_model_cpu_offload"}
     as_text = {name: str(value) for name, value in request.items()}
     for columns in (request, as_text, {other.get(name, name): value for name, value in request.items()}):
         questions = TableReader().read({name: [value] for name, value in columns.items()})

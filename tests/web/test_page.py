@@ -169,7 +169,7 @@ def test_parts_have_the_colours_of_the_reports() -> None:
     light = re.findall(r"--part-(\d): light-dark\((#\w+),", style)
     assert {int(place): colour.upper() for place, colour in light} == {
         0: GREY,
-        **{place: PART_PALETTE[place - 1].upper() for place in range(1, 5)},
+        **{place: PART_PALETTE[place - 1].upper() for place in range(1, 6)},
     }
     names = dict(
         re.findall(r"\"([a-z ]+)\": (\d)", text_of("charts.js").split("PARTS = ", 1)[1].split("}")[0])

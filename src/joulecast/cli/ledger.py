@@ -33,8 +33,8 @@ DIFF, SERVE = "diff", "serve"
 LISTENING: Final = ("host", "port")
 # What may be given for all rows that do not say it.
 GIVEN: Final = (
-    "model", "gpu", "precision", "engine", "compile", "quantization", "cache", "gpus", "parallel",
-    "power_limit_w",
+    "model", "gpu", "precision", "engine", "compile", "quantization", "cache", "offload", "gpus",
+    "parallel", "power_limit_w",
 )  # fmt: skip
 
 

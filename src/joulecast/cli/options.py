@@ -34,8 +34,8 @@ LAW_HELP: Final = (
 WORKLOAD: Final = (
     "gpu", "size", "steps", "precision", "guidance", "true_cfg_scale", "negative_prompt", "passes",
     "batch_size", "text_tokens", "frames", "fps", "seconds", "strength", "input_image", "control",
-    "lora", "lora_rank", "lora_fused", "engine", "compile", "quantization", "cache", "gpus", "parallel",
-    "power_limit_w", "boundary",
+    "lora", "lora_rank", "lora_fused", "engine", "compile", "quantization", "cache", "offload", "gpus",
+    "parallel", "power_limit_w", "boundary",
 )  # fmt: skip
 
 Group = argparse._ArgumentGroup
@@ -153,6 +153,11 @@ def runtime_options(command: argparse.ArgumentParser, several: bool = False) -> 
     )
     add("--quantization", metavar=f"NAME{more}", help="of the denoiser, e.g. fp8; none by default")
     add("--cache", metavar=f"NAME{more}", help="of denoising steps, e.g. cache-dit; none by default")
+    add(
+        "--offload",
+        metavar=f"{{none,model}}{more}",
+        help="model: weights wait in the host's memory (enable_model_cpu_offload); none by default",
+    )
     add("--gpus", metavar=f"COUNT{more}", help="GPUs that share the work; 1 by default")
     if not several:
         add("--parallel", metavar="WAY=DEGREE,...", help="how they share it, e.g. ulysses=4,cfg=2")

@@ -49,6 +49,7 @@ VARIED = {
     "engine": "--engine",
     "quantization": "--quantization",
     "cache": "--cache",
+    "offload": "--offload",
     "gpus": "--gpus",
     "power_limit_w": "--power-limit",
 }

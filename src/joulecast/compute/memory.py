@@ -18,9 +18,12 @@ from joulecast.compute.evaluation import Polynomials, product
 from joulecast.compute.operators import (
     BATCH,
     BATCHED,
+    DECODER,
     DENOISER,
+    IMAGE_ENCODER,
     ONCE,
     ONE_BY_ONE,
+    TEXT_ENCODER,
     CallGroup,
     Component,
     Integers,
@@ -30,13 +33,10 @@ from joulecast.compute.peaks import Peak
 from joulecast.compute.polynomial import ROWS, Array, parse_condition
 from joulecast.errors import UnknownNameError
 from joulecast.records import Record
+from joulecast.runtime import MODEL_OFFLOAD, NONE, OFFLOAD
 
-# Which weights are on the GPU: all of them, or those of the component that runs, the others waiting in the
-# host's memory (``enable_model_cpu_offload`` of diffusers).
-NO_OFFLOAD, MODEL_OFFLOAD = "none", "model"
 # How often a pipeline keeps what its denoiser takes and returns: before and after it casts, joins, steps it.
 KEPT = 2
-OFFLOADS = (NO_OFFLOAD, MODEL_OFFLOAD)
 
 
 class MemoryUse(Record):
@@ -57,21 +57,21 @@ class MemoryUse(Record):
     least: Array
     held: Array
 
-    def while_running(self, offload: str = NO_OFFLOAD) -> Array:
+    def while_running(self, offload: str = NONE) -> Array:
         """Memory while each component runs, at most, shape (components, workloads)."""
         return self._weights(offload) + self.alive + self.held
 
-    def least_peak(self, offload: str = NO_OFFLOAD) -> Array:
+    def least_peak(self, offload: str = NONE) -> Array:
         """What is in use at once at least: tensors and weights alone, shape (workloads,)."""
         return np.asarray((self._weights(offload) + self.least).max(axis=0))
 
-    def peak(self, offload: str = NO_OFFLOAD) -> Array:
+    def peak(self, offload: str = NONE) -> Array:
         """The most that is in use at once: with all scratch that libraries may take, shape (workloads,)."""
         return np.asarray(self.while_running(offload).max(axis=0))
 
     def _weights(self, offload: str) -> Array:
         if offload not in self.on_gpu:
-            raise UnknownNameError("way of offloading", offload, OFFLOADS, f"known: {', '.join(OFFLOADS)}")
+            raise UnknownNameError(OFFLOAD, offload, self.on_gpu, f"known: {', '.join(self.on_gpu)}")
         return self.on_gpu[offload]
 
 
@@ -200,6 +200,25 @@ def _options(group: CallGroup, peaks: Sequence[Peak]) -> tuple[_Option, ...]:
     )
 
 
+def left_beside(part: Component, components: Sequence[Component], weights: Mapping[str, int]) -> int:
+    """The weights that model offloading leaves on the GPU beside those of a component that runs [byte].
+
+    A module goes when the next of the pipeline's ``model_cpu_offload_seq`` runs. What runs before its turn,
+    as a decoder that encodes an input image, waits for it on the GPU; so does a ControlNet, which has no
+    turn, until the images are made.
+    """
+    per_step = [one.module for one in components if any(group.per_step for group in one.calls[1])]
+    decoders = {one.module for one in components if one.role == DECODER}
+    early = {one.module for one in components if one.role == IMAGE_ENCODER and one.module in decoders}
+    if part.role == DECODER:
+        beside = set(per_step[:-1])
+    elif part.role == IMAGE_ENCODER and part.module in early:
+        return max((weights[one.module] for one in components if one.role == TEXT_ENCODER), default=0)
+    else:
+        beside = early | (set(per_step) if part.module in per_step else set())
+    return sum(weights[module] for module in beside - {part.module})
+
+
 class PeakCases:
     """The memory of a profile in one precision; its modes are prepared when a workload is first of them."""
 
@@ -209,7 +228,11 @@ class PeakCases:
         self.is_known = len(known) == len(components) and all(memory.peaks for memory in known)
         called, resting = (np.array([[float(getattr(m, n))] for m in known]) for n in ("called", "weights"))
         modules = {part.module: memory.weights for part, memory in zip(components, known, strict=False)}
-        self.on_gpu = {NO_OFFLOAD: called + sum(modules.values()) - resting, MODEL_OFFLOAD: called}
+        beside = [left_beside(part, components, modules) for part in components] if self.is_known else [0]
+        self.on_gpu = {
+            NONE: called + sum(modules.values()) - resting,
+            MODEL_OFFLOAD: called + np.array(beside)[:, None],
+        }
         self._cases: dict[int, PeakCase] = {}
 
     def use(self, symbols: Array, modes: Integers) -> MemoryUse | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import Workload, WorkloadColumns
 from joulecast.compute.cases import Cases
 from joulecast.compute.evaluation import CaseCosts, Evaluation
-from joulecast.compute.memory import NO_OFFLOAD, MemoryUse, PeakCases
+from joulecast.compute.memory import MemoryUse, PeakCases
 from joulecast.compute.operators import DENOISER, Array, Component, Integers, OperatorCosts, mode_of
 from joulecast.compute.output import CLIP, IMAGE
 from joulecast.compute.polynomial import ROWS
@@ -34,6 +34,7 @@ from joulecast.compute.profile_rules import (
 )
 from joulecast.errors import InputError
 from joulecast.records import Record
+from joulecast.runtime import NONE
 
 BYTES_PER_WEIGHT = {"fp16": 2, "bf16": 2, "fp32": 4}
 
@@ -85,9 +86,7 @@ class ComputeProfile(Record):
             known[precision] = self._peaks_in(precision).use(symbols, modes)
         return known[precision]
 
-    def peak_bytes(
-        self, workloads: WorkloadColumns, precision: str, offload: str = NO_OFFLOAD
-    ) -> Array | None:
+    def peak_bytes(self, workloads: WorkloadColumns, precision: str, offload: str = NONE) -> Array | None:
         """The most memory in use at once for a batch of images [byte], shape (workloads,); see `memory`."""
         use = self.memory(workloads, precision)
         return None if use is None else use.peak(offload)

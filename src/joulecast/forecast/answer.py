@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from joulecast.boundary import BOUNDARIES
 from joulecast.forecast import caveats
 from joulecast.forecast.memory import memory_caveats, peak_bytes
+from joulecast.forecast.offloading import Ends, Moving, moving
 from joulecast.law.law import Law, LawInput, Prediction
+from joulecast.runtime import NONE
 from joulecast.uncertainty import Interval
 
 # Of the board's power limit: rules of thumb are of one power for all, seven times the limit of small boards.
@@ -66,30 +68,29 @@ def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
     profile, workloads, precision, gpus, runtime = asked
     gross = law.predict(asked)
     batch = workloads.batch_size
-    found = _within_boundary(gross, is_dynamic, batch)
-    # A width is infinite when nothing is known of the error; a power that is no number is no answer.
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        spread, seconds_spread = np.exp(found.log_half_width), np.exp(found.duration_log_half_width)
-        power = gross.energy_j * batch / gross.duration_s
+    found = _answered(asked, gross, is_dynamic)
     energy, seconds = found.energy_j, found.duration_s
+    # A power that is no number is no answer.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        power = found.gross_j * batch / seconds.value
     by_component = profile.evaluation(workloads, precision).flop / batch
     flop = np.add.reduce(by_component, axis=0)
     limit = gpus.column(lambda gpu: runtime.power_limit_of(gpu.tdp_w))
     return Answer(
-        energy_j=energy,
-        energy_low_j=energy / spread,
-        energy_high_j=energy * spread,
-        duration_s=seconds,
-        duration_low_s=seconds / seconds_spread,
-        duration_high_s=seconds * seconds_spread,
+        energy_j=energy.value,
+        energy_low_j=energy.low,
+        energy_high_j=energy.high,
+        duration_s=seconds.value,
+        duration_low_s=seconds.low,
+        duration_high_s=seconds.high,
         flop=flop,
-        peak_memory_bytes=peak_bytes(profile, workloads, precision),
+        peak_memory_bytes=peak_bytes(profile, workloads, precision, runtime.offload),
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
-        is_usable=(np.minimum(energy, seconds) > 0)
-        & (np.maximum(energy, seconds) < math.inf)
-        & _is_possible(power / limit, gross.energy_j, flop),
+        is_usable=(np.minimum(energy.value, seconds.value) > 0)
+        & (np.maximum(energy.value, seconds.value) < math.inf)
+        & _is_possible(power / limit, found.gross_j, flop),
         doubts={
             **memory_caveats(asked),
             **caveats.workload_caveats(profile, workloads),
@@ -97,6 +98,44 @@ def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
             **caveats.host_caveat(gross.host_share),
             **law.outside(asked),
         },
+    )
+
+
+class _Answered(NamedTuple):
+    """Energy of one output in its boundary and time of a batch, of the law and of what it does not know."""
+
+    energy_j: Ends
+    duration_s: Ends
+    gross_j: Floats
+    component_energy_j: Mapping[str, Floats]
+
+
+def _answered(asked: LawInput, gross: Prediction, is_dynamic: Mask) -> _Answered:
+    """A law's prediction with its ranges, and what moving the weights takes."""
+    own = _within_boundary(gross, is_dynamic, asked.workloads.batch_size)
+    # A width is infinite when nothing is known of the error.
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread, seconds_spread = np.exp(own.log_half_width), np.exp(own.duration_log_half_width)
+        found = _Answered(
+            Ends(own.energy_j / spread, own.energy_j, own.energy_j * spread),
+            Ends(own.duration_s / seconds_spread, own.duration_s, own.duration_s * seconds_spread),
+            gross.energy_j,
+            own.component_energy_j,
+        )
+    if asked.runtime.offload == NONE:
+        return found
+    return _with_moving(found, moving(asked, gross.idle_power_w), is_dynamic)
+
+
+def _with_moving(found: _Answered, moved: Moving, is_dynamic: Mask) -> _Answered:
+    """The same with what moving the weights takes, each workload in its boundary."""
+    pairs = zip(moved.dynamic_j, moved.gross_j, strict=True)
+    energy = Ends(*(np.where(is_dynamic, dynamic, gross) for dynamic, gross in pairs))
+    return _Answered(
+        found.energy_j + energy,
+        found.duration_s + moved.duration_s,
+        found.gross_j + moved.gross_j.value,
+        {name: own + moved.shares[name] * energy.value for name, own in found.component_energy_j.items()},
     )
 
 

@@ -10,7 +10,15 @@ from joulecast.architecture.live import uncompiled
 from joulecast.errors import InputError
 from joulecast.forecast.call_arguments import CallArguments
 from joulecast.forecast.estimate import Estimate, LawChoice, estimate_of
-from joulecast.forecast.live import denoiser_of, gpu_name_of, is_quantised, profile_of, state_of
+from joulecast.forecast.live import (
+    denoiser_of,
+    gpu_name_of,
+    hooks_of,
+    is_offloaded,
+    is_quantised,
+    profile_of,
+    state_of,
+)
 from joulecast.question.question import ask
 from joulecast.question.setting import Setting
 from joulecast.question.vocabulary import refused_name
@@ -26,6 +34,7 @@ def predict_call(
     model: str | None = None,
     quantization: str | None = None,
     cache: str | None = None,
+    offload: str | bool | None = None,
     power_limit_w: float | None = None,
     law: LawChoice = None,
     **kwargs: Any,
@@ -45,13 +54,14 @@ def predict_call(
     gpu : name or alias of a catalogue GPU, or the path of a GPU file; by default the one the pipeline is on.
     model : its name in the catalogue, or the path of its profile file; by default told by the name it was
         loaded by, else by its layers.
-    quantization, cache, power_limit_w : how it runs, as of `joulecast.estimate`.
+    quantization, cache, offload, power_limit_w : how it runs, as of `joulecast.estimate`; hooks of
+        ``enable_model_cpu_offload`` are told by themselves.
     law : the law that predicts; the default law by default.
 
     Raises
     ------
     UnknownNameError
-        An unknown model, GPU, quantisation, cache or law.
+        An unknown model, GPU, quantisation, cache, way of offloading or law.
     InputError
         The catalogue does not know the pipeline, it would refuse the call, or what is asked for is not
         predicted.
@@ -60,10 +70,12 @@ def predict_call(
     denoiser = denoiser_of(pipeline, profile)
     _check_scheduler(pipeline)
     arguments = CallArguments.of(pipeline, profile, args, kwargs)
-    doubts = (*arguments.doubts(), *_state_doubts(pipeline, denoiser, quantization, cache))
+    doubts = (*arguments.doubts(), *_state_doubts(pipeline, denoiser, quantization, cache, offload))
+    told = {} if offload is None else {"offload": offload}
     known = {
         **arguments.setting(),
         **state_of(pipeline, profile),
+        **told,
         "model": profile,
         "gpu": gpu if gpu is not None else gpu_name_of(pipeline),
         "quantization": quantization,
@@ -82,11 +94,20 @@ def _check_scheduler(pipeline: Any) -> None:
         raise InputError(words)
 
 
-def _state_doubts(pipeline: Any, denoiser: Any, quantization: str | None, cache: str | None) -> Iterator[str]:
+def _state_doubts(
+    pipeline: Any,
+    denoiser: Any,
+    quantization: str | None,
+    cache: str | None,
+    offload: str | bool | None,
+) -> Iterator[str]:
     """What a pipeline was told to do that is not counted."""
     parts = {name: uncompiled(part) for name, part in pipeline.components.items()}
-    if any(hasattr(part, "_hf_hook") for part in parts.values()):
-        yield "its components are moved by hooks (offloading), whose time and energy are not counted"
+    if hooks_of(pipeline) and not is_offloaded(pipeline) and offload is None:
+        yield (
+            "its components are moved by other hooks than those of enable_model_cpu_offload, whose time and "
+            "energy are not counted"
+        )
     if is_quantised(denoiser) and quantization is None:
         yield "the denoiser is quantised, and counted as if not: give quantization, e.g. 'nf4-weights'"
     if getattr(denoiser, "is_cache_enabled", False) and cache is None:

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_rules import ROUND_UP
-from joulecast.forecast.memory import weight_bytes, weights_fit
+from joulecast.forecast.memory import WOULD_FIT, weight_bytes, weights_fit
+from joulecast.forecast.offloading import in_turn, offloading_words
 from joulecast.hardware import Gpu
 from joulecast.hardware import gpus as catalogue
 from joulecast.law.fitted import SO_WIDER
 from joulecast.law.law import FORMATS, UNSEEN_RUNTIME, Law
-from joulecast.runtime import Runtime
+from joulecast.runtime import NONE, Runtime
 from joulecast.units import BYTES_PER_GIGABYTE, gigabytes
 
 POWER_MARGIN = 1.05  # sensors and boards differ by a few per cent from their stated limit
@@ -112,7 +113,7 @@ def way_of(precision: str, runtime: Runtime, whole: bool = False) -> str:
     The runtime is told as laws tell them apart, or the `whole` of it, with how GPUs share the work.
     """
     told = [f"in {precision}"] if FORMATS[precision] == precision else []
-    name = replace(runtime, power_limit_w=None).label if whole else runtime.family
+    name = replace(runtime, power_limit_w=None, offload=NONE).label if whole else runtime.family
     return " ".join([*told, *([] if runtime.is_reference else [f"under {name}"])])
 
 
@@ -145,14 +146,16 @@ def pair_caveats(
     name = f"{profile.name} with LoRA adapters" if profile.adapters else profile.name
     found = [not_fitted_on(name, gpu.name, known)]
     if not weights_fit(profile, gpu, precision, runtime):
-        weights = gigabytes(weight_bytes(profile, precision))
+        weights = gigabytes(weight_bytes(profile, precision, runtime.offload))
+        at_once = in_turn(profile, gpu, precision, runtime)
         found.append(
-            f"the weights of {profile.name} alone, {weights} in {precision}, do "
-            f"not fit the {gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name} (offloading costs time "
-            "and energy)"
+            f"the weights of {profile.name} alone, {weights} in {precision}, do not fit the "
+            f"{gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name}{f' ({at_once})' if at_once else ''}"
         )
     if gpu.limit_note:
         found.append(f"the power limit of {gpu.name}, {gpu.tdp_w:g} W, {gpu.limit_note}")
+    if runtime.offload != NONE:
+        found.append(offloading_words(profile, gpu, precision, runtime))
     if runtime.power_limit_w is not None:
         found.append(FEW_UNDER_A_LIMIT)
     told = {"tdp"} if gpu.limit_note else set()
@@ -243,7 +246,7 @@ def says_wider(warning: str) -> bool:
 
 def is_of_some_gpu(warning: str) -> bool:
     """Whether a warning is of a GPU without naming it: beside other GPUs it must be said of which."""
-    return warning in (HOST_SETS_TIME, EXCEEDS_LIMIT)
+    return warning in (HOST_SETS_TIME, EXCEEDS_LIMIT, WOULD_FIT)
 
 
 def _figures(precision: str, boundary: str) -> dict[str, str]:

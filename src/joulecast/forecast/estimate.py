@@ -203,6 +203,7 @@ def estimate(
     compile: bool | None = None,
     quantization: str | None = None,
     cache: str | None = None,
+    offload: str | bool | None = None,
     gpus: int | None = None,
     parallel: str | Mapping[str, int] | None = None,
     power_limit_w: float | None = None,
@@ -237,6 +238,7 @@ def estimate(
     compile : whether torch.compile made the denoiser's kernels.
     quantization : of the denoiser, e.g. ``fp8``, or ``int8-weights`` of its weights alone.
     cache : of denoising steps, e.g. ``cache-dit``.
+    offload : ``model`` where weights wait in the host's memory (``enable_model_cpu_offload``); else ``none``.
     gpus : GPUs that share the work, as the GPU's name may say (``8xH100``).
     parallel : how they share it, ``"ulysses=4,cfg=2"`` or the same as a mapping.
     power_limit_w : what each board may draw [W]; by default its own limit.
@@ -246,7 +248,8 @@ def estimate(
     Raises
     ------
     UnknownNameError
-        An unknown model, GPU, precision, engine, quantisation, cache, boundary or law; carries near matches.
+        An unknown model, GPU, precision, engine, quantisation, cache, offloading, boundary or law; carries
+        near matches.
     InputError
         A value is out of range, the pipeline would refuse the workload, or the model or the GPU cannot be run
         so.
@@ -271,7 +274,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     width, height = work.profile.rendered(columns)
     rendered = int(width[0]), int(height[0]), int(work.profile.rendered_frames(columns)[0])
     calls = work.profile.calls(columns)
-    by_component = memory_by_component(work.profile, work.workload)
+    by_component = memory_by_component(work.profile, work.workload, runtime.offload)
     return Estimate(
         question=question,
         law=known,

@@ -11,7 +11,9 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError, JoulecastError, shown
 from joulecast.question.models import catalogue_name, load_profile
 from joulecast.question.unlisted import base_of
+from joulecast.runtime import MODEL_OFFLOAD
 
+MODEL_HOOK: Final = "CpuOffload"  # of accelerate: a module comes when it is called, and goes when the next is
 DTYPES: Final = dict(zip(("float16", "bfloat16", "float32"), PRECISIONS, strict=True))
 
 
@@ -61,13 +63,26 @@ def precision_of(module: Any) -> str:
 
 def state_of(pipeline: Any, profile: ComputeProfile) -> dict[str, object]:
     """How a pipeline denoises, by keys of a setting: its number format, where it is not quantised, whether it
-    is compiled, and its LoRAs. Raises what `denoiser_of` and `precision_of` raise."""
+    is compiled or offloaded, and its LoRAs. Raises what `denoiser_of` and `precision_of` raise."""
     denoiser = denoiser_of(pipeline, profile)
     return {
         "precision": None if is_quantised(denoiser) else precision_of(denoiser),
         "compile": is_compiled(pipeline.components[profile.denoising_modules[0]]) or None,
+        "offload": MODEL_OFFLOAD if is_offloaded(pipeline) else None,
         **_adapters(denoiser),
     }
+
+
+def is_offloaded(pipeline: Any) -> bool:
+    """Whether all hooks that move its components are those of ``enable_model_cpu_offload``."""
+    return {type(hook).__name__ for hook in hooks_of(pipeline)} == {MODEL_HOOK}
+
+
+def hooks_of(pipeline: Any) -> list[Any]:
+    """The hooks by which accelerate moves components of a pipeline."""
+    parts = map(uncompiled, pipeline.components.values())
+    found = [part._hf_hook for part in parts if hasattr(part, "_hf_hook")]
+    return [hook for one in found for hook in getattr(one, "hooks", (one,))]
 
 
 def is_quantised(module: Any) -> bool:
@@ -90,7 +105,7 @@ def _adapters(denoiser: Any) -> dict[str, object]:
 
 def gpu_name_of(pipeline: Any) -> str:
     """The driver's name of the GPU that a pipeline runs on. Raises InputError where it runs on none."""
-    device = getattr(pipeline, "_execution_device", None) or getattr(pipeline, "device", "cpu")
+    device = _device_of(pipeline)
     if not str(device).startswith("cuda"):
         raise InputError(
             f"the pipeline is on {device}: name the GPU that it will run on, e.g. gpu='RTX 4090'"
@@ -102,8 +117,13 @@ def gpu_name_of(pipeline: Any) -> str:
 
 def synchronize_of(pipeline: Any) -> Callable[[], None]:
     """What waits until the pipeline's GPU has done all it was given; nothing on a processor."""
-    if not str(getattr(pipeline, "device", "cpu")).startswith("cuda"):
+    if not str(_device_of(pipeline)).startswith("cuda"):
         return lambda: None
     import torch
 
     return lambda: torch.cuda.synchronize()
+
+
+def _device_of(pipeline: Any) -> Any:
+    """Where a pipeline computes; with offloading its weights are elsewhere between calls."""
+    return getattr(pipeline, "_execution_device", None) or getattr(pipeline, "device", "cpu")

@@ -7,6 +7,8 @@ cuDNN's choice, and how much of its nominal memory a board offers the driver's. 
 than it holds, where what is free lies scattered. Of a model whose peak is not known, too large weights say
 that it does not fit; whether it does is not known.
 
+With offloading, what one component needs must fit, not all of them.
+
 Peaks are of one GPU alone and of weights in the precision that is asked for. Of several GPUs, and of
 quantised weights, they are an upper bound: what is smaller fits, and nothing surely does not.
 """
@@ -23,12 +25,12 @@ from numpy.typing import NDArray
 
 from joulecast import data
 from joulecast.architecture.workload import LIMITS, Workload, WorkloadColumns
-from joulecast.compute.memory import MODEL_OFFLOAD, NO_OFFLOAD
+from joulecast.compute.memory import left_beside
 from joulecast.compute.output import IMAGE, said_of
 from joulecast.compute.profile import BYTES_PER_WEIGHT, ComputeProfile
 from joulecast.hardware import Gpu
 from joulecast.law.law import LawInput
-from joulecast.runtime import Runtime
+from joulecast.runtime import MODEL_OFFLOAD, NONE, Runtime
 from joulecast.units import BYTES_PER_GIBIBYTE, BYTES_PER_GIGABYTE, gigabytes
 
 if TYPE_CHECKING:
@@ -46,7 +48,10 @@ BOUND_IS_TOO_LARGE = (
     "are not quantised, an upper bound, is more"
 )
 NOT_KNOWN = "whether the batch fits the GPU's memory is not known, for its peak is not"
-ABOUT_MEMORY = (TOO_LARGE, MAY_BE_TOO_LARGE, BOUND_IS_TOO_LARGE, NOT_KNOWN)
+WOULD_FIT = (
+    "the batch would fit with --offload model: components are on the GPU in turn, which takes time and energy"
+)
+ABOUT_MEMORY = (TOO_LARGE, MAY_BE_TOO_LARGE, BOUND_IS_TOO_LARGE, NOT_KNOWN, WOULD_FIT)
 MOST_IMAGES = LIMITS["batch_size"][1]
 
 Floats = NDArray[np.float64]
@@ -58,10 +63,12 @@ class MemoryEstimate(NamedTuple):
 
     Attributes
     ----------
-    weights_bytes : the weights of all components [byte].
-    peak_bytes : the most that torch's allocator holds, weights included [byte].
+    weights_bytes : the weights of all components [byte]; with offloading, the most that are on the GPU at
+        once.
+    peak_bytes : the most that torch's allocator holds, weights included [byte]; with offloading, those of
+        what runs alone.
     least_peak_bytes : the same without scratch that cuDNN may leave out [byte].
-    offloaded_peak_bytes : the most with ``enable_model_cpu_offload``, which takes time and energy of its own.
+    offloaded_peak_bytes : the most with ``enable_model_cpu_offload``, asked for or not.
     needed_bytes : what a GPU must have so that the batch surely fits, see `Needed` [byte].
     fits : ``yes``, ``perhaps``, ``no``, or ``unknown`` where the peak is not known and the weights are not
         too large.
@@ -112,16 +119,23 @@ def overhead_bytes(name: str) -> int:
     return next(int(row["bytes"]) for row in data.read_table("memory_overheads.csv") if row["name"] == name)
 
 
-def weight_bytes(profile: ComputeProfile, precision: str) -> int:
-    """The weights of all modules [byte]: as traced, with what a pipeline keeps in fp32 and how an allocator
+def weight_bytes(profile: ComputeProfile, precision: str, offload: str = NONE) -> int:
+    """The weights of all modules, or the most that are on the GPU at once with offloading [byte]."""
+    by_module, parts = bytes_by_module(profile, precision), profile.components
+    if offload == NONE:
+        return sum(by_module.values())
+    return max(by_module[part.module] + left_beside(part, parts, by_module) for part in parts)
+
+
+def bytes_by_module(profile: ComputeProfile, precision: str) -> dict[str, int]:
+    """The weights of each module [byte]: as traced, with what a pipeline keeps in fp32 and how an allocator
     rounds; parameters by the bytes of the precision where they were not traced."""
-    by_module = {
+    return {
         part.module: memory.weights
         if (memory := part.memory.get(precision)) is not None
         else part.parameters * BYTES_PER_WEIGHT[precision]
         for part in profile.components
     }
-    return sum(by_module.values())
 
 
 def offered_bytes(memory_bytes: float | Floats) -> Offered:
@@ -136,25 +150,29 @@ def offered_bytes(memory_bytes: float | Floats) -> Offered:
 
 
 def peak_bytes(
-    profile: ComputeProfile, workloads: WorkloadColumns, precision: str, offload: str = NO_OFFLOAD
+    profile: ComputeProfile, workloads: WorkloadColumns, precision: str, offload: str = NONE
 ) -> Floats:
     """The most that torch's allocator holds [byte], nan where it is not known, shape (workloads,)."""
     peak = profile.peak_bytes(workloads, precision, offload)
     return np.full(len(workloads), np.nan) if peak is None else peak + overhead_bytes(BLAS_WORKSPACE)
 
 
-def least_peak_bytes(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> Floats:
+def least_peak_bytes(
+    profile: ComputeProfile, workloads: WorkloadColumns, precision: str, offload: str = NONE
+) -> Floats:
     """The same without scratch that cuDNN may leave out [byte]."""
     use = profile.memory(workloads, precision)
-    return np.full(len(workloads), np.nan) if use is None else use.least_peak()
+    return np.full(len(workloads), np.nan) if use is None else use.least_peak(offload)
 
 
-def needed_bytes(profile: ComputeProfile, workloads: WorkloadColumns, precision: str) -> Needed:
+def needed_bytes(
+    profile: ComputeProfile, workloads: WorkloadColumns, precision: str, offload: str = NONE
+) -> Needed:
     """The allocator's peak and the CUDA context; the weights where the peak is not known."""
-    least = least_peak_bytes(profile, workloads, precision)
-    weights = weight_bytes(profile, precision)
+    least = least_peak_bytes(profile, workloads, precision, offload)
+    weights = weight_bytes(profile, precision, offload)
     return Needed(
-        peak_bytes(profile, workloads, precision) + overhead_bytes(CUDA_CONTEXT),
+        peak_bytes(profile, workloads, precision, offload) + overhead_bytes(CUDA_CONTEXT),
         np.where(np.isnan(least), weights, least) + overhead_bytes(LAZY_CUDA_CONTEXT),
     )
 
@@ -172,10 +190,10 @@ def at_most(needed: Needed, runtime: Runtime) -> Needed:
 
 
 def weights_fit(profile: ComputeProfile, gpu: Gpu, precision: str, runtime: Runtime) -> bool:
-    """Whether a GPU may hold at least the weights, or its share of them."""
+    """Whether a GPU may hold at least the weights that are on it at once, or its share of them."""
     if runtime.memory_is_bound:
         return True
-    return bool(weight_bytes(profile, precision) <= offered_bytes(gpu.memory_bytes).most)
+    return bool(weight_bytes(profile, precision, runtime.offload) <= offered_bytes(gpu.memory_bytes).most)
 
 
 def memory_caveats(asked: LawInput) -> dict[str, Mask]:
@@ -183,27 +201,45 @@ def memory_caveats(asked: LawInput) -> dict[str, Mask]:
     words say so."""
     profile, workloads, precision, gpus, runtime = asked
     told_already = gpus.column(lambda gpu: not weights_fit(profile, gpu, precision, runtime)) == 1
-    needed = at_most(needed_bytes(profile, workloads, precision), runtime)
-    fits = judged(needed, gpus.column(lambda gpu: gpu.memory_bytes))
+    memory = gpus.column(lambda gpu: gpu.memory_bytes)
+    fits = judged(at_most(needed_bytes(profile, workloads, precision, runtime.offload), runtime), memory)
+    too_large = fits.no | fits.perhaps | told_already
     return {
         TOO_LARGE: fits.no & ~told_already,
         BOUND_IS_TOO_LARGE if runtime.memory_is_bound else MAY_BE_TOO_LARGE: fits.perhaps & ~told_already,
         NOT_KNOWN: fits.unknown & ~told_already,
+        WOULD_FIT: too_large & _would_fit(profile, workloads, precision, memory, runtime, too_large),
     }
+
+
+def _would_fit(
+    profile: ComputeProfile,
+    workloads: WorkloadColumns,
+    precision: str,
+    memory_bytes: Floats | float,
+    runtime: Runtime,
+    of_interest: Mask,
+) -> Mask:
+    """Which batches surely fit with offloading, where it may be asked for and some are `of_interest`."""
+    if not runtime.may_offload or not of_interest.any():
+        return np.zeros(len(workloads), dtype=bool)
+    needed = needed_bytes(profile, workloads, precision, MODEL_OFFLOAD)
+    return np.asarray(needed.most <= offered_bytes(memory_bytes).least)
 
 
 def memory_estimate(
     profile: ComputeProfile, workload: Workload, gpu: Gpu, runtime: Runtime
 ) -> MemoryEstimate:
     """The memory of a workload on a GPU, or on each of those that share it."""
-    columns, precision = workload.columns(), workload.precision
-    needed = at_most(needed_bytes(profile, columns, precision), runtime)
+    columns, precision, offload = workload.columns(), workload.precision, runtime.offload
+    needed = at_most(needed_bytes(profile, columns, precision, offload), runtime)
     is_known = not np.isnan(needed.most[0])
-    surely, perhaps = largest_batches(profile, workload, gpu.memory_bytes) if is_known else (None, None)
+    largest = largest_batches(profile, workload, gpu.memory_bytes, offload) if is_known else (None, None)
+    surely, perhaps = largest
     return MemoryEstimate(
-        weights_bytes=weight_bytes(profile, precision),
-        peak_bytes=_known(peak_bytes(profile, columns, precision)),
-        least_peak_bytes=_known(least_peak_bytes(profile, columns, precision)),
+        weights_bytes=weight_bytes(profile, precision, offload),
+        peak_bytes=_known(peak_bytes(profile, columns, precision, offload)),
+        least_peak_bytes=_known(least_peak_bytes(profile, columns, precision, offload)),
         offloaded_peak_bytes=_known(peak_bytes(profile, columns, precision, MODEL_OFFLOAD)),
         needed_bytes=_known(needed.most),
         fits=_word(judged(needed, gpu.memory_bytes)),
@@ -216,14 +252,15 @@ def memory_estimate(
 def fits_of(questions: Sequence[Question]) -> list[str]:
     """Whether the batch of each question fits its GPU: ``yes``, ``perhaps``, ``no`` or ``unknown``."""
     found = [UNKNOWN] * len(questions)
-    groups: dict[tuple[int, str, bool], list[int]] = {}
+    groups: dict[tuple[int, str, str, bool], list[int]] = {}
     for place, asked in enumerate(questions):
-        kind = id(asked.profile), asked.workload.precision, asked.runtime.memory_is_bound
+        runtime, precision = asked.runtime, asked.workload.precision
+        kind = id(asked.profile), precision, runtime.offload, runtime.memory_is_bound
         groups.setdefault(kind, []).append(place)
-    for (_, precision, _), places in groups.items():
+    for (_, precision, offload, _), places in groups.items():
         first, here = questions[places[0]], [questions[place] for place in places]
         columns = WorkloadColumns.from_values(_values([asked.workload for asked in here]))
-        needed = at_most(needed_bytes(first.profile, columns, precision), first.runtime)
+        needed = at_most(needed_bytes(first.profile, columns, precision, offload), first.runtime)
         fits = judged(needed, np.array([asked.gpu.memory_bytes for asked in here]))
         for row, place in enumerate(places):
             found[place] = _word(fits, row)
@@ -248,30 +285,32 @@ def _word(fits: Fits, row: int = 0) -> str:
     return next((word for word, holds in answers if holds[row]), YES)
 
 
-def memory_by_component(profile: ComputeProfile, workload: Workload) -> dict[str, float]:
+def memory_by_component(profile: ComputeProfile, workload: Workload, offload: str = NONE) -> dict[str, float]:
     """The most that the allocator holds while each component runs [byte]; without those not known."""
     use = profile.memory(workload.columns(), workload.precision)
     if use is None:
         return {}
-    held = use.while_running()[:, 0] + overhead_bytes(BLAS_WORKSPACE)
+    held = use.while_running(offload)[:, 0] + overhead_bytes(BLAS_WORKSPACE)
     return {name: size for name, size in zip(use.names, held.tolist(), strict=True) if not np.isnan(size)}
 
 
-def largest_batches(profile: ComputeProfile, workload: Workload, memory_bytes: float) -> tuple[int, int]:
+def largest_batches(
+    profile: ComputeProfile, workload: Workload, memory_bytes: float, offload: str = NONE
+) -> tuple[int, int]:
     """The most images at once that fit, and that may fit, up to what may be asked for; 0 where none does."""
-    needed = _needed_by_batch(profile, dataclasses.replace(workload, batch_size=1, steps=1))
+    needed = _needed_by_batch(profile, dataclasses.replace(workload, batch_size=1, steps=1), offload)
     offered = offered_bytes(memory_bytes)
     surely = np.searchsorted(needed.most, offered.least, side="right")
     return int(surely), int(np.searchsorted(needed.least, offered.most, side="right"))
 
 
 @lru_cache(maxsize=1024)
-def _needed_by_batch(profile: ComputeProfile, workload: Workload) -> Needed:
+def _needed_by_batch(profile: ComputeProfile, workload: Workload, offload: str) -> Needed:
     """What 1, 2, 3, ... images at once need; of more images never less."""
     columns = workload.columns()
     fixed = {field.name: getattr(columns, field.name)[0] for field in dataclasses.fields(columns)}
     batches = WorkloadColumns.from_values(fixed | {"batch_size": np.arange(1, MOST_IMAGES + 1)})
-    needed = needed_bytes(profile, batches, workload.precision)
+    needed = needed_bytes(profile, batches, workload.precision, offload)
     return Needed(*map(np.maximum.accumulate, needed))
 
 
@@ -283,7 +322,7 @@ def does_not_fit(profile: ComputeProfile, workload: Workload, gpu: Gpu, runtime:
     images = f"a batch of {workload.batch_size}" if workload.batch_size > 1 else one
     batch = f"{images} of {_made_by(profile, workload)}"
     if found.fits == UNKNOWN:
-        return _not_known(batch, profile, workload, gpu)
+        return _not_known(batch, profile, workload, gpu, runtime)
     told = f"{batch} {'does' if found.fits == NO else 'may'} not fit {_board(gpu)}"
     if found.peak_bytes is not None and found.is_upper_bound:
         return f"{told}: {bound_words(runtime)}, it takes up to {gigabytes(found.peak_bytes)} at its peak"
@@ -294,7 +333,7 @@ def does_not_fit(profile: ComputeProfile, workload: Workload, gpu: Gpu, runtime:
     return (
         f"{told}: it takes up to {gigabytes(found.peak_bytes)} at its peak, "
         f"{gigabytes(found.least_peak_bytes)} at least, and the CUDA context beside; "
-        f"{_fitting(profile, workload, gpu)}"
+        f"{_fitting(profile, workload, gpu, runtime)}"
     )
 
 
@@ -310,18 +349,18 @@ def in_full(words: str, profile: ComputeProfile, workload: Workload, gpu: Gpu, r
         return does_not_fit(profile, workload, gpu, runtime)
     batch = f"the batch of {_made_by(profile, workload)}"
     if words == NOT_KNOWN:
-        return _not_known(batch, profile, workload, gpu)
+        return _not_known(batch, profile, workload, gpu, runtime)
     if words not in (TOO_LARGE, MAY_BE_TOO_LARGE):
         return words
     may = "does" if words == TOO_LARGE else "may"
     return (
         f"the batch {may} not fit {_board(gpu)}: of {_made_by(profile, workload)}, "
-        f"{_fitting(profile, workload, gpu)}"
+        f"{_fitting(profile, workload, gpu, runtime)}"
     )
 
 
-def _not_known(batch: str, profile: ComputeProfile, workload: Workload, gpu: Gpu) -> str:
-    weights = gigabytes(weight_bytes(profile, workload.precision))
+def _not_known(batch: str, profile: ComputeProfile, workload: Workload, gpu: Gpu, runtime: Runtime) -> str:
+    weights = gigabytes(weight_bytes(profile, workload.precision, runtime.offload))
     return (
         f"whether {batch} fits {_board(gpu)} is not known: its weights take {weights}, its peak is not known"
     )
@@ -335,8 +374,9 @@ def _board(gpu: Gpu) -> str:
     return f"the {gpu.memory_bytes / BYTES_PER_GIGABYTE:g} GB of {gpu.name}"
 
 
-def _fitting(profile: ComputeProfile, workload: Workload, gpu: Gpu) -> str:
-    return fitting_words(*largest_batches(profile, workload, gpu.memory_bytes), profile.output)
+def _fitting(profile: ComputeProfile, workload: Workload, gpu: Gpu, runtime: Runtime) -> str:
+    largest = largest_batches(profile, workload, gpu.memory_bytes, runtime.offload)
+    return fitting_words(*largest, profile.output)
 
 
 def fitting_words(surely: int, perhaps: int | None, output: str = IMAGE) -> str:

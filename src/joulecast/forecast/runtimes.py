@@ -15,9 +15,15 @@ from joulecast.law.scores import LEVEL
 from joulecast.question.engines import engine_toml
 from joulecast.records import Record
 from joulecast.runs import MeasuredRun, packaged_runs
-from joulecast.runtime import CACHE, ENGINE, LEFT, QUANTIZATION, SPLIT, Part, Runtime, find, parts
+from joulecast.runtime import CACHE, ENGINE, LEFT, OFFLOAD, QUANTIZATION, SPLIT, Part, Runtime, find, parts
 
-KINDS = (ENGINE, QUANTIZATION, CACHE, SPLIT)  # that are asked for; attention kernels come with engines
+KINDS = (
+    ENGINE,
+    QUANTIZATION,
+    CACHE,
+    OFFLOAD,
+    SPLIT,
+)  # that are asked for; attention kernels come with engines
 
 
 class ErrorHeldOut(Record):
@@ -120,6 +126,7 @@ def _has(run: MeasuredRun, part: Part) -> bool:
         ENGINE: {runtime.engine},
         QUANTIZATION: {runtime.quantization},
         CACHE: {runtime.cache},
+        OFFLOAD: {runtime.offload},
         SPLIT: {way for way, degree in runtime.parallel if degree > 1},
     }
     return part.name in values[part.kind]

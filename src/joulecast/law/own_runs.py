@@ -15,7 +15,7 @@ from joulecast.compute.profile_file import packaged_profile, read_profile
 from joulecast.errors import FitError, JoulecastError, UnknownNameError
 from joulecast.question.gpus import gpu
 from joulecast.runs import DATA, MeasuredRun, RunTable, columns, packaged_runs, shares
-from joulecast.runtime import REFERENCE
+from joulecast.runtime import NONE, REFERENCE
 from joulecast.units import counted
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ UNTRUSTED = ("C", "D")
 MEASUREMENT = (
     "model", "gpu", "gpu_count", "batch_size", "width", "height", "frames", "steps", "passes", "text_tokens",
     "negative_prompt", "precision", "energy_j", "boundary", "duration_s", "scope", "engine", "compile",
-    "tf32", "cache", "quantization", "parallel", "power_limit_w", "attention", "software",
+    "tf32", "cache", "offload", "quantization", "parallel", "power_limit_w", "attention", "software",
 )  # fmt: skip
 SETTING = ("model", "batch_size", "width", "height", "frames", "steps", "passes", "precision")
 
@@ -85,6 +85,8 @@ def left_out_because(run: MeasuredRun, knows_runtimes: bool = True) -> str:
         return f"trust {run.trust}: not stated well enough to fit on"
     if not _has_profile(run.model):
         return f"model {run.model}: no profile of it"
+    if run.offload != NONE:
+        return f"offload {run.offload}: laws are of weights that stay on the GPU"
     if run.tf32 != columns()["tf32"].default:
         return f"tf32 {run.tf32}: laws are of torch's default"
     if run.batch_size % shares(run.parallel).get(DATA, 1):

@@ -275,8 +275,8 @@ def _options(
 def _why_not(configuration: _Configuration, device: Gpu, said: Said) -> str:
     """Why a configuration is not planned on a GPU, which is said; empty where it is."""
     profile, given = load_profile(configuration.asked.model), configuration.asked.precision
-    needs_less = asked_of(configuration.asked).may_need_less_memory
-    why = cannot_run(profile, device, given, needs_less) or cannot_run_so(configuration.on(device, 1))
+    asked = asked_of(configuration.asked)
+    why = cannot_run(profile, device, given, asked) or cannot_run_so(configuration.on(device, 1))
     if why:
         said.warnings.append(f"not planned: {why}")
     elif given is None:

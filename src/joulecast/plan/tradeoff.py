@@ -177,8 +177,8 @@ def _why_not(case: Case) -> str:
     if case.asked.gpu is None:
         return ""
     gpu, count = gpu_and_count(case.asked.gpu)
-    needs_less = count > 1 or asked_of(case.asked).may_need_less_memory
-    why = cannot_run(load_profile(case.asked.model), gpu, case.asked.precision, needs_less)
+    asked = asked_of(case.asked).on(count)
+    why = cannot_run(load_profile(case.asked.model), gpu, case.asked.precision, asked)
     return why or cannot_run_so(case.asked)
 
 

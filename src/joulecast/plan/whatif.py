@@ -27,6 +27,7 @@ from joulecast.plan.tradeoff import Given, rates
 from joulecast.presented import Presented
 from joulecast.question.question import ask
 from joulecast.question.runtimes import KEYS as RUNTIME_KEYS
+from joulecast.runtime import NONE
 from joulecast.uncertainty import Interval
 from joulecast.units import JOULES_PER_KILOWATT_HOUR, SECONDS_PER_HOUR
 
@@ -342,7 +343,9 @@ def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
     kinds = _facts(before).differing(_facts(after))
     has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
     has_others_beside = before.question.work.additions != after.question.work.additions
-    return None if has_other_text or has_others_beside or before.law.name != after.law.name else kinds
+    is_moved = before.runtime.offload != after.runtime.offload or (kinds and before.runtime.offload != NONE)
+    is_told = not (has_other_text or has_others_beside or is_moved)
+    return kinds if is_told and before.law.name == after.law.name else None
 
 
 def _facts(guess: Estimate) -> Facts:

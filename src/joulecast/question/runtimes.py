@@ -16,14 +16,17 @@ from joulecast.files.numbers import positive
 from joulecast.files.paths import is_path
 from joulecast.hardware import Gpu
 from joulecast.question.engines import load_engine
-from joulecast.question.vocabulary import NOTHING, value_meant, yes_or_no
+from joulecast.question.vocabulary import NOTHING, meant, value_meant, yes_or_no
 from joulecast.records import Record
 from joulecast.runtime import (
     CACHE,
     CFG,
+    DIFFUSERS,
     ENGINE,
+    MODEL_OFFLOAD,
     MOST_GPUS,
     NONE,
+    OFFLOAD,
     QUANTIZATION,
     REFERENCE,
     RING,
@@ -57,6 +60,7 @@ class Asked(Record):
     compile: bool | None = None
     quantization: str | None = None
     cache: str | None = None
+    offload: str | None = None
     gpus: int | None = None
     parallel: Split | None = None
     power_limit_w: float | None = None
@@ -121,6 +125,18 @@ def read_cache(value: object) -> str:
     return NONE if str(value).strip().casefold() in NOTHING else find(CACHE, value_meant(CACHE, value)).name
 
 
+def read_offload(value: object) -> str:
+    """A way of offloading known by name, or yes for ``model``, or none. Raises InputError for one that is
+    known and not predicted, UnknownNameError for others."""
+    is_meant = yes_or_no(value)
+    if is_meant is not None or str(value).strip().casefold() in NOTHING:
+        return MODEL_OFFLOAD if is_meant else NONE
+    known = meant(OFFLOAD, str(value))
+    if known is not None and known.words:
+        raise InputError(f"offload is {shown(value)}: {known.words}")
+    return find(OFFLOAD, known.means if known else str(value)).name
+
+
 def read_split(value: object) -> Split:
     """How GPUs share the work: ``ulysses=2,ring=2``, pairs, or a mapping. Errors as of `read_parallel`."""
     pairs = value.items() if isinstance(value, Mapping) else value
@@ -149,6 +165,7 @@ READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "compile": read_compile,
     "quantization": read_quantization,
     "cache": read_cache,
+    "offload": read_offload,
     "gpus": read_gpus,
     "parallel": read_split,
     "power_limit_w": read_power_limit,
@@ -178,12 +195,15 @@ def runtime_of(asked: Asked, profile: ComputeProfile, gpu: Gpu | None, precision
         _check_denoiser("cache", find(CACHE, asked.cache), profile)
     _check_model(find(ENGINE, engine), profile)
     _check_denoiser("engine", find(ENGINE, engine), profile)
+    if asked.offload not in (None, NONE):
+        _check_offload(asked.offload, engine, gpus)
     if gpu is not None:
         _check_vendor(find(ENGINE, engine), gpu)
     if gpu is not None and asked.power_limit_w is not None:
         _check_limit(asked.power_limit_w, gpu)
     compiled = compiled or bool(asked.compile)
-    found = _met(engine, compiled, quantization, asked.cache or NONE, gpus, parallel, asked.power_limit_w)
+    cache, offload = asked.cache or NONE, asked.offload or NONE
+    found = _met(engine, compiled, quantization, cache, offload, gpus, parallel, asked.power_limit_w)
     return Told(found, tuple(notes))
 
 
@@ -263,6 +283,20 @@ def _check_split(parallel: Split, profile: ComputeProfile, passes: int) -> None:
         raise InputError(
             f"parallel {told} shares out attention heads, and the {heads} of {profile.name} cannot be "
             f"divided by {shared}; {others} would work"
+        )
+
+
+def _check_offload(offload: str, engine: str, gpus: int) -> None:
+    """Refuse offloading where it is not diffusers' own, or not to one GPU."""
+    if engine != DIFFUSERS:
+        raise InputError(
+            f"offload {offload} is what {DIFFUSERS} does, and engine {engine} moves weights, if at all, in "
+            f"ways of its own, which are not predicted; offload {NONE} or engine {DIFFUSERS} would work"
+        )
+    if gpus > 1:
+        raise InputError(
+            f"offload {offload} puts the components of a pipeline on one GPU in turn, and {gpus} GPUs share "
+            f"the work; offload {NONE} or one GPU would work"
         )
 
 

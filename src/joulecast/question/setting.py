@@ -52,24 +52,23 @@ class Setting(Record):
         measured on whatever GPU there is.
     width, height : pixels; both or neither.
     steps : denoising steps, as given to the pipeline.
-    passes : denoiser passes a step, 1 or 2; by default what the pipeline does at its scales of guidance.
-    guidance : the pipeline's ``guidance_scale``; in a model distilled to take it as an input (FLUX) it
-        makes no second pass.
-    true_cfg_scale : the scale of classifier-free guidance where the pipeline has another for it than
-        ``guidance_scale``; the same as `guidance` where it has not.
+    passes : denoiser passes a step, 1 or 2; by default those that guidance makes.
+    guidance : the pipeline's ``guidance_scale``; of a distilled model (FLUX) it makes no second pass.
+    true_cfg_scale : the pipeline's other scale, of classifier-free guidance; where it has none, the same as
+        `guidance`.
     negative_prompt : whether one is given, or its text; some pipelines make a second pass only then, some
         encode it.
     batch_size : images generated together.
     precision : ``fp16``, ``bf16`` or ``fp32``, or torch's name of it.
     text_tokens : text tokens the denoiser attends to.
     frames : of a clip of video; 1 of an image.
-    fps : frames a second of the clip; by default the rate of the model's authors, if they have one.
-    seconds : length of the clip [s] in place of `frames`, which are then so many seconds at that rate.
+    fps : frames a second of the clip; by default that of the model's authors, if any.
+    seconds : length of the clip [s] in place of `frames`, at that rate.
     strength : of an input image's noise, above 0 up to 1: the share of the steps that is made.
     input_width, input_height : of the image that the pipeline is given [pixels]; both or neither.
     input_images : how many it is given.
     control : the kind of a ControlNet beside the denoiser, e.g. ``canny``.
-    lora : LoRA adapters that are loaded; they are not fused into the weights unless `lora_fused` says so.
+    lora : LoRA adapters that are loaded; not fused into the weights unless `lora_fused` says so.
     lora_rank : their rank.
     lora_fused : whether they were fused into the weights, which costs nothing.
     engine : what runs the pipeline, e.g. ``sglang``; ``diffusers`` unless given, ``-compiled`` behind it for
@@ -77,6 +76,7 @@ class Setting(Record):
     compile : whether torch.compile made the denoiser's kernels.
     quantization : of the denoiser, e.g. ``fp8``, or ``int8-weights`` of its weights alone.
     cache : of denoising steps, e.g. ``cache-dit``.
+    offload : ``model``, where weights wait in the host's memory; none by default.
     gpus : GPUs that share the work, as the name of the GPU may say (``8xH100``).
     parallel : how they share it, e.g. ``ulysses=4,cfg=2``, or pairs.
     power_limit_w : what each board may draw [W]; by default its own limit.
@@ -117,6 +117,7 @@ class Setting(Record):
     compile: bool | None = None
     quantization: str | None = None
     cache: str | None = None
+    offload: str | None = None
     gpus: int | None = None
     parallel: Split | None = None
     power_limit_w: float | None = None

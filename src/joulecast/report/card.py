@@ -47,7 +47,7 @@ MADE_BY = "joulecast"
 _SETTINGS = (
     "model", "control", "lora", "lora_rank", "lora_fused", "gpu", "width", "height", "steps", "strength",
     "passes", "precision", "batch_size", "frames", "fps", "engine", "compile", "quantization", "cache",
-    GPU_COUNT, "parallel", "power_limit_w",
+    "offload", GPU_COUNT, "parallel", "power_limit_w",
 )  # fmt: skip
 _BOUNDARY = {
     "gross": "gross GPU energy: all that the board drew, idle power included",

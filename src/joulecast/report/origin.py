@@ -10,6 +10,7 @@ from joulecast.footprint.tables.row import GPU_COUNT, WHOLE, Row, words
 from joulecast.question.questions import SEPARATOR
 from joulecast.question.vocabulary import NOTHING, yes_or_no
 from joulecast.runs import is_invented
+from joulecast.runtime import MODEL_OFFLOAD, OFFLOAD
 
 OWN = "joulecast "  # how the source of a run that joulecast measured begins
 NOT_STATED = "not stated"
@@ -57,6 +58,7 @@ def runtime_of_row(row: Row) -> str:
     """How the model was executed, as far as a row states it, in words: ``sglang, fp8, 2 GPUs``."""
     told = [words(row, "engine") or "", "compiled" if is_compiled(row) else ""]
     told += [words(row, name) or "" for name in ("quantization", "cache")]
+    told += [f"{MODEL_OFFLOAD} offloading"] if _said(row, OFFLOAD) else []
     gpus, limit = row.get(GPU_COUNT, row.get("gpus")), row.get("power_limit_w")
     shared = words(row, "parallel")
     if not is_missing(gpus) and str(gpus) != "1":

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from joulecast.forecast.runtimes import ErrorHeldOut, KnownPart
 from joulecast.report.lines import paragraph, sentence, table
-from joulecast.runtime import CACHE, ENGINE, QUANTIZATION, SPLIT
+from joulecast.runtime import CACHE, ENGINE, OFFLOAD, QUANTIZATION, SPLIT
 from joulecast.units import counted
 
 _HEADINGS = {
     ENGINE: ("engine", "what runs the pipeline: --engine"),
     QUANTIZATION: ("quantization", "of the denoiser: --quantization"),
     CACHE: ("cache", "of denoising steps: --cache"),
+    OFFLOAD: ("offload", "of weights to the host's memory: --offload"),
     SPLIT: ("way", "how GPUs share the work: --parallel"),
 }
 

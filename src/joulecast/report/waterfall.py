@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 PART_COLOURS = {
     **dict(
-        zip(("arithmetic", "attention scores", "memory traffic", "static power"), PART_PALETTE, strict=False)
+        zip(
+            ("arithmetic", "attention scores", "memory traffic", "static power", "moving weights"),
+            PART_PALETTE,
+            strict=False,
+        )
     ),
     **dict(zip(("denoising", "text encoding", "decoding"), PART_PALETTE, strict=False)),
     "all smaller parts": GREY,

@@ -58,6 +58,7 @@ class MeasuredRun:
     compile: bool = False
     tf32: str = "default"
     cache: str = "none"
+    offload: str = "none"
     attention: str | None = None
     software: str | None = None
     assumptions: str | None = None
@@ -92,6 +93,7 @@ class MeasuredRun:
             self.compile,
             self.quantization,
             self.cache,
+            self.offload,
             self.gpu_count // ways.get(DATA, 1),
             parallel,
             self.power_limit_w,

@@ -22,7 +22,7 @@ from joulecast.plan.case import Case
 from joulecast.question.question import Question, ask
 from joulecast.question.questions import SEPARATOR
 from joulecast.report.decisions.rows import estimate_steps
-from joulecast.runtime import CACHE, DIFFUSERS, ENGINE, NONE, QUANTIZATION, parts
+from joulecast.runtime import CACHE, DIFFUSERS, ENGINE, NONE, OFFLOAD, QUANTIZATION, parts
 from joulecast.web import page_words
 
 GPU_COUNTS: Final = (1, 2, 4, 8)
@@ -191,6 +191,11 @@ def elsewhere(given: Mapping[str, object]) -> dict[str, object]:
 
 
 Change = tuple[str, str, str, dict[str, object]]
+_PLAINLY: Final = (
+    (QUANTIZATION, "not quantised"),
+    (CACHE, "no step is left out"),
+    (OFFLOAD, "all weights stay on the GPU"),
+)
 
 
 def _gpus(case: Case, asked: Question) -> Iterator[Change]:
@@ -213,7 +218,7 @@ def _runtimes(asked: Question) -> Iterator[Change]:
         "diffusers with torch.compile",
         {"engine": DIFFUSERS, "compile": True},
     )
-    for kind, plainly in ((QUANTIZATION, "not quantised"), (CACHE, "no step is left out")):
+    for kind, plainly in _PLAINLY:
         yield kind, NONE, plainly, {kind: NONE}
         for part in parts(kind).values():
             yield kind, part.name, part.title, {kind: part.name}

@@ -11,7 +11,7 @@ from joulecast.plan.problem import OBJECTIVES
 from joulecast.question.models import models
 from joulecast.report.validation.pictures import CHIP_COLOURS, CHIP_SHAPES
 from joulecast.report.validation.rows import CHIP_TITLES, HOLDOUT_TITLES
-from joulecast.runtime import CACHE, ENGINE, QUANTIZATION, parts
+from joulecast.runtime import CACHE, ENGINE, OFFLOAD, QUANTIZATION, parts
 from joulecast.web.asking import Defaults
 
 GPU, MODEL, REGION = "H100-SXM5-80GB", "flux.1-dev", "World"  # where a link says nothing
@@ -50,7 +50,7 @@ def choices(defaults: Defaults) -> dict[str, object]:
         ],
         "runtimes": {
             kind: [{"name": one.name, "title": one.title} for one in parts(kind).values()]
-            for kind in (ENGINE, QUANTIZATION, CACHE)
+            for kind in (ENGINE, QUANTIZATION, CACHE, OFFLOAD)
         },
         "precisions": list(PRECISIONS),
         "regions": [

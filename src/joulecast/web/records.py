@@ -51,6 +51,7 @@ class RuntimePart(msgspec.Struct):
     compile: bool
     quantization: str
     cache: str
+    offload: str
     gpus: int
     parallel: str
     power_limit_w: float | None

@@ -31,7 +31,7 @@ UNITS = {"energy_j": "J of one image or clip (1 kWh is 3,600,000 J)", "duration_
 REQUIRED = tuple(UNITS)
 # joules in the unit at the end of a column's name
 _JOULES_BY_ENDING = {"joules": 1.0, **{unit.casefold(): JOULES_IN[unit] for unit in ("Wh", "kWh", "kJ")}}
-EXECUTION = ("engine", "compile", "quantization", "cache", "power_limit_w")
+EXECUTION = ("engine", "compile", "quantization", "cache", "offload", "power_limit_w")
 SETTINGS = (
     "model",
     "size",

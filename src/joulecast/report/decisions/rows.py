@@ -11,14 +11,18 @@ import numpy as np
 from joulecast.footprint.grid.hours import TAIL, by_hour_of_day
 from joulecast.footprint.grid.reading import HourlySeries
 from joulecast.forecast.estimate import Estimate
+from joulecast.forecast.offloading import moving
 from joulecast.law.law import Breakdown, GpuColumns, LawInput
 from joulecast.plan.measures import QUALITY
 from joulecast.plan.problem import Array, Problem
 from joulecast.plan.solve import Plan
 from joulecast.plan.tradeoff import Outcome
 from joulecast.report.waterfall import Step, step, waterfall_steps
+from joulecast.runtime import NONE
 from joulecast.uncertainty import Interval
 from joulecast.units import counted
+
+MOVING_WEIGHTS = "moving_weights"  # the part of the energy that offloading takes
 
 ROLES = {"text_encoder": "text encoding", "denoiser": "denoising", "decoder": "decoding"}
 MOST_REGIONS = 7  # with a colour of their own; the rest are one
@@ -100,9 +104,15 @@ def estimate_steps(guess: Estimate) -> list[Step]:
 def _breakdown(guess: Estimate) -> Breakdown | None:
     """Where the law says that the joules of an estimate go."""
     question, workload, on = guess.question, guess.workload, GpuColumns.of(guess.gpu, 1)
-    return guess.law.breakdown(
-        LawInput(question.profile, workload.columns(), workload.precision, on, question.runtime)
-    )
+    asked = LawInput(question.profile, workload.columns(), workload.precision, on, question.runtime)
+    whole = guess.law.breakdown(asked)
+    if whole is None or question.runtime.offload == NONE:
+        return whole
+    moved = moving(asked, np.array([guess.idle_power_w]))
+    return {
+        name: {**parts, MOVING_WEIGHTS: moved.shares[name] * moved.gross_j.value}
+        for name, parts in whole.items()
+    }
 
 
 def pareto_points(

@@ -39,7 +39,7 @@ INFRASTRUCTURES = ("publicCloud", "privateCloud", "onPremise", "other")
 # largest relative error -> what the format calls it
 QUALITY = ((0.10, "high"), (0.25, "medium"), (0.50, "low"))
 # Columns of run tables that say in words how the model was executed, and words for nothing of note.
-EXECUTION = ("runtime", "engine", "quantization", "cache", "parallel", "attention")
+EXECUTION = ("runtime", "engine", "quantization", "cache", "offload", "parallel", "attention")
 USUAL = (None, "none")
 _DIFFUSERS = re.compile(r"\bdiffusers (\d[\w.+]*)")
 

@@ -152,6 +152,7 @@ export const PARTS = {
   "attention scores": 2,
   "memory traffic": 3,
   "static power": 4,
+  "moving weights": 5,
   "denoising": 1,
   "text encoding": 2,
   "decoding": 3,

@@ -10,6 +10,7 @@ const KINDS = {
   engine: "Engine",
   quantization: "Quantisation",
   cache: "Step cache",
+  offload: "Offloading",
   gpus: "GPUs that share it",
 };
 const FITS = { yes: "", perhaps: "may not fit", no: "does not fit", unknown: "memory not known" };

@@ -23,6 +23,7 @@ const OF_THE_MODEL = [
   "input_image",
   "quantization",
   "cache",
+  "offload",
   "parallel",
 ];
 const SIZES = {
@@ -130,6 +131,12 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
       hint: "Steps that change little are not computed again. The picture changes a little too.",
       options: [["none", "none"], ...choices.runtimes.cache.map((part) => [part.name, part.title])],
       changed: (value) => changed({ cache: value === "none" ? "" : value }, true),
+    }),
+    offload: select({
+      label: "Offloading",
+      hint: "Weights wait in the computer's memory: less memory of the GPU, and time to move them.",
+      options: [["none", "none"], ...choices.runtimes.offload.map((part) => [part.name, part.title])],
+      changed: (value) => changed({ offload: value === "none" ? "" : value }, true),
     }),
     side: slider({
       label: "Longer side",
@@ -290,10 +297,11 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
       parts.engine.node,
       parts.compile.node,
       more(
-        "Quantisation, cache, several GPUs",
+        "Quantisation, cache, offloading, several GPUs",
         parts.precision.node,
         parts.quantization.node,
         parts.cache.node,
+        parts.offload.node,
         parts.gpus.node,
       ),
     ),
@@ -367,6 +375,7 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
       parts.compile.set((values.compile ?? String(runtime?.compile ?? false)) === "true");
       parts.quantization.set(values.quantization ?? runtime?.quantization ?? "none");
       parts.cache.set(values.cache ?? runtime?.cache ?? "none");
+      parts.offload.set(values.offload ?? runtime?.offload ?? "none");
       parts.gpus.set(values.gpus ?? runtime?.gpus ?? 1);
       parts.boundary.set(values.boundary ?? "gross");
       parts.power_limit_w.set(values.power_limit_w);
