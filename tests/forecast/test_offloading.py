@@ -23,6 +23,7 @@ from joulecast.plan.tradeoff import possible_outcomes
 from joulecast.plan.whatif import what_if
 from joulecast.question.gpus import gpu
 from joulecast.report.decisions.rows import estimate_steps
+from joulecast.report.decisions.what_if_text import ADDED, notes
 from joulecast.runs import packaged_runs
 from joulecast.runtime import MODEL_OFFLOAD, REFERENCE, Runtime
 
@@ -197,11 +198,9 @@ def test_what_waits_for_its_turn_stays_on_the_gpu() -> None:
 
 def test_what_if_knows_no_error_of_it() -> None:
     """Pairs of runs tell how sure a ratio is, and none has offloading."""
-    change = what_if({"model": "sdxl", "gpu": "L4"}, {"offload": "model"})
-    energy = change.deltas[0]
+    change = what_if({"model": "sdxl", "gpu": "L4"}, {"offload": "model", "steps": 20})
     assert change.basis.kinds is None
-    assert energy.ratio.low < 1 < energy.ratio.value < energy.ratio.high
-    (key,) = change.keys
+    key, *_ = change.keys
     assert (key.key, key.before, key.after) == ("offload", "none", "model")
     more = what_if({"model": "sdxl", "gpu": "L4", "offload": "model"}, {"steps": 20})
     assert more.basis.kinds is None
@@ -225,3 +224,22 @@ def test_commands_tell_it(run: Command) -> None:
     assert "offload" in told.out
     refused = run("estimate", "sdxl", "--gpu", "L4", "--offload", "modle")
     assert (refused.status, "did you mean model" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize(("before", "change"), [("none", "model"), ("model", "none")])
+def test_a_change_of_offloading_alone_is_what_is_added(before: str, change: str) -> None:
+    """The law's error is the same on both sides; what moves has a range of its own, and never saves."""
+    asked = {"model": "flux.1-dev", "gpu": "RTX A6000"}
+    found = joulecast.what_if({**asked, "offload": before}, {"offload": change})
+    none, model = (joulecast.estimate("flux.1-dev", "RTX A6000", offload=way) for way in ("none", "model"))
+    sign = 1 if change == "model" else -1
+    for delta, less, more in zip(
+        found.deltas, (none.energy, none.duration), (model.energy, model.duration), strict=True
+    ):
+        ends = sorted(sign * (getattr(more, end) - getattr(less, end)) for end in ("low", "high"))
+        assert (delta.difference.low, delta.difference.high) == pytest.approx(ends)
+        assert delta.difference.value == pytest.approx(sign * (more.value - less.value))
+        assert (delta.ratio.low > 1) if sign == 1 else (delta.ratio.high < 1)
+    assert notes(found) == (ADDED,)
+    more_steps = joulecast.what_if({**asked, "offload": before}, {"offload": change, "steps": 20})
+    assert not more_steps.basis.is_added

@@ -22,6 +22,7 @@ from joulecast.forecast.estimate import Estimate, estimate_of
 from joulecast.hardware import CATALOGUE
 from joulecast.law.load import law_names, load_law
 from joulecast.plan.case import Case, changed_keys
+from joulecast.plan.pairs_of_ends import Ends, added, linked, product, shared
 from joulecast.plan.ratio import Facts, RatioError, known_ratio_error, lesser
 from joulecast.plan.tradeoff import Given, rates
 from joulecast.presented import Presented
@@ -65,6 +66,7 @@ class Basis:
     energy: RatioError | None
     duration: RatioError | None
     intensities: tuple[str, str] | None = None
+    is_added: bool = False
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,7 +103,7 @@ def what_if(setting: Given, change: Mapping[str, object]) -> WhatIf:
     if before.guess.output != after.guess.output:
         raise InputError("an image and a clip are two things, not a change: keep to models of one of them")
     basis = _basis(before.guess, after.guess)
-    pair = _Pair(before, after, basis.energy, basis.duration)
+    pair = _Pair(before, after, basis)
     deltas = [pair.energy(), pair.latency(), *pair.of_video()]
     if before.place is not None and after.place is not None:
         basis = replace(basis, intensities=_two_intensities(before.place.site, after.place.site))
@@ -184,21 +186,25 @@ class _Side:
 
 
 class _Pair:
-    """Two sides, with the law's error on their ratios: None where it is not known."""
+    """Two sides, with where the range of their change comes from."""
 
-    def __init__(
-        self, before: _Side, after: _Side, energy: RatioError | None, seconds: RatioError | None
-    ) -> None:
-        self.before, self.after = before, after
-        self.energy_error, self.seconds_error = energy, seconds
+    def __init__(self, before: _Side, after: _Side, basis: Basis) -> None:
+        self.before, self.after, self.basis = before, after, basis
 
     def energy(self) -> Delta:
-        before, after = self.before.guess.energy, self.after.guess.energy
-        return _delta("energy_j", before, after, _linked(before, after, self.energy_error))
+        return _delta("energy_j", self.before.guess.energy, self.after.guess.energy, self._energies())
 
     def latency(self) -> Delta:
-        before, after = self.before.guess.duration, self.after.guess.duration
-        return _delta("latency_s", before, after, _linked(before, after, self.seconds_error))
+        return _delta("latency_s", self.before.guess.duration, self.after.guess.duration, self._durations())
+
+    def _energies(self) -> Ends:
+        return self._ends(self.before.guess.energy, self.after.guess.energy, self.basis.energy)
+
+    def _durations(self) -> Ends:
+        return self._ends(self.before.guess.duration, self.after.guess.duration, self.basis.duration)
+
+    def _ends(self, before: Interval, after: Interval, error: RatioError | None) -> Ends:
+        return added(before, after) if self.basis.is_added else linked(before, after, error)
 
     def of_video(self) -> list[Delta]:
         """The length of a clip and the energy of a second of it; none of an image, or of an unknown rate."""
@@ -206,15 +212,12 @@ class _Pair:
         if before.clip_s is None or after.clip_s is None:
             return []
         length, longer = Interval.exact(before.clip_s), Interval.exact(after.clip_s)
-        ends = [
-            (x / before.clip_s, y / after.clip_s)
-            for x, y in _linked(before.energy, after.energy, self.energy_error)
-        ]
+        ends = [(x / before.clip_s, y / after.clip_s) for x, y in self._energies()]
         per_s = _delta(
             "energy_per_second_of_video_j", before.energy / before.clip_s, after.energy / after.clip_s, ends
         )
         return [
-            _delta("clip_s", length, longer, _shared(length, longer, same=False)),
+            _delta("clip_s", length, longer, shared(length, longer, same=False)),
             # Times one number, which leaves exact what is.
             replace(per_s, ratio=self.energy().ratio * (before.clip_s / after.clip_s)),
         ]
@@ -222,15 +225,15 @@ class _Pair:
     def carbon(self, before: _Place, after: _Place) -> Delta:
         """Carbon is energy x overhead x intensity + time x what a GPU-second of the hardware is."""
         same_overhead = before.shares(after, "host_overhead", "pue", "transmission_loss")
-        overhead = _shared(before.overhead, after.overhead, same_overhead)
-        grid = _shared(before.intensity, after.intensity, before.shares(after, "grid"))
+        overhead = shared(before.overhead, after.overhead, same_overhead)
+        grid = shared(before.intensity, after.intensity, before.shares(after, "grid"))
         same_gpu = self.before.guess.gpu.name == self.after.guess.gpu.name
-        hardware = _shared(
+        hardware = shared(
             before.carbon_per_s,
             after.carbon_per_s,
             same_gpu and before.shares(after, "life", "utilisation"),
         )
-        per_joule = _product(overhead, grid, JOULES_PER_KILOWATT_HOUR)
+        per_joule = product(overhead, grid, JOULES_PER_KILOWATT_HOUR)
         grams = self._joined(per_joule, hardware)
         return _delta("carbon_g", before.footprint.carbon.amount, after.footprint.carbon.amount, grams)
 
@@ -238,12 +241,12 @@ class _Pair:
         """Cost is energy x overhead x price of a kWh, or time x price of a GPU-hour."""
         same = before.shares(after, "price")
         kwh, hour = (
-            _shared(before.price(name), after.price(name), same)
+            shared(before.price(name), after.price(name), same)
             for name in ("price_per_kwh", "price_per_gpu_hour")
         )
-        overhead = _shared(before.facility, after.facility, before.shares(after, "host_overhead", "pue"))
-        per_joule = _product(overhead, kwh, JOULES_PER_KILOWATT_HOUR)
-        per_second = _product([(1.0, 1.0)], hour, SECONDS_PER_HOUR)
+        overhead = shared(before.facility, after.facility, before.shares(after, "host_overhead", "pue"))
+        per_joule = product(overhead, kwh, JOULES_PER_KILOWATT_HOUR)
+        per_second = product([(1.0, 1.0)], hour, SECONDS_PER_HOUR)
         return _delta("cost", before.money, after.money, self._joined(per_joule, per_second))
 
     def _joined(self, per_j: Ends, per_s: Ends) -> Ends:
@@ -251,46 +254,12 @@ class _Pair:
 
         The sum is linear, and its ratio linear-fractional, in each of them alone: the extremes are there.
         """
-        energy = _linked(self.before.guess.energy, self.after.guess.energy, self.energy_error)
-        time = [
-            (self.before.gpu_seconds(x), self.after.gpu_seconds(y))
-            for x, y in _linked(self.before.guess.duration, self.after.guess.duration, self.seconds_error)
-        ]
+        energy = self._energies()
+        time = [(self.before.gpu_seconds(x), self.after.gpu_seconds(y)) for x, y in self._durations()]
         return [
             (e[0] * j[0] + t[0] * s[0], e[1] * j[1] + t[1] * s[1])
             for e, j, t, s in itertools.product(energy, per_j, time, per_s)
         ]
-
-
-# Pairs of (before, after): the central one first, then the ends that may occur together.
-Ends = list[tuple[float, float]]
-
-
-def _linked(before: Interval, after: Interval, error: RatioError | None) -> Ends:
-    """Ends of two predictions whose ratio is known to `error`; independent where that is None.
-
-    The ratio is never less sure than that of two independent predictions.
-    """
-    if error is None or not math.isfinite(before.high * after.high):
-        return _shared(before, after, same=False)
-    central = after.value / before.value
-    least = max(central / error.factor, after.low / before.high)
-    most = min(central * error.factor, after.high / before.low)
-    factors = (1.0,) if error.factor == 1 else (1.0, least / central, most / central)
-    ends = dict.fromkeys((before.value, before.low, before.high))
-    return [(x, x * central * factor) for x in ends for factor in factors]
-
-
-def _shared(before: Interval, after: Interval, same: bool) -> Ends:
-    """Ends of a factor before and after: one number where it is the same, else two."""
-    ends_before, ends_after = ((i.value, i.low, i.high) for i in (before, after))
-    if same:
-        return list(dict.fromkeys(zip(ends_before, ends_after, strict=True)))
-    return list(dict.fromkeys(itertools.product(ends_before, ends_after)))
-
-
-def _product(a: Ends, b: Ends, divisor: float) -> Ends:
-    return [(x[0] * y[0] / divisor, x[1] * y[1] / divisor) for x, y in itertools.product(a, b)]
 
 
 def _delta(measure: str, before: Interval, after: Interval, ends: Ends) -> Delta:
@@ -313,6 +282,8 @@ def _delta(measure: str, before: Interval, after: Interval, ends: Ends) -> Delta
 
 def _basis(before: Estimate, after: Estimate) -> Basis:
     """The law's error on the ratios of energy and of time, as far as held-out pairs of runs tell it."""
+    if _is_moved_alone(before, after):
+        return Basis((), RatioError(0.0), RatioError(0.0), is_added=True)
     kinds = _kinds(before, after)
     if kinds is not None and not kinds:
         return Basis(kinds, RatioError(0.0), RatioError(0.0))
@@ -340,12 +311,24 @@ def _is_packaged(before: Estimate, after: Estimate) -> bool:
 
 def _kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
     """What of KINDS differs; None where something else does, of which no pair of runs tells."""
+    kinds = _other_kinds(before, after)
+    is_moved = before.runtime.offload != after.runtime.offload or (kinds and before.runtime.offload != NONE)
+    return None if is_moved else kinds
+
+
+def _other_kinds(before: Estimate, after: Estimate) -> tuple[str, ...] | None:
+    """The same, whether or not weights are moved."""
     kinds = _facts(before).differing(_facts(after))
     has_other_text = before.text_tokens != after.text_tokens and "model" not in kinds
     has_others_beside = before.question.work.additions != after.question.work.additions
-    is_moved = before.runtime.offload != after.runtime.offload or (kinds and before.runtime.offload != NONE)
-    is_told = not (has_other_text or has_others_beside or is_moved)
+    is_told = not (has_other_text or has_others_beside)
     return kinds if is_told and before.law.name == after.law.name else None
+
+
+def _is_moved_alone(before: Estimate, after: Estimate) -> bool:
+    """Whether weights are moved on one side, and all else is the same."""
+    one_side = (before.runtime.offload == NONE) != (after.runtime.offload == NONE)
+    return one_side and _other_kinds(before, after) == ()
 
 
 def _facts(guess: Estimate) -> Facts:

@@ -22,6 +22,7 @@ SHARED = (
     "the range of a change cannot be worked out from the ranges of before and after."
 )
 SAME_WORKLOAD = "the same workload on the same GPU: its energy and time are one number each"
+ADDED = "one is the other and the moving of weights, whose range alone is that of the change"
 TAKEN_AS_INDEPENDENT = (
     "too few pairs of runs that the law had not seen tell its error on such a change; the errors before and "
     "after were taken as independent, so the range is wider than it need be"
@@ -99,7 +100,9 @@ def described(found: WhatIf) -> str:
 def notes(found: WhatIf) -> tuple[str, ...]:
     """Where the ranges of a change come from."""
     basis = found.basis
-    if basis.kinds == ():
+    if basis.is_added:
+        told = [ADDED]
+    elif basis.kinds == ():
         told = [SAME_WORKLOAD]
     else:
         errors = {"energy": ("energy_j", basis.energy), "time": ("latency_s", basis.duration)}
