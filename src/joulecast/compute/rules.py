@@ -312,7 +312,9 @@ class PipelineRules:
             self.pipeline,
             self.with_runs,
         )
-        return probe.rule, probe.lengths()
+        lengths = probe.lengths()
+        self.with_runs |= probe.in_pieces
+        return probe.rule, lengths
 
     def _denoiser_offset(self) -> int:
         known = self.denoiser in self.calls.text_place
