@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joulecast.compute.evaluation import Polynomials
-from joulecast.compute.loops import EVERY_LENGTH, SCANNED
+from joulecast.compute.loops import EVERY_LENGTH, SCANNED, Lengths
 from joulecast.compute.operator_runs import merged
 from joulecast.compute.operators import BATCHED, ONCE, CallGroup, OperatorTable
 from joulecast.compute.pieces import pieces_of
@@ -45,6 +45,10 @@ def decoder(batch: int, frames: int, height: int, width: int, *, most: int, time
     return (*out, operator("cat", 0, 2 * pictures * area))
 
 
+def scanned(most: int, times: int) -> dict[int, tuple[Operator, ...]]:
+    return {n: merged(decoder(1, n, 4, 5, most=most, times=times)) for n in SCANNED}
+
+
 def transformer(batch: int, frames: int, height: int, width: int) -> tuple[Operator, ...]:
     """Attends to each video on its own, in two layers."""
     tokens, out = frames * height * width, []
@@ -74,7 +78,7 @@ def really(operators: tuple[Operator, ...]) -> list[float]:
 
 @pytest.mark.parametrize(("most", "times"), [(8, 1), (8, 3), (8, 6), (5, 2)])
 def test_pieces_of_all_videos_are_exact_at_numbers_never_traced(most: int, times: int) -> None:
-    lengths = pieces_of({n: decoder(1, n, 4, 5, most=most, times=times) for n in SCANNED})
+    lengths = pieces_of(scanned(most, times))
     assert lengths is not None
     assert all(some.pieces for some in lengths)
     traces = [
@@ -94,21 +98,23 @@ def test_pieces_of_all_videos_are_exact_at_numbers_never_traced(most: int, times
 
 def test_so_many_videos_of_one_frame_are_traced_that_pieces_are_told() -> None:
     assert {batch for batch, *_ in MANY} == {9, 12}
-    lengths = pieces_of({n: decoder(1, n, 4, 5, most=8, times=1) for n in SCANNED})
-    assert lengths is not None
+    lengths = (
+        Lengths({"frames<": 2}, (1,), pieces=("pictures/8",)),
+        Lengths({}, (2, 9), pieces=("pictures/8",)),
+    )
     assert {sample[0] for sample in with_frames(POINTS, [lengths])} >= {9, 12}
     assert not {9, 12} & {sample[0] for sample in with_frames(POINTS, [EVERY_LENGTH])}
 
 
 def test_the_smallest_pieces_that_could_be_are_taken() -> None:
-    lengths = pieces_of({n: decoder(1, n, 4, 5, most=8, times=3) for n in SCANNED})
+    lengths = pieces_of(scanned(8, 3))
     assert lengths is not None
     assert lengths[-1].pieces == ("3pictures/8",)
 
 
 @pytest.mark.parametrize("launches", [lambda n: n * n, lambda n: 1 + (n > 7) + 5 * (n > 11)])
 def test_other_numbers_of_launches_are_no_pieces(launches: Any) -> None:
-    assert pieces_of({n: [operator("clone", 0, 4)] * launches(n) for n in SCANNED}) is None
+    assert pieces_of({n: merged([operator("clone", 0, 4)] * launches(n)) for n in SCANNED}) is None
 
 
 def test_rounds_of_one_video_are_exact_at_numbers_never_traced() -> None:

@@ -153,9 +153,14 @@ class FrameProbe:
         lengths: dict[str, Sequence[Lengths]] = {}
         for name, by_steps in found.items():
             explained = EVERY_LENGTH if self.roles[name] == TEXT_ENCODER else lengths_of(by_steps)
-            if explained is None and (explained := pieces_of(by_steps)) is not None:
+            explained = explained or pieces_of(by_steps)
+            if explained is None and (explained := pieces_of(_merged(by_steps))) is not None:
                 self.in_pieces.add(name)
             if explained is None:
                 raise TraceError(f"{name} runs other operators for more frames, in no loop that was found")
             lengths[name] = explained
         return lengths
+
+
+def _merged(by_steps: Mapping[int, Sequence[Operator]]) -> dict[int, tuple[Operator, ...]]:
+    return {steps: merged(operators) for steps, operators in by_steps.items()}

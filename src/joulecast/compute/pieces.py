@@ -11,19 +11,17 @@ from collections.abc import Mapping, Sequence
 
 from joulecast.compute.exact_fit import Point, value_at
 from joulecast.compute.loops import FRAMES, SCANNED, Kinds, Lengths, before
-from joulecast.compute.operator_runs import merged
 from joulecast.compute.polynomial import PICTURES
 from joulecast.compute.tracer import Operator
 
 LARGEST_PIECE = 16  # pictures: so few that a second piece begins among the numbers that are looked at
 FEWEST_ALIKE = 12  # numbers of frames at which a component runs alike
-EVERY = 3  # of these that profiles are made from
+SAMPLES, UNSEEN = slice(0, 10, 3), slice(10, None, 4)  # of these, to make profiles from and to check with
 
 
-def pieces_of(found: Mapping[int, Sequence[Operator]]) -> tuple[Lengths, ...] | None:
-    """How a component that cuts its work in pieces runs, by its operators at the numbers of frames `SCANNED`
-    of one video; None where pieces do not explain them."""
-    runs = {frames: merged(operators) for frames, operators in found.items()}
+def pieces_of(runs: Mapping[int, Sequence[Operator]]) -> tuple[Lengths, ...] | None:
+    """How a component that cuts its work in pieces runs, by its operators, each piece's one with that of the
+    others, at the numbers of frames `SCANNED` of one video; None where pieces do not explain them."""
     kinds: Mapping[int, Kinds] = {n: [o.kind for o in operators] for n, operators in runs.items()}
     last = SCANNED[-1]
     alike = [n for n in SCANNED if all(kinds[m] == kinds[last] for m in range(n, last + 1))]
@@ -38,7 +36,7 @@ def pieces_of(found: Mapping[int, Sequence[Operator]]) -> tuple[Lengths, ...] | 
             if piece is None:
                 return None
             pieces[piece] = None
-    some = Lengths({}, tuple(alike[::EVERY]), tuple(alike[-EVERY + 1 :]), pieces=tuple(pieces))
+    some = Lengths({}, tuple(alike[SAMPLES]), tuple(alike[UNSEEN]), pieces=tuple(pieces))
     return (*(one._replace(pieces=some.pieces) for one in before(kinds, alike[0])), some)
 
 

@@ -60,7 +60,7 @@ def with_frames(
         numbers = sorted({(some.unseen or some.samples)[-1] for some in ways})
         turns = range(max(len(points), len(numbers)))
         return [(*points[i % len(points)], numbers[i % len(numbers)]) for i in turns]
-    if any(some.pieces for some in ways):
+    if any(some.pieces and some.condition for some in ways):
         points = [*points, *MANY]
     chosen = sorted({some.samples for some in ways})
     return _anchors(points, chosen) + [

@@ -81,10 +81,10 @@ class Samples:
         if self.rules.frames is not None:
             self.parted |= {name for name in traces if self._parts_large_batches(traces[name], own[name])}
             self.parted_alone |= {name for name in traces if self._parts_one(name, traces[name], own[name])}
-        own |= {name: _of_one_image(own[name]) for name in self.parted}
+        self._leave_out_parts(own)
         if any(not sequences(own[name]) <= sequences(traces[name]) for name in self.rules.roles):
             own = self._own(native, grid)
-            own |= {name: _of_one_image(own[name]) for name in self.parted}
+            self._leave_out_parts(own)
         for name, found in self._own_frames(native).items():
             if self.rules.roles[name] == DENOISER and not sequences(found) <= sequences(traces[name]):
                 own[name] += found
@@ -95,6 +95,15 @@ class Samples:
             more = self.at(points)
             traces |= {name: more[name] for name in dependent}
         return traces
+
+    def _leave_out_parts(self, own: dict[str, list[Trace]]) -> None:
+        """Leave out traces of work in parts that nothing is solved from: of several videos, and of a whole
+        clip, whose parts change with its frames."""
+        for name in self.parted:
+            own[name] = _of_one_image(own[name])
+        for name in self.parted_alone:
+            if any(some.pieces for some in self.rules.lengths[name]):
+                own[name] = []
 
     def _without_rounds(self, traces: dict[str, list[Trace]]) -> list[str]:
         """Components whose operators depend on the number of images, in no rounds of one.
