@@ -248,6 +248,9 @@ def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
     if one_by_one or profile.name in FRAMES_IN_A_BATCH:
         point = dataclasses.replace(point, batch=min(point.batch, 2))
     notes = " ".join(profile.notes)
+    largest = None if profile.frames is None else profile.frames.largest
+    if largest is not None and point.frames is not None:
+        point = dataclasses.replace(point, frames=min(point.frames, largest - point.batch))
     if profile.name in CLIPS_IN_PARTS and point.height is not None:
         sides = dict(SMALL_SIDES)
         point = dataclasses.replace(point, height=sides[point.height], width=sides[point.width])
@@ -338,7 +341,12 @@ def traced_costs(calls: list[Call]) -> dict[str, Costs]:
         kinds = out.setdefault(call.component, {})
         for o in call.operators:
             old = kinds.get(o.kind, (0, 0, 0, 0))
-            kinds[o.kind] = (old[0] + 1, old[1] + o.flop, old[2] + o.bytes_read, old[3] + o.bytes_written)
+            kinds[o.kind] = (
+                old[0] + o.launches,
+                old[1] + o.flop,
+                old[2] + o.bytes_read,
+                old[3] + o.bytes_written,
+            )
     return out
 
 

@@ -28,7 +28,7 @@ NO_MODULES = (
     "tokenizer",
 )  # components that turn inputs into tensors on the processor, or tell what is called
 CATALOGUE = {
-    "auraflow-v0.3", "bria-3.2", "chroma1-hd", "cogvideox-2b", "cogvideox-5b",
+    "animatediff-v1-5-3", "auraflow-v0.3", "bria-3.2", "chroma1-hd", "cogvideox-2b", "cogvideox-5b",
     "cogvideox1.5-5b",
     "cogview3-plus-3b", "cogview4-6b", "flux.1-canny-dev", "flux.1-dev", "flux.1-fill-dev",
     "flux.1-kontext-dev", "flux.1-krea-dev", "flux.1-schnell", "flux.2-dev",
