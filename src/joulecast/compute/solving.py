@@ -234,7 +234,7 @@ def _table(
 ) -> OperatorTable:
     """Gather solved groups; groups of one kind with equal polynomials in all costs are merged already."""
     found = dict.fromkeys(m for _, _, costs in rows for cost in costs[1:] for m in cost)
-    monomials = tuple(found | dict.fromkeys(m for _, _, costs in rows for m in costs[0])) or (ONE,)
+    monomials = tuple(found | dict.fromkeys((*(m for _, _, costs in rows for m in costs[0]), ONE)))
     place = {monomial: index for index, monomial in enumerate(monomials)}
     matrices = np.zeros((4, len(monomials), len(rows)))
     for column, (_, count, costs) in enumerate(rows):
