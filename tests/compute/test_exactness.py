@@ -251,7 +251,7 @@ def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
     largest = None if profile.frames is None else profile.frames.largest
     if largest is not None and point.frames is not None:
         point = dataclasses.replace(point, frames=min(point.frames, largest - point.batch))
-    if profile.name in CLIPS_IN_PARTS and point.height is not None:
+    if profile.name in CLIPS_IN_PARTS and point.height is not None and point.width is not None:
         sides = dict(SMALL_SIDES)
         point = dataclasses.replace(point, height=sides[point.height], width=sides[point.width])
     layouts_differ = "with guidance" in notes or profile.name in FRAMES_IN_A_BATCH
