@@ -37,6 +37,15 @@ def test_two_operators_in_turn_are_two() -> None:
     assert found[1].bytes_read == 3 * COPY.bytes_read
 
 
+def test_the_last_of_a_run_may_begin_two_in_turn() -> None:
+    norm = Operator("native_group_norm", MEMORY, "half", 0, 6, 6)
+    found = merged([PRODUCT, COPY, COPY, norm, COPY, norm, COPY, norm, PRODUCT])
+    assert [(operator.name, operator.launches) for operator in found] == [
+        ("mm", 1), ("clone", 1), ("clone", 3), ("native_group_norm", 3), ("mm", 1),
+    ]  # fmt: skip
+    assert [o.launches for o in merged([COPY, COPY, norm, PRODUCT])] == [2, 1, 1]
+
+
 @pytest.mark.parametrize("rounds", [2, 3, 7])
 def test_spans_of_a_run_are_those_of_its_last_round(rounds: int) -> None:
     """A mask is made, each round makes a number and copies it there, and a product takes the mask."""

@@ -39,6 +39,8 @@ def at(monomial: str, point: Point) -> int:
         ("height/2*width/16^4", (("height", 2, 1), ("width", 16, 4))),
         ("width/128", (("width", 128, 1),)),
         ("height/1", (("height", 1, 1),)),
+        ("pictures/8", (("pictures", 8, 1),)),
+        ("height*3pictures/8", (("height", 1, 1), ("3pictures", 8, 1))),
     ],
 )
 def test_monomials_are_read(text: str, factors: tuple[tuple[str, int, int], ...]) -> None:
@@ -69,6 +71,11 @@ def test_monomials_are_read(text: str, factors: tuple[tuple[str, int, int], ...]
         "height/2/2",
         "height^2/2",
         "3*batch",
+        "3batch",
+        "pictures",
+        "3pictures",
+        "03pictures/8",
+        "1000pictures/8",
         "batch+text",
         "__import__('os')",
         "batch" * 100_000,
@@ -121,6 +128,14 @@ def test_evaluation_equals_integers(monomials: list[str], workloads: list[Point]
     assert values.shape == (len(workloads), len(monomials))
     for row, point in enumerate(workloads):
         assert [int(value) for value in values[row]] == [at(monomial, point) for monomial in monomials]
+
+
+def test_pieces_are_of_the_frames_of_all_videos() -> None:
+    """2, 9 and 16 frames of 3 videos, by eights: one for each, and three."""
+    values = evaluate_monomials(
+        ["pictures/8", "3pictures/8"], {"batch": np.full(3, 3), "frames": np.array([2, 9, 16])}
+    )
+    assert values.tolist() == [[1, 3], [4, 11], [6, 18]]
 
 
 def test_evaluation_by_hand() -> None:

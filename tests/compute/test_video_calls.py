@@ -15,6 +15,7 @@ from tiny_videos import VIDEOS
 from joulecast.architecture.pipeline_config import read_pipeline_folder
 from joulecast.compute.arguments import Request
 from joulecast.compute.capture import Call, PipelineCapture
+from joulecast.compute.joined_calls import in_several_calls
 from joulecast.compute.operator_runs import with_runs
 from joulecast.compute.texts import TextProbe
 
@@ -73,3 +74,17 @@ def test_a_template_that_is_dropped_is_longer_than_the_text(tmp_path: Path) -> N
         lengths.append(next(c.shapes[1][1] for c in calls if c.component == "transformer"))
     assert lengths[1] - lengths[0] == 160 - 64
     assert lengths[0] > 0
+
+
+def test_a_decoder_of_sixteen_frames_at_a_time_is_one_call(tmp_path: Path) -> None:
+    """As of AnimateDiff: two videos of 19 frames are decoded in three calls, the last of six."""
+    capture = captured("animatediff", tmp_path)
+    clip = Request(width=64, height=64, frames=19, batch=2)
+    apart = [c.shapes[0][0] for c in capture.run(clip) if c.component == "vae"]
+    assert apart == [16, 16, 6]
+    asked = Request(width=64, height=64, frames=16)
+    capture.in_several_calls = in_several_calls(lambda **more: capture.run(replace(asked, **more)), 16)
+    assert capture.in_several_calls == {"vae"}
+    (decoded,) = (c for c in capture.run(clip) if c.component == "vae")
+    assert (decoded.shapes[0][0], decoded.output[0]) == (38, 38)
+    assert {o.launches for o in decoded.operators} == {3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiny import CLIP, CLIP_TOKENIZER, EULER_FLOW, GEMMA, QWEN_VL, T5, UNBOUNDED_TOKENIZER, Component
+from tiny import CLIP, CLIP_TOKENIZER, EULER_FLOW, GEMMA, QWEN_VL, T5, UNBOUNDED_TOKENIZER, VAE_8, Component
 
 # Guided by a component, and by passes apart; masks that are no whole numbers, an image that is zeros, and a
 # decoder that fills a mask row by row.
@@ -119,8 +119,30 @@ KANDINSKY5: dict[str, Component] = {
         {"latent_channels": 4, "block_out_channels": [32, 32, 32, 32], "layers_per_block": 1},
     ),
 }
+# Decodes sixteen frames at a time, and makes no clip of more than 32.
+ANIMATEDIFF: dict[str, Component] = {
+    "scheduler": ("DDIMScheduler", {"beta_schedule": "linear", "clip_sample": False}),
+    "text_encoder": ("CLIPTextModel", CLIP),
+    "tokenizer": CLIP_TOKENIZER,
+    "unet": (
+        "UNetMotionModel",
+        {
+            "sample_size": 8,
+            "block_out_channels": [32, 64],
+            "down_block_types": ["CrossAttnDownBlockMotion", "DownBlockMotion"],
+            "up_block_types": ["UpBlockMotion", "CrossAttnUpBlockMotion"],
+            "layers_per_block": 1,
+            "cross_attention_dim": 32,
+            "num_attention_heads": 2,
+            "motion_num_attention_heads": 2,
+            "use_motion_mid_block": False,
+        },
+    ),
+    "vae": ("AutoencoderKL", VAE_8),
+}
 VIDEOS: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "hunyuanvideo-1.5": ("HunyuanVideo15Pipeline", HUNYUAN_15, {}),
     "ltx-2": ("LTX2Pipeline", LTX2, {}),
+    "animatediff": ("AnimateDiffPipeline", ANIMATEDIFF, {}),
     "kandinsky5": ("Kandinsky5T2VPipeline", KANDINSKY5, {}),
 }

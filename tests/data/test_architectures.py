@@ -30,7 +30,7 @@ NO_MODULES = (
     "tokenizer",
 )  # components that turn inputs into tensors on the processor, or tell what is called
 CATALOGUE = {
-    "auraflow-v0.3", "bria-3.2", "chroma1-hd", "cogvideox-2b", "cogvideox-5b",
+    "animatediff-v1-5-3", "auraflow-v0.3", "bria-3.2", "chroma1-hd", "cogvideox-2b", "cogvideox-5b",
     "cogvideox1.5-5b",
     "cogview3-plus-3b", "cogview4-6b", "flux.1-canny-dev", "flux.1-dev", "flux.1-fill-dev",
     "flux.1-kontext-dev", "flux.1-krea-dev", "flux.1-schnell", "flux.2-dev",
@@ -38,7 +38,8 @@ CATALOGUE = {
     "hunyuanvideo", "hunyuanvideo-1.5-480p-t2v", "hunyuanvideo-1.5-720p-t2v",
     "krea-2-raw", "krea-2-turbo", "lcm-dreamshaper-v7", "lcm-sdxl",
     "ltx-video-13b", "ltx-video-13b-distilled", "ltx-video-2b", "ltx-video-2b-0.9.5",
-    "lumina-image-2.0", "modelscope-t2v-1.7b", "ovis-image-7b", "pixart-alpha", "pixart-sigma",
+    "lumina-image-2.0", "mochi-1-preview", "modelscope-t2v-1.7b", "ovis-image-7b", "pixart-alpha",
+    "pixart-sigma",
     "playground-v2.5", "qwen-image", "qwen-image-2512", "qwen-image-edit", "qwen-image-edit-2509",
     "qwen-image-edit-2511", "sana-0.6b", "sana-0.6b-512", "sana-1.6b",
     "sana-sprint-0.6b", "sana-sprint-1.6b", "sana-video-2b-480p", "sana1.5-1.6b", "sana1.5-4.8b",

@@ -15,15 +15,16 @@ from joulecast.errors import TraceError
 
 
 class Fold(NamedTuple):
-    """Frames given as a batch: `images` for a video of so many `frames`, `rise` more for `A_FEW` more."""
+    """Frames given as a batch: `images` for a video of so many `frames`, `rise` more for so many `more`."""
 
     frames: int
     images: int
     rise: int
+    more: int
 
     def videos(self, batch: int, frames: int) -> int:
         """The videos in a batch, where each is of so many frames."""
-        each = self.images + self.rise * (frames - self.frames) // A_FEW
+        each = self.images + self.rise * (frames - self.frames) // self.more
         if batch % each:
             raise TraceError(f"a batch of {batch} is no whole number of videos, each of {each} frames")
         return batch // each
@@ -68,17 +69,26 @@ class Batches:
         """Which components are given the frames of a video as a batch, and how many it then has of each."""
         if self.few_frames is None:
             return
-        few, many = (self.run(frames=self.few_frames + more) for more in (0, A_FEW))
+        few, (more, many) = self.run(), self._for_more_frames(self.few_frames)
         if [call.component for call in few] != [call.component for call in many]:
             raise TraceError(f"{self.pipeline} makes more calls for more frames")
         batches = [
             (call.component, self.of(call), self.of(later)) for call, later in zip(few, many, strict=True)
         ]
         self.folded = {
-            name: Fold(self.few_frames, before, after - before)
+            name: Fold(self.few_frames, before, after - before, more)
             for name, before, after in batches
             if after != before
         }
+
+    def _for_more_frames(self, few: int) -> tuple[int, list[Call]]:
+        """How many more frames than a few are made, and the calls for them."""
+        for more in (A_FEW, A_FEW // 2, A_FEW // 4):
+            try:
+                return more, self.run(frames=few + more)
+            except TraceError as error:
+                refused = error
+        raise refused
 
     def of(self, call: Call, frames: int | None = None) -> int:
         """The images or videos a call works on, those of a second pass included; `frames` are those asked

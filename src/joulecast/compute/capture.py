@@ -24,6 +24,7 @@ from joulecast.compute.allocator import allocated_bytes
 from joulecast.compute.arguments import PipelineArguments, Request
 from joulecast.compute.block_replay import leaf_signature, replay_equal_blocks, value_bytes
 from joulecast.compute.constants import constant
+from joulecast.compute.joined_calls import joined
 from joulecast.compute.operators import METHOD
 from joulecast.compute.outside import LARGEST_ALLOCATED, PipelineMode, autocast_on_meta
 from joulecast.compute.peaks import Span
@@ -102,6 +103,7 @@ class PipelineCapture:
         self._remembers: dict[str, bool] = {}
         # Of components that are called in several ways for equal inputs: what their first call was told.
         self._usual: dict[str, Mapping[str, Any]] = {}
+        self.in_several_calls: set[str] = set()  # components whose calls that follow each other are one
         self._recorder = OperatorRecorder()
         self._inside = False  # a module, which sees the meta device; the pipeline sees a processor
         self._outside: Any = contextlib.nullcontext()
@@ -127,9 +129,8 @@ class PipelineCapture:
                 with torch.no_grad(), quiet(), self._outside:
                     self._check_makes_images(self.pipeline(**self.arguments.of(request)))
                 self.arguments.has_made()
-                if self._finds_ways():
-                    continue
-                return self._calls
+                if not self._finds_ways():
+                    return joined(self._calls, self.in_several_calls)
             except Exception as error:
                 if _is_about_values(error) and not isinstance(self._outside, PipelineMode):
                     self._outside = PipelineMode(lambda: self._inside)

@@ -26,10 +26,12 @@ from joulecast.compute.operators import (
     OperatorTable,
 )
 from joulecast.compute.polynomial import (
+    PICTURES,
     ROWS,
     Monomials,
     Variable,
     parse_monomial,
+    times_of,
 )
 
 EVERY = slice(None)
@@ -202,9 +204,17 @@ def _products(monomials: Sequence[str], group: CallGroup) -> list[tuple[tuple[Va
                 if group.images != BATCHED:
                     continue
             offset = group.text_offset if symbol == "text" else 0
-            variables += [Variable(symbol, divisor, offset)] * power
+            variables += [Variable(_of_images(symbol, group), divisor, offset)] * power
         out.append((tuple(sorted(variables)), scale))
     return out
+
+
+def _of_images(symbol: str, group: CallGroup) -> str:
+    """A call's symbol as the workload's: its pictures are those of as many videos as it works on."""
+    times, row = times_of(symbol)
+    if row != PICTURES:
+        return symbol
+    return f"{times * group.batch_factor}{PICTURES if group.images == BATCHED else 'frames'}"
 
 
 def _columns(calls: Sequence[Call]) -> tuple[Array, Array, Array]:

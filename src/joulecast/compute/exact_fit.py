@@ -9,7 +9,7 @@ from math import lcm
 from operator import mul
 from typing import Any
 
-from joulecast.compute.polynomial import SYMBOLS, parse_monomial
+from joulecast.compute.polynomial import PICTURES, ROWS, parse_monomial, times_of
 from joulecast.errors import TraceError
 
 Point = Mapping[str, int]
@@ -73,7 +73,7 @@ class _System:
         nothing_varies = len(points) == 1 and list(basis) == ["1"]
         if len(points) <= len(basis) and not nothing_varies:
             return None
-        table = [[_at(monomial, point) for monomial in basis] for point in points]
+        table = [[value_at(monomial, point) for monomial in basis] for point in points]
         found = _invert(table)
         return None if found is None else cls(basis, *found, table)
 
@@ -94,10 +94,13 @@ def _in_whole_numbers(weights: Sequence[Fraction | int]) -> tuple[list[int], int
     return [int(weight * whole) for weight in weights], whole
 
 
-def _at(monomial: str, point: Point) -> int:
+def value_at(monomial: str, point: Point) -> int:
+    """A monomial at a point, exactly."""
     value = 1
     for symbol, divisor, power in parse_monomial(monomial):
-        value *= (-(-point[symbol] // divisor)) ** power
+        times, row = times_of(symbol)
+        base = point["batch"] * point["frames"] if row == PICTURES else point[row]
+        value *= (-(-times * base // divisor)) ** power
     return value
 
 
@@ -214,7 +217,7 @@ def _times(a: str, b: str) -> str:
 
 def write_monomial(powers: Mapping[tuple[str, int], int]) -> str:
     """The text of a monomial from its factors' powers."""
-    ordered = sorted(powers.items(), key=lambda item: (SYMBOLS.index(item[0][0]), item[0][1]))
+    ordered = sorted(powers.items(), key=lambda item: (ROWS.index(times_of(item[0][0])[1]), item[0]))
     parts = [
         symbol + (f"/{divisor}" if divisor > 1 else "") + (f"^{power}" if power > 1 else "")
         for (symbol, divisor), power in ordered

@@ -17,6 +17,7 @@ from joulecast.compute.loops import EVERY_LENGTH, LONGEST_PERIOD, SCANNED, Lengt
 from joulecast.compute.operator_runs import merged
 from joulecast.compute.operators import TEXT_ENCODER
 from joulecast.compute.output import VIDEO_DIMENSIONS
+from joulecast.compute.pieces import pieces_of
 from joulecast.compute.probing import last_accepted, on_a_line
 from joulecast.compute.profile_rules import (
     IRREGULAR,
@@ -61,6 +62,7 @@ class FrameProbe:
     ) -> None:
         self.run, self.some, self.roles, self.pipeline = run, some, roles, pipeline
         self.with_runs = with_runs  # components of which runs of one operator count as one
+        self.in_pieces: set[str] = set()  # those of which they must, besides
         self._known: dict[int, Any] = {}
         step = self._step()
         first = self._first(step)
@@ -151,7 +153,14 @@ class FrameProbe:
         lengths: dict[str, Sequence[Lengths]] = {}
         for name, by_steps in found.items():
             explained = EVERY_LENGTH if self.roles[name] == TEXT_ENCODER else lengths_of(by_steps)
+            explained = explained or pieces_of(by_steps)
+            if explained is None and (explained := pieces_of(_merged(by_steps))) is not None:
+                self.in_pieces.add(name)
             if explained is None:
                 raise TraceError(f"{name} runs other operators for more frames, in no loop that was found")
             lengths[name] = explained
         return lengths
+
+
+def _merged(by_steps: Mapping[int, Sequence[Operator]]) -> dict[int, tuple[Operator, ...]]:
+    return {steps: merged(operators) for steps, operators in by_steps.items()}

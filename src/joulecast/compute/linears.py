@@ -209,7 +209,7 @@ def _called(profile: ComputeProfile, name: str, point: tuple[int, ...]) -> tuple
     unbinned = dataclasses.replace(profile, size=dataclasses.replace(profile.size, bins=()))
     (part,) = unbinned.evaluation(columns, precision).parts
     call = next(call for call in part.case.calls if call.component.name == name)
-    batch, frames, height, width, text = unbinned._symbols(columns)[1:, 0]
+    batch, frames, height, width, text, _ = unbinned._symbols(columns)[1:, 0]
     images = batch if call.group.images == "batched" else 1
     symbols = {
         "batch": images * call.group.batch_factor,

@@ -32,13 +32,15 @@ class Lengths(NamedTuple):
     """Numbers of frames [steps of the frames rule] at which a component runs alike.
 
     `condition` is that of an operator table; it holds of what no earlier one of a list holds of. `samples`
-    are numbers to trace it at and `unseen` others, to check with. `period` is how many make a round.
+    are numbers to trace it at and `unseen` others, to check with. `period` is how many make a round, and
+    `pieces` are monomials that launches may be where work is cut in pieces (`joulecast.compute.pieces`).
     """
 
     condition: Mapping[str, int]
     samples: tuple[int, ...]
     unseen: tuple[int, ...] = ()
     period: int = 1
+    pieces: tuple[str, ...] = ()
 
     def holds(self, frames: int) -> bool:
         """Whether a number of frames is one of them."""
@@ -46,6 +48,14 @@ class Lengths(NamedTuple):
 
 
 EVERY_LENGTH = (Lengths({}, (1,)),)
+
+
+def by_lengths(traces: Sequence[Trace], lengths: Sequence[Lengths]) -> Iterator[tuple[Lengths, list[Trace]]]:
+    """The traces at each of the numbers of frames."""
+    left = list(traces)
+    for some in lengths:
+        yield some, [t for t in left if some.holds(t[0][FRAMES])]
+        left = [t for t in left if not some.holds(t[0][FRAMES])]
 
 
 class Column(NamedTuple):
@@ -68,14 +78,14 @@ def _explaining(found: Mapping[int, Sequence[Operator]]) -> Iterator[tuple[Lengt
     kinds = {frames: tuple(_kinds(operators)) for frames, operators in found.items()}
     for period in range(1, LONGEST_PERIOD + 1):
         for first in range(1, SCANNED.stop - (ROUNDS + 1) * period + 1):
-            before = _before(kinds, first)
-            longest = max((len(some.samples) for some in before), default=0)
+            earlier = before(kinds, first)
+            longest = max((len(some.samples) for some in earlier), default=0)
             starts = range(first, first + period)
             if 2 * longest <= SCANNED.stop - first and all(_repeats(found, n, period) for n in starts):
-                yield (*before, *_from(first, period))
+                yield (*earlier, *_from(first, period))
 
 
-def _before(kinds: Mapping[int, Any], first: int) -> list[Lengths]:
+def before(kinds: Mapping[int, Any], first: int) -> list[Lengths]:
     """Numbers of frames before the loop begins, those alike together."""
     runs = [tuple(run) for _, run in groupby(range(1, first), key=lambda n: kinds[n])]
     return [Lengths({f"{FRAMES}<": run[-1] + 1}, run) for run in runs]
@@ -162,19 +172,19 @@ def _unrolled(shortest: Sequence[Any], loops: Sequence[_Loop], bodies: Sequence[
     return [*out, *shortest[done:]]
 
 
-def columns_of(traces: Sequence[Trace], period: int) -> list[Column] | None:
-    """The operators at several points as columns; those of the rounds are added up.
+def columns_of(traces: Sequence[Trace], period: int, symbol: str = FRAMES) -> list[Column] | None:
+    """The operators at several points as columns; those of rounds, of so many of a symbol, are added up.
 
     None where they are not the same, or the same with more rounds.
     """
-    first = min(traces, key=lambda trace: (len(trace[1]), trace[0][FRAMES]))[0][FRAMES]
-    none, one, two = _rounds(traces, first, period)
+    first = min(traces, key=lambda trace: (len(trace[1]), trace[0][symbol]))[0][symbol]
+    none, one, two = _rounds(traces, first, period, symbol)
     loops = _settled(_loops(*map(_kinds, (none, one, two))), none, one)
     bodies = _bodies(one, loops)
     expected = _kinds(_unrolled(none, loops, bodies))
     rows = []
     for symbols, operators in traces:
-        row = _in_line(operators, loops, bodies, (symbols[FRAMES] - first) // period)
+        row = _in_line(operators, loops, bodies, (symbols[symbol] - first) // period)
         if [kind for kind, _ in row] != expected:
             return None
         rows.append([costs for _, costs in row])
@@ -184,20 +194,20 @@ def columns_of(traces: Sequence[Trace], period: int) -> list[Column] | None:
     ]
 
 
-def _rounds(traces: Sequence[Trace], first: int, period: int) -> tuple[Sequence[Operator], ...]:
-    """Operators without a further round, with one and with two, at points that differ in their frames alone.
+def _rounds(traces: Sequence[Trace], first: int, period: int, symbol: str) -> tuple[Sequence[Operator], ...]:
+    """Operators without a further round, with one and with two, at points that differ in that symbol alone.
 
     Where there are none of these, at the same point: those without.
     """
     wanted = [first + rounds * period for rounds in range(3)]
     by_size: dict[Any, dict[int, Sequence[Operator]]] = defaultdict(dict)
     for symbols, operators in traces:
-        others = tuple(symbols[name] for name in ("batch", "height", "width"))
-        by_size[others][symbols[FRAMES]] = operators
+        others = tuple(symbols[name] for name in ("batch", FRAMES, "height", "width") if name != symbol)
+        by_size[others][symbols[symbol]] = operators
     for found in by_size.values():
         if all(frames in found for frames in wanted):
             return tuple(found[frames] for frames in wanted)
-    return (next(operators for symbols, operators in traces if symbols[FRAMES] == first),) * 3
+    return (next(operators for symbols, operators in traces if symbols[symbol] == first),) * 3
 
 
 def _settled(loops: Sequence[_Loop], none: Sequence[Operator], one: Sequence[Operator]) -> list[_Loop]:

@@ -54,17 +54,29 @@ def _places(operators: Sequence[Operator]) -> list[int]:
 
 
 def _run(operators: Sequence[Operator], start: int) -> tuple[int, int]:
-    """How many operators are repeated from a place on, and how often they are there."""
+    """How many operators are repeated from a place on, and how often they are there.
+
+    The last of a run of one may be the first of two that are repeated in turn.
+    """
     for size in range(1, LONGEST_RUN + 1):
-        first = operators[start : start + size]
-        if any(operator.family != MEMORY for operator in first):
-            break
-        times = 1
-        while _alike(first, operators[start + times * size : start + (times + 1) * size]):
-            times += 1
+        times = _times(operators, start, size)
+        if size == 1 < times and _times(operators, start + times - 1, LONGEST_RUN) > 1:
+            times -= 1
+            return size, times
         if times > 1:
             return size, times
     return 1, 1
+
+
+def _times(operators: Sequence[Operator], start: int, size: int) -> int:
+    """How often so many operators that are bound by memory are there in turn, from a place on; 0 if not."""
+    first = operators[start : start + size]
+    if any(operator.family != MEMORY for operator in first):
+        return 0
+    times = 1
+    while _alike(first, operators[start + times * size : start + (times + 1) * size]):
+        times += 1
+    return times
 
 
 def _alike(some: Sequence[Operator], others: Sequence[Operator]) -> bool:

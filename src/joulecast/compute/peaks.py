@@ -8,12 +8,13 @@ largest at some workload.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from joulecast.compute.polynomial import SYMBOLS, Array, applies, evaluate_monomials, parse_monomial
+from joulecast.compute.polynomial import Array, applies, evaluate_monomials, parse_monomial
 from joulecast.records import Record, equal_with_arrays
 
 FOREVER = -1  # until the call ends
@@ -116,16 +117,16 @@ def _is_at_most(low: str, high: str) -> bool:
     return all(
         len(below[symbol]) <= len(over[symbol])
         and all(b >= o for b, o in zip(below[symbol], over[symbol], strict=False))
-        for symbol in SYMBOLS
+        for symbol in {*below, *over}
     )
 
 
 def _divisors(monomial: str) -> dict[str, list[int]]:
     """For each symbol, what it is divided by in each factor of it, rising."""
-    out: dict[str, list[int]] = {symbol: [] for symbol in SYMBOLS}
+    out: dict[str, list[int]] = defaultdict(list)
     for symbol, divisor, power in parse_monomial(monomial):
         out[symbol] += [divisor] * power
-    return {symbol: sorted(divisors) for symbol, divisors in out.items()}
+    return defaultdict(list, {symbol: sorted(divisors) for symbol, divisors in out.items()})
 
 
 def peak_at(peaks: Sequence[Peak], symbols: Mapping[str, int]) -> float:

@@ -31,6 +31,10 @@ MORE_SEVERAL: list[Point] = [
 MORE = {*MORE_SINGLE, *MORE_SEVERAL}  # where the frames vary
 VIDEO = [*SINGLE, *MORE_SINGLE, *SEVERAL, *MORE_SEVERAL]
 VIDEO_HINTED = [*SINGLE[:4], *MORE_SINGLE[:2], *SEVERAL[:4], *MORE_SEVERAL[:2]]
+# So many videos that those of one frame are worked on in several pieces.
+MANY: list[Point] = [(9, 12, 15, 29), (12, 15, 11, 43)]
+# That differ in the number of videos alone, so that what is run once more for each is told.
+ROUNDS_OF_IMAGES: list[Point] = [(2, 12, 17, 29), (3, 12, 17, 29), (4, 12, 17, 29)]
 CHECK: list[Point] = [(3, 17, 25, 41), (1, 23, 20, 50)]
 CHECK_BATCH_TABLES: list[Point] = [(2, 17, 25, 41), (1, 23, 20, 50)]
 SHORTEST_TEXT = 40  # added to every sample's text: some pipelines drop a template's tokens
@@ -56,6 +60,8 @@ def with_frames(
         numbers = sorted({(some.unseen or some.samples)[-1] for some in ways})
         turns = range(max(len(points), len(numbers)))
         return [(*points[i % len(points)], numbers[i % len(numbers)]) for i in turns]
+    if any(some.pieces and some.condition for some in ways):
+        points = [*points, *MANY]
     chosen = sorted({some.samples for some in ways})
     return _anchors(points, chosen) + [
         (*point, numbers[i % len(numbers)])

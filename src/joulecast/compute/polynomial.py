@@ -2,7 +2,9 @@
 
 Symbols: ``batch``, ``frames`` (in steps of the profile's frames rule), ``height`` and ``width`` (in its
 size unit), ``text`` (tokens), and ``height/2``, ``width/4``, ...: the size after a number of halvings,
-rounded up, as a convolution of stride 2 does; ``frames/3``: the rounds of a loop over three at a time.
+rounded up, as a convolution of stride 2 does; ``frames/3``: the rounds of a loop over three at a time;
+``pictures/8``: the pieces into which the frames of all videos together are cut by eights, rounded up, and
+``3pictures/8`` where three pictures stand for each.
 A monomial is written ``batch*height*width`` or ``batch*text^2``; the constant is ``1``.
 """
 
@@ -20,11 +22,14 @@ from joulecast.errors import FileFormatError, shown
 
 SYMBOLS = ("batch", "frames", "height", "width", "text")
 ONE = "1"
+PICTURES = "pictures"  # the frames, in steps, of all videos of a batch
 DIVIDED = ("frames", "height", "width")  # symbols that may stand over a divisor
-ROWS = (ONE, *SYMBOLS)  # of an array of symbols at workloads
+ROWS = (ONE, *SYMBOLS, PICTURES)  # of an array of symbols at workloads
 MAX_POWER = 4
 _CONDITION = re.compile(r"([a-z]+)(<|%([1-9]\d{0,2}))?\Z")
-_FACTOR = re.compile(r"(batch|frames|text|height|width)(?:/(\d{1,3}))?(?:\^(\d))?\Z")
+_FACTOR = re.compile(
+    r"(batch|frames|text|height|width|(?:[1-9]\d{0,2})?pictures(?=/))(?:/(\d{1,3}))?(?:\^(\d))?\Z"
+)
 
 Array = NDArray[np.float64]
 
@@ -46,7 +51,8 @@ def parse_monomial(text: str) -> tuple[tuple[str, int, int], ...]:
         if match is None:
             raise FileFormatError(f"{shown(text)} is not a monomial such as batch*height*width")
         symbol, divisor, power = match.group(1), int(match.group(2) or 1), int(match.group(3) or 1)
-        if divisor < 1 or not 1 <= power <= MAX_POWER or (divisor > 1 and symbol not in DIVIDED):
+        may_divide = symbol in DIVIDED or symbol.endswith(PICTURES)
+        if divisor < 1 or not 1 <= power <= MAX_POWER or (divisor > 1 and not may_divide):
             raise FileFormatError(f"{shown(text)} has an impossible divisor or power")
         factors.append((symbol, divisor, power))
     return tuple(factors)
@@ -88,6 +94,14 @@ def applies(condition: Mapping[str, int], symbols: Mapping[str, int]) -> bool:
     return all(parse_condition(text).holds(symbols, value) for text, value in condition.items())
 
 
+@cache
+def times_of(symbol: str) -> tuple[int, str]:
+    """How often a symbol is counted, and the row it has: ``3pictures`` is (3, "pictures")."""
+    row = symbol.lstrip("0123456789")
+    times = symbol[: len(symbol) - len(row)]
+    return (int(times or 1), row) if row else (1, symbol)
+
+
 class Variable(NamedTuple):
     """What a monomial is a product of: ``ceil((symbol + offset) / divisor)``; ``Variable()`` is 1."""
 
@@ -112,16 +126,21 @@ class Monomials:
         for column, product in enumerate(products):
             factors[: len(product), column] = [places[variable] for variable in product]
         self._factors = factors
-        self._rows = np.array([ROWS.index(variable.symbol) for variable in variables])
+        times, rows = zip(*(times_of(variable.symbol) for variable in variables), strict=True)
+        self._rows = np.array([ROWS.index(row) for row in rows])
+        self._times = np.array([[float(count)] for count in times])
         self._divisors = np.array([[float(variable.divisor)] for variable in variables])
         self._offsets = np.array([[float(variable.offset)] for variable in variables])
         self._is_divided, self._is_offset = (self._divisors != 1).any(), self._offsets.any()
+        self._is_multiple = max(times) > 1
 
     def at(self, symbols: Array) -> Array:
         """Shape (monomials, workloads), of ROWS of shape (rows, workloads); exact below 2**53."""
         variables: Array = symbols[self._rows]
         if self._is_offset:
             variables += self._offsets
+        if self._is_multiple:
+            variables *= self._times
         if self._is_divided:
             variables /= self._divisors
             np.ceil(variables, out=variables)  # whole numbers over 1 are whole already
@@ -138,6 +157,7 @@ def evaluate_monomials(monomials: Sequence[str], symbols: Mapping[str, Any]) -> 
     rows = np.ones((len(ROWS), np.broadcast(*symbols.values()).size))
     for symbol, values in symbols.items():
         rows[ROWS.index(symbol)] = values
+    rows[ROWS.index(PICTURES)] = rows[ROWS.index("batch")] * rows[ROWS.index("frames")]
     products = [
         [Variable(symbol, divisor) for symbol, divisor, power in parse_monomial(text) for _ in range(power)]
         for text in monomials

@@ -193,6 +193,7 @@ class ComputeProfile(Record):
         out[0], out[1], out[2] = 1.0, workloads.batch_size, self._frame_steps(workloads.frames)
         out[3], out[4] = height // self.size.unit, width // self.size.unit
         out[5] = self.text.padded_to_multiple(self.text_tokens(workloads) - self.text.denoiser_offset)
+        out[6] = out[1] * out[2]
         return out
 
     def _cases_in(self, precision: str) -> Cases:

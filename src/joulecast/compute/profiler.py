@@ -177,6 +177,7 @@ class _Profiler:
         """Tables in another precision than the first, of which `alike` are."""
         known = {id(tables) for solved in self.solved.values() for _, tables in solved}
         capture = self.samples.capture = PipelineCapture(self.config, precision, traced=self.traced)
+        capture.in_several_calls = self.rules.capture.in_several_calls
         capture.arguments.unguided_scale = self.rules.guidance.threshold
         capture.arguments.inputs = self.rules.images_rule.arguments
         capture.arguments.image_side = self.rules.images_rule.side

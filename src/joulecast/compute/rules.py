@@ -17,6 +17,7 @@ from joulecast.compute.batches import Batches
 from joulecast.compute.call_groups import CallGroups
 from joulecast.compute.capture import Call, PipelineCapture
 from joulecast.compute.frames import FrameProbe, a_few
+from joulecast.compute.joined_calls import in_several_calls
 from joulecast.compute.loops import EVERY_LENGTH, Lengths
 from joulecast.compute.operator_runs import with_runs
 from joulecast.compute.operators import (
@@ -76,6 +77,7 @@ class PipelineRules:
         sizes = SizeProbe(capture, self._run, self.native, self.roles, self.notes)
         self.unit = sizes.unit
         self.with_runs = with_runs(*(self._small(width=self._small_side + more) for more in (0, self.unit)))
+        capture.in_several_calls = in_several_calls(self._small, self.few_frames)
         self.capture.arguments.unguided_scale = self._unguided_scale()
         self.texts = TextProbe(capture, self._small, self.denoiser, self.notes)
         self.batches = Batches(self._small, self.roles, self.few_frames, self.pipeline)
@@ -312,7 +314,9 @@ class PipelineRules:
             self.pipeline,
             self.with_runs,
         )
-        return probe.rule, probe.lengths()
+        lengths = probe.lengths()
+        self.with_runs |= probe.in_pieces
+        return probe.rule, lengths
 
     def _denoiser_offset(self) -> int:
         known = self.denoiser in self.calls.text_place

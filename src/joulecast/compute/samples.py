@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from joulecast.compute.arguments import Request
 from joulecast.compute.capture import PipelineCapture
-from joulecast.compute.loops import Trace
+from joulecast.compute.loops import Trace, by_lengths
 from joulecast.compute.operator_runs import merged
 from joulecast.compute.operators import DECODER, DENOISER, TEXT_ENCODER
 from joulecast.compute.peak_tracing import PeakTraces
 from joulecast.compute.points import (
     ALL,
     COARSE,
+    ROUNDS_OF_IMAGES,
     SEVERAL,
     SHORTEST_TEXT,
     SINGLE,
@@ -30,7 +31,7 @@ from joulecast.compute.points import (
     with_frames,
 )
 from joulecast.compute.rules import PipelineRules
-from joulecast.compute.solving import BATCHES, depends_on_batch, sequences
+from joulecast.compute.solving import BATCHES, depends_on_batch, has_rounds_of_images, sequences
 from joulecast.errors import TraceError
 
 
@@ -80,20 +81,46 @@ class Samples:
         if self.rules.frames is not None:
             self.parted |= {name for name in traces if self._parts_large_batches(traces[name], own[name])}
             self.parted_alone |= {name for name in traces if self._parts_one(name, traces[name], own[name])}
-        own |= {name: _of_one_image(own[name]) for name in self.parted}
+        self._leave_out_parts(own)
         if any(not sequences(own[name]) <= sequences(traces[name]) for name in self.rules.roles):
             own = self._own(native, grid)
-            own |= {name: _of_one_image(own[name]) for name in self.parted}
+            self._leave_out_parts(own)
         for name, found in self._own_frames(native).items():
             if self.rules.roles[name] == DENOISER and not sequences(found) <= sequences(traces[name]):
                 own[name] += found
         traces = {name: [*found, *(t for t in own[name] if t not in found)] for name, found in traces.items()}
-        dependent = [name for name, found in traces.items() if depends_on_batch(found)]
+        dependent = self._without_rounds(traces)
         if dependent:
             points = [(batch, h, w, text) for batch in BATCHES for _, h, w, text in ALL[:10]]
             more = self.at(points)
             traces |= {name: more[name] for name in dependent}
         return traces
+
+    def _leave_out_parts(self, own: dict[str, list[Trace]]) -> None:
+        """Leave out traces of work in parts that nothing is solved from: of several videos, and of a whole
+        clip, whose parts change with its frames."""
+        for name in self.parted:
+            own[name] = _of_one_image(own[name])
+        for name in self.parted_alone:
+            if any(some.pieces for some in self.rules.lengths[name]):
+                own[name] = []
+
+    def _without_rounds(self, traces: dict[str, list[Trace]]) -> list[str]:
+        """Components whose operators depend on the number of images, in no rounds of one.
+
+        Those of videos are traced at numbers that tell rounds.
+        """
+        dependent = [name for name in traces if any(map(depends_on_batch, self._by_lengths(name, traces)))]
+        if not dependent or self.rules.frames is None:
+            return dependent
+        numbers = sorted({some.samples[0] for name in dependent for some in self.rules.lengths[name]})
+        more = self._sample([(*point, frames) for frames in numbers for point in ROUNDS_OF_IMAGES])
+        for name in dependent:
+            traces[name] += [t for t in more[name] if t not in traces[name]]
+        return [n for n in dependent if not all(map(has_rounds_of_images, self._by_lengths(n, traces)))]
+
+    def _by_lengths(self, name: str, traces: Mapping[str, list[Trace]]) -> list[list[Trace]]:
+        return [part for _, part in by_lengths(traces[name], self.rules.lengths[name])]
 
     def _own(self, native: Sequence[Point], grid: str) -> dict[str, list[Trace]]:
         """Traces at the model's own size, of one video where the pipeline takes no several of it at once."""

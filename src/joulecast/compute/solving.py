@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from joulecast.compute.exact_fit import Coefficients, ExactFitter, candidate_bases
-from joulecast.compute.loops import EVERY_LENGTH, Column, Lengths, Trace, columns_of
+from joulecast.compute.loops import EVERY_LENGTH, Column, Lengths, Trace, by_lengths, columns_of
 from joulecast.compute.operators import OperatorTable
+from joulecast.compute.pieces import is_in_pieces
 from joulecast.compute.polynomial import ONE, evaluate_monomials
 from joulecast.errors import TraceError
 
@@ -47,12 +48,9 @@ def solve(
         At some sizes it runs other operators, or one costs no polynomial.
     """
     tables: list[OperatorTable] = []
-    left = list(traces)
-    for some in lengths:
-        here = [t for t in left if some.holds(t[0]["frames"])]
-        left = [t for t in left if not some.holds(t[0]["frames"])]
+    for some, here in by_lengths(traces, lengths):
         for condition, part in _parts(here, native):
-            tables.append(_solve_one(name, {**some.condition, **condition}, part, hints, some.period))
+            tables.append(_solve_one(name, {**some.condition, **condition}, part, hints, some))
     return tuple(tables)
 
 
@@ -61,7 +59,7 @@ def _parts(
 ) -> list[tuple[dict[str, int], Sequence[Trace]]]:
     """Traces by the number of images and the size, where operators depend on these."""
     parts: list[tuple[dict[str, int], Sequence[Trace]]] = [({}, traces)]
-    if depends_on_batch(traces):
+    if depends_on_batch(traces) and not has_rounds_of_images(traces):
         batches = sorted({symbols["batch"] for symbols, _ in traces})
         parts = [({"batch": b}, [t for t in traces if t[0]["batch"] == b]) for b in batches]
     own = {symbol: native[symbol] for symbol in ("height", "width")}
@@ -92,6 +90,11 @@ def depends_on_batch(traces: Sequence[Trace]) -> bool:
     )
 
 
+def has_rounds_of_images(traces: Sequence[Trace]) -> bool:
+    """Whether operators of several images are those of two with a round more for each further one."""
+    return columns_of([t for t in traces if t[0]["batch"] > 1], 1, "batch") is not None
+
+
 def sequences(traces: Sequence[Trace]) -> set[Any]:
     """The sequences of operator kinds that traces have."""
     return {tuple(o.kind for o in operators) for _, operators in traces}
@@ -102,29 +105,55 @@ def _solve_one(
     condition: Mapping[str, int],
     traces: Sequence[Trace],
     hints: Sequence[Coefficients],
-    period: int,
+    lengths: Lengths,
 ) -> OperatorTable:
-    columns = columns_of(traces, period)
+    columns = columns_of(traces, lengths.period) or columns_of(traces, 1, "batch")
     if columns is None:
         raise OperatorsChangeError(f"the operators of {name} change with its size")
-    fitter = LazyFitter([symbols for symbols, _ in traces], hints, period)
+    fitters = _Fitters([symbols for symbols, _ in traces], hints, lengths)
     groups: Counter[Column] = Counter(columns)
     rows = []
     for column, count in groups.items():
         try:
+            fitter = fitters.of(column)
             rows.append((column.kind, count, [fitter.fit(values) for values in column.costs]))
         except TraceError as error:
             raise IrregularError(f"{name}, operator {column.kind[0]}: {error}") from error
     return _table(condition, rows)
 
 
-class LazyFitter:
-    """Tries hints, then bases with more and more U-Net levels, and remembers what it solved."""
+class _Fitters:
+    """What solves the costs of operators: those launched for each piece cost something by it."""
 
     def __init__(
-        self, points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients], period: int = 1
+        self, points: Sequence[Mapping[str, int]], hints: Sequence[Coefficients], lengths: Lengths
     ) -> None:
-        self.points, self.period = points, period
+        self.points, self.lengths = points, lengths
+        self._fitters = {
+            piece: LazyFitter(points, hints, lengths.period, piece) for piece in ("", *lengths.pieces)
+        }
+
+    def of(self, column: Column) -> LazyFitter:
+        """The one for an operator."""
+        launches = column.costs[0]
+        cut = (piece for piece in self.lengths.pieces if is_in_pieces(piece, self.points, launches))
+        return self._fitters[next(cut, "")]
+
+
+class LazyFitter:
+    """Tries hints, then bases with more and more U-Net levels, and remembers what it solved.
+
+    With a `piece` every basis has that monomial besides.
+    """
+
+    def __init__(
+        self,
+        points: Sequence[Mapping[str, int]],
+        hints: Sequence[Coefficients],
+        period: int = 1,
+        piece: str = "",
+    ) -> None:
+        self.points, self.period, self.piece = points, period, piece
         self.known = _values_of_hints(points, hints) if len(points) >= FEWEST_FOR_HINTS else {}
         self.fitters: dict[int, ExactFitter] = {}
 
@@ -153,6 +182,8 @@ class LazyFitter:
                 levels=levels,
                 frames=("frames" if self.period == 1 else f"frames/{self.period}") * varies["frames"],
             )
+            if self.piece:
+                bases = [[*basis, self.piece] for basis in bases]
             self.fitters[levels] = ExactFitter(self.points, bases)
         return self.fitters[levels]
 
@@ -203,7 +234,7 @@ def _table(
 ) -> OperatorTable:
     """Gather solved groups; groups of one kind with equal polynomials in all costs are merged already."""
     found = dict.fromkeys(m for _, _, costs in rows for cost in costs[1:] for m in cost)
-    monomials = tuple(found | dict.fromkeys(m for _, _, costs in rows for m in costs[0])) or (ONE,)
+    monomials = tuple(found | dict.fromkeys((*(m for _, _, costs in rows for m in costs[0]), ONE)))
     place = {monomial: index for index, monomial in enumerate(monomials)}
     matrices = np.zeros((4, len(monomials), len(rows)))
     for column, (_, count, costs) in enumerate(rows):
