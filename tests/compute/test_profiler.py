@@ -67,8 +67,8 @@ def profile_of(family: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     return profile
 
 
-# Videos of which each takes a minute, and others' pipelines do all that they do.
-LONG = ("modelscope", "skyreels-v2", "wan", "wan-image-two-experts")
+# Of which each takes up to a minute, and others' pipelines do all that they do.
+LONG = ("kandinsky2.1", "lumina2", "modelscope", "skyreels-v2", "wan", "wan-image-two-experts")
 
 
 @pytest.mark.parametrize(

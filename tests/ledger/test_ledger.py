@@ -378,7 +378,7 @@ def test_rows_that_ask_for_work_that_is_not_predicted_are_set_aside(tmp_path: Pa
             "model": ["sdxl"] * 4,
             "gpu": ["L4"] * 4,
             "scheduler": ["euler", "heun", "euler", "euler"],
-            "cpu_offload": ["no", "no", "yes", None],
+            "enable_sequential_cpu_offload": ["no", "no", "yes", None],
             "num_images": [1, 1, 1, 3],
         }
     )
@@ -386,8 +386,21 @@ def test_rows_that_ask_for_work_that_is_not_predicted_are_set_aside(tmp_path: Pa
     whole = total(done.cells, done.law.name)
     assert (whole.requests, whole.outputs) == (2, 4)
     reasons = sorted(done.set_aside[REASON].to_list())
-    assert [words.partition(":")[0] for words in reasons] == ["cpu_offload is 'yes'", "scheduler is 'heun'"]
+    assert [words.partition(":")[0] for words in reasons] == [
+        "enable_sequential_cpu_offload is 'yes'",
+        "scheduler is 'heun'",
+    ]
     assert done.cells["scheduler"].unique().to_list() == ["euler"]
+
+
+def test_rows_that_were_offloaded_are_added_up_as_such(tmp_path: Path) -> None:
+    asked = pl.DataFrame({"model": ["sdxl"] * 2, "gpu": ["L4"] * 2, "cpu_offload": ["yes", "no"]})
+    done = make_ledger([written(asked, tmp_path / "log.csv")], tmp_path / "out")
+    found = dict(done.cells.select("runtime", "energy_j").rows())
+    for runtime, way in (("diffusers, model offloading", "model"), ("diffusers", "none")):
+        expected = joulecast.estimate("sdxl", "L4", offload=way)
+        assert expected.runtime.label == runtime
+        assert found[runtime] == pytest.approx(expected.energy_j)
 
 
 def test_a_cache_of_steps_in_an_engines_log_is_not_taken_for_none(tmp_path: Path) -> None:
