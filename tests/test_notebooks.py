@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
-MOST_CPU_S = 10.0  # mostly imports for pictures; a reader who tries it waits no longer
+MOST_CPU_S = 5.0  # mostly imports for pictures; a reader who tries it waits no longer
 CELL_ID = re.compile(r"[a-zA-Z0-9-_]{1,64}")  # as the format has it since 4.5
 OF_CELLS = {
     "markdown": {"cell_type", "id", "metadata", "source"},

@@ -36,6 +36,7 @@ LEAST_ROWS_PER_S = 1_000_000.0
 LEAST_FOOTPRINTS_PER_S = 200_000.0
 MOST_PROFILE_S = 15.0
 MOST_CORE_MB = 150.0
+MOST_FIT_RATIO = 0.25
 
 # Requests as a gateway meets them: a handful of models, sizes, steps, batches and GPUs that change with
 # every call. Models and GPUs are loaded before; the fastest of five rounds.
@@ -150,7 +151,7 @@ print(rows / in_columns, done.rows / in_files, before / 1024, peak / 1024)
 
 def main() -> None:
     """Measure everything, one line each."""
-    for measure in (startup, estimates, prediction, footprints, tracing, install_size):
+    for measure in (startup, estimates, prediction, footprints, tracing, fitting, install_size):
         measure()
 
 
@@ -245,6 +246,30 @@ def tracing() -> None:
         ]
         took = seconds(command)
     report(f"joulecast profile {TRACED}: {took:.1f} s", f"<= {MOST_PROFILE_S:g} s", took <= MOST_PROFILE_S)
+
+
+def fitting() -> None:
+    """A search for the law of the packaged runs from a law that is there, beside those from the priors."""
+    from joulecast.law.dataset import Dataset
+    from joulecast.law.fit_roofline import Search
+    from joulecast.law.load import load_law
+    from joulecast.law.own_runs import fitted_runs, load_run_profile
+    from joulecast.law.roofline import RooflineLaw
+
+    law = load_law("roofline")
+    assert isinstance(law, RooflineLaw)
+    search = Search(Dataset.build(fitted_runs()[0], load_run_profile))
+    took, costs = [], []
+    for find in (search.best, lambda: search.from_a(law)):
+        start = time.process_time()
+        costs.append(search.cost(find()))
+        took.append(time.process_time() - start)
+    report(
+        f"a fit from a law that is there: {took[1]:.1f} s of CPU, {took[1] / took[0]:.2f} times one from the "
+        f"priors; its cost {costs[1]:.3f}, that of the other {costs[0]:.3f}",
+        f"<= {MOST_FIT_RATIO:g} times",
+        took[1] <= MOST_FIT_RATIO * took[0],
+    )
 
 
 def install_size() -> None:

@@ -16,7 +16,7 @@ from joulecast.errors import InputError
 from joulecast.forecast.caveats import way_of
 from joulecast.law.conduct import UNKNOWN_CACHE_SHARE, RuntimeEffects, conduct, facts_of
 from joulecast.law.dataset import Dataset
-from joulecast.law.fit_roofline import _Problem
+from joulecast.law.fit_roofline import Search
 from joulecast.law.law import FAMILIARITY, GpuColumns, LawInput
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
@@ -346,7 +346,7 @@ def test_the_jacobian_is_that_of_the_residuals() -> None:
     """Effects are stepped all at once there, and one at a time here."""
     runs = fitted_runs()[0]
     some = [run for place, run in enumerate(runs) if place % 9 == 0 or run.runtime.cache != "none"]
-    problem = _Problem(Dataset.build(type(runs)(some), packaged_profile))
+    problem = Search(Dataset.build(type(runs)(some), packaged_profile))
     x = problem.start(law())
     found, base, step = problem.jacobian(x), problem.residuals(x), 1e-5
     for column in range(len(x)):
@@ -361,7 +361,7 @@ def test_a_run_of_another_runtime_moves_the_fit_less() -> None:
     timed = [run for run in every if run.trust == "A" and run.duration_s is not None]
     runs = [next(run for run in timed if run.runtime.stratum == stratum) for stratum in STRATA]
     more = [run for run in every if run.runtime.is_reference][-8:]
-    problem = _Problem(Dataset.build(type(every)([*runs, *more]), packaged_profile))
+    problem = Search(Dataset.build(type(every)([*runs, *more]), packaged_profile))
     times = len(runs) + len(more)
     twice = problem._of_measured(np.full((2, len(problem.rows.batch)), np.log(2.0)))[times : times + 3]
     assert twice[0] > twice[1] > twice[2] > 0

@@ -22,7 +22,7 @@ from joulecast.forecast.predict import predict
 from joulecast.hardware import Gpu, gpus
 from joulecast.law.breakdown import PARTS, breakdown
 from joulecast.law.dataset import Dataset
-from joulecast.law.fit_roofline import _Problem, fit_roofline
+from joulecast.law.fit_roofline import Search, fit_roofline
 from joulecast.law.law import GpuColumns, LawInput
 from joulecast.law.load import law_names, load_law
 from joulecast.law.priors import PRIORS
@@ -295,7 +295,7 @@ def test_the_fit_recovers_what_made_the_runs(dataset: Dataset) -> None:
 def test_the_law_predicts_what_its_fit_did(eager: RunTable) -> None:
     """With one source there are no source effects to average: both ways to predict are the same."""
     data = Dataset.build(eager.filter(source="ML.ENERGY leaderboard v3"), packaged_profile)
-    problem = _Problem(data)
+    problem = Search(data)
     energy, seconds = problem.predict(problem.best())
     found, found_seconds, *_ = predict_runs(fit_roofline(data), data)
     np.testing.assert_allclose(found, energy, rtol=1e-4)

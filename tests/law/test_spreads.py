@@ -14,7 +14,7 @@ from joulecast.law.fit_roofline import (
     RUNTIME_SPREAD,
     SEVERAL_GPUS_SPREAD,
     SPREADS,
-    _Problem,
+    Search,
 )
 from joulecast.law.load import load_law
 from joulecast.law.own_runs import fitted_runs
@@ -50,7 +50,7 @@ def test_effects_are_no_wider_than_was_assumed(kind: str) -> None:
 def test_runs_are_no_wider_around_the_law_than_was_assumed() -> None:
     """In sample, every effect fitted; within a third of what each run's weight says."""
     dataset = Dataset.build(fitted_runs()[0], packaged_profile)
-    problem = _Problem(dataset)
+    problem = Search(dataset)
     x = problem.solve(problem.start(law()))
     logs = np.log(problem.predict(x)) - np.array([problem.log_energy, problem.log_duration])
     stratum = np.array([runtime.stratum for runtime in dataset.runtimes])

@@ -138,7 +138,7 @@ def test_what_the_pipeline_refuses_is_told_before_how_it_is_run() -> None:
 
 
 @given(REQUESTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     """As numbers, as the text of a CSV file, under other names of the columns."""
     expected = asked(request)
@@ -159,7 +159,7 @@ def test_a_table_asks_what_a_setting_asks(request: dict[str, object]) -> None:
 
 
 @given(REQUESTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_missing_cell_is_a_missing_column(request: dict[str, object]) -> None:
     names = ["model", "gpu", "size", "steps", "passes", "guidance", "negative_prompt", "batch_size"]
     names += ["true_cfg_scale", "precision", "text_tokens", "boundary", *OF_CLIPS, *HOW]
@@ -172,7 +172,7 @@ def test_a_missing_cell_is_a_missing_column(request: dict[str, object]) -> None:
 
 
 @given(REQUESTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_an_option_of_a_plan_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     seen: list[Question] = []
     kept = {name: value for name, value in request.items() if name in ("model", *IN_PLAN)}
@@ -238,7 +238,7 @@ def questions_asked(words: list[str]) -> Iterator[Question]:
 
 
 @given(REQUESTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_measured_task_asks_what_a_setting_asks(request: dict[str, object]) -> None:
     """A task runs on whatever GPU there is, so on one that has every precision."""
     kept = {name: value for name, value in request.items() if name not in ("gpu", "boundary", *HOW)}

@@ -53,9 +53,13 @@ def test_the_sums_are_the_ledgers(ledger: Path) -> None:
         assert found["energy_low_joules", model] == of.energy_j.low < of.energy_j.value
         assert found["energy_high_joules", model] == of.energy_j.high > of.energy_j.value
         assert found["gpu_seconds", model] == of.gpu_s.value
+        assert found["gpu_low_seconds", model] == of.gpu_s.low < of.gpu_s.value
+        assert found["gpu_high_seconds", model] == of.gpu_s.high > of.gpu_s.value
         assert found["measured_requests", model] == 0
     assert ("carbon_grams", "sdxl") not in found  # of one of its requests nobody knows it
-    assert found["carbon_grams", "wan2.1-t2v-1.3b"] > 0
+    low, value, high = (found[f"carbon{end}_grams", "wan2.1-t2v-1.3b"] for end in ("_low", "", "_high"))
+    assert 0 < low < value < high
+    assert value == pytest.approx(cells.filter(cells["model"] == "wan2.1-t2v-1.3b")["carbon_g"].sum())
 
 
 def test_a_ledger_that_is_made_again_is_told_anew_and_none_is_no_zero(ledger: Path) -> None:

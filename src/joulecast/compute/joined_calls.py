@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from joulecast.compute.tracer import Operator
 from joulecast.errors import TraceError
 
+# Than a few: one, and so many that a call of 16 or 24 is surely followed by another.
 MORE_FRAMES = (1, 24)
 
 if TYPE_CHECKING:
@@ -39,9 +40,12 @@ def in_several_calls(run: Callable[..., list[Call]], few_frames: int | None) -> 
     `run` makes a small request, of a few frames unless it is told how many; they are None of images.
     """
     found: set[str] = set()
-    for more in () if few_frames is None else MORE_FRAMES:
+    if few_frames is None:
+        return found
+    few = run()
+    for more in MORE_FRAMES:
         with contextlib.suppress(TraceError):  # it makes no clip so long
-            found |= _called_more(run(), run(frames=(few_frames or 0) + more))
+            found |= _called_more(few, run(frames=few_frames + more))
     return found
 
 

@@ -17,13 +17,8 @@ from joulecast.records import Record
 from joulecast.runs import MeasuredRun, packaged_runs
 from joulecast.runtime import CACHE, ENGINE, LEFT, OFFLOAD, QUANTIZATION, SPLIT, Part, Runtime, find, parts
 
-KINDS = (
-    ENGINE,
-    QUANTIZATION,
-    CACHE,
-    OFFLOAD,
-    SPLIT,
-)  # that are asked for; attention kernels come with engines
+# That are asked for; attention kernels come with engines.
+KINDS = (ENGINE, QUANTIZATION, CACHE, OFFLOAD, SPLIT)
 
 
 class ErrorHeldOut(Record):

@@ -96,7 +96,7 @@ def fit_roofline(dataset: Dataset, name: str = "roofline", near: RooflineLaw | N
     FitError
         Too few runs, or runs that are all the same workload.
     """
-    problem = _Problem(dataset)
+    problem = Search(dataset)
     solution = problem.best() if near is None else problem.from_a(near)
     shared, effects = problem.unpack(solution)
     own = problem.index["host"][dataset.own]
@@ -185,7 +185,7 @@ def _columns(gpus: Sequence[Gpu]) -> GpuColumns:
     return GpuColumns(distinct, np.array([place[gpu.name] for gpu in gpus], dtype=np.int64))
 
 
-class _Problem:
+class Search:
     """The runs as padded arrays, and the residuals of a parameter vector."""
 
     def __init__(self, dataset: Dataset) -> None:
