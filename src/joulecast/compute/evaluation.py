@@ -98,6 +98,13 @@ class Polynomials:
             out[:, self._places[product]] += scale * row
         return out
 
+    @cached_property
+    def of_text(self) -> Array:
+        """1 where a monomial rises as the tokens of the text alone do, by image or not; shape (monomials,)."""
+        return np.array([
+            float([v.symbol for v in product if v.symbol != BATCH] == ["text"]) for product in self._places
+        ])
+
     def stacked(self, matrices: Sequence[Array]) -> Array:
         """A matrix of each call, one below the other: (polynomials of all, monomials)."""
         parts = [self.coefficients(place, matrix) for place, matrix in enumerate(matrices)]

@@ -91,10 +91,14 @@ class OperatorTable(Record):
         return np.asarray(self.launches[:, self.arithmetic].sum(axis=1))
 
     @cached_property
+    def is_attention(self) -> Array:
+        """1 where a group is attention, shape (groups,)."""
+        return np.array([float(family == ATTENTION) for family in self.families])
+
+    @cached_property
     def attention_launches(self) -> Array:
         """Coefficients of those that are attention, shape (monomials,)."""
-        places = [place for place, family in enumerate(self.families) if family == ATTENTION]
-        return np.asarray(self.launches[:, places].sum(axis=1))
+        return np.asarray(self.launches @ self.is_attention)
 
 
 def batches_of(conditions: Iterable[Mapping[str, int]]) -> tuple[int, ...]:

@@ -27,12 +27,12 @@ PARTS = (*CONSTANTS, STATIC)
 
 def breakdown(law: RooflineLaw, asked: LawInput) -> dict[str, dict[str, Array]]:
     """Gross energy of one image [J] by component and part, each of shape (workloads,)."""
-    profile, workloads, precision, gpus, runtime = asked
+    profile, workloads, precision, _, _ = asked
     found = law.settled(asked)
     energies = {}
     for part in CONSTANTS:
         alone = dataclasses.replace(law, parameters=_without_others(law.parameters, part))
-        setup, _ = alone.setup(gpus, workloads, runtime)
+        setup, _ = alone.setup(asked)
         energies[part] = alone.demands(profile.evaluation(workloads, precision), precision, setup)[1]
     total = sum(energies.values(), np.zeros_like(found.dynamic_j))
     out = {}

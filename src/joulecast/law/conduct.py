@@ -9,7 +9,9 @@ fitted constants, so a runtime that nobody measured is predicted from its parts:
 - *8-bit arithmetic* has the GPU's own peak, of which a share of the gain is reached, for scaling numbers as
   they pass; quantised *weights alone* are expanded before each use, and speed up nothing;
 - a *cache* leaves a share of the denoiser's calls to be done, of those after the first, which is always made;
-- *several GPUs* share the denoiser's work but for a part of it; what is shared by tokens exchanges queries,
+- *several GPUs* share the denoiser's work but for a part of it; those that share it by tokens work on all of
+  a text that is not joined to the image's tokens, or has not a number of them that they can share evenly;
+  what is shared by tokens exchanges queries,
   keys, values and results over the link in every attention layer, each of the two passes of guidance among
   its own GPUs where they are shared too; layers that are shared as a pipeline (PipeFusion) wait for each
   other in the first step, which fills it; the other components run on each.
@@ -49,6 +51,8 @@ class Conduct(NamedTuple):
     exchanges : 1 where GPUs exchange in every attention layer.
     waiting : for the others of a pipeline, over the denoiser's busy time.
     gpus : how many share the work.
+    by_tokens : how many of them share a pass's tokens.
+    text_again : of the work on the text's own tokens, what a GPU does beside its share.
     limit_w : power limit that was set [W]; nan for the board's own.
     is_plain : whether all run the reference's kernels on one GPU.
     """
@@ -71,6 +75,8 @@ class Conduct(NamedTuple):
     exchanges: Array
     waiting: Array
     gpus: Array
+    by_tokens: Array
+    text_again: Array
     limit_w: Array
     is_plain: bool
 
@@ -81,19 +87,22 @@ class Conduct(NamedTuple):
         return self._replace(**taken)
 
     @property
-    def depends_on_steps(self) -> bool:
-        """Whether it is another `over` another number of steps."""
-        return bool((self.calls[0] < 1).any() or self.waiting.any())
+    def depends_on_workload(self) -> bool:
+        """Whether it is another `over` another number of steps or another text."""
+        return bool((self.calls[0] < 1).any() or self.waiting.any() or (self.by_tokens > 1).any())
 
-    def over(self, steps: Array) -> Conduct:
-        """The same over so many steps, of which the first is special, shape (workloads,).
+    def over(self, steps: Array, joined_text: Array) -> Conduct:
+        """The same over so many steps with so long a text, each of shape (workloads,).
 
-        No cache has anything to leave out of it, and it goes through a pipeline's GPUs one after the other:
-        they wait for all of what the others do in it.
+        The first step is special: no cache has anything to leave out of it, and it goes through a pipeline's
+        GPUs one after the other: they wait for all of what the others do in it. `joined_text` is how many of
+        the text's tokens attention joins to those of the image (`ComputeProfile.joined_text`).
         """
+        is_shared = (joined_text > 0) & (joined_text % self.by_tokens == 0)
         return self._replace(
             calls=np.array([self.calls[0] + (1 - self.calls[0]) / steps, self.calls[1] + 0 * steps]),
             waiting=self.waiting / steps,
+            text_again=np.where(is_shared, 0.0, self.text_again),
         )
 
 
@@ -220,6 +229,8 @@ def conduct(f: Facts, p: Mapping[str, float], effects: RuntimeEffects = NO_EFFEC
         exchanges=(tokens * f.tensor > 1).astype(float),
         waiting=f.pipefusion - 1,
         gpus=f.gpus,
+        by_tokens=tokens,
+        text_again=(tokens - 1) / f.shared,
         limit_w=f.limit_w,
         is_plain=f.is_plain,
     )

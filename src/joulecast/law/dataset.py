@@ -125,6 +125,14 @@ class Dataset:
             ways=_names(way for runtime in self.runtimes for way, _ in runtime.parallel),
         )
 
+    @property
+    def joined_text(self) -> Array:
+        """Of each run, the tokens of `ComputeProfile.joined_text`."""
+        out = np.zeros(len(self.runs))
+        for group in self.groups:
+            out[group.rows] = group.profile.joined_text(group.workloads)
+        return out
+
     def _measured(self, rows: Iterable[int]) -> dict[str, Any]:
         """The models and GPUs of the runs in `rows` with energies, and of those with times."""
         some = [(self.runs[row], self.gpus[row].name) for row in rows]

@@ -136,6 +136,7 @@ class _Rows(NamedTuple):
     idle_power_w: Array  # of all GPUs, to subtract [W]; zero where the boundary is gross
     batch: Array
     steps: Array
+    joined_text: Array  # tokens of the text that attention joins to the image's
     runtimes: Facts  # of the distinct ones
     runtime: Rows  # of each row
     first: Rows  # a row of each of the distinct runtimes
@@ -151,7 +152,7 @@ class _Rows(NamedTuple):
     def how(self, p: Mapping[str, float], effects: Effects) -> Conduct:
         """What each row's runtime makes of its work; `effects` are of each row."""
         of_runtimes = RuntimeEffects(*(effects[kind][self.first] for kind in RuntimeEffects._fields))
-        return conduct(self.runtimes, p, of_runtimes).take(self.runtime).over(self.steps)
+        return conduct(self.runtimes, p, of_runtimes).take(self.runtime).over(self.steps, self.joined_text)
 
 
 def _rows_of(
@@ -172,6 +173,7 @@ def _rows_of(
         idle_power_w=np.concatenate([idle, [idle_power_w(gpu) for gpu in further]]),
         batch=np.array([dataset.runs[row].shared_batch_size for row in taken], dtype=np.float64),
         steps=np.array([dataset.runs[row].steps for row in taken], dtype=np.float64),
+        joined_text=dataset.joined_text[taken],
         runtimes=facts_of(tuple(kinds)),
         runtime=runtime,
         first=np.array([int(np.argmax(runtime == place)) for place in range(len(kinds))], dtype=np.int64),

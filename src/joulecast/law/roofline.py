@@ -36,7 +36,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from joulecast.architecture.workload import WorkloadColumns
 from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
 from joulecast.law import possible
 from joulecast.law.conduct import Conduct, RuntimeEffects, conduct, facts_of
@@ -176,7 +175,7 @@ class RooflineLaw(FittedLaw):
         """Energies of one image and the time of a batch, where the boards settle."""
         p = self.parameters.shared
         profile, workloads, precision, gpus, runtime = asked
-        setup, scales = self.setup(gpus, workloads, runtime)
+        setup, scales = self.setup(asked)
         demanded = self.demands(profile.evaluation(workloads, precision), precision, setup)
         demanded *= scales
         total = Demand(*np.add.reduce(demanded, axis=1))
@@ -204,19 +203,21 @@ class RooflineLaw(FittedLaw):
         """A case's work with this law's constants in it."""
         return _remembered(self._cases, case, lambda: weigh(Work.of(case, precision), self.parameters.shared))
 
-    def setup(self, gpus: GpuColumns, workloads: WorkloadColumns, runtime: Runtime) -> tuple[Setup, Array]:
+    def setup(self, asked: LawInput) -> tuple[Setup, Array]:
         """On what and how workloads run, and what the sources' level and the chip make of a `Demand`, shape
         (4, 1, workloads), or (4, 1, 1) of one GPU."""
+        profile, workloads, _, gpus, runtime = asked
         traits = GpuTraits.of_distinct(gpus.gpus)
         setup, scales = _remembered(self._setups, (traits, runtime), lambda: self._setup_of(traits, runtime))
         if len(gpus.gpus) > 1:
             setup, scales = setup.take(gpus.index), scales[:, :, gpus.index]
-        if setup.how.depends_on_steps:
-            setup = setup._replace(how=setup.how.over(workloads.steps.astype(np.float64)))
+        if setup.how.depends_on_workload:
+            how = setup.how.over(workloads.steps.astype(np.float64), profile.joined_text(workloads))
+            setup = setup._replace(how=how)
         return setup, scales
 
     def conduct(self, runtime: Runtime) -> Conduct:
-        """What a runtime makes of the reference's costs, but for what depends on the steps."""
+        """What a runtime makes of the reference's costs, but for what depends on the workload."""
         q, one_of = self.parameters, (runtime,)
         effects = RuntimeEffects.of(one_of, q.engine_slowness, q.quantised_slowness, q.cache_shares)
         return conduct(facts_of(one_of), q.shared, effects)

@@ -30,6 +30,7 @@ _PLACES = {name: place for place, name in enumerate(CLASSES)}
 _PEAKS = np.array(list(CLASSES.values()))
 _ATTENTION = np.array([name.startswith("attention") for name in CLASSES])
 _ATTENTION_2 = _PLACES["attention"]
+_FP32_GEMM = _PLACES["gemm32"]
 _QUANTISED = _PLACES["gemm"]  # the class that a quantised denoiser runs in another format
 ROLES = 2
 BYTES_OF_FP32, BYTES_OF_HALF = 4, 2
@@ -48,6 +49,8 @@ class Work(NamedTuple):
     memory_bytes : bytes of all groups without FLOP, (calls, last axis).
     launches, modules, attentions : operators launched, those of them with FLOP, and of attention, the same.
     weight_bytes : of the weights of a call's component, (calls, 1) or (calls, workloads).
+    text_flop, text_fp32_flop : of matrix products with the text's own tokens, on tensor cores and in fp32;
+        text_bytes : of groups without FLOP, of the same tokens; (calls, last axis).
     """
 
     kinds: NDArray[np.int64]
@@ -61,6 +64,9 @@ class Work(NamedTuple):
     modules: Array
     attentions: Array
     weight_bytes: Array
+    text_flop: Array
+    text_fp32_flop: Array
+    text_bytes: Array
 
     @property
     def attention(self) -> NDArray[np.int64]:
@@ -100,12 +106,15 @@ class Work(NamedTuple):
         heads = np.array([table.head_dims[i] for table in tables for i in table.arithmetic], dtype=np.float64)
         order = np.argsort(kinds, kind="stable")
         kinds, heads, flop = kinds[order], heads[order], case.flop[order]
+        of_call = case.call_of_groups[:, order]
         attention = np.flatnonzero(_ATTENTION[kinds % len(CLASSES)])
+        of_text = case.of_text
+        gemm, gemm32 = (of_call * (kinds % len(CLASSES) == _PLACES[name]) for name in ("gemm", "gemm32"))
         a_weight = BYTES_OF_FP32 if precision == "fp32" else BYTES_OF_HALF
         return cls(
             kinds=kinds,
             roles=roles,
-            of_call=case.call_of_groups[:, order],
+            of_call=of_call,
             flop=flop,
             bytes=case.bytes[order],
             scores=flop[attention] / (4 * np.maximum(heads[attention, None], 1)),
@@ -114,6 +123,9 @@ class Work(NamedTuple):
             modules=case.arithmetic_launches,
             attentions=case.attention_launches,
             weight_bytes=np.array([[float(call.component.parameters * a_weight)] for call in calls]),
+            text_flop=gemm @ flop * of_text,
+            text_fp32_flop=gemm32 @ flop * of_text,
+            text_bytes=case.memory_bytes * of_text,
         )
 
 
@@ -157,8 +169,9 @@ class Weighed(NamedTuple):
 
 # Rows of each call: memory-bound bytes; energy of matrix products that may be quantised, of others on tensor
 # cores, and of all else but traffic [J]; bytes of arithmetic; launches on the GPU [s] and on the host [s];
-# and what only some runtimes ask for: bytes of those matrix products, bytes and launches of attention.
-SUMS = 10
+# and what only some runtimes ask for: bytes of those matrix products, bytes and launches of attention, and
+# FLOP, fp32 FLOP and bytes of the text's own tokens.
+SUMS = 13
 PLAIN_SUMS = 7  # without the last
 
 
@@ -194,6 +207,9 @@ def weigh(work: Work, p: Mapping[str, float]) -> Weighed:
         quantised @ work.bytes,
         attention @ work.bytes,
         work.attentions,
+        work.text_flop,
+        work.text_fp32_flop,
+        work.text_bytes,
     )
     ends = np.searchsorted(work.kinds, np.arange(ROLES * len(CLASSES) + 1))
     spans = (slice(*ends[kind : kind + 2]) for kind in range(len(ends) - 1))
@@ -343,7 +359,7 @@ def demand(weighed: Weighed, values: Array, setup: Setup, p: Mapping[str, float]
         out[1] = tensor_j * traits.lane_cost + other_j + p["energy_per_byte_j"] * traffic
         out[2], out[3] = host_s, 0.0
         return out
-    quantised_bytes, attention_bytes, attentions = sums[PLAIN_SUMS:]
+    quantised_bytes, attention_bytes, attentions, text_flop, text_fp32, text_bytes = sums[PLAIN_SUMS:]
     is_denoiser = (weighed.roles == DENOISER)[:, None]
     role = weighed.roles
     memory = memory * how.memory[role]
@@ -354,12 +370,20 @@ def demand(weighed: Weighed, values: Array, setup: Setup, p: Mapping[str, float]
     exchanges = is_denoiser * how.exchanges * attentions
     out[3] = is_denoiser * sent * attention_bytes + exchanges * p["exchange_time_s"]
     out[0] = busy * how.share[role] + s_per_byte * ((memory + scaled) * how.share[role] + expanded)
+    again = is_denoiser * how.text_again
+    text_bytes = again * how.memory[role] * text_bytes
+    text_flop, text_fp32 = again * text_flop, again * text_fp32
     out[0] += kernel_s * how.kernels[role]
+    out[0] += text_flop * rate.s_per_flop[_QUANTISED] + text_fp32 * rate.s_per_flop[_FP32_GEMM]
+    out[0] += text_bytes * s_per_byte
     out[3] += is_denoiser * how.waiting * out[0]
     out[0] += out[3]
     arithmetic_j = (quantised_j * rate.quantised_energy + tensor_j) * traits.lane_cost + other_j
     out[1] = arithmetic_j + p["energy_per_byte_j"] * (traffic + memory + expanded + scaled)
     out[1] *= how.total[role]
+    text_j = p["energy_per_flop_j"] * rate.quantised_energy * traits.lane_cost * text_flop
+    text_j += p["energy_per_fp32_flop_j"] * text_fp32 + p["energy_per_byte_j"] * text_bytes
+    out[1] += text_j * how.gpus
     out[2] = host_s * how.host[role] + exchanges * p["exchange_host_s"]
     out *= how.calls[role]
     return out
