@@ -235,12 +235,74 @@ def test_layers_of_a_pass_are_exchanged_by_the_tokens_a_gpu_has() -> None:
     assert how.exchanged[0] == pytest.approx((1 - 1 / 2) / 4 + 2 * (1 - 1 / 2) / 2)
 
 
+@pytest.mark.parametrize(
+    ("model", "tokens", "joined"),
+    [
+        ("sd3.5-large", 333, 333),  # joined to the image, and of an odd number
+        ("flux.1-dev", 512, 512),
+        ("hunyuanvideo", 256, 256),
+        ("cogvideox-5b", 226, 226),
+        ("pixart-sigma", 300, 0),  # which the image attends to
+        ("wan2.1-t2v-1.3b", 512, 0),
+        ("sdxl", 77, 0),
+    ],
+)
+def test_what_of_a_text_is_joined_to_the_image(model: str, tokens: int, joined: int) -> None:
+    profile = packaged_profile(model)
+    work = WorkloadColumns.from_values({"steps": np.array([4, 4]), "text_tokens": np.array([-1, tokens])})
+    assert profile.joined_text(work).tolist() == [joined] * 2
+
+
+def test_gpus_work_on_all_of_a_text_that_they_cannot_share() -> None:
+    """By hand: of 8 boards, 4 for each of the two passes, each works on all of its pass's text where it is
+    not joined to the image, or its tokens are not a multiple of 4."""
+    how = conduct(facts_of((shared("cfg=2,ulysses=2,ring=2"),)), law().parameters.shared)
+    over = how.take(np.array([0, 0, 0])).over(np.full(3, 10.0), np.array([0.0, 333.0, 512.0]))
+    assert over.text_again.tolist() == [3 / 8, 3 / 8, 0]
+    for way in ("tensor=4", "cfg=2", "pipefusion=4"):
+        assert not conduct(facts_of((shared(way),)), law().parameters.shared).text_again.any(), way
+
+
+def test_a_text_that_is_not_shared_costs_what_its_matrix_products_do() -> None:
+    """SD 3.5 on 3 GPUs, which share 333 tokens, and on 2, which do not: FLOP by hand, from the profile."""
+    profile, on = packaged_profile("sd3.5-large"), GpuColumns.of(gpu("H100"), 1)
+    work = WorkloadColumns.from_values({"width": 1024, "height": 1024, "steps": 10, "batch_size": 4})
+    without = WorkloadColumns.from_values(
+        {"width": 1024, "height": 1024, "steps": 10, "batch_size": 4, "text_tokens": 78}
+    )
+    asked = LawInput(profile, work, "bf16", on, shared("ulysses=2"))
+    setup, _ = law().setup(asked)
+    assert setup.how.text_again == pytest.approx([0.5])
+    alone = setup._replace(how=setup.how._replace(text_again=np.zeros(1)))
+    evaluation = profile.evaluation(work, "bf16")
+    busy, energy, host, waiting = (
+        law().demands(evaluation, "bf16", setup) - law().demands(evaluation, "bf16", alone)
+    )[:, [part.role == "denoiser" for part in profile.components].index(True), 0]
+    assert host == waiting == 0
+    gemm = {
+        text: sum(
+            float(costs.calls @ costs.flop[:, place])
+            for costs in profile.costs(columns, "bf16")
+            if costs.component.role == "denoiser"
+            for place, group in enumerate(costs.table.arithmetic)
+            if costs.table.families[group] == "gemm"
+        )
+        for text, columns in ((333, work), (78, without))
+    }
+    text_flop = (gemm[333] - gemm[78]) * 333 / (333 - 78)
+    p = law().parameters.shared
+    at_least = 0.5 * 2 * text_flop * p["energy_per_flop_j"]  # beside what its memory-bound operators move
+    assert at_least < energy < 1.5 * at_least
+    seconds = 0.5 * text_flop * setup.rate.s_per_flop[0, 0]
+    assert seconds < busy < 2 * seconds
+
+
 @pytest.mark.parametrize("degree", [2, 4, 8])
 def test_a_pipeline_fills_in_its_first_step(degree: int) -> None:
     """PipeFusion: of N steps each GPU does its share, and in the first waits for the others' shares too."""
     profile, on = packaged_profile("flux.1-dev"), GpuColumns.of(gpu("H100"), 3)
     work = WorkloadColumns.from_values(WORK | {"steps": np.array([1, 4, 50])})
-    setup, _ = law().setup(on, work, shared(f"pipefusion={degree}"))
+    setup, _ = law().setup(LawInput(profile, work, "bf16", on, shared(f"pipefusion={degree}")))
     denoiser = [part.role == "denoiser" for part in profile.components].index(True)
     busy, _, _, waiting = law().demands(profile.evaluation(work, "bf16"), "bf16", setup)[:, denoiser]
     own = busy - waiting
@@ -378,4 +440,6 @@ def test_the_law_conducts_a_runtime_as_its_fit_did() -> None:
     assert how.arithmetic_time[0] == pytest.approx([1, np.exp(0.1) * p["fused_time"], p["fused_time"]])
     assert how.quantised_time == pytest.approx([1, 1, np.exp(-0.3)])
     assert how.calls[0] == pytest.approx([1, 0.25, 1])
-    assert how.over(np.array([1.0, 4.0, 10.0])).calls[0] == pytest.approx([1, 0.25 + 0.75 / 4, 1])
+    assert how.over(np.array([1.0, 4.0, 10.0]), np.zeros(3)).calls[0] == pytest.approx(
+        [1, 0.25 + 0.75 / 4, 1]
+    )

@@ -100,10 +100,9 @@ class Polynomials:
 
     @cached_property
     def of_text(self) -> Array:
-        """1 where a monomial rises as the tokens of the text alone do, by image or not; shape (monomials,)."""
-        return np.array([
-            float([v.symbol for v in product if v.symbol != BATCH] == ["text"]) for product in self._places
-        ])
+        """1 where a monomial rises with the tokens of the text alone, of each image or not, (monomials,)."""
+        others = ([v.symbol for v in product if v.symbol != BATCH] for product in self._places)
+        return np.array([float(symbols == ["text"]) for symbols in others])
 
     def stacked(self, matrices: Sequence[Array]) -> Array:
         """A matrix of each call, one below the other: (polynomials of all, monomials)."""

@@ -91,14 +91,20 @@ class OperatorTable(Record):
         return np.asarray(self.launches[:, self.arithmetic].sum(axis=1))
 
     @cached_property
-    def is_attention(self) -> Array:
-        """1 where a group is attention, shape (groups,)."""
-        return np.array([float(family == ATTENTION) for family in self.families])
+    def attention(self) -> Integers:
+        """The groups that are attention."""
+        return np.flatnonzero([family == ATTENTION for family in self.families])
 
     @cached_property
     def attention_launches(self) -> Array:
-        """Coefficients of those that are attention, shape (monomials,)."""
-        return np.asarray(self.launches @ self.is_attention)
+        """Coefficients of the operators that are attention, shape (monomials,)."""
+        return np.asarray(self.launches[:, self.attention].sum(axis=1))
+
+    @property
+    def joins_text(self) -> bool:
+        """Whether the text's tokens attend to each other, and so are changed with those of an image."""
+        squares = np.array(["text^2" in monomial for monomial in self.monomials], dtype=bool)
+        return bool(self.flop[squares][:, self.attention].any())
 
 
 def batches_of(conditions: Iterable[Mapping[str, int]]) -> tuple[int, ...]:

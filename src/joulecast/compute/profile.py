@@ -21,7 +21,7 @@ from joulecast.compute.evaluation import CaseCosts, Evaluation
 from joulecast.compute.memory import MemoryUse, PeakCases
 from joulecast.compute.operators import DENOISER, Array, Component, Integers, OperatorCosts, mode_of
 from joulecast.compute.output import CLIP, IMAGE
-from joulecast.compute.polynomial import ROWS, parse_monomial
+from joulecast.compute.polynomial import ROWS
 from joulecast.compute.profile_rules import (
     IRREGULAR,
     TRUE_CFG,
@@ -291,10 +291,8 @@ class ComputeProfile(Record):
 
     @cached_property
     def _joins_text(self) -> bool:
-        """Whether attention among the text's own tokens is part of the denoiser."""
-        tables = [t for c in self.components if c.role == DENOISER for some in c.tables.values() for t in some]
-        squares = ([any(f[0] == "text" and f[2] == 2 for f in parse_monomial(m)) for m in t.monomials] for t in tables)
-        return any(t.is_attention @ t.flop.T @ np.array(s) > 0 for t, s in zip(tables, squares, strict=True))
+        denoisers = (component for component in self.components if component.role == DENOISER)
+        return any(t.joins_text for c in denoisers for tables in c.tables.values() for t in tables)
 
     def rendered(self, workloads: WorkloadColumns) -> tuple[Integers, Integers]:
         """Width and height at which the pipeline really generates, each of shape (workloads,) [pixels]."""

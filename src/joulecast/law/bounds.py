@@ -30,9 +30,9 @@ DIFFERENCE = 1e-5  # relative, of a finite difference
 
 def bounds(law: RooflineLaw, asked: LawInput) -> dict[str, Array]:
     """Shares of the time that each sets, which add up to 1; (workloads,) each."""
-    profile, workloads, precision, gpus, runtime = asked
+    profile, workloads, precision, _, _ = asked
     evaluation = profile.evaluation(workloads, precision)
-    setup, scales = law.setup(gpus, workloads, runtime)
+    setup, scales = law.setup(asked)
 
     before = _log_duration(law, setup, scales, evaluation, precision)
 

@@ -11,7 +11,16 @@ from joulecast.law.law import Array
 from joulecast.law.work import CLASSES, ROLES, Work, kinds_of_groups
 
 Rows = NDArray[np.int64]
-_SUMS = ("memory_bytes", "launches", "modules", "attentions", "weight_bytes", "text_flop", "text_fp32_flop", "text_bytes")
+_SUMS = (
+    "memory_bytes",
+    "launches",
+    "modules",
+    "attentions",
+    "weight_bytes",
+    "text_flop",
+    "text_fp32_flop",
+    "text_bytes",
+)
 
 
 def padded_work(dataset: Dataset) -> Work:

@@ -40,7 +40,7 @@ from joulecast.compute.evaluation import Case, CaseCosts, Evaluation, product
 from joulecast.law import possible
 from joulecast.law.conduct import Conduct, RuntimeEffects, conduct, facts_of
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
-from joulecast.law.law import Array, Breakdown, GpuColumns, LawInput
+from joulecast.law.law import Array, Breakdown, LawInput
 from joulecast.law.traits import GpuTraits, assumed
 from joulecast.law.work import Demand, Setup, Weighed, Work, demand, plain, rates, weigh
 from joulecast.records import Record
@@ -174,7 +174,7 @@ class RooflineLaw(FittedLaw):
     def settled(self, asked: LawInput) -> Settled:
         """Energies of one image and the time of a batch, where the boards settle."""
         p = self.parameters.shared
-        profile, workloads, precision, gpus, runtime = asked
+        profile, workloads, precision, _, _ = asked
         setup, scales = self.setup(asked)
         demanded = self.demands(profile.evaluation(workloads, precision), precision, setup)
         demanded *= scales
