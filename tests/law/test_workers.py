@@ -31,6 +31,16 @@ def test_every_task_is_answered_under_its_name() -> None:
     assert done == {"four": 4, "eight": 8, "nine": 9}
 
 
+def test_each_process_does_linear_algebra_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share the cores already: with a thread of each for every core they wait for each other."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # what somebody says is left as it is
+    asked = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"]
+    found = dict(shared_out(os.getenv, [(name, (name,)) for name in asked], 2))
+    assert found == {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "3"}
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
 def test_an_error_of_the_work_is_the_callers_and_ends_the_rest() -> None:
     begun = time.monotonic()
     with pytest.raises(ZeroDivisionError):

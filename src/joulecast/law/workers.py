@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 from joulecast.errors import JoulecastError
 
+# How many threads libraries of linear algebra take, which they read when they are loaded.
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 Task = TypeVar("Task", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -40,7 +42,8 @@ def shared_out(
     watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _begin, (watched, prepare, prepared_with))
     try:
-        with _without_interrupts():  # which the processes inherit: interrupts are the first one's matter
+        # What the processes inherit: interrupts are the first one's matter, and the cores are shared out already.
+        with _without_interrupts(), _one_thread_each():
             names = {pool.submit(work, *arguments): name for name, arguments in tasks}
         for future in as_completed(names):
             yield names[future], future.result()
@@ -65,6 +68,18 @@ def _end_with(watched: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         watched.recv_bytes()
     os._exit(1)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes that are begun meanwhile do linear algebra on one thread, unless they are told otherwise."""
+    set_here = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(set_here, "1"))
+    try:
+        yield
+    finally:
+        for name in set_here:
+            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager
