@@ -42,7 +42,7 @@ def shared_out(
     watched, held = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _begin, (watched, prepare, prepared_with))
     try:
-        # What the processes inherit: interrupts are the first one's matter, and the cores are shared out already.
+        # What the processes inherit: interrupts are the first one's matter, the cores are shared out.
         with _without_interrupts(), _one_thread_each():
             names = {pool.submit(work, *arguments): name for name, arguments in tasks}
         for future in as_completed(names):
