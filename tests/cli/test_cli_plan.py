@@ -13,6 +13,8 @@ import pytest
 from command import Command, exit_status, refused
 from joulecast import gpus, load_profile, outcomes
 from joulecast.architecture.workload import Workload
+from joulecast.cli.options import WORKLOAD
+from joulecast.cli.pareto import FLAGS, VARIED
 from joulecast.forecast.memory import NO, memory_estimate
 from joulecast.plan.possible import cannot_run
 from joulecast.report.decisions.tradeoff_text import outcome_columns
@@ -285,6 +287,39 @@ def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
     assert {one["steps"] for one in settings} == {20, 30, 40}
 
 
+def test_what_an_estimate_takes_is_compared_too() -> None:
+    """But the boundary: what is compared is all that a board draws."""
+    assert {*VARIED, *FLAGS} == {*WORKLOAD} - {"boundary"}
+
+
+def test_settings_that_are_not_compared_reach_the_answer(run: Command) -> None:
+    asked = ("pareto", "sdxl", "--gpu", "A100-SXM4-80GB", "--steps", "20,30", "--all", "--json")
+
+    def energies(*more: str) -> list[float]:
+        return [one["energy_j"] for one in json.loads(run(*asked, *more).out)["settings"]]
+
+    plain = energies()
+    assert energies("--lora", "1", "--lora-fused") == plain
+    assert energies("--lora", "1", "--no-lora-fused")[0] > plain[0]
+    assert energies("--guidance", "1")[0] < 0.7 * plain[0]
+    with_scales = ("--guidance", "1,5", "--passes", "1,2")
+    assert len(energies(*with_scales)) == 8
+
+
+def test_ways_to_share_work_meet_their_number_of_gpus(run: Command) -> None:
+    ways = ("--parallel", "ulysses=2,ring=2", "--parallel", "ring=2")
+    asked = ("pareto", "flux.1-dev", "--all", "--json", *ways)
+    for boards in (
+        ("--gpu", "H100-SXM5-80GB", "--gpus", "2,4"),
+        ("--gpu", "2xH100-SXM5-80GB,4xH100-SXM5-80GB"),
+    ):
+        found = json.loads(run(*asked, *boards).out)["settings"]
+        assert sorted((one["parallel"], one.get("gpus") or int(one["gpu"][0])) for one in found) == [
+            ("ring=2", 2), ("ring=2,ulysses=2", 4)
+        ]  # fmt: skip
+    refused(run(*asked, "--gpu", "H100-SXM5-80GB", "--gpus", "8"), "gpus is 8, but parallel ring=2,ulysses=2")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -294,7 +329,9 @@ def test_every_gpu_and_a_range_of_steps(run: Command) -> None:
         (("--by", "energy,cost", "--region", "FR"), "it needs a price of a kWh or of a GPU-hour"),
         (("--by", "energy,cost"), "hourly series) and a price of a kWh"),
         (("--by", "energy,cost", "--price-per-kwh", "1"), "price_per_kwh without a place: carbon and cost"),
-        (("--steps", "20,,30"), "empty value"),
+        (("--steps", "20,,30"), "--steps '20,,30' has an empty value"),
+        (("--power-limit", "300,,"), "--power-limit '300,,' has an empty value"),
+        (("--batch", "9-3"), "--batch '9-3' holds no number"),
         (("--steps", "0"), "steps"),
         (("--size", "big"), "size"),
         (("--gpu", "A100,H1000"), "H100"),

@@ -56,18 +56,30 @@ def estimate_options(command: argparse.ArgumentParser, traces: bool) -> None:
         help="name, alias or hub id (see `joulecast models`), or a profile file; any other hub id "
         + ("is traced" if traces else "needs one: `joulecast profile ID`"),
     )
-    add("--size", metavar="WIDTHxHEIGHT", help="pixels; by default the model's")
-    add("--steps", help="denoising steps; by default the model's")
-    add("--precision", metavar=PRECISIONS, help="of weights and arithmetic; by default the model's")
+    workload_options(add)
+    prediction_options(command, add)
+
+
+def workload_options(add: Callable[..., object], several: bool = False) -> None:
+    """The options of what a model is asked for; of `several` values each where they are compared."""
+    more, whose = (",...", "each model's") if several else ("", "the model's")
+    counts = ", e.g. 20,28 or 20-50:10" if several else ""
+    add("--size", metavar=f"WIDTHxHEIGHT{more}", help=f"pixels; by default {whose}")
+    add("--steps", metavar=f"STEPS{more}", help=f"denoising steps{counts}; by default {whose}")
+    add(
+        "--precision",
+        metavar=f"{PRECISIONS}{more}",
+        help=f"of weights and arithmetic; by default {whose}",
+    )
     add(
         "--guidance",
         "--guidance-scale",
-        metavar="SCALE",
-        help="the pipeline's guidance scale; by default the model's",
+        metavar=f"SCALE{more}",
+        help=f"the pipeline's guidance scale; by default {whose}",
     )
     add(
         "--true-cfg-scale",
-        metavar="SCALE",
+        metavar=f"SCALE{more}",
         help="its other scale, where only that makes a second pass (FLUX, Qwen-Image)",
     )
     add(
@@ -76,12 +88,15 @@ def estimate_options(command: argparse.ArgumentParser, traces: bool) -> None:
         help="there is a negative prompt; some pipelines guide only then",
     )
     add("--passes", metavar="{1,2}", help="denoiser passes a step, whatever the guidance")
-    add("--batch", "--batch-size", dest="batch_size", metavar="COUNT", help=BATCH_HELP)
-    add("--text-tokens", metavar="TOKENS", help="text tokens the denoiser attends to; by default the model's")
-    clip_options(add)
-    image_options(add)
-    addition_options(add)
-    prediction_options(command, add)
+    add("--batch", "--batch-size", dest="batch_size", metavar=f"COUNT{more}", help=BATCH_HELP)
+    add(
+        "--text-tokens",
+        metavar=f"TOKENS{more}",
+        help=f"text tokens the denoiser attends to; by default {whose}",
+    )
+    clip_options(add, several)
+    image_options(add, several)
+    addition_options(add, several)
 
 
 def prediction_options(command: argparse.ArgumentParser, add: Callable[..., object]) -> None:
@@ -103,17 +118,40 @@ def prediction_options(command: argparse.ArgumentParser, add: Callable[..., obje
 BATCH_HELP: Final = "images or clips generated together; 1 by default"
 
 
-def clip_options(add: Callable[..., object]) -> None:
-    """The options of how long a clip of video is."""
-    add("--frames", help="frames of a clip, of a model that makes videos; by default the model's")
-    add("--seconds", metavar="LENGTH", help="length of the clip instead, at --fps or the model's own rate")
-    add("--fps", "--frame-rate", metavar="RATE", help="frames a second of the clip; by default the model's")
+def clip_options(add: Callable[..., object], several: bool = False) -> None:
+    """The options of how long a clip of video is; of `several` values each where they are compared."""
+    more, whose = (",...", "each model's") if several else ("", "the model's")
+    add(
+        "--frames",
+        metavar=f"FRAMES{more}",
+        help=f"frames of a clip, of a model that makes videos; by default {whose}",
+    )
+    add(
+        "--seconds",
+        metavar=f"LENGTH{more}",
+        help=f"length of the clip instead, at --fps or {whose} own rate",
+    )
+    add(
+        "--fps",
+        "--frame-rate",
+        metavar=f"RATE{more}",
+        help=f"frames a second of the clip; by default {whose}",
+    )
 
 
-def image_options(add: Callable[..., object]) -> None:
-    """The options of an image that the pipeline is given."""
-    add("--strength", metavar="SHARE", help="image to image: the share of the steps that is made, up to 1")
-    add("--input-image", metavar="WIDTHxHEIGHT", help="image to image: size of the input, that of the output")
+def image_options(add: Callable[..., object], several: bool = False) -> None:
+    """The options of an image that a pipeline is given; of `several` values each where they are compared."""
+    more = ",..." if several else ""
+    add(
+        "--strength",
+        metavar=f"SHARE{more}",
+        help="image to image: the share of the steps that is made, up to 1",
+    )
+    add(
+        "--input-image",
+        metavar=f"WIDTHxHEIGHT{more}",
+        help="image to image: size of the input, that of the output",
+    )
 
 
 def control_option(add: Callable[..., object], more: str = "") -> None:
@@ -159,8 +197,13 @@ def runtime_options(command: argparse.ArgumentParser, several: bool = False) -> 
         help="model: weights wait in the host's memory (enable_model_cpu_offload); none by default",
     )
     add("--gpus", metavar=f"COUNT{more}", help="GPUs that share the work; 1 by default")
-    if not several:
-        add("--parallel", metavar="WAY=DEGREE,...", help="how they share it, e.g. ulysses=4,cfg=2")
+    again = "; again for each that is compared, each for its number of GPUs" if several else ""
+    add(
+        "--parallel",
+        metavar="WAY=DEGREE,...",
+        action="append" if several else "store",
+        help=f"how they share it, e.g. ulysses=4,cfg=2{again}",
+    )
     add(
         "--power-limit",
         dest="power_limit_w",

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from joulecast.cli.options import (
     ASKED,
-    BATCH_HELP,
     LAW_HELP,
     OUTPUT,
     WHERE,
-    addition_options,
     chart_option,
     check_table_name,
     draw,
@@ -24,6 +22,7 @@ from joulecast.cli.options import (
     picture,
     print_json,
     runtime_options,
+    workload_options,
 )
 from joulecast.cli.site_options import places_of, site_options
 from joulecast.errors import InputError, shown
@@ -32,28 +31,17 @@ if TYPE_CHECKING:
     from joulecast.plan.case import Case
     from joulecast.plan.quality import Figure
     from joulecast.plan.tradeoff import Outcome
+    from joulecast.question.setting import Setting
 
-# What has several values, and its option; regions are beside it.
-VARIED = {
-    "gpu": "--gpu",
-    "size": "--size",
-    "steps": "--steps",
-    "precision": "--precision",
-    "batch_size": "--batch",
-    "frames": "--frames",
-    "seconds": "--seconds",
-    "strength": "--strength",
-    "control": "--control",
-    "lora": "--lora",
-    "lora_rank": "--lora-rank",
-    "engine": "--engine",
-    "quantization": "--quantization",
-    "cache": "--cache",
-    "offload": "--offload",
-    "gpus": "--gpus",
-    "power_limit_w": "--power-limit",
-}
-COUNTED = ("--steps", "--batch", "--frames", "--lora", "--lora-rank", "--gpus")
+# What may have several values, of the same options as `estimate`; flags have one, and regions are beside it.
+VARIED = (
+    "gpu", "size", "steps", "precision", "guidance", "true_cfg_scale", "passes", "batch_size", "text_tokens",
+    "frames", "seconds", "fps", "strength", "input_image", "control", "lora", "lora_rank", "engine",
+    "quantization", "cache", "offload", "gpus", "parallel", "power_limit_w",
+)  # fmt: skip
+FLAGS = ("negative_prompt", "compile", "lora_fused")
+OPTIONS = {"batch_size": "--batch", "power_limit_w": "--power-limit"}  # those that their keys do not name
+COUNTED = ("steps", "batch_size", "text_tokens", "frames", "lora", "lora_rank", "gpus")
 USUAL_BY = "energy,latency"
 ALL = "all"
 QUALITY_EXAMPLE = "e.g. --quality sdxl=0.71 --quality sdxl,steps=20=0.68"
@@ -63,24 +51,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """What `pareto` takes."""
     add = command.add_argument_group(ASKED).add_argument
     add("models", metavar="MODEL", nargs="+", help="one or more: name, alias, hub id or profile file")
-    add("--size", metavar="WIDTHxHEIGHT,...", help="pixels; by default each model's")
-    add(
-        "--steps",
-        metavar="STEPS,...",
-        help="denoising steps, e.g. 20,28 or 20-50:10; by default each model's",
-    )
-    add("--precision", metavar="PRECISION,...", help="fp16, bf16 or fp32; by default each model's")
-    add("--batch", "--batch-size", dest="batch_size", metavar="COUNT,...", help=BATCH_HELP)
-    add("--passes", metavar="{1,2}", help="denoiser passes a step; by default each model's")
-    add("--frames", metavar="FRAMES,...", help="frames of a clip, of models that make videos")
-    add(
-        "--seconds",
-        metavar="LENGTH,...",
-        help="lengths of the clip instead, at --fps or each model's own rate",
-    )
-    add("--fps", "--frame-rate", metavar="RATE", help="frames a second of the clip; by default each model's")
-    add("--strength", metavar="SHARE,...", help="image to image: shares of the steps that are made, up to 1")
-    addition_options(add, several=True)
+    workload_options(add, several=True)
     add("--law", help=LAW_HELP)
     add(
         "--by",
@@ -171,21 +142,28 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
 
     asked: dict[str, Sequence[str]] = {"model": list(dict.fromkeys(map(resolved_name, options.models)))}
     doubts: list[str] = []
-    for name, option in VARIED.items():
-        text = getattr(options, name)
-        if text is not None:
-            asked[name] = _listed_values(text, option)
+    for name in VARIED:
+        given = getattr(options, name)
+        if given is not None:
+            asked[name] = list(given) if name == "parallel" else _listed_values(given, name)
     asked["gpu"] = list(dict.fromkeys(name for text in asked["gpu"] for name in _gpu_names(text, doubts)))
-    regions = [None] if options.region is None else _listed_values(options.region, "--region")
+    regions = [None] if options.region is None else _listed_values(options.region, "region")
     check_count(math.prod(map(len, [*asked.values(), regions])))
     places = places_of(options, regions)
-    given = {"passes": options.passes, "fps": options.fps, "compile": options.compile}
-    return [
-        Case(setting, place, options.law)
-        for values in itertools.product(*asked.values())
-        for setting in [Setting.of({**dict(zip(asked, values, strict=True)), **given})]
-        for place in places
-    ], tuple(doubts)
+    flags = {name: getattr(options, name) for name in FLAGS}
+    every = (dict(zip(asked, values, strict=True)) for values in itertools.product(*asked.values()))
+    settings = [Setting.of({**one, **flags}) for one in every]
+    settings = [one for one in settings if _agrees(one)] or settings
+    return [Case(one, place, options.law) for one in settings for place in places], tuple(doubts)
+
+
+def _agrees(setting: Setting) -> bool:
+    """Whether the GPUs of a setting are as many as share its work."""
+    from joulecast.question.gpus import gpu_and_count
+    from joulecast.question.question import asked_of
+
+    asked = asked_of(setting)
+    return not asked.parallel or setting.gpu is None or asked.on(gpu_and_count(setting.gpu)[1]).agrees
 
 
 def _gpu_names(text: str, doubts: list[str]) -> list[str]:
@@ -225,12 +203,13 @@ def _figure(text: str) -> Figure:
     return Figure(Setting.of(given), quality)
 
 
-def _listed_values(text: str, option: str) -> list[str]:
+def _listed_values(text: str, name: str) -> list[str]:
     """The values between commas; FIRST-LAST and FIRST-LAST:STEP are whole numbers from one to the other."""
     values = [part.strip() for part in text.split(",")]
+    option = OPTIONS.get(name, "--" + name.replace("_", "-"))
     if not all(values):
         raise InputError(f"{option} {shown(text)} has an empty value; write e.g. 20,28,50")
-    if option in COUNTED:
+    if name in COUNTED:
         values = [one for value in values for one in _counted(value, option)]
     return list(dict.fromkeys(values))
 
@@ -249,7 +228,7 @@ def _measures(options: argparse.Namespace) -> tuple[str, ...]:
     """The measures of --by, and quality where figures of it are given."""
     from joulecast.plan.measures import QUALITY, measures_of
 
-    names = _listed_values(options.by, "--by")
+    names = _listed_values(options.by, "by")
     if QUALITY in names and not options.quality:
         raise InputError(f"--by quality needs figures of your own: --quality MODEL=FIGURE, {QUALITY_EXAMPLE}")
     if options.quality and QUALITY not in names:

@@ -5,7 +5,6 @@ The keys are in the docstring of `joulecast.plan.make.make_plan`.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -286,8 +285,7 @@ def _why_not(configuration: _Configuration, device: Gpu, said: Said) -> str:
 
 def _too_few(configuration: _Configuration, kind: GpuType, said: Said) -> str:
     """Why a configuration is not planned on GPUs of which too few are on offer, which is said."""
-    asked = asked_of(configuration.asked)
-    needed = asked.gpus or math.prod(degree for _, degree in asked.parallel or ())
+    needed = asked_of(configuration.asked).sharing
     if kind.max_count is None or needed <= kind.max_count:
         return ""
     why = (

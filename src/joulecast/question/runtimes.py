@@ -70,6 +70,16 @@ class Asked(Record):
         """Whether several GPUs share the work, or weights are quantised."""
         return self.gpus not in (None, 1) or bool(self.parallel) or self.quantization not in (None, NONE)
 
+    @property
+    def sharing(self) -> int:
+        """How many GPUs share the work, by either key."""
+        return self.gpus or math.prod(degree for _, degree in self.parallel or ())
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both keys tell the same number of GPUs, where both are given."""
+        return not self.parallel or math.prod(degree for _, degree in self.parallel) == self.sharing
+
     def on(self, count: int) -> Asked:
         """The same on so many GPUs as the name of the GPU says; 1 says nothing.
 
@@ -230,11 +240,7 @@ def _quantization(name: str, gpu: Gpu | None, precision: str, notes: list[str]) 
 
 def _shared(asked: Asked, profile: ComputeProfile, passes: int, notes: list[str]) -> tuple[Split, int]:
     """How GPUs share the work, and how many they are."""
-    parallel = asked.parallel or ()
-    degrees = 1
-    for _, degree in parallel:
-        degrees *= degree
-    gpus = asked.gpus or degrees
+    parallel, gpus = asked.parallel or (), asked.sharing
     if parallel or gpus == 1:
         return parallel, gpus
     taken: Split = ((CFG, 2),) if passes == 2 and gpus == 2 else _by_tokens(gpus, heads_of(profile))
