@@ -15,6 +15,7 @@ from joulecast.plan.case import Case
 from joulecast.plan.measures import QUALITY
 from joulecast.plan.tradeoff import (
     Outcome,
+    combinations,
     front,
     fronts,
     has_one_front,
@@ -177,3 +178,10 @@ def test_settings_warn_of_carbon_of_the_hardware_that_nobody_published() -> None
         assert any("embodied carbon" in words for words in found.warnings) == (
             setting["gpu"] in ("RTX 4090", "T4")
         )
+
+
+def test_ways_to_share_work_are_combined_with_their_number_of_gpus() -> None:
+    asked = {"model": "flux.1-dev", "gpu": "H100-SXM5-80GB", "gpus": [2, 4], "parallel": ["ring=2", "ring=4"]}
+    assert [case.given["parallel"] for case in combinations(asked)] == ["ring=2", "ring=4"]
+    alone = combinations({**asked, "gpus": [8]})  # none agrees: whoever asks it is told why
+    assert len(alone) == 2

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from joulecast.plan.case import Case
     from joulecast.plan.quality import Figure
     from joulecast.plan.tradeoff import Outcome
-    from joulecast.question.setting import Setting
 
 # What may have several values, of the same options as `estimate`; flags have one, and regions are beside it.
 VARIED = (
@@ -136,7 +135,7 @@ def _print(compared: Compared, options: argparse.Namespace) -> None:
 def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
     """Every combination of the values given, names in full; and names that could mean something else too."""
     from joulecast.plan.case import Case
-    from joulecast.plan.tradeoff import check_count
+    from joulecast.plan.tradeoff import check_count, in_agreement
     from joulecast.question.models import resolved_name
     from joulecast.question.setting import Setting
 
@@ -153,17 +152,8 @@ def _cases(options: argparse.Namespace) -> tuple[list[Case], tuple[str, ...]]:
     flags = {name: getattr(options, name) for name in FLAGS}
     every = (dict(zip(asked, values, strict=True)) for values in itertools.product(*asked.values()))
     settings = [Setting.of({**one, **flags}) for one in every]
-    settings = [one for one in settings if _agrees(one)] or settings
-    return [Case(one, place, options.law) for one in settings for place in places], tuple(doubts)
-
-
-def _agrees(setting: Setting) -> bool:
-    """Whether the GPUs of a setting are as many as share its work."""
-    from joulecast.question.gpus import gpu_and_count
-    from joulecast.question.question import asked_of
-
-    asked = asked_of(setting)
-    return not asked.parallel or setting.gpu is None or asked.on(gpu_and_count(setting.gpu)[1]).agrees
+    cases = [Case(one, place, options.law) for one in settings for place in places]
+    return in_agreement(cases), tuple(doubts)
 
 
 def _gpu_names(text: str, doubts: list[str]) -> list[str]:

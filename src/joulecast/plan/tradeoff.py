@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,7 @@ from joulecast.question.gpus import gpu_and_count
 from joulecast.question.models import load_profile, resolved_name
 from joulecast.question.question import Question, ask, asked_of
 from joulecast.question.questions import SEPARATOR
+from joulecast.question.setting import Setting
 from joulecast.uncertainty import Interval
 
 MOST_SETTINGS = 100_000
@@ -127,7 +128,19 @@ def combinations(given: Mapping[str, object], most: int | None = None) -> list[C
     check_count(math.prod(map(len, choices.values())), most)
     every = (dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values()))
     cases = (Case.of(check_values(one)) for one in every)
-    return list({repr(case.given): case for case in cases}.values())
+    return in_agreement({repr(case.given): case for case in cases}.values())
+
+
+def in_agreement(cases: Iterable[Case]) -> list[Case]:
+    """Of cases that vary how many GPUs share the work and how, those in which both tell one number; all of
+    them where none does, so that it is told why."""
+    every = list(cases)
+    return [case for case in every if _agrees(case.asked)] or every
+
+
+def _agrees(setting: Setting) -> bool:
+    asked = asked_of(setting)
+    return not asked.parallel or setting.gpu is None or asked.on(gpu_and_count(setting.gpu)[1]).agrees
 
 
 def check_count(count: int, most: int | None = None) -> None:
