@@ -145,7 +145,7 @@ def pair_caveats(
     """What holds for every workload of a model on a GPU under a runtime."""
     name = f"{profile.name} with LoRA adapters" if profile.adapters else profile.name
     found = [not_fitted_on(name, gpu.name, known)]
-    if not weights_fit(profile, gpu, precision, runtime):
+    if not weights_fit(profile, gpu.memory_bytes, precision, runtime):
         weights = gigabytes(weight_bytes(profile, precision, runtime.offload))
         at_once = in_turn(profile, gpu, precision, runtime)
         found.append(

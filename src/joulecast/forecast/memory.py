@@ -189,19 +189,21 @@ def at_most(needed: Needed, runtime: Runtime) -> Needed:
     return needed._replace(least=np.zeros_like(needed.least)) if runtime.memory_is_bound else needed
 
 
-def weights_fit(profile: ComputeProfile, gpu: Gpu, precision: str, runtime: Runtime) -> bool:
-    """Whether a GPU may hold at least the weights that are on it at once, or its share of them."""
-    if runtime.memory_is_bound:
-        return True
-    return bool(weight_bytes(profile, precision, runtime.offload) <= offered_bytes(gpu.memory_bytes).most)
+def weights_fit(
+    profile: ComputeProfile, memory_bytes: float | Floats, precision: str, runtime: Runtime
+) -> Mask:
+    """Whether boards of a nominal memory may hold at least the weights that are on them at once, or their
+    share of them; of one or of many."""
+    needed = 0 if runtime.memory_is_bound else weight_bytes(profile, precision, runtime.offload)
+    return np.asarray(needed <= offered_bytes(memory_bytes).most)
 
 
 def memory_caveats(asked: LawInput) -> dict[str, Mask]:
     """Batches that do not fit, may not, or of which it is not known; where the weights alone do not, other
     words say so."""
     profile, workloads, precision, gpus, runtime = asked
-    told_already = gpus.column(lambda gpu: not weights_fit(profile, gpu, precision, runtime)) == 1
     memory = gpus.column(lambda gpu: gpu.memory_bytes)
+    told_already = ~weights_fit(profile, memory, precision, runtime)
     fits = judged(at_most(needed_bytes(profile, workloads, precision, runtime.offload), runtime), memory)
     too_large = fits.no | fits.perhaps | told_already
     return {

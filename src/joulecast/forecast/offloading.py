@@ -117,7 +117,7 @@ def in_turn(profile: ComputeProfile, gpu: Gpu, precision: str, runtime: Runtime)
     if runtime.offload != NONE:
         return f"with offload {runtime.offload}, at once"
     offloaded = replace(runtime, offload=MODEL_OFFLOAD)
-    if not runtime.may_offload or not weights_fit(profile, gpu, precision, offloaded):
+    if not runtime.may_offload or not weights_fit(profile, gpu.memory_bytes, precision, offloaded):
         return ""
     return (
         f"{gigabytes(weight_bytes(profile, precision, MODEL_OFFLOAD))} at once with offload {MODEL_OFFLOAD}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -198,32 +198,27 @@ class Predictor:
     ) -> Words:
         """Warnings of each workload: the few combinations of words that occur, then looked up."""
         known = caveats.known_of(self.law, chunk.profile, on_gpu.gpus, chunk.precision, chunk.runtime)
-        pairs = [
-            SEPARATOR.join(
-                [d.ambiguity] * bool(d.ambiguity)
-                + [
-                    *caveats.pair_caveats(
-                        chunk.profile, d.gpu, chunk.precision, boundary, of_pair, chunk.runtime
-                    )
-                ]
-            )
-            for d, of_pair in zip(devices, known, strict=True)
-            for boundary in BOUNDARIES
-        ]
         masked = [words for words, mask in doubts.items() if mask.any()]
         code = on_gpu.index * len(BOUNDARIES) + is_dynamic
         for words in masked:
             code = code * 2 + doubts[words]
-        occurs = np.zeros(len(pairs) << len(masked), dtype=bool)
-        occurs[code] = True
-        told = np.full(len(occurs), "", dtype=object)
-        held: dict[int, str] = {}
-        for one in np.flatnonzero(occurs).tolist():
+        occurs, index = np.unique(code, return_inverse=True)
+        held = cache(partial(_held, masked))
+
+        @cache
+        def of_pair(pair: int) -> str:
+            place, boundary = divmod(pair, len(BOUNDARIES))
+            device = devices[place]
+            told = caveats.pair_caveats(
+                chunk.profile, device.gpu, chunk.precision, BOUNDARIES[boundary], known[place], chunk.runtime
+            )
+            return SEPARATOR.join(filter(None, (device.ambiguity, *told)))
+
+        told = np.empty(len(occurs), dtype=object)
+        for row, one in enumerate(occurs.tolist()):
             pair, bits = divmod(one, 1 << len(masked))
-            if bits not in held:
-                held[bits] = _held(masked, bits)
-            told[one] = SEPARATOR.join(filter(None, (pairs[pair], held[bits])))
-        found: Words = told[code]
+            told[row] = SEPARATOR.join(filter(None, (of_pair(pair), held(bits))))
+        found: Words = told[index]
         return found
 
 

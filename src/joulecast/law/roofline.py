@@ -50,7 +50,8 @@ from joulecast.runtime import Runtime
 HOST_SHARPNESS = 6.0
 POWER_SHARPNESS = 12.0
 LEAST_ROOM = 0.02  # of the board's power limit, that a lower limit leaves over static power
-MOST_REMEMBERED = 1024  # cases, and sets of GPUs, whose constants a law keeps
+MOST_CASES = 4096  # whose constants a law keeps: more than twice those of all listed models
+MOST_SETUPS = 1024  # sets of GPUs under a runtime, the same
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -201,14 +202,18 @@ class RooflineLaw(FittedLaw):
 
     def _weighed(self, case: Case, precision: str) -> Weighed:
         """A case's work with this law's constants in it."""
-        return _remembered(self._cases, case, lambda: weigh(Work.of(case, precision), self.parameters.shared))
+        return _remembered(
+            self._cases, case, lambda: weigh(Work.of(case, precision), self.parameters.shared), MOST_CASES
+        )
 
     def setup(self, asked: LawInput) -> tuple[Setup, Array]:
         """On what and how workloads run, and what the sources' level and the chip make of a `Demand`, shape
         (4, 1, workloads), or (4, 1, 1) of one GPU."""
         profile, workloads, _, gpus, runtime = asked
         traits = GpuTraits.of_distinct(gpus.gpus)
-        setup, scales = _remembered(self._setups, (traits, runtime), lambda: self._setup_of(traits, runtime))
+        setup, scales = _remembered(
+            self._setups, (traits, runtime), lambda: self._setup_of(traits, runtime), MOST_SETUPS
+        )
         if len(gpus.gpus) > 1:
             setup, scales = setup.take(gpus.index), scales[:, :, gpus.index]
         if setup.how.depends_on_workload:
@@ -253,11 +258,11 @@ class RooflineLaw(FittedLaw):
         return breakdown(self, asked)
 
 
-def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value]) -> Value:
+def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
     """What is known of a key, made when it is first asked for."""
     found = known.get(key)
     if found is None:
-        if len(known) >= MOST_REMEMBERED:
+        if len(known) >= most:
             known.clear()
         found = known[key] = make()
     return found

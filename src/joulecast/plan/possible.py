@@ -36,7 +36,7 @@ def cannot_run(profile: ComputeProfile, gpu: Gpu, precision: str | None, asked: 
         return f"{profile.name} in {precision} does not run on {gpu.name}, for want of {precision} arithmetic"
     taken = precision_of(profile, gpu, precision)
     runtime = Runtime(offload=asked.offload or NONE)
-    if asked.may_need_less_memory or weights_fit(profile, gpu, taken, runtime):
+    if asked.may_need_less_memory or weights_fit(profile, gpu.memory_bytes, taken, runtime):
         return ""
     told = in_turn(profile, gpu, taken, runtime) if asked.engine is None else ""
     return (
