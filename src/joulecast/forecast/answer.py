@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from joulecast.forecast import caveats
 from joulecast.forecast.memory import memory_caveats, peak_bytes
 from joulecast.forecast.offloading import Ends, Moving, moving
 from joulecast.law.law import Law, LawInput, Prediction
+from joulecast.records import Record
 from joulecast.runtime import NONE
 from joulecast.uncertainty import Interval
 
@@ -30,24 +32,26 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-class Answer(NamedTuple):
-    """Arrays of shape (questions,).
+class Answer(Record):
+    """Arrays of shape (questions,). What few ask for is found when it is asked for.
 
     Attributes
     ----------
+    law, asked : whose answer it is, and to what.
     energy_j, energy_low_j, energy_high_j : energy of all boards for one output in its boundary [J], 90 %
         interval.
     duration_s, duration_low_s, duration_high_s : time of one batch, of the slowest board [s], 90 % interval.
     flop : of one output [FLOP].
-    peak_memory_bytes : the most that a batch holds of the GPU's memory [byte], nan where it is not known; of
-        one GPU alone and weights that are not quantised.
     idle_power_w : what the dynamic boundary subtracts, of all boards [W].
     component_energy_j, component_flop : of one output, by component name.
+    power_w, limit_w : of a board, and what it may draw [W].
+    host_share : how far the time follows the host, 0 to 1.
     is_usable : where energy and time are positive, finite and possible (`_is_possible`); elsewhere the law
         has no answer.
-    doubts : words -> where they hold, in the order in which they are told.
     """
 
+    law: Law
+    asked: LawInput
     energy_j: Floats
     energy_low_j: Floats
     energy_high_j: Floats
@@ -55,12 +59,31 @@ class Answer(NamedTuple):
     duration_low_s: Floats
     duration_high_s: Floats
     flop: Floats
-    peak_memory_bytes: Floats
     idle_power_w: Floats
     component_energy_j: Mapping[str, Floats]
     component_flop: Mapping[str, Floats]
+    power_w: Floats
+    limit_w: Floats
+    host_share: Floats
     is_usable: Mask
-    doubts: Mapping[str, Mask]
+
+    @cached_property
+    def peak_memory_bytes(self) -> Floats:
+        """The most that a batch holds of the GPU's memory [byte], nan where it is not known; of one GPU alone
+        and weights that are not quantised."""
+        profile, workloads, precision, _, runtime = self.asked
+        return peak_bytes(profile, workloads, precision, runtime.offload)
+
+    @cached_property
+    def doubts(self) -> Mapping[str, Mask]:
+        """Words, and where they hold, in the order in which they are told."""
+        return {
+            **memory_caveats(self.asked),
+            **caveats.workload_caveats(self.asked.profile, self.asked.workloads),
+            **caveats.power_caveat(self.power_w, self.limit_w),
+            **caveats.host_caveat(self.host_share),
+            **self.law.outside(self.asked),
+        }
 
 
 def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
@@ -77,6 +100,8 @@ def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
     flop = np.add.reduce(by_component, axis=0)
     limit = gpus.column(lambda gpu: runtime.power_limit_of(gpu.tdp_w))
     return Answer(
+        law=law,
+        asked=asked,
         energy_j=energy.value,
         energy_low_j=energy.low,
         energy_high_j=energy.high,
@@ -84,20 +109,15 @@ def answer(law: Law, asked: LawInput, is_dynamic: Mask) -> Answer:
         duration_low_s=seconds.low,
         duration_high_s=seconds.high,
         flop=flop,
-        peak_memory_bytes=peak_bytes(profile, workloads, precision, runtime.offload),
         idle_power_w=gross.idle_power_w,
         component_energy_j=found.component_energy_j,
         component_flop=dict(zip(found.component_energy_j, by_component, strict=True)),
+        power_w=power,
+        limit_w=limit,
+        host_share=gross.host_share,
         is_usable=(np.minimum(energy.value, seconds.value) > 0)
         & (np.maximum(energy.value, seconds.value) < math.inf)
         & _is_possible(power / limit, found.gross_j, flop),
-        doubts={
-            **memory_caveats(asked),
-            **caveats.workload_caveats(profile, workloads),
-            **caveats.power_caveat(power, limit),
-            **caveats.host_caveat(gross.host_share),
-            **law.outside(asked),
-        },
     )
 
 

@@ -83,7 +83,7 @@ def predict_call(
         "power_limit_w": power_limit_w,
     }
     found = estimate_of(ask(Setting.of(known), notes), law)
-    return dataclasses.replace(found, warnings=(*found.warnings, *doubts))
+    return dataclasses.replace(found, doubts=doubts)
 
 
 def _check_scheduler(pipeline: Any) -> None:

@@ -72,12 +72,7 @@ class Estimate(Presented, Record):
         90 % interval.
     flop : of one output [FLOP]; 1 multiply-accumulate is 2 FLOP.
     idle_power_w : of all GPUs that share the work, the law's assumption where nobody measured it [W].
-    components : the parts of the pipeline; their energies sum to `energy_j`.
-    rendered_width, rendered_height : the size at which the pipeline really generates [pixels].
-    rendered_frames : the frames that it really makes; 1 of an image.
-    text_tokens : text tokens the denoiser attends to.
-    warnings : where the number deserves doubt.
-    notes : how the request was understood.
+    doubts : of whoever asked, beside those of the question and of the law.
     """
 
     text_by = "estimate_text:estimate_text"
@@ -94,13 +89,71 @@ class Estimate(Presented, Record):
     duration_high_s: float
     flop: float
     idle_power_w: float
-    components: tuple[ComponentEstimate, ...]
-    rendered_width: int
-    rendered_height: int
-    rendered_frames: int
-    text_tokens: int
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+
+    @cached_property
+    def components(self) -> tuple[ComponentEstimate, ...]:
+        """The parts of the pipeline; their energies sum to `energy_j`."""
+        profile, workload, row = self.question.profile, self.workload, self._row
+        calls = profile.calls(workload.columns())
+        peaks = memory_by_component(profile, workload, self.runtime.offload)
+        return tuple(
+            ComponentEstimate(
+                name=part.name,
+                role=part.role,
+                calls=round(float(calls[part.name][0])),
+                flop=float(row.component_flop[part.name][0]),
+                energy_j=float(row.component_energy_j[part.name][0]),
+                peak_memory_bytes=peaks.get(part.name),
+            )
+            for part in profile.components
+            if part.is_called
+        )
+
+    @property
+    def rendered_width(self) -> int:
+        """The width at which the pipeline really generates [pixels]."""
+        return int(self.question.profile.rendered(self.workload.columns())[0][0])
+
+    @property
+    def rendered_height(self) -> int:
+        """The height at which the pipeline really generates [pixels]."""
+        return int(self.question.profile.rendered(self.workload.columns())[1][0])
+
+    @property
+    def rendered_frames(self) -> int:
+        """The frames that it really makes; 1 of an image."""
+        return self.question.work.frames_made
+
+    @property
+    def text_tokens(self) -> int:
+        """Text tokens the denoiser attends to."""
+        return int(self.question.profile.text_tokens(self.workload.columns())[0])
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the number deserves doubt."""
+        of_workload = (words for words, holds in self._row.doubts.items() if holds[0])
+        in_full = (_in_full(words, self) for words in of_workload)
+        return (*self.question.warnings, *self._of_pair, *in_full, *self.doubts)
+
+    @property
+    def _of_pair(self) -> tuple[str, ...]:
+        asked = self._row.asked
+        (known,) = caveats.known_of(self.law, asked.profile, asked.gpus.gpus, asked.precision, asked.runtime)
+        return caveats.pair_caveats(
+            asked.profile, self.gpu, asked.precision, self.boundary, known, asked.runtime
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the request was understood."""
+        return (*self.question.notes, *self.question.profile.notes)
+
+    @cached_property
+    def _row(self) -> Answer:
+        """The answer in columns, of which this is the only row."""
+        return _answered(self.question, self.law)
 
     @property
     def gpu(self) -> Gpu:
@@ -263,23 +316,16 @@ def estimate(
 
 def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
     """What a law says to a question. Raises InputError where its equations have no finite answer."""
-    known, work, gpu = resolve_law(law), question.work, question.gpu
-    columns, on_gpu = work.workload.columns(), GpuColumns.of(gpu, 1)
-    is_dynamic = np.array([question.boundary == BOUNDARIES[1]])
-    precision, runtime = work.workload.precision, question.runtime
-    row = answer(known, LawInput(work.profile, columns, precision, on_gpu, runtime), is_dynamic)
+    known = resolve_law(law)
+    row = _answered(question, known)
     if not row.is_usable[0]:
         raise InputError(no_answer(known))
-    (of_pair,) = caveats.known_of(known, work.profile, on_gpu.gpus, precision, runtime)
-    width, height = work.profile.rendered(columns)
-    rendered = int(width[0]), int(height[0]), int(work.profile.rendered_frames(columns)[0])
-    calls = work.profile.calls(columns)
-    by_component = memory_by_component(work.profile, work.workload, runtime.offload)
-    return Estimate(
+    profile, _, precision, on_gpu, runtime = row.asked
+    found = Estimate(
         question=question,
         law=known,
-        familiarity=of_pair.energy,
-        timed_familiarity=of_pair.time,
+        familiarity=known.familiarity(profile, on_gpu.gpus, precision, runtime)[0],
+        timed_familiarity=known.timed_familiarity(profile, on_gpu.gpus, precision, runtime)[0],
         energy_j=float(row.energy_j[0]),
         energy_low_j=float(row.energy_low_j[0]),
         energy_high_j=float(row.energy_high_j[0]),
@@ -288,25 +334,17 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
         duration_high_s=float(row.duration_high_s[0]),
         flop=float(row.flop[0]),
         idle_power_w=float(row.idle_power_w[0]),
-        components=tuple(
-            ComponentEstimate(
-                name=part.name,
-                role=part.role,
-                calls=round(float(calls[part.name][0])),
-                flop=float(row.component_flop[part.name][0]),
-                energy_j=float(row.component_energy_j[part.name][0]),
-                peak_memory_bytes=by_component.get(part.name),
-            )
-            for part in work.profile.components
-            if part.is_called
-        ),
-        rendered_width=rendered[0],
-        rendered_height=rendered[1],
-        rendered_frames=rendered[2],
-        text_tokens=int(work.profile.text_tokens(columns)[0]),
-        warnings=(*question.warnings, *_warnings(question, of_pair, row, rendered)),
-        notes=(*question.notes, *work.profile.notes),
     )
+    vars(found)["_row"] = row  # found already
+    return found
+
+
+def _answered(question: Question, law: Law) -> Answer:
+    """A law's answer to one question, in columns of one row."""
+    work, precision = question.work, question.workload.precision
+    on_gpu, is_dynamic = GpuColumns.of(question.gpu, 1), np.array([question.boundary == BOUNDARIES[1]])
+    asked = LawInput(work.profile, work.workload.columns(), precision, on_gpu, question.runtime)
+    return answer(law, asked, is_dynamic)
 
 
 def resolve_law(law: LawChoice) -> Law:
@@ -314,24 +352,14 @@ def resolve_law(law: LawChoice) -> Law:
     return cast(Law, load_law(law)) if law is None or isinstance(law, str | os.PathLike) else law
 
 
-def _warnings(
-    question: Question, known: caveats.Known, row: Answer, rendered: tuple[int, int, int]
-) -> list[str]:
-    profile, workload = question.profile, question.workload
-    of_pair = caveats.pair_caveats(
-        profile, question.gpu, workload.precision, question.boundary, known, question.runtime
-    )
-    of_workload = (words for words, holds in row.doubts.items() if holds[0])
-    return [*of_pair, *(_in_full(words, question, rendered) for words in of_workload)]
-
-
-def _in_full(words: str, question: Question, rendered: tuple[int, int, int]) -> str:
+def _in_full(words: str, guess: Estimate) -> str:
     """A caveat of many settings, said of one: its size, its frames, or what of its batch fits."""
-    profile, workload = question.profile, question.workload
+    profile, workload = guess.question.profile, guess.workload
     if words in (TOO_LARGE, MAY_BE_TOO_LARGE, BOUND_IS_TOO_LARGE, NOT_KNOWN):
-        return does_not_fit(profile, workload, question.gpu, question.runtime)
+        return does_not_fit(profile, workload, guess.gpu, guess.runtime)
     if words == caveats.rounding(profile):
-        return f"{workload.width}x{workload.height} is generated at {rendered[0]}x{rendered[1]}: {words}"
+        made = f"{guess.rendered_width}x{guess.rendered_height}"
+        return f"{workload.width}x{workload.height} is generated at {made}: {words}"
     if words == caveats.rounding_frames(profile):
-        return f"{counted(workload.frames, 'frame')} are made as {rendered[2]}: {words}"
+        return f"{counted(workload.frames, 'frame')} are made as {guess.rendered_frames}: {words}"
     return words

@@ -89,6 +89,8 @@ class Conduct(NamedTuple):
     @property
     def depends_on_workload(self) -> bool:
         """Whether it is another `over` another number of steps or another text."""
+        if self.is_plain:
+            return False
         return bool((self.calls[0] < 1).any() or self.waiting.any() or (self.by_tokens > 1).any())
 
     def over(self, steps: Array, joined_text: Array) -> Conduct:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import is_
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,19 +17,19 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
+from joulecast.law.knowledge import MOST_KNOWN, Knowledge, familiarity_of, own_of
 from joulecast.law.law import (
     FAMILIARITY,
     FORMATS,
-    UNSEEN_RUNTIME,
     Array,
     Breakdown,
     FittedOn,
     Kind,
     LawFacts,
     LawInput,
-    Own,
     Prediction,
 )
+from joulecast.law.remembered import remembered
 from joulecast.law.scores import Scores
 from joulecast.records import Record
 from joulecast.runtime import REFERENCE, Runtime
@@ -189,36 +190,52 @@ class FittedLaw(ABC):
         The calibrated width; with it the law's own spread, but where whoever asks measured the model and the
         GPU, for then it is known; and BEYOND_RANGE.
         """
-        beyond = BEYOND_RANGE * np.log(self._times_beyond(asked).max(axis=1))
-        found = []
-        gpus, of_stratum = asked.gpus, self.runtimes.get(asked.runtime.stratum, self)
-        for familiarity, widths, spread, further in (
-            (self.familiarity, of_stratum.half_widths, gross.energy_spread, beyond[0]),
-            (self.timed_familiarity, of_stratum.duration_half_widths, gross.duration_spread, beyond[-1]),
-        ):
-            known = familiarity(asked.profile, gpus.gpus, asked.precision, asked.runtime)
-            calibrated = np.array([widths[one] for one in known])[gpus.index]
-            if FAMILIARITY[0] in known:
-                own = np.array([one == FAMILIARITY[0] for one in known])[gpus.index]
-                spread = np.where(own, 0.0, spread)
-            found.append(widened(np.hypot(calibrated, further), spread))
-        return found[0], found[1]
+        known, index = (
+            self._known(asked.profile, asked.gpus.gpus, asked.precision, asked.runtime),
+            asked.gpus.index,
+        )
+        beyond = BEYOND_RANGE * np.log(np.maximum.reduce(self._times_beyond(asked), axis=1))
+        spread = np.array([gross.energy_spread, gross.duration_spread])
+        if known.is_own is not None:
+            spread = np.where(known.is_own[:, index], 0.0, spread)
+        energy, duration = widened(np.hypot(known.half_widths[:, index], beyond), spread)
+        return energy, duration
 
     def familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> list[str]:
+    ) -> Sequence[str]:
         """See `Law.familiarity`."""
-        on, own = self._kind(precision, runtime), self.fitted_on.own
-        known = None if on is None else (on.models, on.gpus)
-        return _familiarity(profile, gpus, known, _own(own, precision, runtime))
+        return self._known(profile, tuple(gpus), precision, runtime).energies
 
     def timed_familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> list[str]:
+    ) -> Sequence[str]:
         """The same of times: a GPU may have measured times alone."""
-        on, own = self._kind(precision, runtime), self.fitted_on.own_timed
-        known = None if on is None else (on.timed_models, on.timed_gpus)
-        return _familiarity(profile, gpus, known, _own(own, precision, runtime))
+        return self._known(profile, tuple(gpus), precision, runtime).times
+
+    def _known(
+        self, profile: ComputeProfile, gpus: tuple[Gpu, ...], precision: str, runtime: Runtime
+    ) -> Knowledge:
+        asked = profile, gpus, precision, runtime
+        return remembered(self._knowledge, asked, lambda: self._found(*asked), MOST_KNOWN)
+
+    def _found(
+        self, profile: ComputeProfile, gpus: tuple[Gpu, ...], precision: str, runtime: Runtime
+    ) -> Knowledge:
+        on, fitted = self._kind(precision, runtime), self.fitted_on
+        energies = None if on is None else (on.models, on.gpus)
+        times = None if on is None else (on.timed_models, on.timed_gpus)
+        of_stratum = self.runtimes.get(runtime.stratum, self)
+        return Knowledge.of(
+            familiarity_of(profile, gpus, energies, own_of(fitted.own, precision, runtime)),
+            familiarity_of(profile, gpus, times, own_of(fitted.own_timed, precision, runtime)),
+            of_stratum.half_widths,
+            of_stratum.duration_half_widths,
+        )
+
+    @cached_property
+    def _knowledge(self) -> dict[tuple[ComputeProfile, tuple[Gpu, ...], str, Runtime], Knowledge]:
+        return {}
 
     def _kind(self, precision: str, runtime: Runtime) -> Kind | FittedOn | None:
         """What was fitted on of a number format and a runtime; None where nothing was of such a runtime, or
@@ -243,6 +260,8 @@ class FittedLaw(ABC):
         if asked.precision not in self.fitted_on.precisions:
             out[f"no run in {asked.precision} was fitted on"] = np.ones(len(asked.workloads), dtype=bool)
         beyond = self._times_beyond(asked) > 1
+        if not beyond.any():
+            return out
         energy, time = beyond[0], beyond[-1]
         for told, masks in zip(self._words, (energy & time, energy & ~time, ~energy & time), strict=False):
             out.update(zip((said_of(asked.profile.output, words) for words in told), masks, strict=True))
@@ -256,7 +275,7 @@ class FittedLaw(ABC):
         profile, workloads, precision, gpus, runtime = asked
         whose = (self, profile, precision, gpus, runtime)  # held, so that their ids stay their own
         known = workloads.memo.get(id(self))
-        if isinstance(known, _Beyond) and all(a is b for a, b in zip(known.asked, whose, strict=True)):
+        if isinstance(known, _Beyond) and all(map(is_, known.asked, whose)):
             return known.times
         values = np.ones((len(_LABELS), len(workloads)))
         np.divide(profile.total_flop(workloads, precision), workloads.batch_size, out=values[0])
@@ -310,33 +329,6 @@ class _Beyond(NamedTuple):
 
     asked: tuple[object, ...]
     times: Array
-
-
-def _familiarity(
-    profile: ComputeProfile,
-    gpus: Sequence[Gpu],
-    known: tuple[Sequence[str], Sequence[str]] | None,
-    own: Collection[tuple[str, str]],
-) -> list[str]:
-    """Of each GPU, from the `known` models and GPUs; None where nothing is known of such a runtime."""
-    if known is None:
-        return [UNSEEN_RUNTIME] * len(gpus)
-    models, measured = known
-    from_file = profile.origin.casefold().endswith(".json")
-    name = profile.origin if from_file else profile.name
-    is_listed = from_file or profile.origin == "catalogue"
-    model = is_listed and name in models and not profile.adapters  # no run has adapters
-    seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
-    return [
-        "same_source" if model and (name, gpu.name) in own else seen if gpu.name in measured else unseen
-        for gpu in gpus
-    ]
-
-
-def _own(measured: Iterable[Own], precision: str, runtime: Runtime) -> set[tuple[str, str]]:
-    """Models and GPUs that were measured in such a number format under such a runtime."""
-    kind = runtime.family, FORMATS[precision]
-    return {(model, gpu) for model, gpu, *of in measured if tuple(of) == kind}
 
 
 def _outside(ranges: Mapping[str, tuple[float, float]], of: str = "") -> list[str]:

@@ -29,9 +29,9 @@ its prediction from its datasheet. Parameters, units and sources: docs/methodolo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ from joulecast.law import possible
 from joulecast.law.conduct import Conduct, RuntimeEffects, conduct, facts_of
 from joulecast.law.fitted import Decoded, FittedLaw, Gross, Parameters
 from joulecast.law.law import Array, Breakdown, LawInput
+from joulecast.law.remembered import remembered
 from joulecast.law.traits import GpuTraits, assumed
 from joulecast.law.work import Demand, Setup, Weighed, Work, demand, plain, rates, weigh
 from joulecast.records import Record
@@ -52,8 +53,6 @@ POWER_SHARPNESS = 12.0
 LEAST_ROOM = 0.02  # of the board's power limit, that a lower limit leaves over static power
 MOST_CASES = 4096  # whose constants a law keeps: more than twice those of all listed models
 MOST_SETUPS = 1024  # sets of GPUs under a runtime, the same
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 
 def chip_factor(traits: GpuTraits, p: Mapping[str, float], effects: Mapping[str, float]) -> Array:
@@ -202,7 +201,7 @@ class RooflineLaw(FittedLaw):
 
     def _weighed(self, case: Case, precision: str) -> Weighed:
         """A case's work with this law's constants in it."""
-        return _remembered(
+        return remembered(
             self._cases, case, lambda: weigh(Work.of(case, precision), self.parameters.shared), MOST_CASES
         )
 
@@ -211,7 +210,7 @@ class RooflineLaw(FittedLaw):
         (4, 1, workloads), or (4, 1, 1) of one GPU."""
         profile, workloads, _, gpus, runtime = asked
         traits = GpuTraits.of_distinct(gpus.gpus)
-        setup, scales = _remembered(
+        setup, scales = remembered(
             self._setups, (traits, runtime), lambda: self._setup_of(traits, runtime), MOST_SETUPS
         )
         if len(gpus.gpus) > 1:
@@ -256,16 +255,6 @@ class RooflineLaw(FittedLaw):
         from joulecast.law.breakdown import breakdown  # which needs this module
 
         return breakdown(self, asked)
-
-
-def _remembered(known: dict[Key, Value], key: Key, make: Callable[[], Value], most: int) -> Value:
-    """What is known of a key, made when it is first asked for."""
-    found = known.get(key)
-    if found is None:
-        if len(known) >= most:
-            known.clear()
-        found = known[key] = make()
-    return found
 
 
 def smooth_maximum(a: Any, b: Any, sharpness: float) -> Array:
