@@ -207,12 +207,13 @@ def test_many_unknown_names_stay_quick() -> None:
     assert "joulecast models" in answers["error"][-2]
 
 
-def test_a_law_that_cannot_answer_is_a_row_s_error() -> None:
-    class Narrow(FakeLaw):
-        def predict(self, *args: Any) -> Any:
-            raise InputError("this law knows nothing")
+@pytest.mark.parametrize("method", ["predict", "familiarity", "outside"])
+def test_a_law_that_cannot_answer_is_a_row_s_error(method: str) -> None:
+    def knows_nothing(*args: Any) -> Any:
+        raise InputError("this law knows nothing")
 
-    assert predict(table(), law=Narrow())["error"][0] == "this law knows nothing"
+    narrow = type("Narrow", (FakeLaw,), {method: knows_nothing})
+    assert predict(table(), law=narrow())["error"][0] == "this law knows nothing"
 
 
 def test_no_finite_answer_is_a_row_s_error() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +81,7 @@ def predict_call(
         "cache": cache,
         "power_limit_w": power_limit_w,
     }
-    found = estimate_of(ask(Setting.of(known), notes), law)
-    return dataclasses.replace(found, doubts=doubts)
+    return estimate_of(ask(Setting.of(known), notes), law, doubts)
 
 
 def _check_scheduler(pipeline: Any) -> None:

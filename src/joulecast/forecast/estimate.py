@@ -314,8 +314,9 @@ def estimate(
     return estimate_of(ask(Setting.of(asked)), law)
 
 
-def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
-    """What a law says to a question. Raises InputError where its equations have no finite answer."""
+def estimate_of(question: Question, law: LawChoice = None, doubts: tuple[str, ...] = ()) -> Estimate:
+    """What a law says to a question, `doubts` of whoever asks beside it. Raises InputError where the law's
+    equations have no finite answer."""
     known = resolve_law(law)
     row = _answered(question, known)
     if not row.is_usable[0]:
@@ -334,6 +335,7 @@ def estimate_of(question: Question, law: LawChoice = None) -> Estimate:
         duration_high_s=float(row.duration_high_s[0]),
         flop=float(row.flop[0]),
         idle_power_w=float(row.idle_power_w[0]),
+        doubts=doubts,
     )
     vars(found)["_row"] = row  # found already
     return found

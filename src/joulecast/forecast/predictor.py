@@ -181,10 +181,10 @@ class Predictor:
         of_law = LawInput(chunk.profile, workloads, chunk.precision, on_gpu, chunk.runtime)
         try:
             one = answer(self.law, of_law, is_dynamic)
+            found.fill(rows, one, self._warnings(chunk, on_gpu, devices, is_dynamic, one.doubts))
         except JoulecastError as error:
             found.refuse(rows, str(error))
             return
-        found.fill(rows, one, self._warnings(chunk, on_gpu, devices, is_dynamic, one.doubts))
         if not one.is_usable.all():
             found.refuse(rows[~one.is_usable], no_answer(self.law))
 

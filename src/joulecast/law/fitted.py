@@ -17,7 +17,7 @@ from joulecast.compute.profile import ComputeProfile
 from joulecast.errors import InputError
 from joulecast.hardware import Gpu, idle_power_w
 from joulecast.law import possible
-from joulecast.law.knowledge import MOST_KNOWN, Knowledge, familiarity_of, own_of
+from joulecast.law.knowledge import MOST_KNOWN, Knowledge, familiarity_of, model_of, own_of
 from joulecast.law.law import (
     FAMILIARITY,
     FORMATS,
@@ -190,10 +190,8 @@ class FittedLaw(ABC):
         The calibrated width; with it the law's own spread, but where whoever asks measured the model and the
         GPU, for then it is known; and BEYOND_RANGE.
         """
-        known, index = (
-            self._known(asked.profile, asked.gpus.gpus, asked.precision, asked.runtime),
-            asked.gpus.index,
-        )
+        index = asked.gpus.index
+        known = self._known(asked.profile, asked.gpus.gpus, asked.precision, asked.runtime)
         beyond = BEYOND_RANGE * np.log(np.maximum.reduce(self._times_beyond(asked), axis=1))
         spread = np.array([gross.energy_spread, gross.duration_spread])
         if known.is_own is not None:
@@ -205,36 +203,34 @@ class FittedLaw(ABC):
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
     ) -> Sequence[str]:
         """See `Law.familiarity`."""
-        return self._known(profile, tuple(gpus), precision, runtime).energies
+        return self._known(profile, gpus, precision, runtime).energies
 
     def timed_familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
     ) -> Sequence[str]:
         """The same of times: a GPU may have measured times alone."""
-        return self._known(profile, tuple(gpus), precision, runtime).times
+        return self._known(profile, gpus, precision, runtime).times
 
     def _known(
-        self, profile: ComputeProfile, gpus: tuple[Gpu, ...], precision: str, runtime: Runtime
+        self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime
     ) -> Knowledge:
-        asked = profile, gpus, precision, runtime
+        asked = model_of(profile), tuple([gpu.name for gpu in gpus]), precision, runtime
         return remembered(self._knowledge, asked, lambda: self._found(*asked), MOST_KNOWN)
 
-    def _found(
-        self, profile: ComputeProfile, gpus: tuple[Gpu, ...], precision: str, runtime: Runtime
-    ) -> Knowledge:
+    def _found(self, model: str | None, gpus: tuple[str, ...], precision: str, runtime: Runtime) -> Knowledge:
         on, fitted = self._kind(precision, runtime), self.fitted_on
         energies = None if on is None else (on.models, on.gpus)
         times = None if on is None else (on.timed_models, on.timed_gpus)
         of_stratum = self.runtimes.get(runtime.stratum, self)
         return Knowledge.of(
-            familiarity_of(profile, gpus, energies, own_of(fitted.own, precision, runtime)),
-            familiarity_of(profile, gpus, times, own_of(fitted.own_timed, precision, runtime)),
+            familiarity_of(model, gpus, energies, own_of(fitted.own, precision, runtime)),
+            familiarity_of(model, gpus, times, own_of(fitted.own_timed, precision, runtime)),
             of_stratum.half_widths,
             of_stratum.duration_half_widths,
         )
 
     @cached_property
-    def _knowledge(self) -> dict[tuple[ComputeProfile, tuple[Gpu, ...], str, Runtime], Knowledge]:
+    def _knowledge(self) -> dict[tuple[str | None, tuple[str, ...], str, Runtime], Knowledge]:
         return {}
 
     def _kind(self, precision: str, runtime: Runtime) -> Kind | FittedOn | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from joulecast.compute.profile import ComputeProfile
-from joulecast.hardware import Gpu
 from joulecast.law.law import FAMILIARITY, FORMATS, UNSEEN_RUNTIME, Array, Own
 from joulecast.runtime import Runtime
 
@@ -26,16 +25,16 @@ class Knowledge(NamedTuple):
     is_own : where whoever asks measured the model on the GPU, shape (2, GPUs); None where nowhere.
     """
 
-    energies: Sequence[str]
-    times: Sequence[str]
+    energies: tuple[str, ...]
+    times: tuple[str, ...]
     half_widths: Array
     is_own: NDArray[np.bool_] | None
 
     @classmethod
     def of(
         cls,
-        energies: Sequence[str],
-        times: Sequence[str],
+        energies: tuple[str, ...],
+        times: tuple[str, ...],
         widths: Mapping[str, float],
         duration_widths: Mapping[str, float],
     ) -> Knowledge:
@@ -45,25 +44,32 @@ class Knowledge(NamedTuple):
         return cls(energies, times, np.array(calibrated), own if own.any() else None)
 
 
+def model_of(profile: ComputeProfile) -> str | None:
+    """The name under which runs of a model would be known; None of one that no run can be of."""
+    if profile.adapters:
+        return None
+    if profile.origin.casefold().endswith(".json"):
+        return profile.origin
+    return profile.name if profile.origin == "catalogue" else None
+
+
 def familiarity_of(
-    profile: ComputeProfile,
-    gpus: Sequence[Gpu],
-    known: tuple[Sequence[str], Sequence[str]] | None,
+    model: str | None,
+    gpus: Iterable[str],
+    known: tuple[Collection[str], Collection[str]] | None,
     own: Collection[tuple[str, str]],
-) -> list[str]:
-    """Of each GPU, from the `known` models and GPUs; None where nothing is known of such a runtime."""
+) -> tuple[str, ...]:
+    """Of each GPU, by name, from the `known` models and GPUs; None where nothing is known of such a
+    runtime."""
     if known is None:
-        return [UNSEEN_RUNTIME] * len(gpus)
+        return tuple(UNSEEN_RUNTIME for _ in gpus)
     models, measured = known
-    from_file = profile.origin.casefold().endswith(".json")
-    name = profile.origin if from_file else profile.name
-    is_listed = from_file or profile.origin == "catalogue"
-    model = is_listed and name in models and not profile.adapters  # no run has adapters
-    seen, unseen = ("seen", "unseen_gpu") if model else ("unseen_model", "unseen_both")
-    return [
-        "same_source" if model and (name, gpu.name) in own else seen if gpu.name in measured else unseen
+    is_known = model in models
+    seen, unseen = ("seen", "unseen_gpu") if is_known else ("unseen_model", "unseen_both")
+    return tuple(
+        "same_source" if is_known and (model, gpu) in own else seen if gpu in measured else unseen
         for gpu in gpus
-    ]
+    )
 
 
 def own_of(measured: Iterable[Own], precision: str, runtime: Runtime) -> set[tuple[str, str]]:
