@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from joulecast.forecast import caveats
 from joulecast.forecast.memory import memory_caveats, peak_bytes
 from joulecast.forecast.offloading import Ends, Moving, moving
 from joulecast.law.law import Law, LawInput, Prediction
-from joulecast.records import Record
 from joulecast.runtime import NONE
 from joulecast.uncertainty import Interval
 
@@ -32,7 +30,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-class Answer(Record):
+class Answer(NamedTuple):
     """Arrays of shape (questions,). What few ask for is found when it is asked for.
 
     Attributes
@@ -67,14 +65,14 @@ class Answer(Record):
     host_share: Floats
     is_usable: Mask
 
-    @cached_property
+    @property
     def peak_memory_bytes(self) -> Floats:
         """The most that a batch holds of the GPU's memory [byte], nan where it is not known; of one GPU alone
         and weights that are not quantised."""
         profile, workloads, precision, _, runtime = self.asked
         return peak_bytes(profile, workloads, precision, runtime.offload)
 
-    @cached_property
+    @property
     def doubts(self) -> Mapping[str, Mask]:
         """Words, and where they hold, in the order in which they are told."""
         return {

@@ -215,9 +215,8 @@ class Predictor:
             return SEPARATOR.join(filter(None, (device.ambiguity, *told)))
 
         told = np.empty(len(occurs), dtype=object)
-        for row, one in enumerate(occurs.tolist()):
-            pair, bits = divmod(one, 1 << len(masked))
-            told[row] = SEPARATOR.join(filter(None, (of_pair(pair), held(bits))))
+        pairs, bits = np.divmod(occurs, 1 << len(masked))
+        told[:] = [_both(of_pair(a), held(b)) for a, b in zip(pairs.tolist(), bits.tolist(), strict=True)]
         found: Words = told[index]
         return found
 
@@ -291,6 +290,11 @@ def _problems(chunk: _Chunk, workloads: WorkloadColumns, devices: list[Device], 
     problem = np.array(refusals, dtype=object)
     by_gpu = np.array(unsupported, dtype=object)[index]
     return np.where(by_gpu == "", problem, by_gpu)
+
+
+def _both(one: str, other: str) -> str:
+    """Two texts of warnings, either of which may say nothing."""
+    return f"{one}{SEPARATOR}{other}" if one and other else one or other
 
 
 def _held(masked: Sequence[str], bits: int) -> str:
