@@ -201,15 +201,15 @@ class FittedLaw(ABC):
 
     def familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> Sequence[str]:
+    ) -> list[str]:
         """See `Law.familiarity`."""
-        return self._known(profile, gpus, precision, runtime).energies
+        return list(self._known(profile, gpus, precision, runtime).energies)
 
     def timed_familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> Sequence[str]:
+    ) -> list[str]:
         """The same of times: a GPU may have measured times alone."""
-        return self._known(profile, gpus, precision, runtime).times
+        return list(self._known(profile, gpus, precision, runtime).times)
 
     def _known(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime

@@ -196,14 +196,14 @@ class Law(Protocol):
 
     def familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> Sequence[str]:
+    ) -> list[str]:
         """For each GPU, one of FAMILIARITY: whose energies of the model and the GPU were fitted on, in such a
         number format under such a runtime."""
         ...
 
     def timed_familiarity(
         self, profile: ComputeProfile, gpus: Sequence[Gpu], precision: str, runtime: Runtime = REFERENCE
-    ) -> Sequence[str]:
+    ) -> list[str]:
         """The same of times: a model or a GPU may have measured times alone, or energies alone."""
         ...
 
