@@ -110,4 +110,5 @@ def _law_record(guess: Estimate) -> dict[str, object]:
 
 def _fitted_on(runs: FittedOn) -> Mapping[str, object]:
     """The runs of a law, but for the long lists of which runtime was measured on what: its file has them."""
-    return {name: value for name, value in dataclasses.asdict(runs).items() if name != "kinds"}
+    names = (field.name for field in dataclasses.fields(runs))
+    return {name: getattr(runs, name) for name in names if name != "kinds"}
