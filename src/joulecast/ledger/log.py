@@ -47,6 +47,7 @@ FUTURE: Final = timedelta(days=1)  # clocks differ
 FIRST_OF_CSV: Final = 2  # row, after the header
 # Columns of ours, beside those that meanings name.
 ROW, LINE, PROBLEM, GIVEN = "#row", "#line", "#problem", "#given "
+_UTC: Final = "#utc"
 IS_OTHER: Final = "#other"  # a row that is no request, as the map says
 # Types of a Parquet file's columns that are read as they are; others are read as text.
 _TYPED: Final = {
@@ -308,7 +309,8 @@ def _typed(frame: pl.LazyFrame, known: Meanings, time_type: pl.DataType | None) 
     noted = [name for name in (*AMOUNTS, TIME, *known.values) if name in known.columns]
     said = [pl.col(name).is_not_null().alias(f"{GIVEN}{name}") for name in noted]
     said += [pl.lit(False).alias(f"{GIVEN}{name}") for name in known.values if name not in known.columns]
-    frame = frame.with_columns(*said).with_columns(*filled, *added, *amounts, time.alias(TIME), *region)
+    frame = frame.with_columns(*said, _utc(time_type).alias(_UTC))
+    frame = frame.with_columns(*filled, *added, *amounts, time.alias(TIME), *region).drop(_UTC)
     problems = [pl.when(~pl.col(LINE)).then(pl.lit("not a JSON object"))]
     problems += [
         pl.when(pl.col(f"{GIVEN}{name}") & ~_is_usable(name)).then(pl.lit(f"{name} is not {_expected(name)}"))
@@ -343,13 +345,17 @@ def _expected(name: str) -> str:
 
 
 def _time(zone: tzinfo | None, kind: pl.DataType) -> pl.Expr:
-    """Times in UTC: ISO 8601 with an offset or, where a zone is given, without; or seconds since 1970."""
+    """Times in UTC: ISO 8601 with an offset or, where a zone is given, without; or seconds since 1970.
+
+    Text as most logs have it was read into `_UTC` before, which is quick; the rest is looked at here.
+    """
     if isinstance(kind, pl.Datetime):
         here = pl.col(TIME).dt.cast_time_unit("us")
         if kind.time_zone is not None:
             return here.dt.convert_time_zone("UTC")
         return pl.lit(None, pl.Datetime("us", "UTC")) if zone is None else _placed(here, zone)
-    text = pl.col(TIME).cast(pl.String).str.replace(" ", "T", literal=True)
+    text = pl.when(pl.col(_UTC).is_null()).then(pl.col(TIME).cast(pl.String))
+    text = text.str.replace(" ", "T", literal=True)
     number = text.cast(pl.Float64, strict=False)
     seconds = pl.when(number > MOST_SECONDS).then(number / 1e3).otherwise(number)
     epoch = (seconds * 1e6).cast(pl.Int64, strict=False).cast(pl.Datetime("us", "UTC"))
@@ -357,7 +363,7 @@ def _time(zone: tzinfo | None, kind: pl.DataType) -> pl.Expr:
     aware = (
         pl.when(has_offset).then(text).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
     )
-    found = pl.coalesce(epoch, aware)
+    found = pl.coalesce(_UTC, epoch, aware)
     if zone is None:
         return found
     local = (
@@ -366,6 +372,13 @@ def _time(zone: tzinfo | None, kind: pl.DataType) -> pl.Expr:
         .str.to_datetime(time_unit="us", strict=False, format="%Y-%m-%dT%H:%M:%S%.f")
     )
     return pl.coalesce(found, _placed(local, zone))
+
+
+def _utc(kind: pl.DataType | None) -> pl.Expr:
+    """Times that are text as ``2026-11-29T13:00:00Z``; null what is not."""
+    if not isinstance(kind, pl.String):
+        return pl.lit(None, pl.Datetime("us", "UTC"))
+    return pl.col(TIME).str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC", strict=False)
 
 
 def _placed(local: pl.Expr, zone: tzinfo) -> pl.Expr:
