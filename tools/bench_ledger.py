@@ -3,8 +3,8 @@
     python tools/bench_ledger.py [ROWS]
 
 Parquet files of 250,000 synthetic requests, a few and then four times as many, so that rows that cost more in
-long logs would show; memory is the most of the process. Beside it, the same requests one by one through
-`joulecast.estimate`, as a loop over a log would ask for them.
+long logs would show; memory is the most of the process. Beside it, the same sums in SQL, of questions that
+were answered before, and the requests one by one through `joulecast.estimate`, as a loop would ask for them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import joulecast
 from joulecast.ledger.make import make_ledger
 from joulecast.ledger.synthetic import synthetic_log
+from ledger_sql import answers, summed
 
 PART = 250_000
 ONE_BY_ONE = 2_000
@@ -34,6 +35,11 @@ def main() -> None:
             done = make_ledger(parts, Path(folder) / f"of {count}", by=["day", "model"])
             rate = done.rows / (time.perf_counter() - begin)
             print(f"ledger: {done.rows:,} rows at {rate:,.0f} rows/s (aim {LEAST_ROWS_PER_S:,.0f})")
+            if count == rows:
+                told_before = answers(parts)
+                begin = time.perf_counter()
+                summed(parts, told_before)
+                print(f"the same sums by DuckDB: {done.rows / (time.perf_counter() - begin):,.0f} rows/s")
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
     print(f"one by one: {_one_by_one():,.0f} requests/s")
 

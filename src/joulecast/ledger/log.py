@@ -47,8 +47,8 @@ FUTURE: Final = timedelta(days=1)  # clocks differ
 FIRST_OF_CSV: Final = 2  # row, after the header
 # Columns of ours, beside those that meanings name.
 ROW, LINE, PROBLEM, GIVEN = "#row", "#line", "#problem", "#given "
-_UTC: Final = "#utc"
 IS_OTHER: Final = "#other"  # a row that is no request, as the map says
+_UTC: Final = "#utc"  # its time, while text is read
 # Types of a Parquet file's columns that are read as they are; others are read as text.
 _TYPED: Final = {
     pl.Int8,
@@ -354,8 +354,8 @@ def _time(zone: tzinfo | None, kind: pl.DataType) -> pl.Expr:
         if kind.time_zone is not None:
             return here.dt.convert_time_zone("UTC")
         return pl.lit(None, pl.Datetime("us", "UTC")) if zone is None else _placed(here, zone)
-    text = pl.when(pl.col(_UTC).is_null()).then(pl.col(TIME).cast(pl.String))
-    text = text.str.replace(" ", "T", literal=True)
+    left = pl.when(pl.col(_UTC).is_null()).then(pl.col(TIME).cast(pl.String))
+    text = left.str.replace(" ", "T", literal=True)
     number = text.cast(pl.Float64, strict=False)
     seconds = pl.when(number > MOST_SECONDS).then(number / 1e3).otherwise(number)
     epoch = (seconds * 1e6).cast(pl.Int64, strict=False).cast(pl.Datetime("us", "UTC"))
