@@ -13,7 +13,7 @@ from joulecast.ledger.synthetic import synthetic_log
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-from ledger_sql import COLUMNS, answers, summed  # noqa: E402
+from ledger_sql import COLUMNS, answers, summed
 
 
 def test_a_ledger_has_the_sums_that_sql_finds(tmp_path: Path) -> None:
