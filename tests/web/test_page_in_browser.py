@@ -142,6 +142,20 @@ def test_a_link_restores_all_that_was_chosen(page: Page, host: str) -> None:
     assert "SGLang" in text  # how it is run is said beside the numbers
 
 
+def test_what_a_link_chose_is_not_folded_away(page: Page, host: str) -> None:
+    folds = "[...document.querySelectorAll('.settings details.more')]"
+    opened = f"{folds}.filter((fold) => fold.open).map((fold) => fold.firstChild.textContent).join()"
+    for chosen, name in (
+        ("", ""),
+        ("&offload=model", "Quantisation, cache, offloading, several GPUs"),
+        ("&power_limit_w=300", "Finer points"),
+    ):
+        page.goto("about:blank")
+        page.goto(f"{host}/#explore?{SETTING}{chosen}")
+        page.until(f"{BIG}.includes(' J')")
+        assert page.js(opened) == name
+
+
 def test_a_model_is_found_by_typing_and_taken_by_key(page: Page, host: str) -> None:
     page.goto(f"{host}/#explore?{SETTING}&steps=7")
     page.until(f"{BIG}.includes(' J')")

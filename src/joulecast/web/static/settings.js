@@ -274,7 +274,12 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
   parts.size.node.append(sizes);
 
   const group = (name, ...nodes) => el("fieldset", {}, el("legend", {}, name), nodes);
-  const more = (name, ...nodes) => el("details", { class: "more" }, el("summary", {}, name), nodes);
+  const folded = [];
+  const more = (name, ...keys) => {
+    const fold = el("details", { class: "more" }, el("summary", {}, name), keys.map((key) => parts[key].node));
+    folded.push([fold, keys]);
+    return fold;
+  };
   const node = el(
     "form",
     { class: "settings", "aria-label": title, onsubmit: (event) => event.preventDefault() },
@@ -298,11 +303,11 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
       parts.compile.node,
       more(
         "Quantisation, cache, offloading, several GPUs",
-        parts.precision.node,
-        parts.quantization.node,
-        parts.cache.node,
-        parts.offload.node,
-        parts.gpus.node,
+        "precision",
+        "quantization",
+        "cache",
+        "offload",
+        "gpus",
       ),
     ),
     withPlace
@@ -314,10 +319,10 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
       : null,
     more(
       "Finer points",
-      parts.boundary.node,
-      parts.power_limit_w.node,
-      parts.text_tokens.node,
-      withPlace ? parts.pue.node : null,
+      "boundary",
+      "power_limit_w",
+      "text_tokens",
+      ...(withPlace ? ["pue"] : []),
     ),
     el(
       "button",
@@ -338,6 +343,8 @@ export function settings(choices, title, changed, { withPlace = true, profile } 
         w = estimate?.workload,
         runtime = estimate?.runtime;
       const isVideo = model ? model.video : (w?.frames ?? 1) > 1;
+      // What was chosen is seen, from a link too.
+      for (const [fold, keys] of folded) if (keys.some((key) => values[key])) fold.open = true;
       for (const [key, value] of [
         ["model", values.model ?? values.profile],
         ["gpu", values.gpu],
