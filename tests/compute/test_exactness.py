@@ -31,6 +31,7 @@ from joulecast.compute.arguments import Request
 from joulecast.compute.capture import Call, PipelineCapture
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import packaged_profile
+from joulecast.compute.profile_rules import ONLY
 
 pytestmark = [pytest.mark.trace, pytest.mark.slow]
 
@@ -248,6 +249,8 @@ def on_the_grid(point: Point, profile: ComputeProfile) -> Point:
     if one_by_one or profile.name in FRAMES_IN_A_BATCH:
         point = dataclasses.replace(point, batch=min(point.batch, 2))
     notes = " ".join(profile.notes)
+    if profile.size.off_grid == ONLY:
+        point = dataclasses.replace(point, height=None, width=None)
     largest = None if profile.frames is None else profile.frames.largest
     if largest is not None and point.frames is not None:
         point = dataclasses.replace(point, frames=min(point.frames, largest - point.batch))

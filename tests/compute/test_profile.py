@@ -203,6 +203,17 @@ def test_a_profile_says_that_it_does_not_hold_off_an_irregular_grid() -> None:
     )
 
 
+def test_a_profile_of_one_size_holds_for_no_other() -> None:
+    rule = SizeRule(unit=16, off_grid="only", bins=((480 / 720, 480, 720),))
+    sides = np.array([720, 480, 1440, 704, 720])
+    assert rule.refused(sides, np.array([480, 720, 960, 480, 464])).tolist() == [False, *[True] * 4]
+    profile = dataclasses.replace(packaged_profile("sd2.1"), size=rule)
+    texts = profile.errors(workload(width=1280, height=720).columns())
+    assert texts == ["the profile of sd2.1 does not hold at 1280x720; it holds for 720x480 alone"]
+    assert profile.errors(workload(width=720, height=480).columns()) == [""]
+    assert (rule.expected(), rule.nearest(64, 64)) == ("720x480 alone", "720x480")
+
+
 def test_roles_select_components() -> None:
     columns = workload().columns()
     profile = packaged_profile("sd3.5-large")

@@ -125,6 +125,7 @@ def test_a_packaged_profile_can_be_true(model: str) -> None:
         (lambda c: c["size"].update(native=[1024, 256]), "size.native is 256"),
         (lambda c: c["size"].update(unit=10**6), "size.unit is 1000000"),
         (lambda c: c["size"].update(bins=[[1.0, 0, 0]]), "a bin's side is 0"),
+        (lambda c: c["size"].update(off_grid="only"), "size.bins has 0 sizes; expected the only one"),
         (lambda c: c["size"].update(bins=[[0, 512, 512]]), "a bin's ratio is 0"),
         (lambda c: c["text"].update(multiple=0), "text.multiple is 0"),
         (lambda c: c["defaults"].update(width=0), "defaults.width is 0"),

@@ -42,12 +42,15 @@ COARSE = (
 # treat images one after the other in part, and are traced for some numbers of them.
 ODD = Point(batch=1, height=37, width=23, text=111, frames=29)
 GUIDED = Point(batch=3, height=20, width=34, text=71, guided=True, steps=3, frames=31)
+OF_ONE_SIZE = tuple(dataclasses.replace(point, height=None, width=None) for point in (ODD, GUIDED))
 POINTS = {
     "kandinsky2.2": COARSE,
     "kandinsky2.1": COARSE,
     "stable-cascade": COARSE,
     # From 64 frames at once on the decoder's upsampling copies once more.
     "modelscope": (ODD, dataclasses.replace(GUIDED, batch=2)),
+    "cogvideox-of-an-image": OF_ONE_SIZE,
+    "hidream": (OF_ONE_SIZE[0], dataclasses.replace(OF_ONE_SIZE[1], batch=2)),
     "kandinsky3": (ODD,),  # guided, its text mask has another type: 9 kB more to read
     "lumina2": (ODD, Point(batch=2, height=20, width=34, text=71, guided=True, steps=3)),
     "z-image": (
@@ -114,6 +117,8 @@ def check_between_batches(profile: ComputeProfile, capture: PipelineCapture) -> 
     """Where a pipeline loops over images, costs rise in a line with their number."""
     for batch in (3, 12):
         point = Point(batch=batch, height=24, width=32, text=96)
+        if profile.size.off_grid == "only":
+            point = dataclasses.replace(point, height=None, width=None)
         request, workload = request_and_workload(profile, point, "bf16")
         fresh = sum(o.flop for call in capture.run(request) for o in call.operators)
         predicted = sum(float(flop[0]) for flop in profile.flop(workload.columns(), "bf16").values())
@@ -163,8 +168,12 @@ RULES: dict[str, dict[str, object]] = {
         "off_grid": "irregular",
         "adjustable": False,
     },
+    "cogvideox-of-an-image": {"off_grid": "only", "bins": True, "adjustable": False},
+    "hidream": {"off_grid": "only", "bins": True, "unit": 128},
 }
 NOTED = {
+    "cogvideox-of-an-image": ("takes no size near its own", "holds for 80x48 alone"),
+    "hidream": ("makes all sizes of one area", "holds for 1024x1024 alone", "one after the other"),
     "qwen-image-edit-plus": ("needs an image", "a square one, which it scales", "196 tokens"),
     "wan-image-two-experts": (
         "needs an image",
@@ -190,6 +199,7 @@ FRAMES = {  # what a frame of latents stands for, and what is done with a number
     "wan-image-two-experts": FrameRule(step=4, first=1, off_grid="whole_steps"),
     "skyreels-v2": FrameRule(step=4, first=1, off_grid="whole_steps"),
     "modelscope": FrameRule(step=1, first=1, off_grid="refuse"),
+    "cogvideox-of-an-image": FrameRule(step=4, first=1, off_grid="round_down"),
 }
 
 

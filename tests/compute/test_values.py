@@ -85,3 +85,18 @@ def test_values_have_bytes_however_they_lie(dtype: torch.dtype) -> None:
     assert value_bytes(one.expand(1, 1)) == value_bytes(torch.ones(1, dtype=dtype))
     assert value_bytes(one.expand(2, 3)) == value_bytes(torch.ones(6, dtype=dtype))
     assert value_bytes(torch.zeros(2, dtype=dtype)) != value_bytes(torch.ones(2, dtype=dtype))
+
+
+@pytest.mark.parametrize("dim", [-1, 0])
+def test_experts_are_chosen_equally_often(dim: int) -> None:
+    def course(x: Any) -> Any:
+        chosen = torch.topk(x if dim else x.T, 2, dim=dim).indices
+        return chosen.reshape(-1).bincount().cpu().tolist()
+
+    assert traced(torch.rand(10, 4), course) == [5, 5, 5, 5]
+    assert traced(torch.rand(3, 4), course) == [2, 2, 1, 1]
+
+
+def test_places_of_the_largest_of_known_numbers_are_those() -> None:
+    mask = torch.tensor([[0, 0, 1, 0], [1, 0, 0, 0]])
+    assert traced(mask, lambda x: torch.topk(x, 1).indices.cpu().tolist()) == [[2], [0]]

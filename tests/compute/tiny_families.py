@@ -429,6 +429,69 @@ STABLE_CASCADE: dict[str, Component] = {
     "prior_image_encoder": CLIP_VISION,
 }
 
+# Its denoiser holds a table of positions of one size, and refuses every other.
+COGVIDEOX_OF_AN_IMAGE: dict[str, Component] = {
+    "scheduler": ("CogVideoXDDIMScheduler", {}),
+    "text_encoder": ("T5EncoderModel", T5),
+    "tokenizer": ("T5Tokenizer", {"model_max_length": 226}),
+    "transformer": (
+        "CogVideoXTransformer3DModel",
+        {
+            "in_channels": 8,
+            "out_channels": 4,
+            "num_attention_heads": 2,
+            "attention_head_dim": 16,
+            "num_layers": 2,
+            "text_embed_dim": 32,
+            "time_embed_dim": 8,
+            "sample_height": 6,
+            "sample_width": 10,
+            "sample_frames": 9,
+            "use_rotary_positional_embeddings": True,
+            "use_learned_positional_embeddings": True,
+        },
+    ),
+    "vae": (
+        "AutoencoderKLCogVideoX",
+        {
+            "latent_channels": 4,
+            "block_out_channels": [8, 8, 8, 8],
+            "layers_per_block": 1,
+            "norm_num_groups": 2,
+        },
+    ),
+}
+# Scales every size to a megapixel, and routes tokens to experts.
+HIDREAM: dict[str, Component] = {
+    "scheduler": EULER_FLOW,
+    "text_encoder": ("CLIPTextModelWithProjection", CLIP | {"max_position_embeddings": 248}),
+    "text_encoder_2": ("CLIPTextModelWithProjection", CLIP | {"max_position_embeddings": 218}),
+    "text_encoder_3": ("T5EncoderModel", T5),
+    "text_encoder_4": ("LlamaForCausalLM", GEMMA),
+    "tokenizer": CLIP_TOKENIZER,
+    "tokenizer_2": CLIP_TOKENIZER,
+    "tokenizer_3": T5_TOKENIZER,
+    "tokenizer_4": UNBOUNDED_TOKENIZER,
+    "transformer": (
+        "HiDreamImageTransformer2DModel",
+        {
+            "patch_size": 2,
+            "in_channels": 16,
+            "out_channels": 16,
+            "num_layers": 1,
+            "num_single_layers": 2,
+            "attention_head_dim": 16,
+            "num_attention_heads": 2,
+            "caption_channels": [32, 32],
+            "text_emb_dim": 64,
+            "axes_dims_rope": [8, 4, 4],
+            "max_resolution": [128, 128],
+            "llama_layers": [0, 1, 1],
+        },
+    ),
+    "vae": VAE_OF_16,
+}
+
 FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "lumina2": ("Lumina2Pipeline", LUMINA2, {}),
     "hunyuan-dit": ("HunyuanDiTPipeline", HUNYUAN, {"requires_safety_checker": False}),
@@ -451,4 +514,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Component], dict[str, Any]]] = {
     "kandinsky2.2": ("KandinskyV22CombinedPipeline", KANDINSKY22, {}),
     "kandinsky2.1": ("KandinskyCombinedPipeline", KANDINSKY21, {}),
     "stable-cascade": ("StableCascadeCombinedPipeline", STABLE_CASCADE, {}),
+    "cogvideox-of-an-image": ("CogVideoXImageToVideoPipeline", COGVIDEOX_OF_AN_IMAGE, {}),
+    "hidream": ("HiDreamImagePipeline", HIDREAM, {}),
 }

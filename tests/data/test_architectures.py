@@ -19,7 +19,7 @@ from joulecast.data import names, read_json
 from joulecast.errors import fold
 
 PRECISIONS = {"fp16", "bf16", "fp32"}
-PIPELINE_MODULES = {"ltx2"}  # of diffusers.pipelines, with classes of their own
+PIPELINE_MODULES = {"kolors", "ltx2"}  # of diffusers.pipelines, with classes of their own
 LIBRARIES = {"diffusers", "transformers", *PIPELINE_MODULES}
 NO_MODULES = (
     "feature_extractor",
@@ -34,7 +34,8 @@ CATALOGUE = {
     "cogvideox1.5-5b",
     "cogview3-plus-3b", "cogview4-6b", "flux.1-canny-dev", "flux.1-dev", "flux.1-fill-dev",
     "flux.1-kontext-dev", "flux.1-krea-dev", "flux.1-schnell", "flux.2-dev",
-    "flux.2-klein-4b", "flux.2-klein-9b", "flux.2-klein-base-4b", "flux.2-klein-base-9b", "hunyuandit-v1.2",
+    "flux.2-klein-4b", "flux.2-klein-9b", "flux.2-klein-base-4b", "flux.2-klein-base-9b",
+    "hunyuandit-v1.2", "kolors",
     "hunyuanvideo", "hunyuanvideo-1.5-480p-t2v", "hunyuanvideo-1.5-720p-t2v",
     "krea-2-raw", "krea-2-turbo", "lcm-dreamshaper-v7", "lcm-sdxl",
     "ltx-video-13b", "ltx-video-13b-distilled", "ltx-video-2b", "ltx-video-2b-0.9.5",

@@ -191,6 +191,12 @@ def test_a_control_by_its_hub_id() -> None:
 # --- what is wrong --------------------------------------------------------------------------------
 
 WRONG: list[tuple[str, dict[str, object], str]] = [
+    (
+        "sdxl-controlnet",
+        {"control": "none"},
+        "sdxl-controlnet always has a control: control must be canny, depth, pose, scribble or tile, "
+        "not none; sdxl is the model without",
+    ),
     ("sdxl", {"lora": -1}, "lora must be between 0 and 32"),
     ("sdxl", {"lora": 1.5}, "lora must be"),
     ("sdxl", {"lora": 10**9}, "lora must be"),

@@ -43,6 +43,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 DEFAULT_CLIP_TOKENS = 77
 PROMPT_TOKENS = 96  # of a prompt that is not padded, with its template
+FOR_TOKENIZERS = ("sentencepiece",)  # packages that tokenizers alone need, which are stood in for
 MOST_MODULES = 100_000  # a mixture of experts in use has 20,000
 # Where modules of `PIPELINE_MODULES` lie: model folders name them alike before and after a pipeline retires.
 PIPELINE_PACKAGES = ("diffusers.pipelines", "diffusers.pipelines.deprecated")
@@ -151,6 +152,10 @@ def class_of(library: str, name: str) -> Any:
         # Saved folders name diffusers alone for the classes of modules that it has retired.
         found = next((there for module in PIPELINE_MODULES if (there := _in_pipelines(module, name))), None)
     needed = getattr(found, "_backends", None)
+    if needed is not None and set(needed) <= {*LIBRARIES, "torch", *FOR_TOKENIZERS}:
+        # Its own module has it all the same, where only tokenizers need the package.
+        found = next((there for module in PIPELINE_MODULES if (there := _in_pipelines(module, name))), found)
+        needed = getattr(found, "_backends", None)
     if needed is not None:
         raise TraceError(f"{name} needs other packages to be installed: {', '.join(map(str, needed))}")
     if not isinstance(found, type) or found.__module__.partition(".")[0] not in LIBRARIES:
@@ -259,7 +264,9 @@ def _most_tokens(name: str, part: ComponentConfig) -> int:
 def _build_module(found: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
     with torch.device("meta"), _counted_modules():
         if hasattr(found, "config_class"):  # of transformers
-            module = found(found.config_class(**config))
+            takes_device = "device" in inspect.signature(found.__init__).parameters
+            place = {"device": "meta"} if takes_device else {}  # else it allocates on the processor
+            module = found(found.config_class(**config), **place)
         else:
             module = found.from_config(dict(config))
     module.eval().requires_grad_(False)

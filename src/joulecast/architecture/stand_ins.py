@@ -24,6 +24,20 @@ CHARACTERS_PER_TOKEN = 5.1  # of instructions in English, in the vocabularies of
 UNBOUNDED_TOKENS = 1_000_000  # tokenizers without a limit carry 10^30 as model_max_length
 
 
+def encoding(content: Mapping[str, Any]) -> Any:
+    """What a tokenizer returns: `content`, with the places of its tokens for whoever asks for them."""
+    from transformers import BatchEncoding
+
+    class Encoding(BatchEncoding):  # type: ignore[misc]
+        def __getitem__(self, key: Any) -> Any:
+            if key == "position_ids" and key not in self.data:
+                ids = self.data["input_ids"]
+                return torch.arange(ids.shape[-1]).expand(ids.shape).clone()
+            return super().__getitem__(key)
+
+    return Encoding(content)
+
+
 class StandInTokenizer:
     """Returns token ids of the length a pipeline asks for, or of the prompt's length where it asks for none.
 
@@ -62,9 +76,10 @@ class StandInTokenizer:
         return_tensors: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Token ids of shape (prompts, tokens), int64, and their mask; lists if no tensors are asked for."""
-        from transformers import BatchEncoding
+        """Token ids of shape (prompts, tokens), int64, and their mask; lists if no tensors are asked for.
 
+        Their places are told when they are asked for by name.
+        """
         several = isinstance(text, (list, tuple))
         texts = list(text) if several else [text]
         tokens = max((self._tokens(one) for one in texts), default=1)
@@ -79,7 +94,7 @@ class StandInTokenizer:
         content = {"input_ids": ids, "attention_mask": mask}
         if return_tensors is None:
             content = {key: x.tolist() if several else x[0].tolist() for key, x in content.items()}
-        return BatchEncoding(content)
+        return encoding(content)
 
     def _tokens(self, text: Any) -> int:
         if not isinstance(text, str) or not text:

@@ -6,12 +6,12 @@ Needs the extra `trace`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from joulecast.compute.batches import Batches
 from joulecast.compute.capture import Call
-from joulecast.compute.operators import CallGroup, mode_of
+from joulecast.compute.operators import BATCHED, ONCE, CallGroup, mode_of
 from joulecast.compute.profile_rules import GuidanceRule
 from joulecast.errors import TraceError
 
@@ -73,17 +73,17 @@ class CallGroups:
         shifted = self.run(**self._text_request(TEXT + self._text_multiple), steps=5, **request)
         offsets = self._text_offsets(short, shifted)
         self._check_proportion(request, short, long)
+        once = self._once_for_several(short, request)
         out = {}
         for name in self.names:
-            few = Counter(self._group_key(call, offsets) for call in short if call.component == name)
-            many = Counter(self._group_key(call, offsets) for call in long if call.component == name)
+            few, many = (self._counted(name, calls, offsets, once) for calls in (short, long))
             out[name] = tuple(
                 CallGroup(
                     fixed=few[key] - 5 * ((many[key] - few[key]) // 4),
                     per_step=(many[key] - few[key]) // 4,
                     batch_factor=key[0],
                     text_offset=key[1],
-                    images=self.batches.images[name],
+                    images=key[2],
                 )
                 for key in few
             )
@@ -117,8 +117,36 @@ class CallGroups:
                     raise TraceError(f"the text length of {call.component} does not follow the prompt's")
         return offsets
 
-    def _group_key(self, call: Call, offsets: Mapping[Any, int]) -> tuple[int, int]:
-        return self.batches.of(call), offsets.get((call.component, call.shapes), 0)
+    def _once_for_several(self, calls: Sequence[Call], request: Mapping[str, bool]) -> set[tuple[str, int]]:
+        """Places among its component's calls of those that are the same for two images, though others are
+        not, as of a negative prompt that all share."""
+        try:
+            several = self.run(**self._text_request(TEXT), steps=5, batch=2, **request)
+        except TraceError:
+            return set()
+        if [call.component for call in several] != [call.component for call in calls]:
+            return set()
+        found: set[tuple[str, int]] = set()
+        for name in self.names:
+            pairs = [(a, b) for a, b in zip(calls, several, strict=True) if a.component == name]
+            same = (place for place, (a, b) in enumerate(pairs) if a.shapes == b.shapes)
+            found |= {(name, place) for place in same if self.batches.images[name] == BATCHED}
+        return found
+
+    def _counted(
+        self, name: str, calls: Sequence[Call], offsets: Mapping[Any, int], once: Set[tuple[str, int]]
+    ) -> Counter[tuple[int, int, str]]:
+        """Calls of a component by their batch, their text's offset, and what several images make of them."""
+        usual = self.batches.images[name]
+        made = [call for call in calls if call.component == name]
+        return Counter(
+            (
+                self.batches.of(call),
+                offsets.get((name, call.shapes), 0),
+                ONCE if (name, place) in once else usual,
+            )
+            for place, call in enumerate(made)
+        )
 
 
 def _first_difference(a: Any, b: Any) -> tuple[int, int] | None:

@@ -42,6 +42,7 @@ SHORTEST_TEXT = 40  # added to every sample's text: some pipelines drop a templa
 # size units and tokens only.
 COARSE_UNITS, COARSE_TOKENS = 8, 32
 SMALLER = 3
+EXPERTS = 4
 COARSE, SMALL = "coarse", "small"
 # Points and their grid, in the order in which they are tried; the first where another precision is solved.
 IMAGE_ATTEMPTS = [(HINTED, ""), (FEW, ""), (ALL, ""), (ALL, COARSE)]
@@ -77,9 +78,15 @@ def _anchors(points: Sequence[Point], chosen: Sequence[tuple[int, ...]]) -> list
     return [(*point, n) for numbers in chosen if len(numbers) > 1 for n in numbers[:3] for point in anchors]
 
 
-def on_grid(sample: Sample, grid: str) -> Sample:
-    """The sample as it is, or moved to the coarse or the small grid."""
+def on_grid(sample: Sample, grid: str, only: tuple[int, int] | None = None) -> Sample:
+    """The sample as it is, or moved to the coarse or the small grid; where there is `only` one height and
+    width, its text is longer as it was higher, so that texts differ that sizes told apart, and a multiple of
+    as many tokens as experts that share them get a whole number of."""
     batch, height, width, text, frames = sample
+    if only is not None:
+        longer = EXPERTS * (height + -(-text // EXPERTS))
+        *_, text, _ = on_grid((batch, height, width, longer, frames), grid)
+        return (batch, *only, text, frames)
     if grid == SMALL:
         return batch, -(-height // SMALLER), -(-width // SMALLER), text, frames
     if grid != COARSE:

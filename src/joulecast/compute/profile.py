@@ -24,6 +24,7 @@ from joulecast.compute.output import CLIP, IMAGE
 from joulecast.compute.polynomial import ROWS
 from joulecast.compute.profile_rules import (
     IRREGULAR,
+    ONLY,
     TRUE_CFG,
     Defaults,
     FrameRule,
@@ -329,6 +330,8 @@ class ComputeProfile(Record):
 
     def _size_error(self, width: int, height: int) -> str:
         size, near = f"{width}x{height}", f"{self.size.expected()}, e.g. {self.size.nearest(width, height)}"
+        if self.size.off_grid == ONLY:
+            return f"the profile of {self.name} does not hold at {size}; it holds for {self.size.expected()}"
         if self.size.off_grid == IRREGULAR:
             return f"the profile of {self.name} does not hold at {size}; it holds for {near}"
         return f"{self.name} refuses {size}; it takes {near}"

@@ -47,6 +47,7 @@ from joulecast.compute.polynomial import ONE, parse_condition, parse_monomial
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_rules import (
     OFF_GRID,
+    ONLY,
     STRENGTHS,
     TRUE_CFG,
     WHOLE_STEPS,
@@ -183,7 +184,7 @@ def decode_profile(content: Mapping[str, Any], origin: str) -> ComputeProfile:
     )
     if not profile.components or profile.size.unit < 1:
         raise ValueError("no components, or no size unit")
-    for rule, ways in ((profile.size, OFF_GRID), (profile.frames, (*OFF_GRID, WHOLE_STEPS))):
+    for rule, ways in ((profile.size, (*OFF_GRID, ONLY)), (profile.frames, (*OFF_GRID, WHOLE_STEPS))):
         if rule is not None and rule.off_grid not in ways:
             raise ValueError(f"off_grid {shown(rule.off_grid)}")
     _check_frames(profile)

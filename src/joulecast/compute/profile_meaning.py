@@ -18,6 +18,7 @@ from joulecast.compute.evaluation import CaseCosts
 from joulecast.compute.operators import Component, OperatorTable, mode_of
 from joulecast.compute.polynomial import ROWS
 from joulecast.compute.profile import ComputeProfile
+from joulecast.compute.profile_rules import ONLY
 from joulecast.errors import InputError, one_line, shown
 from joulecast.files.numbers import within
 
@@ -67,6 +68,8 @@ def _check_rules(profile: ComputeProfile) -> None:
     within(size.unit, "size.unit", 1, 4096)
     if size.largest is not None:
         within(size.largest, "size.largest", size.unit, 2**20)
+    if size.off_grid == ONLY and len(size.bins) != 1:
+        raise InputError(f"size.bins has {len(size.bins)} sizes; expected the only one")
     for ratio, height, width in size.bins:
         within(ratio, "a bin's ratio", 1e-3, 1e3)
         for side in (height, width):

@@ -15,6 +15,7 @@ from joulecast.units import counted
 # What a pipeline does with a size off its grid.
 REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR = "refuse", "round_down", "round_up", "irregular"
 OFF_GRID = (REFUSE, ROUND_DOWN, ROUND_UP, IRREGULAR)
+ONLY = "only"  # of sizes: the profile holds for one alone
 # Which number is rounded down at a strength: of the steps that are made, or of those that are not.
 MADE_DOWN, LEFT_DOWN = "made_down", "left_down"
 STRENGTHS = ("", MADE_DOWN, LEFT_DOWN)
@@ -29,7 +30,7 @@ class SizeRule(Record):
     unit : pixels in one step of the symbols ``height`` and ``width``.
     off_grid : what the pipeline does with a size that is no multiple of `unit`: ``refuse``,
         ``round_down``, ``round_up``, or ``irregular``, another size for which no rule is known: the
-        profile does not hold for it.
+        profile does not hold for it; or ``only``: the profile holds for the one size in `bins`.
     largest : largest side the pipeline accepts [pixels], None when it sets no limit.
     bins : (aspect ratio, height, width) the pipeline maps every request to; empty when it does not.
     native : smallest and largest side the model's authors name [pixels], None when unknown.
@@ -64,9 +65,11 @@ class SizeRule(Record):
 
         `rendered` is what `rendered` gives, for those who know it.
         """
+        wide, high = rendered or self.rendered(width, height)
+        if self.off_grid == ONLY:
+            return np.asarray((wide != width) | (high != height))
         if self.bins:
             return np.zeros(len(width), dtype=bool)
-        wide, high = rendered or self.rendered(width, height)
         bad: NDArray[np.bool_] = np.minimum(wide, high) < self.unit
         if self.takes_only_its_grid:
             bad |= (width % self.unit + height % self.unit).astype(bool)
@@ -75,17 +78,26 @@ class SizeRule(Record):
         return bad
 
     @property
+    def _the_only(self) -> str:
+        _, height, width = self.bins[0]
+        return f"{width}x{height}"
+
+    @property
     def takes_only_its_grid(self) -> bool:
         """Whether sizes that are taken are generated as they are."""
         return not self.bins and self.off_grid in (REFUSE, IRREGULAR)
 
     def expected(self) -> str:
         """What sizes would be accepted, in words."""
+        if self.off_grid == ONLY:
+            return f"{self._the_only} alone"
         limit = f" up to {self.largest}" if self.largest is not None else ""
         return f"sides that are multiples of {self.unit} pixels{limit}"
 
     def nearest(self, width: int, height: int) -> str:
         """The next smaller and larger sizes that would be accepted, in words."""
+        if self.off_grid == ONLY:
+            return self._the_only
         found = []
         for further in (0, self.unit - 1):
             sides = [(side + further) // self.unit * self.unit for side in (width, height)]

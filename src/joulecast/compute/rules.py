@@ -28,6 +28,7 @@ from joulecast.compute.operators import (
 )
 from joulecast.compute.output import IMAGE_DIMENSIONS, VIDEO_DIMENSIONS, said_of
 from joulecast.compute.profile_rules import (
+    ONLY,
     STRENGTHS,
     TRUE_CFG,
     Defaults,
@@ -75,8 +76,8 @@ class PipelineRules:
         self.roles = self._roles()
         self._note_twins()
         sizes = SizeProbe(capture, self._run, self.native, self.roles, self.notes)
-        self.unit = sizes.unit
-        self.with_runs = with_runs(*(self._small(width=self._small_side + more) for more in (0, self.unit)))
+        self.unit, self.takes_one_size = sizes.unit, sizes.off_grid == ONLY
+        self.with_runs = with_runs(*map(self._of_side, (self._small_side, self._small_side + self.unit)))
         capture.in_several_calls = in_several_calls(self._small, self.few_frames)
         self.capture.arguments.unguided_scale = self._unguided_scale()
         self.texts = TextProbe(capture, self._small, self.denoiser, self.notes)
@@ -161,7 +162,11 @@ class PipelineRules:
 
     def _small(self, **request: Any) -> list[Call]:
         """A run at a small size: as telling about calls as a large one, and cheaper."""
-        return self._run(**({"width": self._small_side, "height": self._small_side} | request))
+        return self._of_side(self._small_side, **request)
+
+    def _of_side(self, side: int, **request: Any) -> list[Call]:
+        """A run of a square, or of the own size where there is no other."""
+        return self._run(**(({} if self.takes_one_size else {"width": side, "height": side}) | request))
 
     @property
     def _small_side(self) -> int:
@@ -169,8 +174,7 @@ class PipelineRules:
 
     def _tiny(self, **request: Any) -> list[Call]:
         """A run at the smallest size, where calls do not matter but what they run."""
-        side = self.unit * TINY
-        return self._run(**({"width": side, "height": side} | request))
+        return self._of_side(self.unit * TINY, **request)
 
     def _stages(self) -> dict[str, tuple[str, ...]]:
         """For each step argument, the components that are called once more for each further step.

@@ -154,7 +154,8 @@ class Samples:
         """For each component, its local symbols and operators at each sample point, without repeats."""
         rules, grid = self.rules, self.grid if grid is None else grid
         traces: dict[str, dict[tuple[int, ...], Trace]] = defaultdict(dict)
-        for batch, height, width, text, frames in (on_grid(sample, grid) for sample in samples):
+        own = self.native_units() if rules.takes_one_size else None
+        for batch, height, width, text, frames in (on_grid(sample, grid, own) for sample in samples):
             request = Request(
                 batch=batch,
                 height=height * rules.unit,

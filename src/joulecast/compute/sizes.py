@@ -14,7 +14,7 @@ import numpy as np
 from joulecast.compute.capture import Call, PipelineCapture
 from joulecast.compute.operators import TEXT_ENCODER
 from joulecast.compute.probing import last_accepted, on_a_line
-from joulecast.compute.profile_rules import IRREGULAR, REFUSE, ROUND_DOWN, ROUND_UP, SizeRule
+from joulecast.compute.profile_rules import IRREGULAR, ONLY, REFUSE, ROUND_DOWN, ROUND_UP, SizeRule
 from joulecast.errors import TraceError
 
 LARGEST_PROBE = 4096
@@ -27,7 +27,8 @@ class SizeProbe:
 
     `native` is that size, width and height [pixels]; `roles` are its components' roles by name; `unit` is
     the smallest step in size [pixels] it follows evenly, `off_grid` what it does with less, as of a
-    `SizeRule`. What deserves to be known is added to `notes`.
+    `SizeRule`; where it follows none, the profile is of its own size alone. What deserves to be known is
+    added to `notes`.
     """
 
     def __init__(
@@ -60,9 +61,29 @@ class SizeProbe:
                 changing.append(unit)
             if unit in changing and width % unit == 0 and on_a_line(EVENLY, shapes):
                 return unit, self._off_grid(unit)
-        if not changing:
-            raise TraceError(f"{self.pipeline} takes one size only, or refuses sizes near {self.native}")
+        if not changing or self._keeps_its_area():
+            why = "makes all sizes of one area" if changing else "takes no size near its own"
+            self.notes.append(f"{self.pipeline} {why}: this profile holds for {self._own_size} alone")
+            return self._step_of_its_own(), ONLY
         return changing[0], self._off_grid(changing[0])
+
+    def _keeps_its_area(self) -> bool:
+        """Whether sizes of the own aspect ratio, half and twice as large, are made as the own size is."""
+        width, height = self.native
+        own, half, twice = (self._shapes(int(width * by), int(height * by)) for by in (1, 0.5, 2))
+        return own is not None and own == half == twice
+
+    def _step_of_its_own(self) -> int:
+        """The largest step in size that both sides of the own size are whole numbers of."""
+        steps = [unit for unit in UNITS if not any(side % unit for side in self.native)]
+        if not steps:
+            raise TraceError(f"{self.pipeline} takes {self._own_size} alone, no steps of {UNITS[0]}")
+        return steps[-1]
+
+    @property
+    def _own_size(self) -> str:
+        width, height = self.native
+        return f"{width}x{height}"
 
     def _off_grid(self, unit: int) -> str:
         """What the pipeline does with a size between two multiples of the unit."""
@@ -78,16 +99,19 @@ class SizeProbe:
                 return way
         return IRREGULAR
 
-    def _shapes(self, width: int) -> list[tuple[tuple[int, ...], ...]] | None:
-        """What components that know the size are given at a width; None where the pipeline refuses it."""
+    def _shapes(self, width: int, height: int | None = None) -> list[tuple[tuple[int, ...], ...]] | None:
+        """What components that know the size are given at one, of the own height unless another is given;
+        None where the pipeline refuses it."""
         try:
-            calls = self.run(width=width)
+            calls = self.run(width=width, height=height or self.native[1])
         except TraceError:
             return None
         return [call.shapes for call in calls if self.roles[call.component] != TEXT_ENCODER]
 
     def largest(self) -> int | None:
         """The largest side the pipeline accepts [pixels], None when it takes the largest that is tried."""
+        if self.off_grid == ONLY:
+            return None
         accepted, refused = min(self.native) // self.unit, LARGEST_PROBE // self.unit
         undecoded = {"output_type": "latent"}
         how = undecoded if self._accepts(16 * self.unit, undecoded) else {}
@@ -104,7 +128,11 @@ class SizeProbe:
         return True
 
     def bins(self) -> tuple[tuple[float, int, int], ...]:
-        """The aspect-ratio table the pipeline maps every size to, as its own module holds it."""
+        """The aspect-ratio table the pipeline maps every size to, as its own module holds it; the own size
+        where it is the only one."""
+        if self.off_grid == ONLY:
+            width, height = self.native
+            return ((height / width, height, width),)
         binning = self.parameters.get("use_resolution_binning")
         if binning is None or not binning.default:
             return ()

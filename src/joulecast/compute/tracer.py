@@ -50,6 +50,7 @@ _DTYPE_NAMES = {
 _FREE_NAMES = """
     _unsafe_view _reshape_alias lift_fresh lift_fresh_copy detach empty empty_like empty_strided new_empty
     new_empty_strided sym_size sym_stride sym_numel _assert_async is_same_size
+    squeeze_ unsqueeze_ transpose_ t_
 """
 # Memory-bound operators without the tag `pointwise` or `reduction`.
 _MEMORY_BOUND_NAMES = """
@@ -68,7 +69,7 @@ _MEMORY_BOUND_NAMES = """
     where polar view_as_complex_copy slice_scatter select_scatter complex bincount nonzero_static
     rand randn rand_like randn_like normal_ uniform_ bernoulli_ native_dropout searchsorted
     bucketize isin unfold_copy nonzero
-    _is_all_true _is_any_true
+    _is_all_true _is_any_true scatter_reduce
     _unique2 unique_consecutive unique_dim im2col col2im logcumsumexp cross floor_divide
 """
 _FREE = frozenset(_FREE_NAMES.split())

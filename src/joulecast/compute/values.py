@@ -1,7 +1,9 @@
 """The values of whole-number and boolean tensors on the meta device, which has none.
 
 Modules choose their course by them: they ask whether a mask is all ones, or count its tokens. Masks may be
-of other numbers, then zeros and ones; of numbers that are no mask it is known whether they are zeros.
+of other numbers, then zeros and ones; of numbers that are no mask it is known whether they are zeros. Where
+a module chooses the largest of unknown numbers, as a router of experts does, all are taken to be chosen
+equally often.
 
 Needs the extra `trace`.
 """
@@ -105,6 +107,9 @@ class Values:
         if not outputs:
             return
         inputs = self._inputs(args, kwargs)
+        if inputs is None and operator_name(func) == "topk":
+            self._known[out[1]] = _equally_often(out[1], args)
+            return
         if inputs is None or operator_name(func) in _ARBITRARY:
             if func._schema.is_mutable:
                 self._forget(outputs)
@@ -173,6 +178,13 @@ def tensors(value: Any) -> Iterable[Any]:
     elif isinstance(value, dict):
         for item in value.values():
             yield from tensors(item)
+
+
+def _equally_often(places: Any, args: Any) -> Any:
+    """Places of the largest along a dimension, which has each of them in turn."""
+    dim = args[2] if len(args) > 2 else -1
+    turns = torch.arange(places.numel()).reshape(places.movedim(dim, -1).shape)
+    return (turns % args[0].shape[dim]).movedim(-1, dim).contiguous()
 
 
 def _may_be_known(x: Any, largest: int, floats: bool) -> bool:

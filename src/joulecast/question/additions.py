@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
-from joulecast.architecture.catalogue import CONTROLS, control_of, model_entry, model_names
+from joulecast.architecture.catalogue import CONTROL_OF, CONTROLS, control_of, model_entry, model_names
 from joulecast.compute.adapters import adapted_layers, takes_lora, with_lora
 from joulecast.compute.profile import ComputeProfile
 from joulecast.compute.profile_file import has_profile, packaged_profile
@@ -138,12 +139,20 @@ def _with_lora(profile: ComputeProfile, adapters: int, rank: int) -> ComputeProf
 
 
 def controlled(profile: ComputeProfile, asked: Additions) -> ComputeProfile:
-    """The profile of the pipeline with a control. Raises InputError where none of the kind is listed."""
+    """The profile of the pipeline with a control. Raises InputError where none of the kind is listed, and
+    for no control of a pipeline that always has one."""
     kind = asked.control
+    own = profile.name if profile.origin == "catalogue" else ""
+    has_control = bool(own) and CONTROLS in model_entry(own)
+    if kind == NO_CONTROL and has_control:
+        known = model_entry(own)
+        raise InputError(
+            f"{own} always has a control: control must be {_either(known[CONTROLS])}, not {NO_CONTROL}; "
+            f"{known[CONTROL_OF]} is the model without"
+        )
     if kind in (None, NO_CONTROL):
         return profile
-    own = profile.name if profile.origin == "catalogue" else ""
-    entry = own if own and CONTROLS in model_entry(own) else control_of(own)
+    entry = own if has_control else control_of(own)
     if entry is None or not has_profile(entry):
         raise InputError(
             f"no ControlNet of {profile.name} is listed; of the listed models {_controllable()} have one, "
@@ -155,6 +164,11 @@ def controlled(profile: ComputeProfile, asked: Additions) -> ComputeProfile:
             f"control {shown(kind)} is not listed for {profile.name}; it has {', '.join(listed)}"
         )
     return packaged_profile(entry)
+
+
+def _either(kinds: Iterable[str]) -> str:
+    *others, last = kinds
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _controllable() -> str:

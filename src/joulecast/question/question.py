@@ -173,14 +173,14 @@ def work_of(setting: Setting, gpu: Gpu | None = None, gpu_notes: tuple[str, ...]
         rate_is_given=setting.fps is not None,
         strength=setting.strength if profile.images.strength else None,
         steps_asked=steps_asked,
-        additions=added,
+        additions=added.plain,
     )
 
 
 def additions_of(setting: Setting) -> Additions:
-    """What was asked of adapters and controls."""
+    """What was asked of adapters and controls, also where it is none."""
     asked = (setting.control, setting.lora, setting.lora_rank, setting.lora_fused)
-    return NO_ADDITIONS if all(value is None for value in asked) else Additions(*asked).plain
+    return NO_ADDITIONS if all(value is None for value in asked) else Additions(*asked)
 
 
 def input_of(setting: Setting) -> Input:
