@@ -32,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from joulecast.compute.lifetimes import Lifetimes, scratch_of_attention
+from joulecast.compute.made import Made
 from joulecast.compute.plain_writes import plainly_written
 from joulecast.compute.values import Values, operator_name, tensors
 
@@ -118,7 +119,7 @@ class OperatorRecorder(TorchDispatchMode):
         self.paused = False
         self.lifetimes = Lifetimes(lambda: len(self.operators))
         self._calls = _FunctionMode(self)
-        self._known: dict[Any, tuple[Operator | None, tuple[Any, ...]]] = {}
+        self._known: dict[Any, tuple[Operator | None, Made]] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -144,19 +145,14 @@ class OperatorRecorder(TorchDispatchMode):
         key = (func, _signature(args), _signature(tuple(kwargs.items())))
         known = self._known.get(key)
         if known is not None:
-            operator, (shape, stride, dtype) = known
-            out = torch.empty_strided(shape, stride, dtype=dtype, device="meta")
+            operator, out = known[0], known[1].again()
         else:
             sized_by_values = operator_name(func) in _SIZED_BY_VALUES
             out = self.values.sized(func, args, kwargs) if sized_by_values else func(*args, **kwargs)
             operator = describe(func, args, kwargs, out)
-            if (
-                isinstance(out, torch.Tensor)
-                and out.is_meta
-                and not sized_by_values
-                and _returns_new_tensor(func)
-            ):
-                self._known[key] = operator, (out.shape, out.stride(), out.dtype)
+            if not sized_by_values and _makes_what_it_returns(func):
+                if made := Made.of(out, tensors((args, kwargs))):
+                    self._known[key] = operator, made
         self.values.follow(func, args, kwargs, out)
         if not self.paused:
             self.lifetimes.follow(func, args, kwargs, out)
@@ -197,14 +193,13 @@ def _leaves_device(func: Any, args: Any, kwargs: Any) -> bool:
     return func is torch.ops.aten._to_copy.default and device is not None and device.type != "meta"
 
 
-def _returns_new_tensor(func: Any) -> bool:
-    """Whether the operator's result depends on nothing but its arguments' shapes, and aliases none."""
+def _makes_what_it_returns(func: Any) -> bool:
+    """Whether its results depend on nothing but its arguments' shapes, and by its schema are none of them."""
     schema = func._schema
     return (
         not schema.is_mutable
         and func is not torch.ops.aten._unsafe_view.default  # a view, which its schema does not say
         and all(r.alias_info is None for r in schema.returns)
-        and len(schema.returns) == 1
     )
 
 
