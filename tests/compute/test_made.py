@@ -65,7 +65,7 @@ def test_a_known_call_returns_what_torch_does(func: Any, args: Any, count: int) 
     assert len({x.untyped_storage()._cdata for x in tensors((first, second))}) == 2 * count
 
 
-class Asked(TorchDispatchMode):
+class Asked(TorchDispatchMode):  # type: ignore[misc]
     """Entered before a recorder: counts what the recorder asks torch to run."""
 
     def __init__(self) -> None:

@@ -150,9 +150,9 @@ class OperatorRecorder(TorchDispatchMode):
             sized_by_values = operator_name(func) in _SIZED_BY_VALUES
             out = self.values.sized(func, args, kwargs) if sized_by_values else func(*args, **kwargs)
             operator = describe(func, args, kwargs, out)
-            if not sized_by_values and _makes_what_it_returns(func):
-                if made := Made.of(out, tensors((args, kwargs))):
-                    self._known[key] = operator, made
+            is_known = not sized_by_values and _makes_what_it_returns(func)
+            if is_known and (made := Made.of(out, tensors((args, kwargs)))):
+                self._known[key] = operator, made
         self.values.follow(func, args, kwargs, out)
         if not self.paused:
             self.lifetimes.follow(func, args, kwargs, out)
