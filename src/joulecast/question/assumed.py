@@ -35,7 +35,9 @@ def _own_of(filled: Questions, *taken: NDArray[np.bool_]) -> Words:
     usable = filled.error == ""
     if not usable.any():
         return filled.assumed
-    places = (filled.model, filled.gpu, filled.precision, filled.passes, *(f.astype(np.int64) for f in taken))
+    precision, passes = taken[2:4]
+    told = (filled.gpu * precision, filled.precision * precision, filled.passes * passes)  # 0 where not told
+    places = (filled.model, *told, *(flags.astype(np.int64) for flags in taken))
     sizes = (len(filled.profiles), len(filled.devices), len(PRECISIONS), 3, *(2 for _ in taken))
     asked, index = kinds([np.where(usable, column, 0) for column in places], sizes)
     words = [_assumed_words(filled, *kind) for kind in asked]
