@@ -351,7 +351,7 @@ def test_only_pndm_calls_the_denoiser_once_more_than_the_steps_asked_for(name: s
 
 
 class Words:
-    """Stands in for a tokenizer: a pipeline's constructor asks only for its length limit or its last token."""
+    """Stands in for a tokenizer: a pipeline's constructor asks only for its length limit or last token."""
 
     model_max_length, eos_token = 77, "</s>"
 
