@@ -142,6 +142,8 @@ def controlled(profile: ComputeProfile, asked: Additions) -> ComputeProfile:
     """The profile of the pipeline with a control. Raises InputError where none of the kind is listed, and
     for no control of a pipeline that always has one."""
     kind = asked.control
+    if kind is None:
+        return profile
     own = profile.name if profile.origin == "catalogue" else ""
     has_control = bool(own) and CONTROLS in model_entry(own)
     if kind == NO_CONTROL and has_control:
@@ -150,7 +152,7 @@ def controlled(profile: ComputeProfile, asked: Additions) -> ComputeProfile:
             f"{own} always has a control: control must be {_either(known[CONTROLS])}, not {NO_CONTROL}; "
             f"{known[CONTROL_OF]} is the model without"
         )
-    if kind in (None, NO_CONTROL):
+    if kind == NO_CONTROL:
         return profile
     entry = own if has_control else control_of(own)
     if entry is None or not has_profile(entry):
