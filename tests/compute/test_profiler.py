@@ -199,7 +199,7 @@ FRAMES = {  # what a frame of latents stands for, and what is done with a number
     "wan-image-two-experts": FrameRule(step=4, first=1, off_grid="whole_steps"),
     "skyreels-v2": FrameRule(step=4, first=1, off_grid="whole_steps"),
     "modelscope": FrameRule(step=1, first=1, off_grid="refuse"),
-    "cogvideox-of-an-image": FrameRule(step=4, first=1, off_grid="round_down"),
+    "cogvideox-of-an-image": FrameRule(step=8, first=1, off_grid="irregular"),
 }
 
 

@@ -29,17 +29,20 @@ class Made:
         memory = [x.untyped_storage() for x in outs]
         if len({m._cdata for m in memory} - {x.untyped_storage()._cdata for x in given}) < len(outs):
             return None
-        made = cls(tuple((x.shape, x.stride(), x.dtype) for x in outs), outs is not out)
-        likes = (x.untyped_storage().nbytes() for x in made._tensors())
-        return made if all(m.nbytes() == size for m, size in zip(memory, likes, strict=True)) else None
+        if any(m.nbytes() != _needed(x) for m, x in zip(memory, outs, strict=True)):
+            return None
+        return cls(tuple((x.shape, x.stride(), x.dtype) for x in outs), outs is not out)
 
     def again(self) -> Any:
         """The like, in new memory."""
-        made = self._tensors()
-        return made[0] if self.is_one else made
-
-    def _tensors(self) -> tuple[Any, ...]:
-        return tuple(
+        made = tuple(
             torch.empty_strided(shape, stride, dtype=dtype, device="meta")
             for shape, stride, dtype in self.layouts
         )
+        return made[0] if self.is_one else made
+
+
+def _needed(x: Any) -> int:
+    """The memory that a tensor's elements lie in, from the first to the last [byte]."""
+    elements = 1 + sum((size - 1) * step for size, step in zip(x.shape, x.stride(), strict=True))
+    return int(elements * x.element_size()) if x.numel() else 0
