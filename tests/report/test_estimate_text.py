@@ -180,7 +180,7 @@ def test_a_narrow_table_goes_on_in_lines_below(monkeypatch: pytest.MonkeyPatch) 
     [
         ({"model": "sdxl", "gpu": "H100-SXM5-80GB"}, "the range of the time is wider: see the warnings"),
         (
-            {"model": "sana1.5-1.6b", "gpu": "B200-SXM", "batch_size": 2},
+            {"model": "flux.1-dev", "gpu": "H100-SXM5-80GB", "size": "512x512"},
             "the range of the time is wider, as this workload is less sure than most",
         ),
         (
